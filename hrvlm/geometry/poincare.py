@@ -1,0 +1,211 @@
+"""The Poincaré ball as pure functions on tensors.
+
+Conventions. `curv` c > 0 is the curvature parameter: the ball is {u : c‖u‖² < 1}, its radius 1/√c, its sectional
+curvature −c (geoopt's `PoincareBall(c)` has the same c; its `k` is −c). c may be a float or a tensor with no dimensions
+that needs a gradient. Shapes: N and M points, K points of a group, D features.
+
+Results are float32 (float64 for float64 inputs), see `_precision`. Points are kept inside √c‖u‖ <= 1 − √eps(dtype):
+there the conformal factor 1 − c‖u‖² still carries half the digits of the result. A point given beyond that radius is
+measured as if it lay on it. Every function has finite values and gradients at zero, coincident, antipodal,
+near-boundary and huge inputs.
+
+Source: "Hierarchically Robust Zero-shot Vision-language Models", Dong et al., CVPR 2026 (arXiv 2604.18867), which
+names c `r`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from hrvlm.geometry._precision import (
+    Scalar,
+    boundary_margin,
+    conformal,
+    positive_scalar,
+    raise_precision,
+    result_dtype,
+    safe_norm,
+)
+from hrvlm.geometry.midpoint import einstein_midpoint, grouped_midpoint
+
+__all__ = [
+    "affine_scorer",
+    "attainable_margin",
+    "boundary_margin",
+    "distance",
+    "einstein_midpoint",
+    "exp_map0",
+    "grouped_midpoint",
+    "log_map0",
+    "pairwise_distance",
+    "project",
+]
+
+
+def exp_map0(v: Tensor, curv: Scalar) -> Tensor:
+    """Map tangent vectors at the origin to the ball: tanh(√c‖v‖)·v/(√c‖v‖).
+
+    Args:
+        v: Tangent vectors `(..., D)`.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Points `(..., D)` strictly inside the ball, at most `boundary_margin` from its boundary.
+    """
+    dtype = result_dtype(v)
+    with torch.autocast(v.device.type, enabled=False):
+        (v,) = raise_precision(v)
+        root = positive_scalar(curv, "curv", v).sqrt()
+        limit = math.atanh(1.0 - boundary_margin(dtype))
+        small, norm = _split_small(root * safe_norm(v))
+        square = (root * v * small).square().sum(dim=-1, keepdim=True)
+        series = v * (1.0 - square / 3.0 + 2.0 * square.square() / 15.0)
+        closed = torch.tanh(norm.clamp_max(limit)) / root * (v * root / norm)
+        return torch.where(small, series, closed).to(dtype)
+
+
+def log_map0(u: Tensor, curv: Scalar) -> Tensor:
+    """Map points of the ball to tangent vectors at the origin, the inverse of `exp_map0`.
+
+    Args:
+        u: Points `(..., D)`.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Tangent vectors `(..., D)`.
+    """
+    dtype = result_dtype(u)
+    with torch.autocast(u.device.type, enabled=False):
+        (u,) = raise_precision(u)
+        root = positive_scalar(curv, "curv", u).sqrt()
+        small, norm = _split_small(root * safe_norm(u))
+        square = (root * u * small).square().sum(dim=-1, keepdim=True)
+        series = u * (1.0 + square / 3.0 + square.square() / 5.0)
+        closed = torch.atanh(norm.clamp_max(1.0 - boundary_margin(dtype))) / root * (u * root / norm)
+        return torch.where(small, series, closed).to(dtype)
+
+
+def _split_small(radius: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a series is exact to the working precision, and radii that are safe to divide by elsewhere."""
+    small = radius < torch.finfo(radius.dtype).eps ** (1 / 6)
+    return small, torch.where(small, torch.ones_like(radius), radius)
+
+
+def project(u: Tensor, curv: Scalar) -> Tensor:
+    """Move points that lie outside the ball, or too near its boundary, radially inside; keep the others.
+
+    Args:
+        u: Points `(..., D)`.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Points `(..., D)` with √c‖u‖ <= 1 − `boundary_margin` up to rounding.
+    """
+    dtype = result_dtype(u)
+    with torch.autocast(u.device.type, enabled=False):
+        (u,) = raise_precision(u)
+        limit = (1.0 - boundary_margin(dtype)) / positive_scalar(curv, "curv", u).sqrt()
+        norm = safe_norm(u)
+        outside = norm > limit
+        return torch.where(outside, u / torch.where(outside, norm, 1.0) * limit, u).to(dtype)
+
+
+def distance(u: Tensor, v: Tensor, curv: Scalar) -> Tensor:
+    """Geodesic distance, (2/√c)·arsinh(√c‖u−v‖ / √((1−c‖u‖²)(1−c‖v‖²))).
+
+    This equals the paper's (1/√c)·arcosh(1 + 2c‖u−v‖²/…) and keeps its digits for small distances, where arcosh(1 + x)
+    does not. The gradient at coincident points is zero, one of the subgradients.
+
+    Args:
+        u: Points `(..., D)`.
+        v: Points `(..., D)`, broadcast against `u`.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Distances `(...)`.
+    """
+    dtype = result_dtype(u, v)
+    with torch.autocast(u.device.type, enabled=False):
+        u, v = raise_precision(u, v)
+        c = positive_scalar(curv, "curv", u)
+        gap = safe_norm(u - v).squeeze(-1)
+        scale = (conformal(u, c, dtype) * conformal(v, c, dtype)).sqrt().squeeze(-1)
+        return (2.0 / c.sqrt() * torch.asinh(c.sqrt() * gap / scale)).to(dtype)
+
+
+def pairwise_distance(u: Tensor, v: Tensor, curv: Scalar) -> Tensor:
+    """Geodesic distances of every u to every v by one matrix product.
+
+    ‖u−v‖² is expanded and summed in float64: √c·d is off by at most 1e-6 relative (float32 results) plus 2e-7 absolute
+    for points up to √c‖u‖ = 0.95. For float64 points that nearly coincide the absolute error is of that size too; use
+    `distance` where that matters. Equal points get a distance below that bound, not always exactly 0.
+
+    Args:
+        u: Points `(N, D)`.
+        v: Points `(M, D)`.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Distances `(N, M)`.
+    """
+    dtype = result_dtype(u, v)
+    with torch.autocast(u.device.type, enabled=False):
+        u, v = raise_precision(u, v)
+        c = positive_scalar(curv, "curv", u)
+        squares = u.square().sum(-1, keepdim=True) + v.square().sum(-1) - 2.0 * (u @ v.mT)
+        ratio = c * squares / (conformal(u, c, dtype) * conformal(v, c, dtype).squeeze(-1))
+        positive = ratio > 0.0
+        half = torch.asinh(torch.where(positive, ratio, 1.0).sqrt().to(dtype))
+        return (2.0 / c.sqrt()).to(dtype) * torch.where(positive, half, 0.0)
+
+
+def attainable_margin(norm: Scalar, curv: Scalar, temperature: Scalar) -> Tensor:
+    """Largest gap of log-scores between two classes at one norm: the distance of antipodal points over the temperature.
+
+    (4/(τ√c))·artanh(√c·η), which grows without bound as η → 1/√c.
+
+    Args:
+        norm: Euclidean norms η in [0, 1/√c), any shape.
+        curv: Curvature parameter c > 0.
+        temperature: Temperature τ > 0 of the softmax over −d/τ.
+
+    Returns:
+        Margins of the shape of `norm`.
+
+    Raises:
+        ValueError: If a norm is negative or not inside the ball.
+    """
+    eta = torch.as_tensor(norm, dtype=torch.float64 if isinstance(norm, float | int) else None)
+    dtype = result_dtype(eta)
+    (eta,) = raise_precision(eta)
+    root = positive_scalar(curv, "curv", eta).sqrt()
+    if not bool(((eta >= 0.0) & (root * eta < 1.0)).all()):
+        raise ValueError(
+            f"expected norms in [0, {1.0 / float(root):g}), got up to {float(eta.max()):g}: project the points first"
+        )
+    return (4.0 / (positive_scalar(temperature, "temperature", eta) * root) * torch.atanh(root * eta)).to(dtype)
+
+
+def affine_scorer(text_points: Tensor, image_norm: Scalar, curv: Scalar) -> tuple[Tensor, Tensor]:
+    """Affine functions of the image point whose largest value marks the nearest text point.
+
+    At a fixed image norm n the nearest v_k has the largest <w_k,u> + b_k with w_k = 2v_k/(1−c‖v_k‖²) and
+    b_k = −(n²+‖v_k‖²)/(1−c‖v_k‖²). Computed in float64 for certificates.
+
+    Args:
+        text_points: Points v `(K, D)`.
+        image_norm: Euclidean norm of the image point: a number, or `(N,)` for one per image.
+        curv: Curvature parameter c > 0.
+
+    Returns:
+        Weight `(K, D)` and bias, `(K,)` for a number, `(N, K)` for one norm per image; both float64.
+    """
+    points = text_points.double()
+    c = positive_scalar(curv, "curv", points).double()
+    factor = 1.0 / conformal(points, c, result_dtype(text_points))
+    norm = torch.as_tensor(image_norm, device=points.device).double()
+    bias = -(norm.square().unsqueeze(-1) + points.square().sum(-1)) * factor.squeeze(-1)
+    return 2.0 * factor * points, bias
