@@ -1,0 +1,90 @@
+"""What every data module of hrvlm gives: class ids, training samples by address, plain evaluation sets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from hrvlm.data.sampling import EpochSampler, shard_indices
+
+
+class IndexedShard(Dataset[dict[str, Any]]):
+    """Some items of an (image, label) data set, each with its index: samples {"image", "label", "index"}."""
+
+    def __init__(self, data: Any, indices: Iterable[int]) -> None:
+        """Chooses items of `data` by their indices."""
+        self.data, self.indices = data, list(indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        index = self.indices[position]
+        image, label = self.data[index]
+        return {"image": image, "label": label, "index": index}
+
+
+class ImageDataModule(LightningDataModule):
+    """Data loaders over a training set by address and an evaluation set by shard.
+
+    The order of training pictures depends on (seed, epoch) only; evaluation shards are unpadded, so that over all
+    processes every picture counts exactly once.
+    """
+
+    def __init__(self, *, batch_size: int, num_workers: int, seed: int) -> None:
+        """Chooses batches; see the subclasses."""
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.training_set: Any = None
+
+    @property
+    @abstractmethod
+    def class_ids(self) -> list[str]:
+        """Ids of the classes, in the order of the labels; the leaves of the trees."""
+
+    @abstractmethod
+    def build_training(self) -> Any:
+        """A map-style data set of samples {"image", "label", "index", …} asked for by `Address`."""
+
+    @abstractmethod
+    def evaluation_set(self, split: str | None = None) -> Any:
+        """A map-style data set of (image in [0, 1], label) asked for by index."""
+
+    def setup(self, stage: str) -> None:
+        """Builds the training set once."""
+        if stage == "fit" and self.training_set is None:
+            self.training_set = self.build_training()
+
+    def _replicas(self) -> dict[str, int]:
+        trainer = self.trainer
+        return {"num_replicas": trainer.world_size, "rank": trainer.global_rank} if trainer else {}
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """Shuffled training batches; an incomplete last batch is left out."""
+        sampler = EpochSampler(len(self.training_set), seed=self.seed, **self._replicas())
+        batch_size = min(self.batch_size, len(sampler))
+        return self._loader(self.training_set, sampler=sampler, batch_size=batch_size, drop_last=True)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        """This process's shard of the evaluation set."""
+        data = self.evaluation_set()
+        shard = IndexedShard(data, shard_indices(len(data), **self._replicas()))
+        return self._loader(shard, batch_size=self.batch_size)
+
+    def _loader(self, data: Any, **arguments: Any) -> DataLoader[dict[str, Any]]:
+        workers = {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
+        return DataLoader(data, **workers, **arguments)
+
+
+def images_and_labels(data: Any, indices: Iterable[int]) -> tuple[Tensor, Tensor]:
+    """Stacks some items of an (image, label) data set: (N, 3, H, W) and (N,)."""
+    pairs = [data[index] for index in indices]
+    return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])

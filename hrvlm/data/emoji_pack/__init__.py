@@ -1,0 +1,1 @@
+"""The packaged emoji data: sheets, splits, data sets, captions."""

@@ -1,0 +1,70 @@
+"""Which picture comes when: an order that is a function of (seed, epoch) only, shared by any number of processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from torch.utils.data import Sampler
+
+
+class Address(NamedTuple):
+    """A picture of an epoch; random augmentation is drawn from (seed, epoch, index), never from a global state.
+
+    Attributes:
+        index: Position in the data set.
+        epoch: Number of the epoch, from 0.
+    """
+
+    index: int
+    epoch: int
+
+
+def address_generator(seed: int, address: Address) -> np.random.Generator:
+    """The random stream of one address."""
+    return np.random.default_rng((seed, address.epoch, address.index))
+
+
+class EpochSampler(Sampler[Address]):
+    """Shuffles anew each epoch and deals the addresses out to the processes.
+
+    Every process gets the same number of addresses, as DDP requires in training: at most `num_replicas` - 1 pictures of
+    an epoch are left out. Evaluation uses unpadded shards instead (`shard_indices`).
+    """
+
+    def __init__(self, size: int, *, seed: int = 0, num_replicas: int = 1, rank: int = 0) -> None:
+        """Fixes what the order depends on.
+
+        Args:
+            size: Number of pictures.
+            seed: Of the order.
+            num_replicas: Number of processes.
+            rank: Of this process, from 0.
+
+        Raises:
+            ValueError: If rank is not in [0, num_replicas) or there are fewer pictures than processes.
+        """
+        if not 0 <= rank < num_replicas:
+            raise ValueError(f"expected rank in [0, {num_replicas}), got {rank}")
+        if size < num_replicas:
+            raise ValueError(f"expected at least one picture per process, got {size} for {num_replicas} processes")
+        self.size, self.seed, self.num_replicas, self.rank = size, seed, num_replicas, rank
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the order; Lightning calls this before each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size // self.num_replicas
+
+    def __iter__(self) -> Iterator[Address]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        mine = order[self.rank : len(self) * self.num_replicas : self.num_replicas]
+        return iter([Address(int(index), self.epoch) for index in mine])
+
+
+def shard_indices(size: int, *, num_replicas: int = 1, rank: int = 0) -> range:
+    """The data set indices that one process evaluates; over all ranks every index occurs exactly once."""
+    return range(rank, size, num_replicas)

@@ -1,0 +1,126 @@
+"""One pixel interface around an open_clip model: resizing and normalisation are inside, nothing else normalises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Tokenizer = Callable[[list[str]], Tensor]
+
+
+class VisionLanguageModel(nn.Module):
+    """A CLIP model on images in [0, 1].
+
+    Attacks, smoothing and certificates all see this module: budgets and radii are in the pixels given to it, before its
+    resizing. Mean and standard deviation are those of the wrapped model's own preprocessing.
+    """
+
+    def __init__(self, clip: nn.Module, tokenizer: Tokenizer, *, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Wraps a model.
+
+        Args:
+            clip: An open_clip `CLIP` or `CustomTextCLIP`.
+            tokenizer: Texts to token ids (K, context length).
+            name: What to call it in records.
+            mean: Per channel, of the model's preprocessing.
+            std: Per channel, of the model's preprocessing.
+        """
+        super().__init__()
+        self.clip = clip
+        self.tokenizer = tokenizer
+        self.name = name
+        size = clip.visual.image_size
+        self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
+        self.interpolation = clip.visual.preprocess_cfg.get("interpolation", "bicubic")
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean)[None, :, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[None, :, None, None], persistent=False)
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the shared embedding space."""
+        projection = self._text_owner().text_projection
+        weight = projection.weight.T if isinstance(projection, nn.Linear) else projection
+        return int(weight.shape[1])
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Inverse temperature of the cosine classifier."""
+        scale: Tensor = self.clip.logit_scale.exp()
+        return scale
+
+    def preprocess(self, images: Tensor) -> Tensor:
+        """Resizes and normalises images (N, 3, H, W) in [0, 1]; differentiable.
+
+        Raises:
+            ValueError: If the shape is not (N, 3, H, W).
+        """
+        if images.dim() != 4 or images.shape[1] != 3:
+            raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
+        if tuple(images.shape[2:]) != self.image_size:
+            images = F.interpolate(images, self.image_size, mode=self.interpolation, antialias=True, align_corners=False)
+        return (images - self.mean) / self.std
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Un-normalised image features, (N, 3, H, W) in [0, 1] to (N, D)."""
+        features: Tensor = self.clip.encode_image(self.preprocess(images))
+        return features
+
+    def image_features(self, images: Tensor) -> Tensor:
+        """Image features of unit norm, (N, 3, H, W) in [0, 1] to (N, D)."""
+        return F.normalize(self.encode_image(images), dim=-1)
+
+    def tokenize(self, texts: Sequence[str]) -> Tensor:
+        """Token ids (K, context length) on the model's device."""
+        return self.tokenizer(list(texts)).to(self.mean.device)
+
+    def encode_text(self, texts: Sequence[str]) -> Tensor:
+        """Un-normalised text features (K, D), with gradient."""
+        features: Tensor = self.clip.encode_text(self.tokenize(texts))
+        return features
+
+    def text_features(self, texts: Sequence[str]) -> Tensor:
+        """Text features of unit norm, (K, D)."""
+        return F.normalize(self.encode_text(texts), dim=-1)
+
+    @torch.no_grad()
+    def text_hidden(self, texts: Sequence[str]) -> Tensor:
+        """Output of the text tower before its projection, (K, W): constant while only the projection is trained."""
+        with _without_projection(self._text_owner()):
+            hidden: Tensor = self.clip.encode_text(self.tokenize(texts))
+        return hidden
+
+    def project_text(self, hidden: Tensor) -> Tensor:
+        """Applies the text projection, (K, W) to un-normalised text features (K, D)."""
+        projection = self._text_owner().text_projection
+        projected: Tensor = projection(hidden) if isinstance(projection, nn.Linear) else hidden @ projection
+        return projected
+
+    def text_projection_parameters(self) -> list[nn.Parameter]:
+        """What fine-tuning trains of the text tower."""
+        projection = self._text_owner().text_projection
+        return list(projection.parameters()) if isinstance(projection, nn.Module) else [projection]
+
+    def _text_owner(self) -> Any:
+        """The module that holds the text projection: the model itself, or its `text` tower."""
+        owner = getattr(self.clip, "text", self.clip)
+        if getattr(owner, "text_projection", None) is None:
+            raise ValueError(f"expected a text tower with a linear projection, got {type(owner).__name__} without one")
+        return owner
+
+
+@contextmanager
+def _without_projection(owner: Any) -> Iterator[None]:
+    """Lets open_clip's own encode_text stop before the projection, whatever its pooling."""
+    projection = owner.text_projection
+    owner.text_projection = None
+    try:
+        yield
+    finally:
+        owner.text_projection = projection
