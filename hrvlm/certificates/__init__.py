@@ -1,0 +1,1 @@
+"""Certificates: pure functions on tensors and arrays, and the records they are kept in."""

@@ -1,0 +1,120 @@
+"""Affine scorers: the one classifier that semantic certificates know.
+
+Every classifier over embeddings used here gives class k the score ``s_k(u) = <w_k, u> + b_k``; a cosine head and a
+Poincaré-distance head differ in the weights and biases only, so a certificate never asks which geometry it serves.
+
+Shape letters of the semantic certificates: N images, K classes, D features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from hrvlm.geometry import poincare
+
+_UNIT_TOLERANCE = 1e-3  # float16 features are unit to about 5e-4
+
+
+@dataclass(frozen=True, eq=False)
+class AffineScorer:
+    """Scores ``<w_k, u> + b_k`` in float64, with a fixed rule for ties.
+
+    Classes whose weight row and bias are identical can never be told apart; the lowest index among them wins
+    everywhere, and `first` lists these winners, so rounding inside a matrix product cannot break the rule.
+
+    Args:
+        weight: `(K, D)`; cast to float64.
+        bias: `(K,)`, or `(N, K)` when it depends on the image; cast to float64.
+
+    Attributes:
+        first: `(U,)` increasing indices of the first class of each group of identical classes.
+        repeated: `(U,)` True where the group holds more than one class.
+
+    Raises:
+        ValueError: if the shapes do not fit together or there is no class.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    first: Tensor = field(init=False, repr=False)
+    repeated: Tensor = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        weight, bias = self.weight.detach().double(), self.bias.detach().double().to(self.weight.device)
+        if weight.dim() != 2 or weight.shape[0] == 0:
+            raise ValueError(f"expected weight of shape (K, D) with K >= 1, got {tuple(weight.shape)}")
+        if bias.dim() not in (1, 2) or bias.shape[-1] != weight.shape[0]:
+            raise ValueError(
+                f"expected bias of shape (K,) or (N, K) with K = {weight.shape[0]}, got {tuple(bias.shape)}"
+            )
+        first, repeated = _groups(weight, bias)
+        for name, value in (("weight", weight), ("bias", bias), ("first", first), ("repeated", repeated)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def cosine(cls, text_features: Tensor) -> AffineScorer:
+        """Scorer of a cosine head: `w_k = u_k`, `b_k = 0` (the logit scale is positive and changes no winner).
+
+        Args:
+            text_features: `(K, D)` unit class embeddings.
+
+        Raises:
+            ValueError: if a row is not of unit length.
+        """
+        weight = text_features.detach().double()
+        error = (weight.norm(dim=-1) - 1).abs().max().item() if weight.numel() else 0.0
+        if error > _UNIT_TOLERANCE:
+            raise ValueError(
+                f"expected text_features of unit length, got a row off by {error:.3g}: normalise them first"
+            )
+        return cls(weight, weight.new_zeros(weight.shape[0]))
+
+    @classmethod
+    def poincare(cls, text_points: Tensor, image_norm: float | Tensor, curv: float) -> AffineScorer:
+        """Scorer whose winner is the class nearest in the Poincaré ball, for image points of fixed norm.
+
+        Args:
+            text_points: `(K, D)` class points inside the ball of radius `1/sqrt(curv)`.
+            image_norm: norm of the image points, one number or `(N,)`; the rotation of a semantic certificate keeps it.
+            curv: positive; the sectional curvature is `-curv`.
+        """
+        norm = image_norm.detach().double() if isinstance(image_norm, Tensor) else image_norm
+        return cls(*poincare.affine_scorer(text_points.detach(), norm, curv))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return self.weight.shape[0]
+
+    def rows(self, index: Tensor | slice) -> AffineScorer:
+        """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise."""
+        return self if self.bias.dim() == 1 else AffineScorer(self.weight, self.bias[index])
+
+    def scores(self, points: Tensor) -> Tensor:
+        """Scores `(N, K)` of points `(N, D)`, float64."""
+        self.check_points(points)
+        return points.detach().to(self.weight) @ self.weight.T + self.bias
+
+    def predict(self, points: Tensor) -> Tensor:
+        """Winning class `(N,)` of points `(N, D)`; among identical classes the lowest index."""
+        return self.first[self.scores(points)[:, self.first].argmax(dim=-1)]
+
+    def check_points(self, points: Tensor) -> None:
+        """Raise ValueError unless `points` is `(N, D)` and fits a per-image bias."""
+        if points.dim() != 2 or points.shape[1] != self.weight.shape[1]:
+            raise ValueError(f"expected features of shape (N, {self.weight.shape[1]}), got {tuple(points.shape)}")
+        if self.bias.dim() == 2 and self.bias.shape[0] != points.shape[0]:
+            raise ValueError(f"expected {self.bias.shape[0]} features, one per row of the bias, got {points.shape[0]}")
+
+
+def _groups(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """First index `(U,)` of each group of classes with identical rows, increasing, and whether the group is larger."""
+    rows = torch.cat([weight, bias.reshape(-1, weight.shape[0]).T], dim=1)
+    _, group, size = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
+    index = torch.arange(len(rows), device=rows.device)
+    first = torch.full_like(size, len(rows)).scatter_reduce_(0, group, index, reduce="amin")
+    order = first.argsort()
+    return first[order], size[order] > 1

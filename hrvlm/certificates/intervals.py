@@ -1,0 +1,98 @@
+"""The result of a semantic partition: prediction-invariant intervals, and why there may be none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+import torch
+from torch import Tensor
+
+_CHUNK = 2**20  # scores held at once; keeps the temporaries of a walk within a few hundred MiB
+
+
+class Reason(StrEnum):
+    """Why an image has no ordinary certificate."""
+
+    PARALLEL = "the prompts are parallel and span no plane: nothing certified"
+    NOT_FINITE = "a score or an angle is not finite: nothing certified"
+    NO_REFERENCE = "the reference image has no in-plane part: nothing certified"
+    NUMERICAL = "an interval failed its closed-form check: nothing certified"
+    CONSTANT = "the image has no in-plane part: the prediction cannot change"
+    EMPTY_RANGE = "the range is empty: start and target extent coincide"
+
+    @property
+    def certifies(self) -> bool:
+        """Whether intervals are stated all the same."""
+        return self in (Reason.CONSTANT, Reason.EMPTY_RANGE)
+
+
+@dataclass(frozen=True, eq=False)
+class SemanticPartition:
+    """Prediction-invariant intervals of N images along one attribute. Never NaN.
+
+    Attributes:
+        start: `(N,)` angle of the image in the plane, radians in (-pi, pi].
+        stop: `(N,)` target extent, unwrapped so that |stop - start| <= pi; below start when the shorter way is back.
+        label: `(N,)` prediction at the image; -1 where scores are not finite.
+        invariance: `(N,)` share of the range, in [0, 1], with the prediction of the image; 0 if nothing is certified.
+        extent: `(N,)` radians from the image along the range to its first change of prediction, in [0, pi].
+        smallest_margin: `(N,)` smallest lead of the winner at interval midpoints, in score units: 0 where the winner
+            has an identical twin, inf for a single class, and 0 where nothing is certified.
+        breaks: `(N, F + 1)` radians, from start to stop, padded with stop.
+        labels: `(N, F)` label between two breaks, padded with -1.
+        reasons: per image None or a `Reason` (a string).
+    """
+
+    start: Tensor
+    stop: Tensor
+    label: Tensor
+    invariance: Tensor
+    extent: Tensor
+    smallest_margin: Tensor
+    breaks: Tensor
+    labels: Tensor
+    reasons: tuple[Reason | None, ...]
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.reasons)
+
+    def intervals(self, i: int) -> list[tuple[float, float, int]]:
+        """Maximal intervals (from, to, label) of image i in radians, one after another; [] if nothing is certified."""
+        breaks, labels = self.breaks[i].tolist(), self.labels[i].tolist()
+        pieces = [(a, b, k) for a, b, k in zip(breaks, breaks[1:], labels, strict=False) if k >= 0]
+        merged: list[tuple[float, float, int]] = []
+        for a, b, k in [piece for piece in pieces if piece[0] != piece[1]] or pieces[:1]:
+            if merged and merged[-1][2] == k:  # a label that held at one point only stood between
+                merged[-1] = (merged[-1][0], b, k)
+            else:
+                merged.append((a, b, k))
+        return merged
+
+
+def certified_mask(reasons: tuple[Reason | None, ...], like: Tensor) -> Tensor:
+    """`(N,)` True where something is certified, on the device of `like`."""
+    return torch.tensor([why is None or why.certifies for why in reasons], dtype=torch.bool, device=like.device)
+
+
+def chunks(num_images: int, num_classes: int) -> Iterator[slice]:
+    """Slices over the images, at least one, each small enough for its scores to fit in memory several times."""
+    size = max(1, _CHUNK // num_classes)
+    for begin in range(0, max(1, num_images), size):
+        yield slice(begin, begin + size)
+
+
+def joined(pieces: list[SemanticPartition]) -> SemanticPartition:
+    """Partitions of successive images as one, padded to the longest list of intervals."""
+    width = max(piece.labels.shape[1] for piece in pieces)
+    labels = [torch.nn.functional.pad(piece.labels, (0, width - piece.labels.shape[1]), value=-1) for piece in pieces]
+    breaks = [
+        torch.cat([piece.breaks, piece.stop[:, None].expand(-1, width + 1 - piece.breaks.shape[1])], dim=1)
+        for piece in pieces
+    ]
+    names = ("start", "stop", "label", "invariance", "extent", "smallest_margin")
+    columns = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
+    reasons = tuple(reason for piece in pieces for reason in piece.reasons)
+    return SemanticPartition(**columns, breaks=torch.cat(breaks), labels=torch.cat(labels), reasons=reasons)
