@@ -1,8 +1,8 @@
 """Binomial confidence bounds and the radius they give to a smoothed classifier.
 
 Source: "Certified Adversarial Robustness via Randomized Smoothing", Cohen et al., ICML 2019 (arXiv 1902.02918), in the
-binary form: if the class has probability at least p > 1/2 under Gaussian noise of standard deviation sigma, it stays the
-majority within the L2 radius ``sigma * Phi^-1(p)``.
+binary form: if the class has probability at least p > 1/2 under Gaussian noise of standard deviation sigma, it stays
+the majority within the L2 radius ``sigma * Phi^-1(p)``.
 
 All functions are vectorised over counts; numbers give a float, arrays give a float64 array.
 """

@@ -2,9 +2,9 @@
 
 Source: "Semantic Robustness Certification for Vision-Language Models", Yang et al., ICML 2026 (arXiv 2606.18839).
 If the true embedding e lies on the sphere within ``||e - gamma(phi)|| <= delta``, a margin between classes y and j
-moves by at most ``delta ||w_y - w_j||``. The label at phi is stable when its margin over every other class exceeds that.
-Per class this is a cosine inequality, so the stable part of an interval is an intersection of arcs, found here in closed
-form as the complement of a union of arcs.
+moves by at most ``delta ||w_y - w_j||``. The label at phi is stable when its margin over every other class exceeds
+that. Per class this is a cosine inequality, so the stable part of an interval is an intersection of arcs, found here in
+closed form as the complement of a union of arcs.
 """
 
 from __future__ import annotations
