@@ -65,7 +65,7 @@ def _midpoint(points: Tensor, weights: Tensor, curv: Scalar) -> Tensor:
         weights = weights / torch.where(empty, 1.0, total_weight)
         factor = 2.0 / conformal(points, c, dtype)
         vector = weights @ (factor * points)
-        total = torch.where(empty, 1.0, weights @ (factor - 1.0))
+        total = weights @ (factor - 1.0)
         # T² − c‖S‖² >= 1 (reverse triangle inequality of Lorentz space, weights sum to 1): the bound meets rounding.
         rest = (total.square() - c * vector.square().sum(-1, keepdim=True)).clamp_min(1.0)
         return (vector / (total + rest.sqrt())).to(dtype)

@@ -35,6 +35,7 @@ __all__ = [
     "affine_scorer",
     "attainable_margin",
     "boundary_margin",
+    "cap_radius",
     "distance",
     "einstein_midpoint",
     "exp_map0",
@@ -65,6 +66,31 @@ def exp_map0(v: Tensor, curv: Scalar) -> Tensor:
         series = v * (1.0 - square / 3.0 + 2.0 * square.square() / 15.0)
         closed = torch.tanh(norm.clamp_max(limit)) / root * (v * root / norm)
         return torch.where(small, series, closed).to(dtype)
+
+
+def cap_radius(v: Tensor, curv: Scalar, limit: Scalar) -> Tensor:
+    """Keep the radius r = √c‖v‖ of tangent vectors below `limit`, direction kept, with a continuous second derivative.
+
+    Up to k = 0.8·limit nothing changes; beyond, r becomes k + (limit − k)·tanh((r − k)/(limit − k)).
+
+    Args:
+        v: Tangent vectors at the origin `(..., D)`.
+        curv: Curvature parameter c > 0.
+        limit: Largest radius > 0, in units where artanh(√c‖u‖) is the radius of the point u = exp0(v).
+
+    Returns:
+        Tangent vectors `(..., D)`.
+    """
+    dtype = result_dtype(v)
+    with torch.autocast(v.device.type, enabled=False):
+        (v,) = raise_precision(v)
+        top = positive_scalar(limit, "limit", v)
+        knee = 0.8 * top
+        radius = positive_scalar(curv, "curv", v).sqrt() * safe_norm(v)
+        beyond = radius > knee
+        outer = torch.where(beyond, radius, knee)
+        bent = knee + (top - knee) * torch.tanh((outer - knee) / (top - knee))
+        return torch.where(beyond, v / outer * bent, v).to(dtype)
 
 
 def log_map0(u: Tensor, curv: Scalar) -> Tensor:

@@ -82,9 +82,8 @@ def plane_basis(source: Tensor, target: Tensor, tolerance: float | None = None) 
     e1, direction = normalise(source), normalise(target)
     along = e1 @ direction
     residual = direction - along * e1
-    residual = (
-        residual - (residual @ e1) * e1
-    )  # Once more: the first subtraction leaves a part along e1 at small angles.
+    # At small angles the first subtraction leaves a part along e1, so subtract once more.
+    residual = residual - (residual @ e1) * e1
     sine = safe_norm(residual).squeeze(-1)
     if not bool(e1.any()) or not bool(direction.any()) or float(sine) <= tolerance:
         raise ParallelVectorsError(

@@ -68,6 +68,12 @@ def test_small_angles_are_kept_unless_the_tolerance_says_otherwise() -> None:
         sphere.plane_basis(source[None], target[None])
 
 
+def test_basis_stays_orthonormal_at_small_angles_in_float32() -> None:
+    source, noise = vectors(5, 2, 64, torch.float32)
+    e1, e2, _ = sphere.plane_basis(source, source + 1e-4 * noise)
+    assert abs(float(e1 @ e2)) < 1e-6
+
+
 def test_normalise_is_safe_at_zero_tiny_and_huge() -> None:
     x = torch.tensor([[0.0, 0.0], [3e-30, 4e-30], [3e30, 4e30]], requires_grad=True)
     unit = sphere.normalise(x)

@@ -1,0 +1,235 @@
+"""Classifier heads: how image and text features become points, scores and averages, in the ball or on the sphere.
+
+Both heads have one interface (`Head`), so that objectives, classifiers and certificates never ask which geometry they
+are in. Shapes: N image points, K text points, M groups, D features.
+
+Source of the hyperbolic head: "Hierarchically Robust Zero-shot Vision-language Models", Dong et al., CVPR 2026
+(arXiv 2604.18867). The learned scales, their start values and the norm cap are this project's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hrvlm.geometry import poincare, sphere
+from hrvlm.models._head import Head, log_parameter
+
+__all__ = ["CosineHead", "Head", "PoincareHead"]
+
+IMAGE_RADIUS = 0.87
+TEXT_RADIUS_LEAF = 0.95
+TEXT_RADIUS_TOP = 0.55
+MAX_LOGIT_SCALE = 100.0
+MIN_TEMPERATURE = 0.01
+
+
+class CosineHead(Head):
+    """Points are features of unit norm, scores are scaled cosines: the flat head of CLIP.
+
+    Norms carry no depth here (every point has norm 1), averages are normalised means, `distance` is 1 − cosine.
+    """
+
+    has_depth = False
+
+    def __init__(self, logit_scale: float = MAX_LOGIT_SCALE, trainable: bool = True) -> None:
+        """Build the head.
+
+        Args:
+            logit_scale: Start value of the scale λ of the cosines, in (0, 100]; larger values are held at 100.
+            trainable: Whether the scale is learned.
+
+        Raises:
+            ValueError: If the scale is not positive.
+        """
+        super().__init__()
+        self.log_logit_scale = log_parameter(float(logit_scale), "logit_scale", trainable)
+
+    @property
+    def logit_scale(self) -> Tensor:
+        """Scale λ of the cosines, at most 100 as in CLIP."""
+        return self.log_logit_scale.float().exp().clamp_max(MAX_LOGIT_SCALE)
+
+    def lift_image(self, features: Tensor) -> Tensor:
+        """Normalise features `(N, D)`."""
+        return sphere.normalise(features)
+
+    def lift_text(self, features: Tensor, level: int) -> Tensor:
+        """Normalise features `(K, D)`; the level plays no part."""
+        return sphere.normalise(features)
+
+    def logits(self, image_points: Tensor, text_points: Tensor) -> Tensor:
+        """λ·cosine, `(N, K)`."""
+        with torch.autocast(image_points.device.type, enabled=False):
+            return self.logit_scale * (image_points @ text_points.mT)
+
+    def affine(self, image_points: Tensor, text_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight = text points `(K, D)`, bias = 0 `(K,)`."""
+        weight = text_points.double()
+        return weight, weight.new_zeros(len(weight))
+
+    def average(self, points: Tensor, membership: Tensor) -> Tensor:
+        """Normalised weighted means `(M, D)`."""
+        with torch.autocast(points.device.type, enabled=False):
+            return sphere.normalise(membership.to(points.dtype) @ points)
+
+    def distance(self, image_points: Tensor, text_points: Tensor) -> Tensor:
+        """1 − cosine, in [0, 2]."""
+        return 1.0 - (image_points * text_points).sum(dim=-1)
+
+    def norm(self, points: Tensor) -> Tensor:
+        """Norms of the points given: 1 for everything this head makes."""
+        return torch.linalg.vector_norm(points, dim=-1)
+
+    def max_margin(self, norm: Tensor) -> Tensor:
+        """2λη², the gap at antipodal vectors."""
+        return sphere.attainable_margin(norm, self.logit_scale.detach())
+
+
+class PoincareHead(Head):
+    """Points lie in the Poincaré ball, scores are −distance/τ, averages are Einstein midpoints, norms are depths.
+
+    A feature times its learned scale is a tangent vector at the origin; its radius √c‖v‖ is capped smoothly, the
+    direction kept, so that points stay inside `norm_cap` of the ball and float32 never saturates; then exp0 follows.
+    """
+
+    has_depth = True
+
+    def __init__(
+        self,
+        curv: float = 1.0,
+        image_scale: float | None = None,
+        text_scales: Sequence[float] | int = 1,
+        temperature: float = 0.12,
+        norm_cap: float = 0.98,
+        trainable_scales: bool = True,
+        trainable_temperature: bool = True,
+    ) -> None:
+        """Build the head; without scales it waits for `initialise`.
+
+        Args:
+            curv: Curvature parameter c > 0, fixed.
+            image_scale: Scale of image features, > 0; None to take it from features.
+            text_scales: Scale of text features per level, leaf first; or the number of levels, to take the scales from
+                features.
+            temperature: Start value of τ > 0; smaller values than 0.01 are held there.
+            norm_cap: Largest √c‖u‖ of a point, in (0.8, 0.999].
+            trainable_scales: Whether the scales are learned.
+            trainable_temperature: Whether the temperature is learned.
+
+        Raises:
+            ValueError: If a number is out of range, or only one of the two kinds of scales is given.
+        """
+        super().__init__()
+        if not 0.8 < norm_cap <= 0.999:
+            raise ValueError(f"expected norm_cap in (0.8, 0.999], got {norm_cap}: it is a share of the ball's radius")
+        if not 0.0 < curv < math.inf:
+            raise ValueError(f"expected curv > 0 and finite, got {curv}: the ball has radius 1/√curv")
+        if isinstance(text_scales, int) != (image_scale is None):
+            raise ValueError("expected image_scale and text_scales both given or both left out, got one of them")
+        levels = text_scales if isinstance(text_scales, int) else len(text_scales)
+        if levels < 1:
+            raise ValueError(f"expected at least one level in text_scales, got {text_scales}")
+        scales = [1.0] * levels if isinstance(text_scales, int) else list(text_scales)
+        self.log_image_scale = log_parameter(
+            1.0 if image_scale is None else image_scale, "image_scale", trainable_scales
+        )
+        self.log_text_scales = log_parameter(scales, "text_scales", trainable_scales)
+        self.log_temperature = log_parameter(float(temperature), "temperature", trainable_temperature)
+        self.curv: Tensor
+        self.norm_cap: Tensor
+        self.initialised: Tensor
+        self.register_buffer("curv", torch.tensor(curv, dtype=torch.float32))
+        self.register_buffer("norm_cap", torch.tensor(norm_cap, dtype=torch.float32))
+        self.register_buffer("initialised", torch.tensor(image_scale is not None))
+
+    @property
+    def needs_features(self) -> bool:
+        """Whether the scales still have to be taken from features; a loaded checkpoint brings its own."""
+        return not bool(self.initialised)
+
+    @property
+    def temperature(self) -> Tensor:
+        """Temperature τ of the softmax over −distance/τ, at least 0.01."""
+        return self.log_temperature.float().exp().clamp_min(MIN_TEMPERATURE)
+
+    @property
+    def image_scale(self) -> Tensor:
+        """Scale of image features."""
+        return self.log_image_scale.float().exp()
+
+    @property
+    def text_scales(self) -> Tensor:
+        """Scale of text features per level, leaf first."""
+        return self.log_text_scales.float().exp()
+
+    @torch.no_grad()
+    def initialise(self, image_features: Tensor, text_features: Sequence[Tensor]) -> None:
+        """Set the scales so that mean radii √c‖v‖ start at .87 for images and .95 (leaf) to .55 (top) for texts.
+
+        Between leaf and top they fall linearly; .95 puts leaf texts at norm tanh(.95) = .74 of the ball's radius.
+
+        Args:
+            image_features: Un-normalised `(N, D)`.
+            text_features: Un-normalised `(K_l, D)`, one tensor per level of this head, leaf first.
+
+        Raises:
+            ValueError: If the number of levels differs, or mean norms are zero or not finite.
+        """
+        levels = len(self.log_text_scales)
+        if len(text_features) != levels:
+            raise ValueError(f"expected text features of {levels} levels, got {len(text_features)}: use one forest")
+        radii = torch.linspace(TEXT_RADIUS_LEAF, TEXT_RADIUS_TOP, levels) if levels > 1 else [TEXT_RADIUS_LEAF]
+        root = math.sqrt(float(self.curv))
+        self.log_image_scale.fill_(math.log(IMAGE_RADIUS / root / _mean_norm(image_features, "image_features")))
+        for level, (radius, features) in enumerate(zip(radii, text_features, strict=True)):
+            self.log_text_scales[level] = math.log(float(radius) / root / _mean_norm(features, "text_features"))
+        self.initialised.fill_(True)
+
+    def lift_image(self, features: Tensor) -> Tensor:
+        """Scale, cap and map by exp0: `(N, D)` to points of the ball."""
+        return self._lift(features, self.image_scale)
+
+    def lift_text(self, features: Tensor, level: int) -> Tensor:
+        """Scale by the level's scale, cap and map by exp0: `(K, D)` to points of the ball."""
+        return self._lift(features, self.text_scales[level])
+
+    def _lift(self, features: Tensor, scale: Tensor) -> Tensor:
+        with torch.autocast(features.device.type, enabled=False):
+            tangent = scale * features.to(torch.promote_types(features.dtype, torch.float32))
+            return poincare.exp_map0(poincare.cap_radius(tangent, self.curv, torch.atanh(self.norm_cap)), self.curv)
+
+    def logits(self, image_points: Tensor, text_points: Tensor) -> Tensor:
+        """−distance/τ, `(N, K)`."""
+        return -poincare.pairwise_distance(image_points, text_points, self.curv) / self.temperature
+
+    def affine(self, image_points: Tensor, text_points: Tensor) -> tuple[Tensor, Tensor]:
+        """Weight `(K, D)`, bias `(N, K)` for the norms of the image points."""
+        return poincare.affine_scorer(text_points, self.norm(image_points.double()), self.curv)
+
+    def average(self, points: Tensor, membership: Tensor) -> Tensor:
+        """Hyperbolic averages `(M, D)` (HypAvg: Einstein midpoints)."""
+        return poincare.grouped_midpoint(points, membership, self.curv)
+
+    def distance(self, image_points: Tensor, text_points: Tensor) -> Tensor:
+        """Geodesic distance."""
+        return poincare.distance(image_points, text_points, self.curv)
+
+    def norm(self, points: Tensor) -> Tensor:
+        """Euclidean norms, which rise with depth, below 1/√c."""
+        return torch.linalg.vector_norm(points, dim=-1)
+
+    def max_margin(self, norm: Tensor) -> Tensor:
+        """(4/(τ√c))·artanh(√c·η), the gap at antipodal points."""
+        return poincare.attainable_margin(norm, self.curv, self.temperature.detach())
+
+
+def _mean_norm(features: Tensor, name: str) -> float:
+    """Mean norm of un-normalised features `(N, D)`."""
+    mean = float(torch.linalg.vector_norm(features.double(), dim=-1).mean())
+    if not 0.0 < mean < math.inf:
+        raise ValueError(f"expected {name} with a positive finite mean norm, got {mean}: check the model's features")
+    return mean
