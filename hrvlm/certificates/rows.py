@@ -1,0 +1,123 @@
+"""Rows on disk: one JSON line per record, appended and flushed per image, resumable after a kill.
+
+Each rank writes its own file. A run that was killed may leave a torn last line: readers skip and report it, and a
+writer that resumes cuts it off before appending.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from hrvlm.certificates.records import Key, Record, Row, record_from_row
+
+_log = logging.getLogger(__name__)
+
+
+class RecordWriter:
+    """Appends records to a file; each `write` reaches the operating system as one piece before it returns.
+
+    Args:
+        path: file to append to; created with its folder if absent. A torn last line is cut off and reported in
+            `recovered` and in the log.
+
+    Attributes:
+        recovered: the torn line that was cut off, or None.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.recovered = _cut_torn_line(self.path) if self.path.exists() else None
+        self._file = self.path.open("a", encoding="utf-8")
+
+    def write(self, records: Iterable[Record]) -> None:
+        """Append the records of one image and flush."""
+        lines = [json.dumps(record.to_row(), allow_nan=False, ensure_ascii=False) + "\n" for record in records]
+        self._file.write("".join(lines))
+        self._file.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def read_rows(path: str | Path) -> list[Row]:
+    """Rows of a file; a torn last line is left out and reported in the log (see `torn_line`).
+
+    Raises:
+        ValueError: if any other line is not a JSON object.
+    """
+    whole, torn = _split(Path(path).read_bytes())
+    if torn:
+        _log.warning("%s: the last line is torn (%d bytes) and was left out", path, len(torn))
+    rows = []
+    for number, line in enumerate(whole.decode("utf-8").split("\n")[:-1], start=1):
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}")
+        rows.append(row)
+    return rows
+
+
+def torn_line(path: str | Path) -> bytes | None:
+    """The torn last line of a file that a killed run left behind, or None."""
+    return _split(Path(path).read_bytes())[1] or None
+
+
+def merge_rows(paths: Iterable[str | Path]) -> list[Row]:
+    """Rows of the files of all ranks, ordered by kind, dataset index and statement.
+
+    Raises:
+        ValueError: if two rows make the same statement about the same image.
+    """
+    found: dict[Key, Row] = {}
+    for path in paths:
+        for row in read_rows(path):
+            key = row_key(row)
+            if key in found:
+                raise ValueError(f"expected one row per image and statement, got a second one for {key} in {path}")
+            found[key] = row
+    return [found[key] for key in sorted(found)]
+
+
+def done_keys(rows: Iterable[Mapping[str, Any]]) -> set[Key]:
+    """Keys of the statements that need not be certified again: (kind, index, tree, level[, attribute, target kind])."""
+    return {row_key(row) for row in rows}
+
+
+def row_key(row: Mapping[str, Any]) -> Key:
+    """Key of a row; see `Record.key`."""
+    return record_from_row(row).key
+
+
+def _split(data: bytes) -> tuple[bytes, bytes]:
+    """Whole lines, and what follows the last line end."""
+    end = data.rfind(b"\n") + 1
+    return data[:end], data[end:]
+
+
+def _cut_torn_line(path: Path) -> bytes | None:
+    """Cut a torn last line off a file and return it."""
+    whole, torn = _split(path.read_bytes())
+    if not torn:
+        return None
+    with path.open("r+b") as file:
+        file.truncate(len(whole))
+    _log.warning("%s: a torn last line (%d bytes) was cut off before appending", path, len(torn))
+    return torn

@@ -1,0 +1,154 @@
+"""Derives every certificate again from its row, without the model.
+
+A smoothing row is recomputed from its counts, alpha and sigma; a semantic row must be consistent in itself (its
+intervals cover the range one after the other, and the shares follow from them). What cannot be derived is reported,
+never repaired.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from hrvlm.certificates.bounds import clopper_pearson_lower, smoothing_radius
+from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord, record_from_row
+
+_TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
+_DEFAULTS = {field.name: field.default for field in fields(SmoothingRecord)}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row that does not follow from what it holds.
+
+    Attributes:
+        key: statement of the row, () for a row that cannot be read.
+        field: the field at fault.
+        claims_too_much: whether the row claims more than can be derived, rather than something inconsistent or less.
+        message: one sentence.
+    """
+
+    key: Key
+    field: str
+    claims_too_much: bool
+    message: str
+
+
+def verify_rows(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
+    """Problems of the rows of a run; empty if every certificate can be derived again.
+
+    Args:
+        rows: rows of both kinds, of all ranks together, so that families of statements are seen whole.
+    """
+    problems: list[Problem] = []
+    records: list[SmoothingRecord | SemanticRecord] = []
+    for row in rows:
+        try:
+            records.append(record_from_row(row))
+        except (ValueError, TypeError) as error:
+            problems.append(Problem((), "row", False, str(error)))
+    for record in records:
+        try:
+            problems.extend(_smoothing(record) if isinstance(record, SmoothingRecord) else _semantic(record))
+        except (ValueError, TypeError) as error:
+            problems.append(Problem(record.key, "row", False, f"a value lies outside its range: {error}"))
+    return problems + list(_families(records))
+
+
+def _families(records: list[SmoothingRecord | SemanticRecord]) -> Iterator[Problem]:
+    """Repeated statements, and images with more statements than alpha was split over."""
+    for key, count in Counter(record.key for record in records).items():
+        if count > 1:
+            yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
+    smoothing = [record for record in records if isinstance(record, SmoothingRecord)]
+    statements = Counter(record.index for record in {record.key: record for record in smoothing}.values())
+    for record in smoothing:
+        if statements[record.index] > record.num_statements:
+            text = f"alpha was split over {record.num_statements} statements, got {statements[record.index]} rows"
+            yield Problem(record.key, "num_statements", True, text)
+
+
+def _common(record: Record) -> Iterator[Problem]:
+    if record.correct != (record.prediction == record.label):
+        text = f"prediction {record.prediction} and label {record.label} contradict correct={record.correct}"
+        yield Problem(record.key, "correct", record.correct, text)
+
+
+def _compare(record: Record, name: str, derived: float) -> Iterator[Problem]:
+    """Problem if a stated number differs from the derived one."""
+    stated = float(getattr(record, name))
+    if not math.isclose(stated, derived, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+        too_much = not stated < derived
+        text = f"states {name} {stated!r}, {'more' if too_much else 'less'} than the derived {derived!r}"
+        yield Problem(record.key, name, too_much, text)
+
+
+def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
+    """Problems of one smoothing record."""
+    yield from _common(record)
+    if not 0 < record.alpha < 1 or record.alpha_share * record.num_statements > record.alpha * (1 + _TOLERANCE):
+        text = f"{record.num_statements} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
+        yield Problem(record.key, "alpha_share", True, text)
+    counts = (record.count, record.invalid, record.selection_count, record.n - record.count - record.invalid)
+    if min(counts) < 0 or record.selection_count > record.n0:
+        yield Problem(record.key, "count", True, f"counts do not fit n0={record.n0}, n={record.n}")
+        return
+    for name in ("float_mode", "split"):
+        if getattr(record, name) != _DEFAULTS[name]:
+            text = f"expected {name} {_DEFAULTS[name]!r}, got {getattr(record, name)!r}"
+            yield Problem(record.key, name, False, text)
+    lower = float(clopper_pearson_lower(record.count, record.n, record.alpha_share))
+    radius = float(smoothing_radius(record.count, record.n, record.alpha_share, record.sigma))
+    yield from _compare(record, "lower", lower)
+    yield from _compare(record, "radius", radius)
+    certain = record.prediction >= 0 and lower > 0.5
+    if record.abstain == certain or record.abstain != (record.reason is not None):
+        text = f"abstain={record.abstain} with reason {record.reason!r} does not fit the lower bound {lower!r}"
+        yield Problem(record.key, "abstain", not record.abstain, text)
+
+
+def _semantic(record: SemanticRecord) -> Iterator[Problem]:
+    """Problems of one semantic record."""
+    yield from _common(record)
+    numbers = (record.start, record.stop, record.invariance, *(x for piece in record.intervals for x in piece))
+    if not all(math.isfinite(number) for number in numbers):
+        yield Problem(record.key, "intervals", True, "holds a number that is not finite")
+        return
+    for previous, following in zip(sorted(record.stable), sorted(record.stable)[1:], strict=False):
+        if following[1] > previous[1] + _TOLERANCE:
+            yield Problem(
+                record.key, "stable", True, f"stable coverage grows with delta from {previous} to {following}"
+            )
+    if any(delta < 0 or not 0 <= share <= 1 for delta, share in record.stable):
+        yield Problem(record.key, "stable", True, f"stable coverage outside [0, 1]: {record.stable}")
+    if record.intervals:
+        yield from _intervals(record)
+        return
+    yield from _compare(record, "invariance", 0.0)
+    if record.reason is None:
+        yield Problem(record.key, "reason", False, "nothing is certified and no reason given")
+
+
+def _intervals(record: SemanticRecord) -> Iterator[Problem]:
+    """Problems of the intervals of a semantic record."""
+    ends = [record.start, *(piece[1] for piece in record.intervals)]
+    begins = [*(piece[0] for piece in record.intervals), record.stop]
+    for end, begin in zip(ends, begins, strict=True):
+        if end != begin:
+            overlap = (end - begin) * (record.stop - record.start) > 0
+            yield Problem(
+                record.key, "intervals", overlap, f"the intervals do not join: {end!r} is followed by {begin!r}"
+            )
+    whole = record.stop - record.start
+    steps = [(b - a) * math.copysign(1.0, whole) for a, b, _ in record.intervals]
+    if min(steps) < 0 or abs(whole) > math.pi * (1 + _TOLERANCE):
+        yield Problem(
+            record.key, "intervals", True, f"the intervals do not run from {record.start!r} to {record.stop!r}"
+        )
+    if any(label < 0 for _, _, label in record.intervals):
+        yield Problem(record.key, "intervals", False, "an interval has no label")
+    same = sum(step for step, (_, _, label) in zip(steps, record.intervals, strict=True) if label == record.prediction)
+    yield from _compare(record, "invariance", same / abs(whole) if whole else 1.0)
