@@ -21,7 +21,7 @@ from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 from hrvlm.trees.files import read_yaml, save_tree
 from hrvlm.trees.nodes import Node, TreeError, some
-from hrvlm.trees.structure import path_to_top
+from hrvlm.trees.structure import check_links, path_to_top
 from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.wordnet_data import hypernyms, synset_by_id, synset_id
 
@@ -57,11 +57,12 @@ def build_grouped_tree(path: str | Path, wordnet: WordNetCorpusReader) -> ClassT
             found = some(matches) if matches else "none"
             raise TreeError(f"{where}: leaf {leaf!r} ({name}) belongs to {found}; expected one finest superclass")
         nodes.append(Node(leaf, leaf, matches[0], synset=name))
+    table = {node.id: node for node in nodes}
+    _check_used(superclasses, table, where)
+    check_links(table, where)
+    _check_synsets(table, above, where)
     info = TreeInfo(**{key: content[key] for key in _HEAD}, level_names=tuple(content["levels"]), origin=where)
-    tree = ClassTree.from_nodes(nodes, info)
-    _check_synsets(tree.nodes, above, where)
-    _check_used(superclasses, tree.nodes, where)
-    return tree
+    return ClassTree.from_nodes(nodes, info)
 
 
 def rebuild_file(source: str | Path, target: str | Path, wordnet: WordNetCorpusReader) -> ClassTree:

@@ -111,7 +111,7 @@ def _check_version(root: Path) -> None:
     if match is None or match.group(1) != VERSION:
         found = "an unknown version" if match is None else match.group(1)
         raise TreeError(
-            f"{root}: expected WordNet {VERSION}, got {found}; synset offsets differ between versions. {_HOW_TO_GET_IT}."
+            f"{root}: expected WordNet {VERSION}, got {found}; synset offsets differ by version. {_HOW_TO_GET_IT}."
         )
 
 

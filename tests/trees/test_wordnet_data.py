@@ -1,0 +1,75 @@
+"""Finding, laying out and refusing WordNet files; needs no WordNet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nltk
+import pytest
+
+from hrvlm.trees import TreeError
+from hrvlm.trees.wordnet_data import ENVIRONMENT_VARIABLE, LEXICOGRAPHER_FILES, open_wordnet, prepare_wordnet
+
+FILES = ["cntlist.rev", "index.sense", "adj.exc", "adv.exc", "noun.exc", "verb.exc"]
+FILES += [f"{kind}.{pos}" for kind in ("data", "index") for pos in ("adj", "adv", "noun", "verb")]
+
+
+def database(folder: Path, version: str = "3.0") -> Path:
+    folder.mkdir(exist_ok=True)
+    for name in FILES:
+        (folder / name).write_text(f"  1 WordNet {version} Copyright 2006 by Princeton University.\n")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def no_wordnet_but_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(ENVIRONMENT_VARIABLE, raising=False)
+    monkeypatch.setattr(nltk.data, "path", [])
+
+
+def test_the_layout_is_the_one_nltk_reads(tmp_path: Path) -> None:
+    folder = prepare_wordnet(database(tmp_path / "db"), tmp_path / "data")
+    laid_out = folder / "corpora" / "wordnet"
+    assert sorted(path.name for path in laid_out.iterdir()) == sorted([*FILES, "lexnames"])
+    lines = [line.split("\t") for line in (laid_out / "lexnames").read_text().splitlines()]
+    assert [int(number) for number, _, _ in lines] == list(range(45)) == list(range(len(LEXICOGRAPHER_FILES)))
+    # checked against the table of lexnames(5WN)
+    assert {number: (name, pos) for number, name, pos in lines}.items() >= {
+        "00": ("adj.all", "3"), "02": ("adv.all", "4"), "03": ("noun.Tops", "1"), "05": ("noun.animal", "1"),
+        "13": ("noun.food", "1"), "28": ("noun.time", "1"), "29": ("verb.body", "2"), "43": ("verb.weather", "2"),
+        "44": ("adj.ppl", "3"),
+    }.items()  # fmt: skip
+
+
+def test_an_incomplete_database_is_refused_with_its_remedy(tmp_path: Path) -> None:
+    folder = database(tmp_path / "db")
+    (folder / "index.sense").unlink()
+    with pytest.raises(TreeError, match=r"no WordNet file index.sense there.*apt-get install wordnet-base"):
+        prepare_wordnet(folder, tmp_path / "data")
+
+
+@pytest.mark.parametrize("how", ["argument", "environment", "nltk path"])
+def test_absent_data_is_an_error_with_its_remedy(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if how == "environment":
+        monkeypatch.setenv(ENVIRONMENT_VARIABLE, str(tmp_path))
+    if how == "nltk path":
+        monkeypatch.setattr(nltk.data, "path", [str(tmp_path)])
+    with pytest.raises(TreeError, match=f"no unzipped corpora/wordnet in {tmp_path}.*apt-get install wordnet-base"):
+        open_wordnet(tmp_path if how == "argument" else None)
+
+
+@pytest.mark.parametrize("version", ["3.1", "2.1"])
+def test_another_version_is_refused(tmp_path: Path, version: str) -> None:
+    folder = prepare_wordnet(database(tmp_path / "db", version), tmp_path / "data")
+    with pytest.raises(TreeError, match=f"expected WordNet 3.0, got {version}; synset offsets differ"):
+        open_wordnet(folder)
+
+
+def test_damaged_files_are_refused(tmp_path: Path) -> None:
+    folder = prepare_wordnet(database(tmp_path / "db"), tmp_path / "data")
+    (folder / "corpora" / "wordnet" / "data.noun").write_text("nothing")
+    with pytest.raises(TreeError, match="got an unknown version"):
+        open_wordnet(folder)
+    (folder / "corpora" / "wordnet" / "data.noun").unlink()
+    with pytest.raises(TreeError, match="not a complete WordNet"):
+        open_wordnet(folder)
