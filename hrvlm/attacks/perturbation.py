@@ -1,0 +1,206 @@
+"""Gradient ascent on a loss within a threat model, without touching the parameters' gradients or any module's mode.
+
+One loop serves training (universal hierarchical perturbation of images and texts, K steps) and evaluation (PGD-20).
+
+Sources: Madry et al., ICLR 2018 (arXiv 1706.06083) for PGD; "Hierarchically Robust Zero-shot Vision-language Models",
+Dong et al., CVPR 2026 (arXiv 2604.18867) for the joint perturbation of images and texts.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hrvlm.attacks.threat_model import ThreatModel
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient was NaN or infinite while a perturbation was sought.
+
+    Attributes:
+        step: Step of the ascent, from 0.
+        images: The perturbed images at that step, for saving.
+    """
+
+    def __init__(self, what: str, step: int, images: Tensor) -> None:
+        """Build the message from what failed and where."""
+        rows = "" if images.ndim == 0 else f" on a batch of {len(images)}"
+        super().__init__(
+            f"expected a finite {what} at step {step} of the perturbation{rows}, got NaN or infinity: "
+            "lower the learning rate or the attack's precision demands, and inspect the images kept in this error"
+        )
+        self.step = step
+        self.images = images.detach()
+
+
+@contextmanager
+def frozen_parameters(*modules: nn.Module) -> Iterator[None]:
+    """Switch `requires_grad` of all parameters off, and back to exactly what it was, also after an exception."""
+    parameters = {id(parameter): parameter for module in modules for parameter in module.parameters()}
+    flags = [(parameter, parameter.requires_grad) for parameter in parameters.values()]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)
+
+
+def perturb(
+    loss: Callable[[Tensor], Tensor],
+    images: Tensor,
+    threat_model: ThreatModel,
+    steps: int,
+    step_size: float,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Find a perturbation that raises a loss.
+
+    Gradients are taken for the images only (`autograd.grad`), so `.grad` of parameters never changes; wrap the call in
+    `frozen_parameters` to spare their gradients too. Works under `torch.no_grad` and `torch.inference_mode`, and leaves
+    train/eval modes as they are: batch-norm statistics do move if a module is in train mode.
+
+    Args:
+        loss: Maps images `(N, ...)` to a loss per image `(N,)`, or one number; it is summed.
+        images: Clean images within the bounds of the threat model.
+        threat_model: Norm, budget and bounds.
+        steps: Number of ascent steps; 0 returns the clean images (or the random start).
+        step_size: Length of a step in pixel units.
+        generator: If given, start from a random point of the budget, else from the clean images.
+
+    Returns:
+        Adversarial images, detached, within budget and bounds. The last iterate, as PGD is defined, not the best.
+
+    Raises:
+        ValueError: If images, steps or step size are out of range.
+        NonFiniteError: If a loss or gradient is NaN or infinite.
+    """
+    adversarial, _ = perturb_jointly(
+        lambda pixels, _: loss(pixels),
+        images,
+        None,
+        threat_model,
+        eps_text=0.0,
+        steps=steps,
+        step_size_image=step_size,
+        step_size_text=0.0,
+        generator=generator,
+    )
+    return adversarial
+
+
+def perturb_jointly(
+    loss: Callable[[Tensor, Tensor | None], Tensor],
+    images: Tensor,
+    text_delta: Tensor | None,
+    threat_model: ThreatModel,
+    *,
+    eps_text: float,
+    steps: int,
+    step_size_image: float,
+    step_size_text: float,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Find one perturbation of images and one of text features that together raise a loss.
+
+    Args:
+        loss: Maps images and the text perturbation (None if there is none) to one loss or one per image.
+        images: Clean images within the bounds.
+        text_delta: Start of the text perturbation, any shape, usually zeros `(nodes, D)`; None perturbs images only.
+        threat_model: Norm, budget and bounds of the images.
+        eps_text: Largest absolute entry of the text perturbation, >= 0, in units of the text features.
+        steps: Number of ascent steps.
+        step_size_image: Length of a step in pixel units.
+        step_size_text: Length of a sign step of the text perturbation.
+        generator: If given, images start from a random point of the budget.
+
+    Returns:
+        Adversarial images and text perturbation, detached.
+
+    Raises:
+        ValueError: If images, budgets, steps or step sizes are out of range.
+        NonFiniteError: If a loss or gradient is NaN or infinite.
+    """
+    threat_model.check_images(images)
+    _check_steps(steps, step_size_image, eps_text, step_size_text)
+    with torch.inference_mode(False), torch.enable_grad():
+        clean = images.detach().clone()  # a clone is a normal tensor even where `images` was made in inference mode
+        delta = torch.zeros_like(clean) if generator is None else threat_model.random_start(clean, generator)
+        text = None if text_delta is None else text_delta.detach().clone().clamp_(-eps_text, eps_text)
+        for step in range(steps):
+            image_gradient, text_gradient = _gradients(loss, clean + delta, text, step)
+            delta = threat_model.project(threat_model.step(delta, image_gradient, step_size_image), clean)
+            if text is not None and text_gradient is not None:
+                text = (text + step_size_text * text_gradient.sign()).clamp_(-eps_text, eps_text)
+        adversarial = (clean + threat_model.project(delta, clean)).clamp(*threat_model.bounds)
+        threat_model.check(adversarial, clean)
+    return adversarial, text
+
+
+def _gradients(
+    loss: Callable[[Tensor, Tensor | None], Tensor], images: Tensor, text: Tensor | None, step: int
+) -> tuple[Tensor, Tensor | None]:
+    """Gradients of the summed loss for images and text perturbation; None where the loss does not use the latter."""
+    images = images.detach().requires_grad_()
+    inputs = [images] if text is None else [images, text.detach().requires_grad_()]
+    value = loss(images, None if text is None else inputs[1]).sum()
+    if not value.requires_grad:
+        raise ValueError(
+            "expected a loss that depends on the images, got one without gradient: do not detach inside it"
+        )
+    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+    if gradients[0] is None:
+        raise ValueError("expected a loss that depends on the images, got one that ignores them: use its argument")
+    if not bool(value.isfinite()):
+        raise NonFiniteError("loss", step, images)
+    for gradient, what in zip(gradients, ("image gradient", "text gradient"), strict=False):
+        if gradient is not None and not bool(gradient.isfinite().all()):
+            raise NonFiniteError(what, step, images)
+    return gradients[0], gradients[1] if text is not None else None
+
+
+def _check_steps(steps: int, step_size_image: float, eps_text: float, step_size_text: float) -> None:
+    if steps < 0:
+        raise ValueError(f"expected steps >= 0, got {steps}: 0 means no perturbation")
+    for name, value in (("step_size", step_size_image), ("eps_text", eps_text), ("step_size_text", step_size_text)):
+        if not 0.0 <= value < math.inf:
+            raise ValueError(f"expected {name} >= 0 and finite, got {value}: give it in the units of what it changes")
+
+
+def pgd(
+    logits: Callable[[Tensor], Tensor],
+    images: Tensor,
+    labels: Tensor,
+    threat_model: ThreatModel,
+    steps: int = 20,
+    step_size: float | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Projected gradient descent on the cross-entropy of a classifier, by default PGD-20.
+
+    Args:
+        logits: Classifier on images in pixel units, `(N, ...)` to `(N, K)`.
+        images: Clean images.
+        labels: Classes `(N,)` of the classifier's level.
+        threat_model: Norm, budget and bounds.
+        steps: Number of steps.
+        step_size: Length of a step; 2.5·eps/steps if not given, which can reach every point of the budget.
+        generator: If given, start at random.
+
+    Returns:
+        Adversarial images, detached.
+    """
+    if step_size is None:
+        step_size = 2.5 * threat_model.eps / max(steps, 1)
+
+    def loss(pixels: Tensor) -> Tensor:
+        # A clone made here may be saved for the backward pass even if `labels` came from inference mode.
+        return F.cross_entropy(logits(pixels).float(), labels.clone(), reduction="none")
+
+    return perturb(loss, images, threat_model, steps, step_size, generator)
