@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import kstest
+
+from hrvlm.certificates import fill_gaussian, gaussian
+
+SHAPE = (3, 16, 16)
+
+
+def test_a_draw_depends_on_its_address_only():
+    whole = gaussian(SHAPE, 7, 123, range(50), 0.5)
+    for draws in (range(20, 30), range(0, 50, 7), [49, 3, 3], range(30, 10, -1)):
+        assert torch.equal(gaussian(SHAPE, 7, 123, draws, 0.5), whole[list(draws)])
+    other = torch.empty(2, *SHAPE)
+    fill_gaussian(other, 7, 123, range(8, 10), 0.5)
+    assert torch.equal(other, whole[8:10])
+    torch.manual_seed(0)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    gaussian(SHAPE, 1, 2, range(3), 1.0)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+def test_another_process_draws_the_same():
+    code = "from hrvlm.certificates import gaussian; print(gaussian((5,), 9, 8, [70, 2], 1.5).tolist())"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str(gaussian((5,), 9, 8, [70, 2], 1.5).tolist())
+
+
+def test_moments_and_distribution():
+    noise = gaussian((3, 64, 64), 3, 1, range(60), 0.25).double()
+    count = noise.numel()
+    assert noise.dtype == torch.float64
+    z = noise / 0.25
+    for power, mean, deviation in [(1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)]:
+        assert abs(float(z.pow(power).mean()) - mean) < 5 * deviation / count**0.5
+    assert kstest(z.flatten()[::7].numpy(), "norm").pvalue > 1e-4
+    tails = (z.abs() > 4).sum()
+    assert 20 < tails < 80  # 46.7 expected of 737,280
+
+
+def test_addresses_are_uncorrelated():
+    size = 4096
+    addresses = [(s, i, d) for s in (0, 1, 2**40) for i in (0, 1, 2, 2**33) for d in (0, 1, 2, 1000)]
+    rows = torch.cat([gaussian((size,), s, i, [d], 1.0) for s, i, d in addresses]).double()
+    correlation = rows @ rows.T / size - torch.eye(len(rows), dtype=torch.float64)
+    off = correlation - torch.diag(correlation.diagonal())
+    assert off.abs().max() < 6 / size**0.5
+    shifted = (rows[:, :-1] @ rows[:, 1:].T) / size
+    assert shifted.abs().max() < 6 / size**0.5
+
+
+def test_extreme_addresses():
+    top = 2**64 - 1
+    rows = [gaussian((64,), s, i, [d], 1.0) for s, i, d in [(top, 0, 0), (0, top, 0), (0, 0, top), (top, top, top)]]
+    rows.append(gaussian((64,), 0, 0, [0], 1.0))
+    assert torch.cat(rows).isfinite().all()
+    assert len({tuple(row.flatten().tolist()) for row in rows}) == 5
+    for name, arguments in {"seed": (-1, 0, [0]), "index": (0, 2**64, [0]), "draw": (0, 0, [-3])}.items():
+        with pytest.raises(ValueError, match=f"expected {name} as an integer in"):
+            gaussian((4,), *arguments, 1.0)
+
+
+def test_scale_and_errors():
+    assert torch.equal(gaussian((8,), 1, 1, [4], 0.0), torch.zeros(1, 8))
+    assert gaussian((8,), 1, 1, [], 1.0).shape == (0, 8)
+    torch.testing.assert_close(gaussian((8,), 1, 1, [4], 2.0), 2 * gaussian((8,), 1, 1, [4], 1.0))
+    for sigma in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected sigma"):
+            gaussian((8,), 1, 1, [4], sigma)
+    with pytest.raises(ValueError, match="expected a contiguous float32"):
+        fill_gaussian(torch.empty(2, 4, dtype=torch.float64), 1, 1, [0, 1], 1.0)
