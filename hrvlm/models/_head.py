@@ -25,7 +25,7 @@ class Head(nn.Module, ABC):
 
     @property
     def needs_features(self) -> bool:
-        """Whether `initialise` has to see features before the head may be used."""
+        """Whether `initialise` has to be called before the head may be used."""
         return False
 
     def initialise(self, image_features: Tensor, text_features: Sequence[Tensor]) -> None:

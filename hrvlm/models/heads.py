@@ -15,7 +15,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from hrvlm.geometry import poincare, sphere
+from hrvlm.geometry import poincare
+from hrvlm.models._cosine_head import CosineHead
 from hrvlm.models._head import Head, log_parameter
 
 __all__ = ["CosineHead", "Head", "PoincareHead"]
@@ -23,70 +24,7 @@ __all__ = ["CosineHead", "Head", "PoincareHead"]
 IMAGE_RADIUS = 0.87
 TEXT_RADIUS_LEAF = 0.95
 TEXT_RADIUS_TOP = 0.55
-MAX_LOGIT_SCALE = 100.0
 MIN_TEMPERATURE = 0.01
-
-
-class CosineHead(Head):
-    """Points are features of unit norm, scores are scaled cosines: the flat head of CLIP.
-
-    Norms carry no depth here (every point has norm 1), averages are normalised means, `distance` is 1 − cosine.
-    """
-
-    has_depth = False
-
-    def __init__(self, logit_scale: float = MAX_LOGIT_SCALE, trainable: bool = True) -> None:
-        """Build the head.
-
-        Args:
-            logit_scale: Start value of the scale λ of the cosines, in (0, 100]; larger values are held at 100.
-            trainable: Whether the scale is learned.
-
-        Raises:
-            ValueError: If the scale is not positive.
-        """
-        super().__init__()
-        self.log_logit_scale = log_parameter(float(logit_scale), "logit_scale", trainable)
-
-    @property
-    def logit_scale(self) -> Tensor:
-        """Scale λ of the cosines, at most 100 as in CLIP."""
-        return self.log_logit_scale.float().exp().clamp_max(MAX_LOGIT_SCALE)
-
-    def lift_image(self, features: Tensor) -> Tensor:
-        """Normalise features `(N, D)`."""
-        return sphere.normalise(features)
-
-    def lift_text(self, features: Tensor, level: int) -> Tensor:
-        """Normalise features `(K, D)`; the level plays no part."""
-        return sphere.normalise(features)
-
-    def logits(self, image_points: Tensor, text_points: Tensor) -> Tensor:
-        """λ·cosine, `(N, K)`."""
-        with torch.autocast(image_points.device.type, enabled=False):
-            return self.logit_scale * (image_points @ text_points.mT)
-
-    def affine(self, image_points: Tensor, text_points: Tensor) -> tuple[Tensor, Tensor]:
-        """Weight = text points `(K, D)`, bias = 0 `(K,)`."""
-        weight = text_points.double()
-        return weight, weight.new_zeros(len(weight))
-
-    def average(self, points: Tensor, membership: Tensor) -> Tensor:
-        """Normalised weighted means `(M, D)`."""
-        with torch.autocast(points.device.type, enabled=False):
-            return sphere.normalise(membership.to(points.dtype) @ points)
-
-    def distance(self, image_points: Tensor, text_points: Tensor) -> Tensor:
-        """1 − cosine, in [0, 2]."""
-        return 1.0 - (image_points * text_points).sum(dim=-1)
-
-    def norm(self, points: Tensor) -> Tensor:
-        """Norms of the points given: 1 for everything this head makes."""
-        return torch.linalg.vector_norm(points, dim=-1)
-
-    def max_margin(self, norm: Tensor) -> Tensor:
-        """2λη², the gap at antipodal vectors."""
-        return sphere.attainable_margin(norm, self.logit_scale.detach())
 
 
 class PoincareHead(Head):
@@ -167,7 +105,9 @@ class PoincareHead(Head):
         return self.log_text_scales.float().exp()
 
     @torch.no_grad()
-    def initialise(self, image_features: Tensor, text_features: Sequence[Tensor]) -> None:
+    def initialise(
+        self, image_features: Tensor | None, text_features: Sequence[Tensor], logit_scale: float | None = None
+    ) -> None:
         """Set the scales so that mean radii √c‖v‖ start at .87 for images and .95 (leaf) to .55 (top) for texts.
 
         Between leaf and top they fall linearly; .95 puts leaf texts at norm tanh(.95) = .74 of the ball's radius.
@@ -175,6 +115,7 @@ class PoincareHead(Head):
         Args:
             image_features: Un-normalised `(N, D)`.
             text_features: Un-normalised `(K_l, D)`, one tensor per level of this head, leaf first.
+            logit_scale: Not used in the ball.
 
         Raises:
             ValueError: If the number of levels differs, or mean norms are zero or not finite.
@@ -182,6 +123,8 @@ class PoincareHead(Head):
         levels = len(self.log_text_scales)
         if len(text_features) != levels:
             raise ValueError(f"expected text features of {levels} levels, got {len(text_features)}: use one forest")
+        if image_features is None:
+            raise ValueError("expected image_features to set the scales from, got None: pass a batch of images")
         radii = torch.linspace(TEXT_RADIUS_LEAF, TEXT_RADIUS_TOP, levels) if levels > 1 else [TEXT_RADIUS_LEAF]
         root = math.sqrt(float(self.curv))
         self.log_image_scale.fill_(math.log(IMAGE_RADIUS / root / _mean_norm(image_features, "image_features")))

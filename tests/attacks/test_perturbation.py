@@ -49,6 +49,22 @@ def test_linear_loss_reaches_the_corner_of_the_box() -> None:
     torch.testing.assert_close(adversarial, (images + 0.1 * weight.sign()).clamp(0, 1))
 
 
+@pytest.mark.parametrize("threat", THREATS)
+def test_every_iterate_keeps_the_budget(threat: ThreatModel, model, batch) -> None:
+    images, _ = batch
+    seen = []
+
+    def loss(pixels: torch.Tensor) -> torch.Tensor:
+        seen.append(pixels.detach())
+        return model(pixels).square().sum(1)
+
+    perturb(loss, images, threat, 5, threat.eps)
+    assert len(seen) == 5
+    for pixels in seen:
+        assert float((threat.distance(pixels, images) - threat.eps).max()) < 1e-5
+        assert float((pixels - 0.5).abs().max()) < 0.5 + 1e-6
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_works_in_every_gradient_mode_and_returns_plain_tensors(mode, model, batch) -> None:
     images, labels = batch

@@ -75,15 +75,15 @@ def test_bfloat16_features_and_autocast_give_float32_scores(head: Head) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [lambda: CosineHead(7.0), lambda: poincare_head(), lambda: PoincareHead(text_scales=3)]
+    "make",
+    [lambda: CosineHead(7.0), lambda: CosineHead(), lambda: poincare_head(), lambda: PoincareHead(text_scales=3)],
 )
 def test_state_dict_holds_tensors_and_restores_the_head(make) -> None:
     source, target = make(), make()
     with torch.no_grad():
         for parameter in source.parameters():
             parameter.add_(0.1)
-    if isinstance(source, PoincareHead):
-        source.initialised.fill_(True)
+    source.initialised.fill_(True)
     state = source.state_dict()
     assert all(isinstance(value, torch.Tensor) for value in state.values())
     target.load_state_dict(state)
@@ -123,6 +123,8 @@ def test_initial_radii_follow_the_start_values(levels: int) -> None:
     assert not head.needs_features
     with pytest.raises(ValueError, match="expected text features of"):
         head.initialise(images, [*texts, texts[0]])
+    with pytest.raises(ValueError, match="pass a batch of images"):
+        head.initialise(None, texts)
     with pytest.raises(ValueError, match="positive finite mean norm"):
         head.initialise(torch.zeros(2, 4), texts)
 
@@ -186,3 +188,14 @@ def test_temperature_and_logit_scale_are_held_in_range() -> None:
 def test_bad_settings_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         poincare_head(**arguments)
+
+
+def test_cosine_scale_is_taken_from_the_model_unless_given() -> None:
+    head = CosineHead()
+    assert head.needs_features
+    assert not CosineHead(5.0).needs_features
+    head.initialise(None, [], 31.0)
+    assert not head.needs_features
+    assert float(head.logit_scale.detach()) == pytest.approx(31.0)
+    with pytest.raises(ValueError, match="expected the model's logit_scale"):
+        head.initialise(None, [])
