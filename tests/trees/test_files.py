@@ -80,7 +80,22 @@ def test_absent_and_unreadable_files(tmp_path: Path) -> None:
 
 
 def test_saving_and_loading_gives_the_same_tree_and_the_same_bytes(tmp_path: Path) -> None:
-    odd = ["8", "no", "null", "a: b", "#x", "it's", '"q"', "é, {y}", "- z", "t" * 200, "yes", "1e3", "~"]
+    odd = [
+        "8",
+        "no",
+        "null",
+        "a: b",
+        "#x",
+        "it's",
+        '"q"',
+        "é, {y}",
+        "- z",
+        "t" * 200,
+        "many words" + " more" * 60,
+        "yes",
+        "1e3",
+        "~",
+    ]
     nodes = [Node("top one", "the {top}", None, prompt="a: picture, [of] it"), Node("top two", "other", None)]
     nodes += [Node(text, text, "top one" if index % 2 else "top two") for index, text in enumerate(odd)]
     info = TreeInfo("odd", "a # source", "x: y", "two\nlines", "the {} here", ("leaf", "top"))

@@ -169,7 +169,7 @@ def test_repeated_ids_templates_and_level_names_are_checked() -> None:
         ClassTree.from_nodes([Node("a", "a", "x"), Node("x", "x", None), Node("a", "a", None)])
     with pytest.raises(TreeError, match=r"exactly one \{\} in the template, got 'a picture'"):
         make(ANIMALS, template="a picture")
-    for names in (("class", "kind"), ("class", "kind", "kind"), ("class", "kind", "realm", "world")):
+    for names in (("class", "kind"), ("class", "kind", "kind"), ("class", "kind", "realm", "realm")):
         with pytest.raises(TreeError, match="expected 3 different level names"):
             make(ANIMALS, level_names=names)
 
