@@ -20,27 +20,29 @@ class VisionLanguageModel(nn.Module):
     resizing. Mean and standard deviation are those of the wrapped model's own preprocessing.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: Tokenizer, *, name: str, mean: Sequence[float], std: Sequence[float]) -> None:
+    def __init__(self, clip: nn.Module, tokenizer: Tokenizer, *, name: str, config: dict[str, Any]) -> None:
         """Wraps a model.
 
         Args:
             clip: An open_clip `CLIP` or `CustomTextCLIP`.
             tokenizer: Texts to token ids (K, context length).
             name: What to call it in records.
-            mean: Per channel, of the model's preprocessing.
-            std: Per channel, of the model's preprocessing.
+            config: open_clip's description, {"model_cfg": …, "preprocess_cfg": …}; primitives only.
         """
         super().__init__()
+        clip.visual.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.clip = clip
         self.tokenizer = tokenizer
         self.name = name
+        self.config = config
+        preprocess = config["preprocess_cfg"]
         size = clip.visual.image_size
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        self.interpolation = clip.visual.preprocess_cfg.get("interpolation", "bicubic")
+        self.interpolation = preprocess.get("interpolation", "bicubic")
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean)[None, :, None, None], persistent=False)
-        self.register_buffer("std", torch.tensor(std)[None, :, None, None], persistent=False)
+        self.register_buffer("mean", torch.tensor(preprocess["mean"])[None, :, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(preprocess["std"])[None, :, None, None], persistent=False)
 
     @property
     def embed_dim(self) -> int:
@@ -65,7 +67,7 @@ class VisionLanguageModel(nn.Module):
             raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
         if tuple(images.shape[2:]) != self.image_size:
             images = F.interpolate(images, self.image_size, mode=self.interpolation, antialias=True, align_corners=False)
-        return (images - self.mean) / self.std
+        return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Un-normalised image features, (N, 3, H, W) in [0, 1] to (N, D)."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
-from hrvlm.models.loading import new_clip
+from hrvlm.models.building import from_config, read_config
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
 from hrvlm.training.schedule import adamw_with_cosine
 
@@ -48,7 +48,7 @@ class ContrastivePretraining(LightningModule):
         """
         super().__init__()
         self.save_hyperparameters()
-        self.model = new_clip(model_config)
+        self.model = from_config(read_config(model_config), name="pretrained")
         self._truth: Tensor | None = None
 
     def on_fit_start(self) -> None:

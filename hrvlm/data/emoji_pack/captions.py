@@ -56,10 +56,10 @@ def _uniform(generator: np.random.Generator, ranges: tuple[tuple[float, float], 
 def random_look(generator: np.random.Generator) -> Look:
     """A random rendering; small changes that no word names are always present."""
     background = int(generator.integers(len(BACKGROUNDS)))
-    size = int(generator.choice(3, p=(0.7, 0.17, 0.13)))
-    light = int(generator.choice(3, p=(0.84, 0.08, 0.08)))
-    colouring = int(generator.choice(3, p=(0.86, 0.08, 0.06)))
-    tilt = int(generator.choice(2, p=(0.88, 0.12)))
+    size = int(generator.choice(3, p=(0.8, 0.11, 0.09)))
+    light = int(generator.choice(3, p=(0.88, 0.06, 0.06)))
+    colouring = int(generator.choice(3, p=(0.89, 0.06, 0.05)))
+    tilt = int(generator.choice(2, p=(0.91, 0.09)))
     colour = np.array(list(BACKGROUNDS.values())[background]) + generator.uniform(-0.08, 0.08, 3)
     side = float(generator.choice((-1.0, 1.0)))
     appearance = Appearance(

@@ -1,0 +1,218 @@
+"""Certifies images with the classifiers of a model: smoothing and semantic extent, every level of every tree.
+
+One function serves the callback after each epoch and `certify.py`, so both write the same rows for the same images,
+weights and seed. Noise comes by address, so no random state outside is read or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord
+from hrvlm.certificates.sampling import Sample
+from hrvlm.certificates.semantic import semantic_partition
+from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
+from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, evaluating
+
+Classifiers = dict[str, HierarchicalClassifier]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribute:
+    """A semantic change in words; "{}" stands for the class.
+
+    Attributes:
+        name: What it is called in records.
+        target: Prompt that states the attribute.
+        source: Prompt without it.
+    """
+
+    name: str
+    target: str
+    source: str = "a picture of a {}"
+
+    def __post_init__(self) -> None:
+        for prompt in (self.source, self.target):
+            if prompt.count("{}") != 1:
+                raise ValueError(f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}')
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificationPlan:
+    """Which certificates are made of which images.
+
+    Attributes:
+        num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
+        smoothing: Whether smoothing certificates are made.
+        semantic: Whether semantic-extent certificates are made.
+        sigma: Standard deviation of the noise, in pixel units.
+        n0: Selection samples.
+        n: Estimation samples.
+        alpha: Error probability per image, over all its smoothing statements together.
+        seed: Of the noise.
+        attributes: Semantic changes.
+        radii: L2 radii at which certified accuracy is reported, in pixel units.
+        batch_size: Images, or noisy copies, per pass.
+    """
+
+    num_images: int | None = None
+    smoothing: bool = True
+    semantic: bool = True
+    sigma: float = 0.1
+    n0: int = 32
+    n: int = 256
+    alpha: float = 0.001
+    seed: int = 0
+    attributes: list[Attribute] = field(default_factory=list)
+    radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
+    batch_size: int = 128
+
+    def __post_init__(self) -> None:
+        if self.num_images is not None and self.num_images < 1:
+            raise ValueError(f"expected num_images >= 1 or null, got {self.num_images}")
+        names = [attribute.name for attribute in self.attributes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"expected attributes with different names, got {names}")
+        if self.smoothing:
+            self.smoothing_plan()
+
+    def smoothing_plan(self) -> SmoothingPlan:
+        """The part that smoothing needs, checked."""
+        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed)
+
+    def indices(self, size: int) -> list[int]:
+        """Data set indices of the subset: fixed, sorted, evenly spread."""
+        count = size if self.num_images is None else min(self.num_images, size)
+        return [position * size // count for position in range(count)]
+
+
+def certify_images(
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    *,
+    done: frozenset[Key] | set[Key] = frozenset(),
+    progress: Callable[[int], None] = lambda images: None,
+) -> Iterator[list[Record]]:
+    """Certificates of some images of a data set.
+
+    Args:
+        classifier: Its head's scores are smoothed; semantic extents are given for the head and for plain cosines.
+        data: Map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: Which images.
+        plan: Which certificates.
+        done: Keys of the statements that a previous run has written already.
+        progress: Called with 1 for each image that is finished, once per kind of certificate.
+
+    Yields:
+        The records of one image at a time, so that they can be written and flushed.
+    """
+    with torch.no_grad(), evaluating(classifier):
+        if plan.semantic and plan.attributes:
+            for records in _semantic(classifier, data, indices, plan, done):
+                yield records
+                progress(1)
+        if plan.smoothing:
+            for smoothed in _smoothing(classifier, data, indices, plan, done):
+                yield list(smoothed)
+                progress(1)
+
+
+def count_passes(plan: CertificationPlan, num_images: int) -> int:
+    """How often `certify_images` reports progress for so many images."""
+    return num_images * (int(plan.smoothing) + int(plan.semantic and bool(plan.attributes)))
+
+
+def statements(classifier: HierarchicalClassifier) -> list[Statement]:
+    """One smoothing statement per level."""
+    forest = classifier.forest
+    levels = [(key, forest[key.tree], forest[key.tree].levels[key.level]) for key in classifier.keys]
+    return [
+        Statement(key=key, tree=tree.name, level=key.level, level_name=level.name, num_classes=len(level.ids))
+        for key, tree, level in levels
+    ]
+
+
+def _smoothing(
+    classifier: HierarchicalClassifier, data: Any, indices: Sequence[int], plan: CertificationPlan, done: Iterable[Key]
+) -> Iterator[list[SmoothingRecord]]:
+    asked = statements(classifier)
+    finished = set(done)
+    device = classifier.text_points(classifier.keys[0]).device
+
+    def is_done(index: int) -> bool:
+        return all((SmoothingRecord.kind, index, s.tree, s.level) in finished for s in asked)
+
+    def samples() -> Iterator[Sample]:
+        for index in indices:
+            if not is_done(index):
+                image, label = data[index]
+                yield Sample(index=index, image=image, labels={key: int(classifier.ancestors[key][label]) for key in classifier.keys})
+
+    yield from certify(
+        classifier.predict, samples(), asked, plan.smoothing_plan(), batch_size=plan.batch_size, device=device
+    )
+
+
+def _semantic(
+    classifier: HierarchicalClassifier, data: Any, indices: Sequence[int], plan: CertificationPlan, done: Iterable[Key]
+) -> Iterator[list[Record]]:
+    finished = set(done)
+    classifiers = _scorers(classifier)
+    device = classifier.text_points(classifier.keys[0]).device
+    for start in range(0, len(indices), plan.batch_size):
+        part = list(indices[start : start + plan.batch_size])
+        pairs = [data[index] for index in part]
+        images = torch.stack([image for image, _ in pairs]).to(device)
+        features = classifier.model.encode_image(images)
+        for index, (_, label), feature in zip(part, pairs, features, strict=True):
+            records = [record for record in _of_image(classifiers, feature[None], index, int(label), plan) if record.key not in finished]
+            yield list(records)
+
+
+def _scorers(classifier: HierarchicalClassifier) -> Classifiers:
+    """The classifier's own head, and plain cosines over the same features."""
+    if isinstance(classifier.head, CosineHead):
+        return {"cosine": classifier}
+    cosine = HierarchicalClassifier(classifier.model, CosineHead(logit_scale=1.0), classifier.forest)
+    return {"poincare": classifier, "cosine": cosine.to(classifier.text_points(classifier.keys[0]).device)}
+
+
+def _of_image(
+    classifiers: Classifiers, feature: Tensor, index: int, label: int, plan: CertificationPlan
+) -> Iterator[SemanticRecord]:
+    """All semantic records of one image, whose features are (1, D)."""
+    any_classifier = next(iter(classifiers.values()))
+    noun = any_classifier.forest[0].levels[0].names[label]
+    for attribute in plan.attributes:
+        prompts = [attribute.source.format(noun), attribute.target.format(noun)]
+        source, target = any_classifier.model.project_text(any_classifier.model.text_hidden(prompts)).double()
+        for scorer_kind, classifier in classifiers.items():
+            point = classifier.head.lift_image(feature)
+            for key in classifier.keys:
+                scorer = AffineScorer(*classifier.head.affine(point, classifier.text_points(key)))
+                partition = semantic_partition(scorer, point.double(), source, target)
+                tree = classifier.forest[key.tree]
+                yield SemanticRecord.of_partition(
+                    partition,
+                    0,
+                    label=int(classifier.ancestors[key][label]),
+                    index=index,
+                    tree=tree.name,
+                    level=key.level,
+                    level_name=tree.levels[key.level].name,
+                    scorer=scorer_kind,
+                    attribute=attribute.name,
+                    source_prompt=prompts[0],
+                    target_prompt=prompts[1],
+                )
+
+
+__all__ = ["Attribute", "CertificationPlan", "LevelKey", "certify_images", "count_passes", "statements"]

@@ -1,0 +1,157 @@
+"""Folders of images, one sub-folder per class (torchvision's ImageFolder layout, as ImageNet's)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+from hrvlm.data.base import ImageDataModule
+from hrvlm.data.sampling import Address, address_generator
+
+
+def read_image(path: str) -> Image.Image:
+    """Opens an image file completely.
+
+    Raises:
+        ValueError: If the file is missing or damaged; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"expected a readable image file at {path}: {error}; replace or remove it") from error
+
+
+class FolderDataset(Dataset[tuple[Tensor, int]]):
+    """Images (3, size, size) in [0, 1] with labels: shorter side resized, centre cut out."""
+
+    def __init__(self, folder: str | Path, *, image_size: int) -> None:
+        """Lists the images of a folder.
+
+        Args:
+            folder: One sub-folder per class; labels follow the sorted names.
+            image_size: Side of the pictures given out, in pixels.
+
+        Raises:
+            ValueError: If the folder is missing or holds no images.
+        """
+        try:
+            listing = ImageFolder(str(folder), allow_empty=False)
+        except (FileNotFoundError, OSError) as error:
+            raise ValueError(f"expected one sub-folder of images per class in {folder}: {error}") from error
+        self.items: list[tuple[str, int]] = listing.samples
+        self.class_ids: list[str] = listing.classes
+        size = image_size
+        bicubic = v2.InterpolationMode.BICUBIC
+        self.transform = v2.Compose(
+            [v2.Resize(size, interpolation=bicubic, antialias=True), v2.CenterCrop(size), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+        )
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        path, label = self.items[index]
+        return self.transform(read_image(path)), label
+
+
+class AugmentedFolder(Dataset[dict[str, Any]]):
+    """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""
+
+    def __init__(self, folder: str | Path, *, image_size: int, seed: int, scale: tuple[float, float]) -> None:
+        """Lists the images of a folder; see `FolderDataset`.
+
+        Args:
+            folder: One sub-folder per class.
+            image_size: Side of the pictures given out, in pixels.
+            seed: Of the crops.
+            scale: Least and largest share of the area that a crop keeps.
+        """
+        self.data = FolderDataset(folder, image_size=image_size)
+        self.image_size, self.seed, self.scale = image_size, seed, scale
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, address: Address) -> dict[str, Any]:
+        path, label = self.data.items[address.index]
+        generator = address_generator(self.seed, address)
+        image = v2.functional.to_dtype(v2.functional.to_image(read_image(path)), torch.float32, scale=True)
+        height, width = image.shape[-2:]
+        side = int(round((generator.uniform(*self.scale) * height * width) ** 0.5))
+        crop_height, crop_width = min(side, height), min(side, width)
+        top, left = (int(generator.integers(0, room + 1)) for room in (height - crop_height, width - crop_width))
+        size = [self.image_size, self.image_size]
+        image = v2.functional.resized_crop(image, top, left, crop_height, crop_width, size, antialias=True)
+        if generator.random() < 0.5:
+            image = v2.functional.horizontal_flip(image)
+        return {"image": image.clamp(0, 1), "label": label, "index": address.index}
+
+
+class FolderDataModule(ImageDataModule):
+    """Trains and evaluates on image folders, for example ImageNet's `train` and `val`."""
+
+    def __init__(
+        self,
+        *,
+        train_folder: str,
+        evaluation_folders: dict[str, str],
+        validation_split: str = "validation",
+        image_size: int = 224,
+        scale: Sequence[float] = (0.3, 1.0),
+        batch_size: int = 128,
+        num_workers: int = 8,
+        seed: int = 0,
+    ) -> None:
+        """Chooses folders and batches.
+
+        Args:
+            train_folder: One sub-folder per class; their names are the class ids.
+            evaluation_folders: Name of each split and its folder; all have the training folder's classes.
+            validation_split: Split that `fit` validates on.
+            image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
+            scale: Least and largest share of the area that a training crop keeps.
+            batch_size: Pictures per process and step.
+            num_workers: Of the data loaders.
+            seed: Of order and crops.
+        """
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
+        if validation_split not in evaluation_folders:
+            raise ValueError(f"expected validation_split of {sorted(evaluation_folders)}, got {validation_split!r}")
+        self.train_folder, self.evaluation_folders = train_folder, dict(evaluation_folders)
+        self.validation_split, self.image_size = validation_split, image_size
+        self.scale = (float(scale[0]), float(scale[1]))
+
+    @property
+    def class_ids(self) -> list[str]:
+        """Names of the training folder's sub-folders; the leaves of the trees."""
+        folders = sorted(entry.name for entry in Path(self.train_folder).glob("*/") if entry.is_dir())
+        if not folders:
+            raise ValueError(f"expected one sub-folder per class in train_folder {self.train_folder}, found none")
+        return folders
+
+    def build_training(self) -> AugmentedFolder:
+        """Random crops of the training folder."""
+        return AugmentedFolder(self.train_folder, image_size=self.image_size, seed=self.seed, scale=self.scale)
+
+    def evaluation_set(self, split: str | None = None) -> FolderDataset:
+        """Pictures of one evaluation folder; the validation split if None.
+
+        Raises:
+            ValueError: For an unknown split, or if its classes are not those of the training folder.
+        """
+        split = split or self.validation_split
+        if split not in self.evaluation_folders:
+            raise ValueError(f"expected split of {sorted(self.evaluation_folders)}, got {split!r}")
+        data = FolderDataset(self.evaluation_folders[split], image_size=self.image_size)
+        if data.class_ids != self.class_ids:
+            raise ValueError(f"expected the classes of {self.train_folder} in {self.evaluation_folders[split]}, got others")
+        return data

@@ -1,0 +1,22 @@
+"""open_clip models behind one pixel interface; classifier heads; loading and export."""
+
+from hrvlm.models.checkpoints import LoadedModel, load, load_model
+from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, evaluating, level_keys
+from hrvlm.models.export import export_model
+from hrvlm.models.heads import CosineHead, Head, PoincareHead
+from hrvlm.models.vision_language import VisionLanguageModel
+
+__all__ = [
+    "CosineHead",
+    "Head",
+    "HierarchicalClassifier",
+    "LevelKey",
+    "LoadedModel",
+    "PoincareHead",
+    "VisionLanguageModel",
+    "evaluating",
+    "export_model",
+    "level_keys",
+    "load",
+    "load_model",
+]

@@ -1,0 +1,110 @@
+"""Builds models from open_clip's own description of them: {"model_cfg": …, "preprocess_cfg": …}."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import open_clip
+from open_clip.model import set_model_preprocess_cfg
+from open_clip.transform import PreprocessCfg, merge_preprocess_dict
+from torch import nn
+
+from hrvlm.models.vision_language import VisionLanguageModel
+
+CONFIG_FILE = "open_clip_config.json"
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """An open_clip model description.
+
+    Raises:
+        ValueError: If the file is missing, is no JSON or lacks "model_cfg".
+    """
+    try:
+        config: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError) as error:
+        raise ValueError(f"expected a readable JSON model description at {path}: {error}") from error
+    if not isinstance(config, dict) or "model_cfg" not in config:
+        raise ValueError(f'expected the key "model_cfg" in {path}; write open_clip\'s own form of a model config')
+    return config
+
+
+def from_config(config: dict[str, Any], *, name: str) -> VisionLanguageModel:
+    """An untrained model from its description.
+
+    Args:
+        config: As in an `open_clip_config.json`.
+        name: What to call the model in records.
+
+    Raises:
+        ValueError: If the description does not fit open_clip's classes.
+    """
+    model_cfg = copy.deepcopy(config["model_cfg"])
+    custom = model_cfg.pop("custom_text", False) or "hf_model_name" in model_cfg.get("text_cfg", {})
+    try:
+        clip = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
+        tokenizer = _tokenizer(model_cfg["text_cfg"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {error}") from error
+    preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
+    set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
+    return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
+
+
+def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
+    """A model of open_clip's own list.
+
+    Args:
+        architecture: For example "ViT-B-32".
+        tag: Pretrained weights, for example "openai" (downloaded by open_clip); None leaves the model untrained.
+
+    Raises:
+        ValueError: For an unknown architecture or tag, or if the weights cannot be loaded.
+    """
+    if architecture not in open_clip.list_models():
+        raise ValueError(f'expected an open_clip architecture such as "ViT-B-32" (see open_clip.list_models()), got {architecture!r}')
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag is not None and tag not in tags:
+        raise ValueError(f"expected a pretrained tag of {architecture} ({', '.join(tags)}), got {tag!r}")
+    with _quiet_logging():
+        try:
+            clip = open_clip.create_model(architecture, pretrained=tag, require_pretrained=tag is not None)
+        except (RuntimeError, OSError) as error:
+            raise ValueError(f"could not load {architecture}/{tag}: {error}; weights need a network or a filled cache") from error
+        tokenizer = open_clip.get_tokenizer(architecture)
+        model_cfg = open_clip.get_model_config(architecture)
+    # The weights may have been trained with another activation than the architecture's file says.
+    name = architecture if tag is None else f"{architecture}/{tag}"
+    return wrap(clip, tokenizer, name=name, model_cfg=model_cfg)
+
+
+def wrap(clip: nn.Module, tokenizer: Any, *, name: str, model_cfg: dict[str, Any]) -> VisionLanguageModel:
+    """Puts the pixel interface around an open_clip model, in evaluation mode."""
+    preprocess = {key: list(value) if isinstance(value, tuple) else value for key, value in clip.visual.preprocess_cfg.items()}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
+    return VisionLanguageModel(clip, tokenizer, name=name, config=config).eval()
+
+
+def _tokenizer(text_cfg: dict[str, Any]) -> Any:
+    context_length = text_cfg.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
+    if "hf_tokenizer_name" in text_cfg:
+        kwargs = text_cfg.get("tokenizer_kwargs", {})
+        return open_clip.HFTokenizer(text_cfg["hf_tokenizer_name"], context_length=context_length, **kwargs)
+    return open_clip.SimpleTokenizer(context_length=context_length, **text_cfg.get("tokenizer_kwargs", {}))
+
+
+@contextmanager
+def _quiet_logging() -> Iterator[None]:
+    """open_clip reports each step on the root logger."""
+    previous = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(previous)

@@ -1,0 +1,120 @@
+"""What a checkpoint says about itself, and loading of every kind of checkpoint.
+
+A training checkpoint carries under the key "hrvlm" a description made of primitives (architecture, head, classes), so
+that it loads with `weights_only=True`, without the code or the configuration of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.models._head import Head
+from hrvlm.models.building import from_config, from_open_clip
+from hrvlm.models.export import load_folder
+from hrvlm.models.heads import CosineHead, PoincareHead
+from hrvlm.models.vision_language import VisionLanguageModel
+
+PACKAGED = {"emoji": Path(__file__).parent / "emoji"}
+FORMAT = 1
+DESCRIPTION = "hrvlm"
+HEADS = {"cosine": CosineHead, "poincare": PoincareHead}
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model with its head.
+
+    Attributes:
+        model: In evaluation mode.
+        head: Trained with the model, or a cosine head with the model's own logit_scale.
+        classes: Class ids it was fine-tuned on; None where unknown.
+    """
+
+    model: VisionLanguageModel
+    head: Head
+    classes: tuple[str, ...] | None
+
+
+def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
+    """The description that a training checkpoint carries; primitives only."""
+    kind = next(name for name, head_class in HEADS.items() if isinstance(head, head_class))
+    return {"format": FORMAT, "name": model.name, "config": model.config, "head": kind, "classes": classes}
+
+
+def load(path: str | Path) -> LoadedModel:
+    """Loads a model with its head.
+
+    Args:
+        path: A training checkpoint (.ckpt), an exported folder, "emoji" (the packaged model), or an open_clip name with
+            its pretrained tag such as "ViT-B-32/openai".
+
+    Returns:
+        Model and head, in evaluation mode.
+
+    Raises:
+        ValueError: If nothing of the kind is there, or its parts do not fit each other.
+    """
+    name = str(path)
+    folder = PACKAGED.get(name, Path(name))
+    if folder.suffix == ".ckpt":
+        return _load_checkpoint(folder)
+    if folder.is_dir():
+        model = load_folder(folder)
+    else:
+        architecture, _, tag = name.rpartition("/")
+        if not architecture:
+            raise ValueError(
+                f"expected model as one of {sorted(PACKAGED)}, a .ckpt file, an exported folder, or an open_clip "
+                f'"architecture/tag" such as "ViT-B-32/openai", got {name!r}'
+            )
+        model = from_open_clip(architecture, tag)
+    return LoadedModel(model, cosine_head(model), None)
+
+
+def load_model(path: str | Path) -> VisionLanguageModel:
+    """Loads a model without its head; see `load` for what `path` may be."""
+    return load(path).model
+
+
+def cosine_head(model: VisionLanguageModel) -> CosineHead:
+    """The head of plain CLIP, with the model's own logit_scale."""
+    head = CosineHead()
+    head.initialise(None, [], logit_scale=float(model.logit_scale.detach()))
+    return head.eval()
+
+
+def _load_checkpoint(path: Path) -> LoadedModel:
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ValueError(f"expected a checkpoint at {path}, found no such file") from error
+    except Exception as error:  # torch.load raises many kinds for damaged files; all mean the same to the user
+        raise ValueError(f"expected a readable checkpoint at {path}: {' '.join(str(error).split())[:200]}") from error
+    described = checkpoint.get(DESCRIPTION)
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        raise ValueError(f"expected a checkpoint of hrvlm's fine-tuning (format {FORMAT}) at {path}, got another kind")
+    state: dict[str, Tensor] = checkpoint["state_dict"]
+    model = from_config(described["config"], name=described["name"])
+    head = _empty_head(described["head"], _part(state, "objective.head."))
+    for module, prefix in ((model, "model."), (head, "objective.head.")):
+        try:
+            module.load_state_dict(_part(state, prefix))
+        except RuntimeError as error:
+            shortened = " ".join(str(error).split())[:300]
+            raise ValueError(f"expected {path} to fit its own description of the architecture: {shortened}") from error
+    return LoadedModel(model.eval(), head.eval(), tuple(described["classes"]))
+
+
+def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
+
+
+def _empty_head(kind: str, state: dict[str, Tensor]) -> Head:
+    if kind == "poincare":
+        return PoincareHead(text_scales=len(state["log_text_scales"]))
+    return HEADS[kind]()

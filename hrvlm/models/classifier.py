@@ -1,0 +1,105 @@
+"""The classifiers of a model at every level of every tree, on pixels: what is attacked, smoothed and certified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hrvlm.models._head import Head
+from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.trees import Forest
+
+
+class LevelKey(NamedTuple):
+    """One level of one tree; the leaves, which all trees share, are level 0 of tree 0 only."""
+
+    tree: int
+    level: int
+
+
+def level_keys(forest: Forest) -> tuple[LevelKey, ...]:
+    """The leaves, then the levels above them, tree by tree."""
+    upper = (LevelKey(index, level.index) for index, tree in enumerate(forest) for level in tree.levels[1:])
+    return (LevelKey(0, 0), *upper)
+
+
+class HierarchicalClassifier(nn.Module):
+    """Scores of images against the text points of every level.
+
+    Attributes:
+        model: The image-text model.
+        head: How features become points and scores.
+        forest: Trees whose leaves are the classes, in the order of the labels.
+        keys: What is classified, see `level_keys`.
+    """
+
+    def __init__(self, model: VisionLanguageModel, head: Head, forest: Forest) -> None:
+        """Computes the text points once, without gradient; make a new classifier after the weights change.
+
+        Args:
+            model: The image-text model.
+            head: Initialised head with as many levels as the deepest tree needs.
+            forest: Trees over the classes.
+        """
+        super().__init__()
+        self.model, self.head, self.forest = model, head, forest
+        self.keys = level_keys(forest)
+        with torch.no_grad(), evaluating(model):
+            for key in self.keys:
+                features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))
+                self.register_buffer(self._buffer(key), head.lift_text(features, key.level), persistent=False)
+        self.ancestors = {key: forest[key.tree].ancestors[key.level] for key in self.keys}
+
+    @staticmethod
+    def _buffer(key: LevelKey) -> str:
+        return f"text_points_{key.tree}_{key.level}"
+
+    def text_points(self, key: LevelKey) -> Tensor:
+        """Points (K_level, D) of a level's nodes."""
+        points: Tensor = getattr(self, self._buffer(key))
+        return points
+
+    def name(self, key: LevelKey) -> str:
+        """A level in words, for example "emoji_unicode/group"; the leaves go by their level's name alone."""
+        tree = self.forest[key.tree]
+        name = tree.levels[key.level].name
+        return name if key.level == 0 else f"{tree.name}/{name}"
+
+    def image_points(self, images: Tensor) -> Tensor:
+        """Points (N, D) of images (N, 3, H, W) in [0, 1]."""
+        return self.head.lift_image(self.model.encode_image(images))
+
+    def logits(self, images: Tensor, key: LevelKey) -> Tensor:
+        """Scores (N, K_level) of one level."""
+        return self.head.logits(self.image_points(images), self.text_points(key))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Leaf scores (N, K)."""
+        return self.logits(images, self.keys[0])
+
+    def predict(self, images: Tensor, keys: Sequence[LevelKey] | None = None) -> dict[LevelKey, Tensor]:
+        """Labels (N,) at every level, or at some, from one pass through the image tower."""
+        points = self.image_points(images)
+        chosen = self.keys if keys is None else keys
+        return {key: self.head.logits(points, self.text_points(key)).argmax(dim=1) for key in chosen}
+
+    def target(self, labels: Tensor, key: LevelKey) -> Tensor:
+        """True labels (N,) at a level, from leaf labels (N,)."""
+        return self.ancestors[key].to(labels.device)[labels]
+
+
+@contextmanager
+def evaluating(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside; afterwards every sub-module has the mode it had."""
+    modes = [(part, part.training) for module in modules for part in module.modules()]
+    try:
+        for module in modules:
+            module.eval()
+        yield
+    finally:
+        for part, mode in modes:
+            part.training = mode
