@@ -9,6 +9,7 @@ from hrvlm.certificates.bounds import (
     smoothing_radius,
 )
 from hrvlm.certificates.checks import Violation, check_semantic_dense, check_stable_sampled
+from hrvlm.certificates.extent import InvariantExtent, invariant_extent
 from hrvlm.certificates.intervals import Reason, SemanticPartition
 from hrvlm.certificates.misalignment import stable_coverage, stable_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
@@ -16,7 +17,7 @@ from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_f
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
 from hrvlm.certificates.sampling import Sample
-from hrvlm.certificates.semantic import InvariantExtent, invariant_extent, semantic_partition, semantic_partitions
+from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
 from hrvlm.certificates.summary import summarise
 from hrvlm.certificates.verify import Problem, verify_rows

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from hrvlm.certificates.noise import fill_gaussian
 
-Classify = Callable[[Tensor], Mapping[Hashable, Tensor]]
+Classify = Callable[[Tensor], Mapping[Any, Tensor]]
 """Images `(B, C, H, W)` to labels `(B,)` per statement key; -1 marks a sample without a valid label."""
 
 Counts = dict[Hashable, NDArray[np.int64]]
@@ -38,7 +39,7 @@ class Sample:
 
     index: int
     image: Tensor
-    labels: Mapping[Hashable, int]
+    labels: Mapping[Any, int]
 
 
 @dataclass(frozen=True)

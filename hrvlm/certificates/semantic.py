@@ -12,13 +12,13 @@ deterministic and about embeddings: it says as much about pictures as the rotati
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Walk, first_change, walk
+from hrvlm.certificates.envelope import Walk, walk
 from hrvlm.certificates.intervals import Reason, SemanticPartition, certified_mask, chunks, joined
 from hrvlm.certificates.rotation import ImageExtent, Rotation, shorter_way
 from hrvlm.geometry.sphere import ParallelVectorsError
@@ -46,7 +46,7 @@ def semantic_partition(
     try:
         rotation = Rotation.of(features, source, target)
     except ParallelVectorsError:
-        return _nothing(scorer, features, Reason.PARALLEL)
+        return nothing(scorer, features, Reason.PARALLEL)
     stop, defined = _target_angles(target_extent, rotation)
     turn = shorter_way(rotation.angle, stop)
     return joined(
@@ -58,7 +58,7 @@ def semantic_partition(
 
 
 def semantic_partitions(
-    scorers: Mapping[Hashable, AffineScorer], features: Tensor, attributes: Mapping[str, tuple[Tensor, Tensor]]
+    scorers: Mapping[Any, AffineScorer], features: Tensor, attributes: Mapping[str, tuple[Tensor, Tensor]]
 ) -> dict[tuple[Hashable, str], SemanticPartition]:
     """Text-specified partitions for every statement (tree and level) and attribute, keyed by (statement, attribute).
 
@@ -74,63 +74,6 @@ def semantic_partitions(
     }
 
 
-@dataclass(frozen=True, eq=False)
-class InvariantExtent:
-    """Largest interval around the angle of each image in which the prediction is the one at the image.
-
-    Attributes:
-        lower: `(N,)` radians, at most `start`; the interval is at most half a turn long on either side.
-        start: `(N,)` angle of the image.
-        upper: `(N,)` radians, at least `start`.
-        label: `(N,)` prediction at the image; -1 where scores are not finite.
-        reasons: per image None or a `Reason`; where nothing is certified lower = start = upper.
-    """
-
-    lower: Tensor
-    start: Tensor
-    upper: Tensor
-    label: Tensor
-    reasons: tuple[Reason | None, ...]
-
-
-def invariant_extent(scorer: AffineScorer, features: Tensor, source: Tensor, target: Tensor) -> InvariantExtent:
-    """How far each image can be rotated either way, up to half a turn, before its prediction changes.
-
-    Args:
-        scorer: classifier.
-        features: `(N, D)` embeddings.
-        source: `(D,)` embedding of the source prompt.
-        target: `(D,)` embedding of the target prompt.
-    """
-    scorer.check_points(features)
-    try:
-        rotation = Rotation.of(features, source, target)
-    except ParallelVectorsError:
-        empty = _nothing(scorer, features, Reason.PARALLEL)
-        return InvariantExtent(empty.start, empty.start, empty.start, empty.label, empty.reasons)
-    pieces = [_either_way(scorer.rows(part), rotation.rows(part)) for part in chunks(len(features), scorer.num_classes)]
-    columns = {
-        name: torch.cat([getattr(piece, name) for piece in pieces]) for name in ("lower", "start", "upper", "label")
-    }
-    return InvariantExtent(**columns, reasons=tuple(reason for piece in pieces for reason in piece.reasons))
-
-
-def _either_way(scorer: AffineScorer, rotation: Rotation) -> InvariantExtent:
-    """Invariant extents of one chunk of images."""
-    winner, label, finite = _winners(scorer, rotation)
-    good = finite.nonzero().squeeze(1)
-    reach, verified = [], finite.clone()
-    for sign in (-1.0, 1.0):
-        waves = rotation.waves(scorer, torch.full_like(rotation.angle, sign)).rows(good)
-        angle, sound = first_change(waves, winner[good])
-        reach.append(sign * torch.zeros_like(rotation.angle).index_copy_(0, good, angle))
-        verified[good] &= sound
-    reasons = _reasons(finite, torch.ones_like(finite), verified, rotation.flat, torch.ones_like(rotation.angle))
-    start = torch.where(finite, rotation.angle, 0.0)
-    lower, upper = (start + torch.where(verified, step, 0.0) for step in reach)
-    return InvariantExtent(lower, start, upper, label, reasons)
-
-
 def _target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
     """Target angle `(N,)` and whether it is defined."""
     defined = torch.ones_like(rotation.flat)
@@ -144,7 +87,7 @@ def _target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
     return angle.expand_as(rotation.angle), defined
 
 
-def _winners(scorer: AffineScorer, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+def winners(scorer: AffineScorer, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
     """Position in `scorer.first` and class of the winner at each image (-1 if not finite), and where all is finite."""
     scores = scorer.scores(rotation.features)[:, scorer.first]
     scored = scores.isfinite().all(dim=1)
@@ -156,14 +99,14 @@ def _winners(scorer: AffineScorer, rotation: Rotation) -> tuple[Tensor, Tensor, 
 def _partition(scorer: AffineScorer, rotation: Rotation, turn: Tensor, defined: Tensor) -> SemanticPartition:
     """Partition of one chunk of images for signed ranges `turn` `(N,)`."""
     direction = torch.where(turn < 0, -1.0, 1.0).to(turn)
-    winner, label, finite = _winners(scorer, rotation)
+    winner, label, finite = winners(scorer, rotation)
     finite = finite & turn.isfinite()
     length = torch.where(finite & defined, turn.abs(), 0.0)
     good = finite.nonzero().squeeze(1)
     found = walk(rotation.waves(scorer, direction).rows(good), winner[good], length[good])
     result = _spread(found, good, scorer, len(turn))
     start = torch.where(finite, rotation.angle, 0.0)
-    reasons = _reasons(finite, defined, result.verified, rotation.flat, length)
+    reasons = reasons_of(finite, defined, result.verified, rotation.flat, length)
     return _assemble(result, start, direction, length, label, reasons)
 
 
@@ -180,7 +123,7 @@ def _spread(found: Walk, good: Tensor, scorer: AffineScorer, count: int) -> Walk
     )
 
 
-def _reasons(
+def reasons_of(
     finite: Tensor, defined: Tensor, verified: Tensor, flat: Tensor, length: Tensor
 ) -> tuple[Reason | None, ...]:
     """The first reason that applies to each image."""
@@ -220,7 +163,7 @@ def _assemble(
     )
 
 
-def _nothing(scorer: AffineScorer, features: Tensor, reason: Reason) -> SemanticPartition:
+def nothing(scorer: AffineScorer, features: Tensor, reason: Reason) -> SemanticPartition:
     """The outcome of images for which nothing can be certified."""
     finite = scorer.scores(features).isfinite().all(dim=1)
     label = torch.where(finite, scorer.predict(features), -1)

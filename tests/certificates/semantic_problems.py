@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from hrvlm.certificates import AffineScorer
+from hrvlm.certificates import AffineScorer, SemanticPartition
 
 CURV = 0.7
 
@@ -91,3 +91,8 @@ def pairwise_intervals(problem: Problem, i: int, start: float, stop: float) -> l
         else:
             pieces.append((x, y, label))
     return pieces if start <= stop else [(y, x, label) for x, y, label in reversed(pieces)]
+
+
+def assert_no_nan(partition: SemanticPartition) -> None:
+    for name in ("start", "stop", "invariance", "extent", "smallest_margin", "breaks"):
+        assert not getattr(partition, name).isnan().any(), name

@@ -136,7 +136,7 @@ def test_invalid_samples_count_against_every_class():
 
 
 def pixel_statements(count):
-    """Statement k asks whether pixel k is above 1/2: independent half-spaces, whose smoothed margin is known exactly."""
+    """Statement k asks whether pixel k is above 1/2: independent half-spaces of known smoothed margin."""
     statements = [Statement(k, f"tree{k}", 0, "leaf", 2) for k in range(count)]
     return statements, lambda images: {k: (images[:, 0, 0, k] > 0.5).long() for k in range(count)}
 
@@ -171,6 +171,25 @@ def test_votes_are_wrong_at_most_at_alpha():
     abstained = [sum(votes[k].abstain for _, votes in found) for k in (0, 1)]
     assert abstained[0] > 0.7 * images
     assert abstained[1] < 0.01 * images
+
+
+def test_votes_are_the_binomial_test_of_the_two_largest_counts():
+    plan = dataclasses.replace(PLAN, alpha=0.2)
+    seen = set()
+    for index, votes in smoothed_predict(two_levels, samples(60), [LEAF, COARSE], plan):
+        image = next(sample.image for sample in samples(60) if sample.index == index)
+        labels = two_levels(image + gaussian((1, 2, 3), 3, index, range(2**32, 2**32 + 130), SIGMA))
+        for statement in (LEAF, COARSE):
+            counts = labels[statement.key].bincount(minlength=2)
+            top, second = (int(c) for c in counts.sort(descending=True).values[:2])
+            # Twice the upper tail is the two-sided p-value of a symmetric binomial law.
+            p_value = min(1.0, 2 * binom.sf(top - 1, top + second, 0.5))
+            vote = votes[statement.key]
+            assert (vote.prediction, vote.count, vote.runner_up) == (int(counts.argmax()), top, second)
+            assert vote.p_value == pytest.approx(p_value)
+            assert vote.abstain == (p_value > 0.1)
+            seen.add((vote.abstain, vote.p_value < 0.3))
+    assert seen == {(True, False), (True, True), (False, True)}
 
 
 def test_an_ancestor_never_gets_less_than_its_descendant():

@@ -1,0 +1,76 @@
+"""Invariant extent: how far either way an image can be rotated before its prediction changes.
+
+Source: "Semantic Robustness Certification for Vision-Language Models", Yang et al., ICML 2026 (arXiv 2606.18839).
+Unlike a partition it needs no target extent: it is the interval of the image's own prediction, cut off at half a turn.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.envelope import first_change
+from hrvlm.certificates.intervals import Reason, chunks
+from hrvlm.certificates.rotation import Rotation
+from hrvlm.certificates.semantic import nothing, reasons_of, winners
+from hrvlm.geometry.sphere import ParallelVectorsError
+
+
+@dataclass(frozen=True, eq=False)
+class InvariantExtent:
+    """Largest interval around the angle of each image in which the prediction is the one at the image.
+
+    Attributes:
+        lower: `(N,)` radians, at most `start`; the interval is at most half a turn long on either side.
+        start: `(N,)` angle of the image.
+        upper: `(N,)` radians, at least `start`.
+        label: `(N,)` prediction at the image; -1 where scores are not finite.
+        reasons: per image None or a `Reason`; where nothing is certified lower = start = upper.
+    """
+
+    lower: Tensor
+    start: Tensor
+    upper: Tensor
+    label: Tensor
+    reasons: tuple[Reason | None, ...]
+
+
+def invariant_extent(scorer: AffineScorer, features: Tensor, source: Tensor, target: Tensor) -> InvariantExtent:
+    """How far each image can be rotated either way, up to half a turn, before its prediction changes.
+
+    Args:
+        scorer: classifier.
+        features: `(N, D)` embeddings.
+        source: `(D,)` embedding of the source prompt.
+        target: `(D,)` embedding of the target prompt.
+    """
+    scorer.check_points(features)
+    try:
+        rotation = Rotation.of(features, source, target)
+    except ParallelVectorsError:
+        empty = nothing(scorer, features, Reason.PARALLEL)
+        return InvariantExtent(empty.start, empty.start, empty.start, empty.label, empty.reasons)
+    pieces = [_either_way(scorer.rows(part), rotation.rows(part)) for part in chunks(len(features), scorer.num_classes)]
+    columns = {
+        name: torch.cat([getattr(piece, name) for piece in pieces]) for name in ("lower", "start", "upper", "label")
+    }
+    return InvariantExtent(**columns, reasons=tuple(reason for piece in pieces for reason in piece.reasons))
+
+
+def _either_way(scorer: AffineScorer, rotation: Rotation) -> InvariantExtent:
+    """Invariant extents of one chunk of images."""
+    winner, label, finite = winners(scorer, rotation)
+    good = finite.nonzero().squeeze(1)
+    reach, verified = [], finite.clone()
+    for sign in (-1.0, 1.0):
+        waves = rotation.waves(scorer, torch.full_like(rotation.angle, sign)).rows(good)
+        angle, sound = first_change(waves, winner[good])
+        reach.append(sign * torch.zeros_like(rotation.angle).index_copy_(0, good, angle))
+        verified[good] &= sound
+    reasons = reasons_of(finite, torch.ones_like(finite), verified, rotation.flat, torch.ones_like(rotation.angle))
+    start = torch.where(finite, rotation.angle, 0.0)
+    lower, upper = (start + torch.where(verified, step, 0.0) for step in reach)
+    return InvariantExtent(lower, start, upper, label, reasons)
