@@ -28,8 +28,17 @@ class Head(nn.Module, ABC):
         """Whether `initialise` has to be called before the head may be used."""
         return False
 
-    def initialise(self, image_features: Tensor, text_features: Sequence[Tensor]) -> None:
-        """Set start values from un-normalised features: images `(N, D)`, and texts `(K_l, D)` of every level l."""
+    def initialise(
+        self, image_features: Tensor | None, text_features: Sequence[Tensor], logit_scale: float | None = None
+    ) -> None:
+        """Set start values that were left open; a head without any keeps this.
+
+        Args:
+            image_features: Un-normalised `(N, D)`, or None where the head needs none.
+            text_features: Un-normalised `(K_l, D)`, one tensor per level, leaf first.
+            logit_scale: The model's own scale of cosines.
+        """
+        del image_features, text_features, logit_scale
 
     @abstractmethod
     def lift_image(self, features: Tensor) -> Tensor:

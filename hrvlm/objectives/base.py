@@ -1,0 +1,184 @@
+"""The interface that every fine-tuning objective has, so that training asks only for a perturbation and a loss.
+
+A training step is
+    adversarial = objective.perturb(model, images, labels, generator)
+    loss, logs = objective.loss(model, adversarial, images, labels)
+after `objective.bind(forest)`, which makes the head (before optimisers and checkpoints), and
+`objective.prepare(model, images)`, which computes text caches and start values (before wrapping for distributed runs).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from hrvlm.attacks import ThreatModel, frozen_parameters
+from hrvlm.attacks.threat_model import Norm
+from hrvlm.models.classifier import evaluating, level_keys
+from hrvlm.models.heads import Head
+from hrvlm.objectives.interface import Adversarial, ImageTextModel, Perturbed
+from hrvlm.trees import Forest
+
+
+class Objective(nn.Module, ABC):
+    """A fine-tuning objective: holds the head, the texts of a forest, and the threat model of training.
+
+    Attributes:
+        trains_text: Whether the loss reaches the text projection. Where it does not, training switches its gradients
+            off before wrapping the model for distributed training.
+        head: The classifier head; trained with the model. Made by `bind`.
+        forest: The trees; leaf order = class order. Set by `bind`.
+        threat_model: Budget of the perturbation in training.
+    """
+
+    trains_text: bool = True
+    text_hidden: Tensor
+
+    def __init__(
+        self,
+        *,
+        norm: Norm = "linf",
+        eps: float = 1.0 / 255.0,
+        steps: int = 3,
+        step_size: float = 1.0 / 255.0,
+        random_start: bool = True,
+    ) -> None:
+        """Set the perturbation.
+
+        Args:
+            norm: "linf" or "l2".
+            eps: Budget in pixel units, images in [0, 1].
+            steps: Steps of the ascent; 0 trains on clean images.
+            step_size: Length of a step in pixel units.
+            random_start: Start from a random point of the budget if `perturb` is given a generator.
+        """
+        super().__init__()
+        if steps < 0:
+            raise ValueError(f"expected steps >= 0, got {steps}: 0 means clean training")
+        self.threat_model = ThreatModel(norm, eps)
+        self.steps, self.step_size, self.random_start = steps, step_size, random_start
+        self._forest: Forest | None = None
+        self.register_buffer("text_hidden", torch.empty(0), persistent=False)
+
+    @property
+    def forest(self) -> Forest:
+        """The trees that the objective was bound to.
+
+        Raises:
+            RuntimeError: If `bind` was not called.
+        """
+        if self._forest is None:
+            raise RuntimeError(f"expected {type(self).__name__}.bind(forest) before use: it makes the head")
+        return self._forest
+
+    def bind(self, forest: Forest) -> None:
+        """Make the head and all else whose shape depends on the trees. Call once, before loading a checkpoint.
+
+        Args:
+            forest: Trees whose leaves are the classes, in class order.
+
+        Raises:
+            RuntimeError: If the objective is bound already.
+        """
+        if self._forest is not None:
+            raise RuntimeError(f"expected one call of {type(self).__name__}.bind, got a second: make a new objective")
+        self._forest = forest
+        self.head: Head = self.make_head(max(len(tree.levels) for tree in forest))
+
+    @abstractmethod
+    def make_head(self, num_levels: int) -> Head:
+        """Make the head for trees of at most `num_levels` levels."""
+
+    def prompts(self) -> list[str]:
+        """Texts of all nodes: the leaves once, prompted by the first tree, then upper levels by tree."""
+        return [text for key in level_keys(self.forest) for text in self.forest[key.tree].prompts(key.level)]
+
+    def node_slices(self) -> list[tuple[int, int, slice]]:
+        """Tree index, level and place in `prompts` of every level; the shared leaves are (0, 0)."""
+        slices, start = [], 0
+        for key in level_keys(self.forest):
+            stop = start + len(self.forest[key.tree].levels[key.level].ids)
+            slices.append((key.tree, key.level, slice(start, stop)))
+            start = stop
+        return slices
+
+    @torch.no_grad()
+    def prepare(self, model: ImageTextModel, images: Tensor | None = None) -> None:
+        """Cache the texts, and set start values of the head that are still open (not those loaded from a checkpoint).
+
+        Call it on the device of training, before wrapping for distributed runs, and with the same images on all ranks.
+
+        Args:
+            model: The model to be trained; its train/eval modes are left as they are.
+            images: A batch of clean images; only needed by heads that take scales from features.
+        """
+        with evaluating(_module(model)):
+            self.text_hidden = model.text_hidden(self.prompts())
+            if self.head.needs_features:
+                features = model.project_text(self.text_hidden).float()
+                levels: dict[int, list[Tensor]] = {}
+                for _, level, place in self.node_slices():
+                    levels.setdefault(level, []).append(features[place])
+                texts = [torch.cat(levels[level]) for level in sorted(levels)]
+                image_features = None if images is None else model.encode_image(images).float()
+                self.head.initialise(image_features, texts, float(model.logit_scale.detach()))
+
+    def text_features(self, model: ImageTextModel) -> Tensor:
+        """Projected, un-normalised float32 text features of all nodes `(nodes, D)`, with gradient to the projection.
+
+        Raises:
+            RuntimeError: If `prepare` was not called.
+        """
+        if not len(self.text_hidden):
+            raise RuntimeError(f"expected {type(self).__name__}.prepare(model) before use: it caches the texts")
+        return model.project_text(self.text_hidden).float()
+
+    def perturb(
+        self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    ) -> Adversarial:
+        """Find the perturbation that `loss` is then taken on; gradients and flags of all parameters stay as they are.
+
+        Args:
+            model: The model being trained.
+            images: Clean images `(B, 3, H, W)` in [0, 1].
+            labels: Classes `(B,)`.
+            generator: Source of the random start; without it, or with `random_start` off, the ascent starts at the
+                images.
+
+        Returns:
+            Adversarial images, and text perturbations where the objective has them.
+        """
+        if self.steps == 0 or self.threat_model.eps == 0.0:
+            return Adversarial((Perturbed(images.detach()),))
+        with frozen_parameters(_module(model), self):
+            return self.find_perturbation(model, images, labels, generator if self.random_start else None)
+
+    @abstractmethod
+    def find_perturbation(
+        self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
+    ) -> Adversarial:
+        """`perturb` with gradients of all parameters switched off."""
+
+    @abstractmethod
+    def loss(
+        self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss to train on.
+
+        Args:
+            model: The model being trained.
+            adversarial: What `perturb` returned for this batch.
+            images: Clean images `(B, 3, H, W)`.
+            labels: Classes `(B,)`.
+
+        Returns:
+            The loss with gradient, and detached numbers to log.
+        """
+
+
+def _module(model: ImageTextModel) -> nn.Module:
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"expected the model to be an nn.Module, got {type(model).__name__}")
+    return model

@@ -1,0 +1,134 @@
+"""The terms of the hierarchical loss as pure functions on tensors.
+
+Source: "Hierarchically Robust Zero-shot Vision-language Models", Dong et al., CVPR 2026 (arXiv 2604.18867): alignment
+at every level (HITA) with hierarchy-aware negatives (HNSA), vicinity, and norm order. Where the paper is silent:
+cross-entropies and hinges are means over the rows of a level (images at the leaf level, groups present in the batch
+above it); the vicinity is a mean over images and concerns the leaf level only; the text norm order is a mean over all
+nodes of a level, in the batch or not.
+
+Shapes: R rows of a batch (images, then groups), T nodes of a tree, L+1 levels, D features; see `groups`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from hrvlm.models.heads import Head
+from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
+
+
+class TreeTerms(NamedTuple):
+    """Terms of one tree, not yet weighted.
+
+    Attributes:
+        hita: Cross-entropy per level `(L+1,)`.
+        vicinity: Mean hinge of image to class text, no dimensions.
+        order_image: Mean norm-order hinge between level l and l+1 of image points, `(L,)`.
+        order_text: The same for text points, `(L,)`.
+        accuracy: Share of images whose nearest leaf text is their class, without gradient.
+    """
+
+    hita: Tensor
+    vicinity: Tensor
+    order_image: Tensor
+    order_text: Tensor
+    accuracy: Tensor
+
+
+def level_weights(num_levels: int) -> Tensor:
+    """ω_l = 1 − l/(L+1) for l = 0..L: `(L+1,)`, from 1 at the leaf down to 1/(L+1) at the top."""
+    return 1.0 - torch.arange(num_levels) / num_levels
+
+
+def masked_cross_entropy(logits: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
+    """Cross-entropy `(R,)` of logits `(R, T)` whose softmax runs over the candidates `(R, T)` of each row only.
+
+    The target must be a candidate.
+    """
+    logits = logits.masked_fill(~candidates, float("-inf"))
+    return logits.logsumexp(dim=-1) - logits.gather(-1, targets[:, None]).squeeze(-1)
+
+
+def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:
+    """max(0, ‖parent‖ − ‖child‖ + ζ_gap), row by row: a parent lies nearer to the origin than its child."""
+    return (parent_norms - child_norms + zeta_gap).clamp_min(0.0)
+
+
+def vicinity(distances: Tensor, zeta_vicinity: float) -> Tensor:
+    """max(0, d − ζ_vic), row by row: an image need only come within ζ_vic of its class text."""
+    return (distances - zeta_vicinity).clamp_min(0.0)
+
+
+def level_means(values: Tensor, levels: Tensor, num_levels: int) -> Tensor:
+    """Mean of `values` `(R,)` per level `(num_levels,)`; a level without rows gets 0."""
+    zeros = values.new_zeros(num_levels)
+    count = zeros.index_add(0, levels, torch.ones_like(values))
+    return zeros.index_add(0, levels, values) / count.clamp_min(1.0)
+
+
+def hita_terms(rows: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
+    """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree."""
+    return _hita(head.logits(rows, text_points), groups, table)
+
+
+def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable) -> Tensor:
+    losses = masked_cross_entropy(logits, groups.targets, table.candidates[groups.targets])
+    return level_means(losses, groups.row_level, table.num_levels)
+
+
+def tree_terms(
+    image_points: Tensor,
+    text_points: Tensor,
+    head: Head,
+    groups: BatchGroups,
+    table: TreeTable,
+    *,
+    zeta_vicinity: float,
+    zeta_gap: float,
+) -> TreeTerms:
+    """All terms of one tree.
+
+    Args:
+        image_points: Points of the (adversarial) images `(B, D)`.
+        text_points: Points of the tree's nodes `(T, D)`, in the order of the table.
+        head: Scores, distances, averages and norms.
+        groups: Groups of the batch.
+        table: Index tensors of the tree.
+        zeta_vicinity: Distance within which an image counts as aligned.
+        zeta_gap: Gap of norms wanted between a node and its parent.
+
+    Returns:
+        The terms, see `TreeTerms`.
+    """
+    count = len(image_points)
+    rows = group_points(head, image_points, groups)
+    logits = head.logits(rows, text_points)
+    leaf = groups.targets[:count]
+    return TreeTerms(
+        hita=_hita(logits, groups, table),
+        vicinity=vicinity(head.distance(image_points, text_points[leaf]), zeta_vicinity).mean(),
+        order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
+        order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),
+        accuracy=(logits[:count, : table.sizes[0]].argmax(dim=-1) == leaf).float().mean(),
+    )
+
+
+def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, num_levels: int, zeta_gap: float) -> Tensor:
+    """Mean norm-order hinge per pair of levels (l, l+1).
+
+    Args:
+        norms: `(R,)`, all levels.
+        parents: `(R,)`, index of the parent; −1 at the top level, whose rows come last.
+        levels: `(R,)`, level of each row.
+        num_levels: L+1.
+        zeta_gap: Gap wanted.
+
+    Returns:
+        `(L,)`.
+    """
+    child = parents >= 0
+    hinges = norm_order(norms[child], norms[parents[child]], zeta_gap)
+    return level_means(hinges, levels[child], max(num_levels - 1, 0))

@@ -1,0 +1,248 @@
+"""Hierarchical adversarial fine-tuning: alignment at every level under one universal perturbation.
+
+Source: "Hierarchically Robust Zero-shot Vision-language Models", Dong et al., CVPR 2026 (arXiv 2604.18867). Every part
+can be switched; with `head="cosine"` the same levels are aligned in Euclidean space, the ablation of the geometry.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import partial
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from hrvlm.attacks import perturb_jointly
+from hrvlm.attacks.threat_model import Norm
+from hrvlm.models.heads import CosineHead, Head, PoincareHead
+from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
+from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch, group_points
+from hrvlm.objectives.hierarchical import TreeTerms, hita_terms, level_weights, tree_terms
+from hrvlm.trees import Direction, Forest
+
+Strategy = Literal["universal", "leaf", "per_level"]
+STRATEGIES = ("universal", "leaf", "per_level")
+
+
+class HierarchicalObjective(Objective):
+    """L = Σ_trees [Σ_l ω_l·CE_l + λ1·vicinity + λ2·(order of text norms + order of image norms)].
+
+    The sum over the trees is the paper's: the leaf level, which all trees share, counts once per tree, each time with
+    that tree's hierarchy-aware negatives.
+    """
+
+    def __init__(
+        self,
+        *,
+        head: Literal["poincare", "cosine"] = "poincare",
+        curv: float = 1.0,
+        norm_cap: float = 0.98,
+        temperature: float = 0.12,
+        image_scale: float | None = None,
+        text_scales: Sequence[float] | None = None,
+        logit_scale: float | None = None,
+        trainable_scales: bool = True,
+        trainable_temperature: bool = True,
+        hnsa: Direction = "both",
+        lambda_vicinity: float = 0.5,
+        lambda_order: float = 1.0,
+        zeta_vicinity: float = 1.0,
+        zeta_gap: float = 0.05,
+        strategy: Strategy = "universal",
+        norm: Norm = "linf",
+        eps: float = 1.0 / 255.0,
+        steps: int = 3,
+        step_size: float = 1.0 / 255.0,
+        random_start: bool = True,
+        eps_text: float = 2e-4,
+        step_size_text: float | None = None,
+    ) -> None:
+        """Set the parts.
+
+        Args:
+            head: "poincare", or "cosine" for the Euclidean ablation, which needs `lambda_order` 0.
+            curv: Curvature parameter of the ball.
+            norm_cap: Largest norm of a point as a share of the ball's radius.
+            temperature: Start value of the temperature of the Poincaré head.
+            image_scale: Scale of image features; None takes it from features, as with `text_scales`.
+            text_scales: Scale of text features per level, leaf first.
+            logit_scale: Start value of the cosine head's scale; None takes the model's.
+            trainable_scales: Whether scales of the Poincaré head are learned.
+            trainable_temperature: Whether the temperature, or the cosine head's scale, is learned.
+            hnsa: Levels that hierarchy-aware negatives come from: "both", "up", "down" or "none".
+            lambda_vicinity: Weight λ1 >= 0 of the vicinity.
+            lambda_order: Weight λ2 >= 0 of the norm order.
+            zeta_vicinity: Distance within which an image counts as aligned with its class text.
+            zeta_gap: Gap of norms wanted between neighbouring levels.
+            strategy: "universal": one perturbation raises the loss of all levels; "leaf": of the leaf level only;
+                "per_level": one perturbation per level, each used for that level's loss (L+1 times the cost).
+            norm: Norm of the image perturbation.
+            eps: Budget in pixel units.
+            steps: Steps of the ascent.
+            step_size: Length of a step in pixel units.
+            random_start: Start from a random point of the budget.
+            eps_text: Largest entry of the perturbation of projected text features; 0 leaves texts alone.
+            step_size_text: Length of its step; `eps_text` if not given.
+
+        Raises:
+            ValueError: If a name is unknown, a weight negative, or parts do not fit together.
+        """
+        super().__init__(norm=norm, eps=eps, steps=steps, step_size=step_size, random_start=random_start)
+        _check_name("head", head, ("poincare", "cosine"))
+        _check_name("strategy", strategy, STRATEGIES)
+        _check_name("hnsa", hnsa, ("both", "up", "down", "none"))
+        for name, value in {
+            "lambda_vicinity": lambda_vicinity,
+            "lambda_order": lambda_order,
+            "eps_text": eps_text,
+        }.items():
+            if not value >= 0.0:
+                raise ValueError(f"expected {name} >= 0, got {value}: 0 switches it off")
+        if head == "cosine" and lambda_order > 0.0:
+            raise ValueError(
+                f"expected lambda_order 0 with the cosine head, got {lambda_order}: its points have norm 1"
+            )
+        self.head_name, self.strategy, self.hnsa = head, strategy, hnsa
+        self.lambda_vicinity, self.lambda_order = lambda_vicinity, lambda_order
+        self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
+        self.eps_text = eps_text
+        self.step_size_text = eps_text if step_size_text is None else step_size_text
+        self._make_cosine = partial(CosineHead, logit_scale, trainable_temperature)
+        self._make_ball = partial(
+            PoincareHead,
+            curv=curv,
+            image_scale=image_scale,
+            temperature=temperature,
+            norm_cap=norm_cap,
+            trainable_scales=trainable_scales,
+            trainable_temperature=trainable_temperature,
+        )
+        self._text_scales = text_scales
+
+    def make_head(self, num_levels: int) -> Head:
+        """A Poincaré head with a text scale per level, or a cosine head."""
+        if self.head_name == "cosine":
+            return self._make_cosine()
+        scales = num_levels if self._text_scales is None else list(self._text_scales)
+        if not isinstance(scales, int) and len(scales) != num_levels:
+            raise ValueError(f"expected {num_levels} text_scales, one per level of the deepest tree, got {len(scales)}")
+        return self._make_ball(text_scales=scales)
+
+    def bind(self, forest: Forest) -> None:
+        """Make the head and the index tensors of every tree, see `Objective.bind`."""
+        super().bind(forest)
+        places = self.node_slices()
+        tables = []
+        for index, tree in enumerate(forest):
+            own = [torch.arange(place.start, place.stop) for i, level, place in places if level == 0 or i == index]
+            tables.append(TreeTable(tree, self.hnsa, torch.cat(own)))
+        self.tables = nn.ModuleList(tables)
+
+    def text_points(self, features: Tensor) -> Tensor:
+        """Lift text features `(nodes, D)` of all nodes, each with the scale of its level."""
+        return torch.cat([self.head.lift_text(features[place], level) for _, level, place in self.node_slices()])
+
+    def find_perturbation(
+        self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
+    ) -> Adversarial:
+        """Ascend the weighted HITA loss of all levels, of the leaf level, or of each level in turn."""
+        with torch.no_grad():
+            features = self.text_features(model)
+        groups = [group_batch(table, labels) for table in self._tables()]
+        start = torch.zeros_like(features) if self.eps_text > 0.0 else None
+        fixed = None if start is not None else self.text_points(features)
+
+        def ascend(level: int | None) -> tuple[Tensor, Tensor | None]:
+            def loss(pixels: Tensor, delta: Tensor | None) -> Tensor:
+                points = self.head.lift_image(model.encode_image(pixels))
+                texts = self.text_points(features + delta) if delta is not None else fixed
+                assert texts is not None
+                return self._attacked_loss(points, texts, groups, level)
+
+            return perturb_jointly(
+                loss,
+                images,
+                start,
+                self.threat_model,
+                eps_text=self.eps_text,
+                steps=self.steps,
+                step_size_image=self.step_size,
+                step_size_text=self.step_size_text,
+                generator=generator,
+            )
+
+        if self.strategy == "per_level":
+            levels = range(max(table.num_levels for table in self._tables()))
+            return Adversarial(tuple(Perturbed(*ascend(level), level) for level in levels))
+        return Adversarial((Perturbed(*ascend(0 if self.strategy == "leaf" else None)),))
+
+    def _attacked_loss(self, points: Tensor, texts: Tensor, groups: list[BatchGroups], level: int | None) -> Tensor:
+        total = points.new_zeros(())
+        for table, group in zip(self._tables(), groups, strict=True):
+            weights = _weights(table, level, points)
+            rows = group_points(self.head, points, group)
+            total = total + weights @ hita_terms(rows, texts[table.columns], self.head, group, table)
+        return total
+
+    def loss(
+        self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The total loss on the adversarial images and texts, see the class; clean images play no part."""
+        features = self.text_features(model)
+        total, logs = features.new_zeros(()), defaultdict[str, list[Tensor]](list)
+        for part in adversarial.parts:
+            points = self.head.lift_image(model.encode_image(part.images))
+            texts = self.text_points(features if part.text_delta is None else features + part.text_delta)
+            for table in self._tables():
+                terms = tree_terms(
+                    points,
+                    texts[table.columns],
+                    self.head,
+                    group_batch(table, labels),
+                    table,
+                    zeta_vicinity=self.zeta_vicinity,
+                    zeta_gap=self.zeta_gap,
+                )
+                total = total + self._weigh(terms, table, part.level)
+                for name, number in _numbers(terms, part.level).items():
+                    logs[name].append(number)
+        # Means over the trees that have the level.
+        return total, {"loss": total.detach()} | {name: torch.stack(found).mean() for name, found in logs.items()}
+
+    def _weigh(self, terms: TreeTerms, table: TreeTable, level: int | None) -> Tensor:
+        """Weighted sum of one tree's terms, or of one level only (an order hinge belongs to its child)."""
+        weights = _weights(table, level, terms.hita)
+        total = weights @ terms.hita
+        if self.lambda_vicinity > 0.0 and level in (None, 0):
+            total = total + self.lambda_vicinity * terms.vicinity
+        if self.lambda_order > 0.0:
+            chosen = (weights[:-1] > 0.0).to(weights.dtype)
+            total = total + self.lambda_order * (chosen @ (terms.order_image + terms.order_text))
+        return total
+
+    def _tables(self) -> list[TreeTable]:
+        return list(self.tables)  # type: ignore[arg-type]
+
+
+def _weights(table: TreeTable, level: int | None, like: Tensor) -> Tensor:
+    """Level weights ω of a tree, zero for all but one level if a level is given (all zero if the tree lacks it)."""
+    weights = level_weights(table.num_levels).to(like)
+    if level is None:
+        return weights
+    return weights * (torch.arange(table.num_levels, device=like.device) == level)
+
+
+def _numbers(terms: TreeTerms, level: int | None) -> dict[str, Tensor]:
+    """A tree's terms to log, detached; a part of one level logs that level, the leaf's also what is not per level."""
+    numbers = {f"hita_level_{index}": term for index, term in enumerate(terms.hita) if level in (None, index)}
+    if level in (None, 0):
+        numbers |= {"order_image": terms.order_image.sum(), "order_text": terms.order_text.sum()}
+        numbers |= {"vicinity": terms.vicinity, "adversarial_accuracy": terms.accuracy}
+    return {name: number.detach() for name, number in numbers.items()}
+
+
+def _check_name(argument: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ValueError(f"expected {argument} to be one of {', '.join(known)}, got {value!r}")
