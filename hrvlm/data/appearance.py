@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_RANGES = {"size": (1e-3, 4.0), "greyscale": (0.0, 1.0), "brightness": (0.0, 4.0)}
 NUMBERS = ("size", "rotation", "hue", "greyscale", "brightness", "shift_x", "shift_y")
 
 
@@ -23,7 +24,7 @@ class Appearance:
     """Parameters of one rendering; the defaults show the picture as drawn, on white.
 
     Attributes:
-        size: Scale of the drawing; 1 fills the frame. In (0, 4].
+        size: Scale of the drawing; 1 fills the frame. In [0.001, 4].
         rotation: Anticlockwise, degrees.
         background: RGB in [0, 1].
         hue: Rotation of the drawing's hue, degrees.
@@ -43,10 +44,10 @@ class Appearance:
     shift_y: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("size", 1e-3, 4.0), ("greyscale", 0.0, 1.0), ("brightness", 0.0, 4.0)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ValueError(f"expected {name} in [{low}, {high}], got {value}")
+        for name in NUMBERS:
+            value, (low, high) = getattr(self, name), _RANGES.get(name, (-math.inf, math.inf))
+            if not math.isfinite(value) or not low <= value <= high:
+                raise ValueError(f"expected {name} as a finite number in [{low}, {high}], got {value}")
         if len(self.background) != 3 or not all(0.0 <= channel <= 1.0 for channel in self.background):
             raise ValueError(f"expected background as three numbers in [0, 1], got {self.background}")
 
@@ -61,7 +62,9 @@ def _affine_grid(appearances: Sequence[Appearance], height: int, width: int) -> 
     size = _column(appearances, "size")
     shift = torch.stack([_column(appearances, "shift_x"), _column(appearances, "shift_y")], dim=1) * 2
     cosine, sine = torch.cos(angle) / size, torch.sin(angle) / size
-    linear = torch.stack([torch.stack([cosine, -sine], 1), torch.stack([sine, cosine], 1)], 1)
+    # Grid coordinates run from -1 to 1 along both axes, so a turn in a frame that is not square needs its aspect.
+    rows = [torch.stack([cosine, -sine * height / width], 1), torch.stack([sine * width / height, cosine], 1)]
+    linear = torch.stack(rows, 1)
     offset = -(linear @ shift[:, :, None])
     return F.affine_grid(torch.cat([linear, offset], dim=2), [len(appearances), 4, height, width], align_corners=False)
 
@@ -73,11 +76,7 @@ def _hue_matrix(degrees: Tensor) -> Tensor:
     axis = 1 / math.sqrt(3)
     cross = torch.tensor([[0.0, -axis, axis], [axis, 0.0, -axis], [-axis, axis, 0.0]])
     outer = torch.full((3, 3), 1 / 3)
-    return (
-        cosine[:, None, None] * torch.eye(3)
-        + sine[:, None, None] * cross
-        + (1 - cosine)[:, None, None] * outer
-    )
+    return cosine[:, None, None] * torch.eye(3) + sine[:, None, None] * cross + (1 - cosine)[:, None, None] * outer
 
 
 def _recolour(colours: Tensor, appearances: Sequence[Appearance]) -> Tensor:
@@ -102,17 +101,22 @@ def render(tiles: Tensor, appearances: Sequence[Appearance]) -> Tensor:
         float32 images (N, 3, H, W) in [0, 1].
 
     Raises:
-        ValueError: If the numbers of tiles and appearances differ.
+        ValueError: If the tiles are not uint8 RGBA, or the numbers of tiles and appearances differ.
     """
+    if tiles.dtype != torch.uint8:
+        raise ValueError(f"expected tiles as uint8 RGBA, got {tiles.dtype}; give values from 0 to 255")
     if tiles.dim() != 4 or tiles.shape[1] != 4 or len(tiles) != len(appearances):
         raise ValueError(f"expected {len(appearances)} tiles of shape (4, H, W), got {tuple(tiles.shape)}")
     rgba = tiles.float() / 255
     colours, alpha = _recolour(rgba[:, :3], appearances), rgba[:, 3:]
     # Colours are multiplied by alpha before resampling: transparent pixels have no colour to bleed.
     layers = torch.cat([colours * alpha, alpha], dim=1)
-    if any(a.size != 1 or a.rotation or a.shift_x or a.shift_y for a in appearances):
-        grid = _affine_grid(appearances, layers.shape[2], layers.shape[3])
-        layers = F.grid_sample(layers, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    # Only moved pictures are resampled: the others stay exact, whatever else is in the batch.
+    moved = [i for i, a in enumerate(appearances) if a.size != 1 or a.rotation or a.shift_x or a.shift_y]
+    if moved:
+        grid = _affine_grid([appearances[i] for i in moved], layers.shape[2], layers.shape[3])
+        resampled = F.grid_sample(layers[moved], grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        layers[moved] = resampled
     background = torch.tensor([appearance.background for appearance in appearances])[:, :, None, None]
     shown = layers[:, :3] + (1 - layers[:, 3:]) * background
     return (shown * _column(appearances, "brightness")[:, None, None, None]).clamp(0, 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -25,9 +25,17 @@ class IndexedShard(Dataset[dict[str, Any]]):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        index = self.indices[position]
-        image, label = self.data[index]
-        return {"image": image, "label": label, "index": index}
+        return self.__getitems__([position])[0]
+
+    def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
+        """A whole batch (the data loader calls this), in one go where the data set can."""
+        indices = [self.indices[position] for position in positions]
+        whole = getattr(self.data, "__getitems__", None)
+        pairs = whole(indices) if whole else [self.data[index] for index in indices]
+        return [
+            {"image": image, "label": label, "index": index}
+            for index, (image, label) in zip(indices, pairs, strict=True)
+        ]
 
 
 class ImageDataModule(LightningDataModule):
@@ -40,8 +48,9 @@ class ImageDataModule(LightningDataModule):
     def __init__(self, *, batch_size: int, num_workers: int, seed: int) -> None:
         """Chooses batches; see the subclasses."""
         super().__init__()
-        if batch_size < 1:
-            raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        for name, value, least in (("batch_size", batch_size, 1), ("num_workers", num_workers, 0), ("seed", seed, 0)):
+            if value < least:
+                raise ValueError(f"expected {name} >= {least}, got {value}")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.training_set: Any = None
 
@@ -80,8 +89,8 @@ class ImageDataModule(LightningDataModule):
         return self._loader(shard, batch_size=self.batch_size)
 
     def _loader(self, data: Any, **arguments: Any) -> DataLoader[dict[str, Any]]:
-        workers = {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
-        return DataLoader(data, **workers, **arguments)
+        persistent = self.num_workers > 0
+        return DataLoader(data, num_workers=self.num_workers, persistent_workers=persistent, **arguments)
 
 
 def images_and_labels(data: Any, indices: Iterable[int]) -> tuple[Tensor, Tensor]:

@@ -26,7 +26,7 @@ def read_image(path: str) -> Image.Image:
     try:
         with Image.open(path) as image:
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Pillow raises many kinds for damaged files; all mean the same to the user
         raise ValueError(f"expected a readable image file at {path}: {error}; replace or remove it") from error
 
 
@@ -41,18 +41,24 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
             image_size: Side of the pictures given out, in pixels.
 
         Raises:
-            ValueError: If the folder is missing or holds no images.
+            ValueError: If image_size is not positive, the folder is missing, or a class has no images.
         """
+        if image_size < 1:
+            raise ValueError(f"expected image_size >= 1, got {image_size}")
         try:
             listing = ImageFolder(str(folder), allow_empty=False)
-        except (FileNotFoundError, OSError) as error:
+        except OSError as error:
             raise ValueError(f"expected one sub-folder of images per class in {folder}: {error}") from error
         self.items: list[tuple[str, int]] = listing.samples
         self.class_ids: list[str] = listing.classes
-        size = image_size
-        bicubic = v2.InterpolationMode.BICUBIC
+        size, bicubic = image_size, v2.InterpolationMode.BICUBIC
         self.transform = v2.Compose(
-            [v2.Resize(size, interpolation=bicubic, antialias=True), v2.CenterCrop(size), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
+            [
+                v2.Resize(size, interpolation=bicubic, antialias=True),
+                v2.CenterCrop(size),
+                v2.ToImage(),
+                v2.ToDtype(torch.float32, scale=True),
+            ]
         )
 
     def __len__(self) -> int:
@@ -73,8 +79,14 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
             folder: One sub-folder per class.
             image_size: Side of the pictures given out, in pixels.
             seed: Of the crops.
-            scale: Least and largest share of the area that a crop keeps.
+            scale: Least and largest share of the area that a crop keeps, in (0, 1]; crops are square, so they are no
+                larger than the largest square in the picture.
+
+        Raises:
+            ValueError: If scale is no such range; see also `FolderDataset`.
         """
+        if not 0 < scale[0] <= scale[1] <= 1:
+            raise ValueError(f"expected scale as 0 < least <= largest <= 1, got {scale}")
         self.data = FolderDataset(folder, image_size=image_size)
         self.image_size, self.seed, self.scale = image_size, seed, scale
 
@@ -86,11 +98,11 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
         generator = address_generator(self.seed, address)
         image = v2.functional.to_dtype(v2.functional.to_image(read_image(path)), torch.float32, scale=True)
         height, width = image.shape[-2:]
-        side = int(round((generator.uniform(*self.scale) * height * width) ** 0.5))
-        crop_height, crop_width = min(side, height), min(side, width)
-        top, left = (int(generator.integers(0, room + 1)) for room in (height - crop_height, width - crop_width))
-        size = [self.image_size, self.image_size]
-        image = v2.functional.resized_crop(image, top, left, crop_height, crop_width, size, antialias=True)
+        # A square crop keeps the proportions, as the evaluation's centre crop does.
+        side = max(1, min(round((generator.uniform(*self.scale) * height * width) ** 0.5), height, width))
+        top, left = (int(generator.integers(0, room + 1)) for room in (height - side, width - side))
+        size, bicubic = [self.image_size, self.image_size], v2.InterpolationMode.BICUBIC
+        image = v2.functional.resized_crop(image, top, left, side, side, size, interpolation=bicubic, antialias=True)
         if generator.random() < 0.5:
             image = v2.functional.horizontal_flip(image)
         return {"image": image.clamp(0, 1), "label": label, "index": address.index}
@@ -118,7 +130,7 @@ class FolderDataModule(ImageDataModule):
             evaluation_folders: Name of each split and its folder; all have the training folder's classes.
             validation_split: Split that `fit` validates on.
             image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
-            scale: Least and largest share of the area that a training crop keeps.
+            scale: Least and largest share of the area that a training crop keeps; see `AugmentedFolder`.
             batch_size: Pictures per process and step.
             num_workers: Of the data loaders.
             seed: Of order and crops.
@@ -153,5 +165,9 @@ class FolderDataModule(ImageDataModule):
             raise ValueError(f"expected split of {sorted(self.evaluation_folders)}, got {split!r}")
         data = FolderDataset(self.evaluation_folders[split], image_size=self.image_size)
         if data.class_ids != self.class_ids:
-            raise ValueError(f"expected the classes of {self.train_folder} in {self.evaluation_folders[split]}, got others")
+            different = sorted(set(data.class_ids) ^ set(self.class_ids))
+            raise ValueError(
+                f"expected the same classes in {self.evaluation_folders[split]} as in {self.train_folder}; "
+                f"only one of them has {', '.join(different[:5])}{' …' if len(different) > 5 else ''}"
+            )
         return data

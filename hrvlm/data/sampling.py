@@ -17,7 +17,7 @@ class Address(NamedTuple):
         epoch: Number of the epoch, from 0.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # a better name here than the method of tuple that it hides
     epoch: int
 
 
@@ -45,8 +45,7 @@ class EpochSampler(Sampler[Address]):
         Raises:
             ValueError: If rank is not in [0, num_replicas) or there are fewer pictures than processes.
         """
-        if not 0 <= rank < num_replicas:
-            raise ValueError(f"expected rank in [0, {num_replicas}), got {rank}")
+        _check_rank(num_replicas, rank)
         if size < num_replicas:
             raise ValueError(f"expected at least one picture per process, got {size} for {num_replicas} processes")
         self.size, self.seed, self.num_replicas, self.rank = size, seed, num_replicas, rank
@@ -60,11 +59,22 @@ class EpochSampler(Sampler[Address]):
         return self.size // self.num_replicas
 
     def __iter__(self) -> Iterator[Address]:
-        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.size)
+        # NumPy pads a seed with zeros: without the last number this would be the stream of address (0, epoch).
+        order = np.random.default_rng((self.seed, self.epoch, 0, 1)).permutation(self.size)
         mine = order[self.rank : len(self) * self.num_replicas : self.num_replicas]
         return iter([Address(int(index), self.epoch) for index in mine])
 
 
 def shard_indices(size: int, *, num_replicas: int = 1, rank: int = 0) -> range:
-    """The data set indices that one process evaluates; over all ranks every index occurs exactly once."""
+    """The data set indices that one process evaluates; over all ranks every index occurs exactly once.
+
+    Raises:
+        ValueError: If rank is not in [0, num_replicas).
+    """
+    _check_rank(num_replicas, rank)
     return range(rank, size, num_replicas)
+
+
+def _check_rank(num_replicas: int, rank: int) -> None:
+    if not 0 <= rank < num_replicas:
+        raise ValueError(f"expected rank in [0, {num_replicas}), the number of processes, got {rank}")

@@ -86,12 +86,12 @@ def stated_values(look: Look, generator: np.random.Generator) -> tuple[int, ...]
 
 
 def with_article(phrase: str) -> str:
-    """ "apple" as "an apple". """
+    """The phrase with "a" or "an" before it."""
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"
 
 
 def noun_phrase(name: str, prompt: str, generator: np.random.Generator) -> str:
-    """The thing as a caption names it: usually as in its prompt ("a picture of a mammal"), else with an article of its own."""
+    """The thing as a caption names it: usually as in its prompt, "a picture of a mammal", else by name and article."""
     plain = prompt.removeprefix(PROMPT_START)
     return str(generator.choice((plain, with_article(name), f"the {name}", name), p=(0.6, 0.3, 0.05, 0.05)))
 

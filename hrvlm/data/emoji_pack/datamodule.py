@@ -7,6 +7,7 @@ from typing import Any
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.emoji_pack.dataset import EmojiDataset, emoji
+from hrvlm.data.emoji_pack.splits import SEEN_CLASS_SPLITS
 from hrvlm.data.emoji_pack.training import AugmentedEmoji, CaptionedEmoji
 from hrvlm.trees import load_forest
 
@@ -38,8 +39,13 @@ class EmojiDataModule(ImageDataModule):
             noise: Largest standard deviation of that noise, in pixel units.
             caption_trees: Tree files; if given, training samples carry captions (see `CaptionedEmoji`).
             superclass_share: Share of captions that name a superclass.
-            validation_split: Split that `fit` validates on.
+            validation_split: Split that `fit` validates on: one with the training classes.
+
+        Raises:
+            ValueError: If the validation split is unknown or has other classes.
         """
+        if validation_split not in SEEN_CLASS_SPLITS:
+            raise ValueError(f"expected validation_split of {SEEN_CLASS_SPLITS}, got {validation_split!r}")
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         self.augmentation: dict[str, Any] = {
             "seed": seed,

@@ -12,7 +12,8 @@ GROUPS = ("animals-nature", "food-drink", "travel-places", "activities")
 LEFT_OUT_SUBGROUPS = ("time",)  # clock faces differ in the direction of a hand only
 UNSEEN_CLASS_SHARE = 0.1
 VALIDATION_SHARE = 0.05
-SPLITS = ("train", "validation", "unseen_artist", "unseen_classes")
+SEEN_CLASS_SPLITS = ("train", "validation", "unseen_artist")
+SPLITS = (*SEEN_CLASS_SPLITS, "unseen_classes")
 
 
 def _rank(text: str) -> int:
@@ -59,15 +60,19 @@ def split_items(split: str) -> tuple[tuple[EmojiClass, ...], list[tuple[int, str
         raise ValueError(f"expected split of {SPLITS}, got {split!r}")
     unseen = unseen_names()
     classes = tuple(entry for entry in default_classes() if (entry.name in unseen) == (split == "unseen_classes"))
-    artists = [artist for artist in read_index()["artists"] if _belongs(split, artist)]
     items = [
         (label, artist)
-        for artist in artists
+        for artist in read_index()["artists"]
         for label, entry in enumerate(classes)
-        if artist in entry.artists and (split not in ("train", "validation") or _is_validation(entry, artist) == (split == "validation"))
+        if artist in entry.artists and _belongs(split, entry, artist)
     ]
     return classes, items
 
 
-def _belongs(split: str, artist: str) -> bool:
-    return split == "unseen_classes" or (artist == UNSEEN_ARTIST) == (split == "unseen_artist")
+def _belongs(split: str, entry: EmojiClass, artist: str) -> bool:
+    """Whether a picture of one of the split's classes is in the split."""
+    if split == "unseen_classes":
+        return True
+    if artist == UNSEEN_ARTIST or split == "unseen_artist":
+        return artist == UNSEEN_ARTIST and split == "unseen_artist"
+    return _is_validation(entry, artist) == (split == "validation")

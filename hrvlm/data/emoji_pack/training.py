@@ -26,7 +26,13 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
     """
 
     def __init__(
-        self, split: str = "train", *, seed: int = 0, plain_share: float = 0.25, noise_share: float = 0.0, noise: float = 0.0
+        self,
+        split: str = "train",
+        *,
+        seed: int = 0,
+        plain_share: float = 0.25,
+        noise_share: float = 0.0,
+        noise: float = 0.0,
     ) -> None:
         """Chooses the amount of augmentation.
 
@@ -36,7 +42,14 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
             plain_share: Share of pictures shown as drawn, on white. In [0, 1].
             noise_share: Share of pictures with Gaussian noise. In [0, 1].
             noise: Largest standard deviation of that noise, in pixel units.
+
+        Raises:
+            ValueError: If a share is not in [0, 1] or the noise is negative.
         """
+        _check_share("plain_share", plain_share)
+        _check_share("noise_share", noise_share)
+        if not noise >= 0:
+            raise ValueError(f"expected noise >= 0, got {noise}")
         self.data = EmojiDataset(split)
         self.class_names = self.data.class_names
         self.seed, self.plain_share, self.noise_share, self.noise = seed, plain_share, noise_share, noise
@@ -83,7 +96,11 @@ class CaptionedEmoji(AugmentedEmoji):
             forest: Trees over (at least) these classes.
             superclass_share: Share of captions that name a superclass, spread evenly over the levels above the leaves.
             **augmentation: See `AugmentedEmoji`.
+
+        Raises:
+            ValueError: If superclass_share is not in [0, 1]; see also `AugmentedEmoji`.
         """
+        _check_share("superclass_share", superclass_share)
         super().__init__(**augmentation)
         self.superclass_share = superclass_share
         forest = forest.restrict(self.class_names)
@@ -107,5 +124,10 @@ class CaptionedEmoji(AugmentedEmoji):
         node = self.ancestors[level][sample["label"]]
         stated = stated_values(look, generator)
         noun = noun_phrase(self._names[level][node], self.prompts[level][node], generator)
-        extra = {"node": node + self._offsets[level], "values": torch.tensor(look.values), "stated": torch.tensor(stated)}
-        return sample | extra | {"caption": caption(noun, stated, generator)}
+        sample |= {"node": node + self._offsets[level], "caption": caption(noun, stated, generator)}
+        return sample | {"values": torch.tensor(look.values), "stated": torch.tensor(stated)}
+
+
+def _check_share(name: str, share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ValueError(f"expected {name} in [0, 1], got {share}")
