@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -71,9 +71,15 @@ def forest(deep_tree: ClassTree, flat_tree: ClassTree) -> Forest:
 
 
 @pytest.fixture
-def model() -> TinyModel:
+def make_model() -> Callable[[], TinyModel]:
+    """Makes a model in eval mode from torch's seed."""
+    return lambda: TinyModel().eval()
+
+
+@pytest.fixture
+def model(make_model: Callable[[], TinyModel]) -> TinyModel:
     torch.manual_seed(0)
-    return TinyModel().eval()
+    return make_model()
 
 
 @pytest.fixture
