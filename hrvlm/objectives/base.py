@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from hrvlm.attacks import ThreatModel, frozen_parameters
 from hrvlm.attacks.threat_model import Norm
-from hrvlm.models.classifier import evaluating, level_keys
+from hrvlm.models import evaluating, level_keys
 from hrvlm.models.heads import Head
 from hrvlm.objectives.interface import Adversarial, ImageTextModel, Perturbed
 from hrvlm.trees import Forest
