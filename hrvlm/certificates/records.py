@@ -204,7 +204,7 @@ class SemanticRecord(Record):
     @property
     def key(self) -> Key:
         """What identifies the statement within one run."""
-        return (*super().key, self.attribute, self.target_kind)
+        return (*super().key, self.scorer, self.attribute, self.target_kind)
 
     @property
     def statement(self) -> str:

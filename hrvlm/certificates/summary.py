@@ -21,7 +21,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
         radii: L2 radii at which to report certified accuracy, in pixel units, at least 0.
 
     Returns:
-        `{"smoothing": {tree: {level: {...}}}, "semantic": {tree: {level: {attribute: {target_kind: {...}}}}}}` with
+        `{"smoothing": {tree: {level: {...}}}, "semantic": {tree: {level: {attribute:
+        {scorer: {target_kind: {...}}}}}}}` with
         levels and radii as strings. Shares are over all images of the group: an abstention is not a certified image,
         and its radius counts as 0.
 
@@ -32,7 +33,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     if any(radius < 0 for radius in radii):
         raise ValueError(f"expected radii >= 0, got {list(radii)}")
     smoothing: dict[tuple[str, int], list[SmoothingRecord]] = defaultdict(list)
-    semantic: dict[tuple[str, int, str, str], list[SemanticRecord]] = defaultdict(list)
+    semantic: dict[tuple[str, int, str, str, str], list[SemanticRecord]] = defaultdict(list)
     seen = set()
     for row in rows:
         record = record_from_row(row)
@@ -42,13 +43,14 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
         if isinstance(record, SmoothingRecord):
             smoothing[record.tree, record.level].append(record)
         else:
-            semantic[record.tree, record.level, record.attribute, record.target_kind].append(record)
+            key = (record.tree, record.level, record.attribute, record.scorer, record.target_kind)
+            semantic[key].append(record)
     summary: Summary = {"smoothing": {}, "semantic": {}}
     for (tree, level), group in sorted(smoothing.items()):
         summary["smoothing"].setdefault(tree, {})[str(level)] = _smoothing(group, radii)
-    for (tree, level, attribute, kind), part in sorted(semantic.items()):
+    for (tree, level, attribute, scorer, kind), part in sorted(semantic.items()):
         levels = summary["semantic"].setdefault(tree, {}).setdefault(str(level), {})
-        levels.setdefault(attribute, {})[kind] = _semantic(part)
+        levels.setdefault(attribute, {}).setdefault(scorer, {})[kind] = _semantic(part)
     return summary
 
 

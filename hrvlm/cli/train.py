@@ -1,21 +1,46 @@
-"""`train.py`: LightningCLI over hrvlm's modules and data modules."""
+"""`train.py`: LightningCLI over hrvlm's modules, data modules and callbacks."""
 
 from __future__ import annotations
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
+import hrvlm.callbacks
 import hrvlm.data.emoji_pack.datamodule
-import hrvlm.training.pretraining  # noqa: F401
+import hrvlm.data.folder
+import hrvlm.training.fine_tuning
+import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
+from hrvlm.cli.errors import clear_errors
+
+
+class HrvlmCLI(LightningCLI):
+    """LightningCLI that refuses settings under which attacks during training could not work."""
+
+    def before_instantiate_classes(self) -> None:
+        """Checks the trainer's settings, as soon as they are known.
+
+        Raises:
+            ValueError: If the trainer would run validation in inference mode.
+        """
+        if not self.subcommand or self.config[self.subcommand].trainer.inference_mode is not False:
+            raise ValueError(
+                "expected trainer.inference_mode: false, since attacks in validation need gradients; set it in the config"
+            )
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs a LightningCLI command, for example `fit --config configs/emoji/pretrain.yaml`."""
-    LightningCLI(
-        LightningModule,
-        LightningDataModule,
-        subclass_mode_model=True,
-        subclass_mode_data=True,
-        save_config_kwargs={"overwrite": True},
-        args=arguments,
-    )
+    """Runs a LightningCLI command, for example `fit --config configs/emoji/quickstart.yaml`.
+
+    Args:
+        arguments: Command line; `sys.argv` if None.
+    """
+    with clear_errors("train.py"):
+        HrvlmCLI(
+            LightningModule,
+            LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_kwargs={"overwrite": True},
+            trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
+            args=arguments,
+        )

@@ -1,0 +1,8 @@
+"""Certification and robustness evaluation around and after epochs."""
+
+from hrvlm.callbacks.certification import CertificationCallback
+from hrvlm.callbacks.export import ExportModel
+from hrvlm.callbacks.robustness import RobustnessCallback
+from hrvlm.callbacks.summary import SummaryTable
+
+__all__ = ["CertificationCallback", "ExportModel", "RobustnessCallback", "SummaryTable"]

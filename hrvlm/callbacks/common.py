@@ -1,0 +1,50 @@
+"""What the callbacks share: folders, rows of all processes, progress."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hrvlm.training.fine_tuning import RobustFineTuning
+
+
+def results_folder(trainer: Trainer) -> Path:
+    """Where a run's rows go: beside its metrics. The same on every process."""
+    folder = trainer.log_dir or trainer.default_root_dir
+    return Path(str(trainer.strategy.broadcast(folder)))
+
+
+def fine_tuned(module: LightningModule) -> RobustFineTuning:
+    """The module, if it has the classifiers that callbacks evaluate.
+
+    Raises:
+        ValueError: If it is another module.
+    """
+    if not isinstance(module, RobustFineTuning):
+        raise ValueError(f"expected a RobustFineTuning module for this callback, got {type(module).__name__}")
+    return module
+
+
+def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of all processes, on every process."""
+    if trainer.world_size == 1:
+        return rows
+    parts: list[Any] = [None] * trainer.world_size
+    torch.distributed.all_gather_object(parts, rows)
+    return [row for part in parts for row in part]
+
+
+@contextmanager
+def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Progress]:
+    """A bar on the first process, gone when done; task 0 is the work."""
+    shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, transient=True, disable=not shown) as progress:
+        progress.add_task(what, total=total)
+        yield progress

@@ -1,0 +1,42 @@
+"""The tables that end a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from rich.console import Console
+
+from hrvlm.callbacks.certification import CertificationCallback
+from hrvlm.callbacks.common import results_folder
+from hrvlm.callbacks.robustness import RobustnessCallback
+from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table
+
+
+class SummaryTable(Callback):
+    """Prints accuracies before and after, the last certificates, and where everything lies.
+
+    Put it after the callbacks whose results it shows.
+    """
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints on the first process."""
+        if not trainer.is_global_zero:
+            return
+        console = Console(width=None if Console().is_terminal else 120)
+        for callback in trainer.callbacks:  # type: ignore[attr-defined]
+            for table in _tables(callback):
+                console.print(table)
+        console.print(f"Results: [bold]{results_folder(trainer)}[/bold]", highlight=False)
+
+
+def _tables(callback: Any) -> list[Any]:
+    if isinstance(callback, RobustnessCallback):
+        model = callback.threat_model
+        title = f"Accuracy in percent on {callback.split or 'the validation split'}, {model.norm} eps={model.eps * 255:g}/255"
+        return [robustness_table([row for rows in callback.rows.values() for row in rows], title=title)]
+    if isinstance(callback, CertificationCallback) and callback.summary:
+        summary = callback.summary
+        made = [(summary["smoothing"], smoothing_table), (summary["semantic"], semantic_table)]
+        return [table(summary) for part, table in made if part]
+    return []

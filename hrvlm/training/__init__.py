@@ -1,0 +1,1 @@
+"""Lightning modules: contrastive pretraining and robust fine-tuning."""
