@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from hrvlm.certificates import RecordWriter, done_keys, read_rows, summarise, verify_rows
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
-from hrvlm.cli.errors import clear_errors
+from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.data.base import ImageDataModule
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.reports.tables import semantic_table, smoothing_table
@@ -60,15 +60,15 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="certify.py", description=__doc__)
+    parser = ClearParser(prog="certify.py", description=__doc__)
     commands = parser.add_subcommands(dest="command")
-    runner = ArgumentParser(description="Certifies a model; run again, it goes on where it stopped.")
+    runner = ClearParser(description="Certifies a model; run again, it goes on where it stopped.")
     runner.add_argument("--config", action="config", help="YAML file with the settings below")
     runner.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
     runner.add_argument("--output", required=True, help="folder of the results")
     runner.add_class_arguments(Run)
     commands.add_subcommand("run", runner)
-    verifier = ArgumentParser(description="Derives every certificate anew from its row, without the model.")
+    verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)
     return parser

@@ -6,7 +6,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
+from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hrvlm.attacks import NonFiniteError
@@ -37,3 +39,12 @@ def sentence(error: Exception) -> str:
     if "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
     return " ".join(text.split())
+
+
+class ClearParser(LightningArgumentParser):
+    """A parser whose errors are the message alone, without the usage of every option."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints one line and exits with 2."""
+        print(f"{self.prog.split()[0]}: error: {' '.join(message.split())}", file=sys.stderr)
+        self.exit(2)

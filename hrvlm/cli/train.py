@@ -10,7 +10,7 @@ import hrvlm.data.emoji_pack.datamodule
 import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
-from hrvlm.cli.errors import clear_errors
+from hrvlm.cli.errors import ClearParser, clear_errors
 
 
 class HrvlmCLI(LightningCLI):
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> None:
         HrvlmCLI(
             LightningModule,
             LightningDataModule,
+            parser_class=ClearParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
