@@ -1,6 +1,6 @@
 """open_clip models behind one pixel interface; classifier heads; loading and export."""
 
-from hrvlm.models.checkpoints import LoadedModel, load, load_model
+from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, evaluating, level_keys
 from hrvlm.models.export import export_model
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
@@ -14,6 +14,7 @@ __all__ = [
     "LoadedModel",
     "PoincareHead",
     "VisionLanguageModel",
+    "cosine_head",
     "evaluating",
     "export_model",
     "level_keys",

@@ -13,7 +13,6 @@ from typing import Any
 import open_clip
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
-from torch import nn
 
 from hrvlm.models.vision_language import VisionLanguageModel
 
@@ -45,14 +44,18 @@ def from_config(config: dict[str, Any], *, name: str) -> VisionLanguageModel:
     Raises:
         ValueError: If the description does not fit open_clip's classes.
     """
-    model_cfg = copy.deepcopy(config["model_cfg"])
-    custom = model_cfg.pop("custom_text", False) or "hf_model_name" in model_cfg.get("text_cfg", {})
     try:
-        clip = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
-        tokenizer = _tokenizer(model_cfg["text_cfg"])
-    except (TypeError, KeyError) as error:
-        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {error}") from error
-    preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
+        model_cfg = copy.deepcopy(config["model_cfg"])
+        text_cfg, vision_cfg = model_cfg["text_cfg"], model_cfg["vision_cfg"]
+        custom = model_cfg.pop("custom_text", False) or "hf_model_name" in text_cfg
+        # Weights come from a file of ours; open_clip would else fetch some for a tower.
+        vision_cfg["timm_model_pretrained"] = text_cfg["hf_model_pretrained"] = False
+        clip: Any = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
+        tokenizer = _tokenizer(text_cfg)
+        preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
+    except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}") from error
     set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
     return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
 
@@ -68,35 +71,50 @@ def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
         ValueError: For an unknown architecture or tag, or if the weights cannot be loaded.
     """
     if architecture not in open_clip.list_models():
-        raise ValueError(f'expected an open_clip architecture such as "ViT-B-32" (see open_clip.list_models()), got {architecture!r}')
+        example = '"ViT-B-32" (see open_clip.list_models())'
+        raise ValueError(f"expected an open_clip architecture such as {example}, got {architecture!r}")
     tags = open_clip.list_pretrained_tags_by_model(architecture)
     if tag is not None and tag not in tags:
         raise ValueError(f"expected a pretrained tag of {architecture} ({', '.join(tags)}), got {tag!r}")
+    name = architecture if tag is None else f"{architecture}/{tag}"
+    model_cfg = described_model(architecture, tag)
+    quick_gelu = model_cfg.get("quick_gelu", False)
     with _quiet_logging():
         try:
-            clip = open_clip.create_model(architecture, pretrained=tag, require_pretrained=tag is not None)
+            clip = open_clip.create_model(
+                architecture, pretrained=tag, require_pretrained=tag is not None, force_quick_gelu=quick_gelu
+            )
         except (RuntimeError, OSError) as error:
-            raise ValueError(f"could not load {architecture}/{tag}: {error}; weights need a network or a filled cache") from error
+            raise ValueError(f"could not load {name}: {error}; weights need a network or a filled cache") from error
         tokenizer = open_clip.get_tokenizer(architecture)
-        model_cfg = open_clip.get_model_config(architecture)
-    # The weights may have been trained with another activation than the architecture's file says.
-    name = architecture if tag is None else f"{architecture}/{tag}"
     return wrap(clip, tokenizer, name=name, model_cfg=model_cfg)
 
 
-def wrap(clip: nn.Module, tokenizer: Any, *, name: str, model_cfg: dict[str, Any]) -> VisionLanguageModel:
+def described_model(architecture: str, tag: str | None) -> dict[str, Any]:
+    """The "model_cfg" of an open_clip model, with the activation that its weights were trained with.
+
+    The architecture's own file may say otherwise: "ViT-B-32" says GELU, its tag "openai" was trained with QuickGELU.
+    """
+    model_cfg: dict[str, Any] = open_clip.get_model_config(architecture)
+    trained = {} if tag is None else open_clip.get_pretrained_cfg(architecture, tag)
+    return model_cfg | {"quick_gelu": True} if trained.get("quick_gelu") else model_cfg
+
+
+def wrap(clip: Any, tokenizer: Any, *, name: str, model_cfg: dict[str, Any]) -> VisionLanguageModel:
     """Puts the pixel interface around an open_clip model, in evaluation mode."""
-    preprocess = {key: list(value) if isinstance(value, tuple) else value for key, value in clip.visual.preprocess_cfg.items()}
+    settings = clip.visual.preprocess_cfg.items()
+    preprocess = {key: list(value) if isinstance(value, tuple) else value for key, value in settings}
     config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
     return VisionLanguageModel(clip, tokenizer, name=name, config=config).eval()
 
 
 def _tokenizer(text_cfg: dict[str, Any]) -> Any:
     context_length = text_cfg.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
-    if "hf_tokenizer_name" in text_cfg:
-        kwargs = text_cfg.get("tokenizer_kwargs", {})
+    kwargs = text_cfg.get("tokenizer_kwargs", {})
+    if text_cfg.get("hf_tokenizer_name"):
+        kwargs = kwargs | {"tokenizer_mode": text_cfg.get("tokenizer_mode")}
         return open_clip.HFTokenizer(text_cfg["hf_tokenizer_name"], context_length=context_length, **kwargs)
-    return open_clip.SimpleTokenizer(context_length=context_length, **text_cfg.get("tokenizer_kwargs", {}))
+    return open_clip.SimpleTokenizer(context_length=context_length, **kwargs)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import torch
 from torch import Tensor
 
@@ -59,21 +60,41 @@ def load(path: str | Path) -> LoadedModel:
     Raises:
         ValueError: If nothing of the kind is there, or its parts do not fit each other.
     """
-    name = str(path)
-    folder = PACKAGED.get(name, Path(name))
-    if folder.suffix == ".ckpt":
-        return _load_checkpoint(folder)
-    if folder.is_dir():
-        model = load_folder(folder)
+    if Path(path).suffix == ".ckpt":
+        return _load_checkpoint(Path(path))
+    name, _, tag = str(path).rpartition("/")
+    if Path(path).is_dir() or str(path) in PACKAGED:
+        model = base_model(str(path), None)
+    elif name in open_clip.list_models():
+        model = base_model(name, tag)
     else:
-        architecture, _, tag = name.rpartition("/")
-        if not architecture:
-            raise ValueError(
-                f"expected model as one of {sorted(PACKAGED)}, a .ckpt file, an exported folder, or an open_clip "
-                f'"architecture/tag" such as "ViT-B-32/openai", got {name!r}'
-            )
-        model = from_open_clip(architecture, tag)
+        raise _unknown(str(path))
     return LoadedModel(model, cosine_head(model), None)
+
+
+def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
+    """A model to start from.
+
+    Args:
+        model: "emoji" (the packaged model), an exported folder, or an open_clip architecture.
+        pretrained: Weights of an open_clip architecture; None leaves it untrained. Not used for the others.
+
+    Raises:
+        ValueError: If nothing of the kind is there.
+    """
+    folder = PACKAGED.get(model, Path(model))
+    if folder.is_dir():
+        return load_folder(folder)
+    if model in PACKAGED or "/" in model or model not in open_clip.list_models():
+        raise _unknown(model)
+    return from_open_clip(model, pretrained)
+
+
+def _unknown(name: str) -> ValueError:
+    return ValueError(
+        f"expected model as one of {sorted(PACKAGED)}, a .ckpt file, an exported folder, or an open_clip architecture "
+        f'with its tag such as "ViT-B-32/openai", got {name!r}, which is none of these and no existing folder'
+    )
 
 
 def load_model(path: str | Path) -> VisionLanguageModel:
@@ -95,18 +116,21 @@ def _load_checkpoint(path: Path) -> LoadedModel:
         raise ValueError(f"expected a checkpoint at {path}, found no such file") from error
     except Exception as error:  # torch.load raises many kinds for damaged files; all mean the same to the user
         raise ValueError(f"expected a readable checkpoint at {path}: {' '.join(str(error).split())[:200]}") from error
-    described = checkpoint.get(DESCRIPTION)
+    described = checkpoint.get(DESCRIPTION) if isinstance(checkpoint, dict) else None
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ValueError(f"expected a checkpoint of hrvlm's fine-tuning (format {FORMAT}) at {path}, got another kind")
-    state: dict[str, Tensor] = checkpoint["state_dict"]
+    try:
+        return _from_description(described, checkpoint["state_dict"])
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise ValueError(f"expected {path} to fit its own description of model and head: {problem}") from error
+
+
+def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> LoadedModel:
     model = from_config(described["config"], name=described["name"])
     head = _empty_head(described["head"], _part(state, "objective.head."))
-    for module, prefix in ((model, "model."), (head, "objective.head.")):
-        try:
-            module.load_state_dict(_part(state, prefix))
-        except RuntimeError as error:
-            shortened = " ".join(str(error).split())[:300]
-            raise ValueError(f"expected {path} to fit its own description of the architecture: {shortened}") from error
+    model.load_state_dict(_part(state, "model."))
+    head.load_state_dict(_part(state, "objective.head."))
     return LoadedModel(model.eval(), head.eval(), tuple(described["classes"]))
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hrvlm.models._head import Head
+from hrvlm.models._modes import evaluating
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees import Forest
 
@@ -43,16 +43,27 @@ class HierarchicalClassifier(nn.Module):
         Args:
             model: The image-text model.
             head: Initialised head with as many levels as the deepest tree needs.
-            forest: Trees over the classes.
+            forest: Trees over the classes, leaves in the order of the labels.
+
+        Raises:
+            ValueError: If the head is not initialised or has fewer levels than the forest.
         """
         super().__init__()
+        if head.needs_features:
+            raise ValueError("expected an initialised head, got one that waits for `initialise`; load or initialise it")
         self.model, self.head, self.forest = model, head, forest
         self.keys = level_keys(forest)
         with torch.no_grad(), evaluating(model):
             for key in self.keys:
                 features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))
-                self.register_buffer(self._buffer(key), head.lift_text(features, key.level), persistent=False)
+                self.register_buffer(self._buffer(key), self._lift(features, key.level), persistent=False)
         self.ancestors = {key: forest[key.tree].ancestors[key.level] for key in self.keys}
+
+    def _lift(self, features: Tensor, level: int) -> Tensor:
+        try:
+            return self.head.lift_text(features, level)
+        except IndexError as error:
+            raise ValueError(f"expected a head with a text scale for level {level} of the trees, got fewer") from error
 
     @staticmethod
     def _buffer(key: LevelKey) -> str:
@@ -90,16 +101,3 @@ class HierarchicalClassifier(nn.Module):
     def target(self, labels: Tensor, key: LevelKey) -> Tensor:
         """True labels (N,) at a level, from leaf labels (N,)."""
         return self.ancestors[key].to(labels.device)[labels]
-
-
-@contextmanager
-def evaluating(*modules: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside; afterwards every sub-module has the mode it had."""
-    modes = [(part, part.training) for module in modules for part in module.modules()]
-    try:
-        for module in modules:
-            module.eval()
-        yield
-    finally:
-        for part, mode in modes:
-            part.training = mode

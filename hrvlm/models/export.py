@@ -10,6 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
 from hrvlm.models.vision_language import VisionLanguageModel
 
@@ -17,44 +18,53 @@ WEIGHTS_FILE = "open_clip_model.safetensors"
 PROBE_FILE = "probe.safetensors"
 PROBE_TEXTS = ("a picture of a fox", "a picture of a red apple", "a picture of a boat")
 PROBE_TOLERANCE = 1e-3
+HALF_TOLERANCE = 2e-2
 
 
 def export_model(model: VisionLanguageModel, folder: str | Path, *, half: bool = False) -> Path:
-    """Writes a model folder: config with preprocessing, weights, and the scores of a probe batch.
+    """Writes a model folder: config with preprocessing, weights, and the features of a probe batch.
 
     Args:
-        model: What to write; rounded in place of the original if `half`, so that the probe holds for the file.
+        model: What to write; it is left as it is.
         folder: Made if missing.
         half: Stores matrices and convolutions in 16 bits.
 
     Returns:
         The folder.
+
+    Raises:
+        ValueError: If the written folder does not give the model's features, so that its config does not describe it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {key: _stored(value, half) for key, value in model.clip.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
+    # The probe holds for the file, whose weights may be rounded; the model itself must agree with it.
     stored = load_folder(folder, check=False)
     images = torch.rand(4, 3, *stored.image_size, generator=torch.Generator().manual_seed(0))
+    probe = _probe(stored, images)
+    _compare(
+        _probe(model, images), probe, HALF_TOLERANCE if half else PROBE_TOLERANCE, f"the model written to {folder}"
+    )
     # The sub-folder keeps the probe out of open_clip's search for weights.
     (folder / "probe").mkdir(exist_ok=True)
-    save_file({"images": images, "scores": _probe_scores(stored, images)}, folder / "probe" / PROBE_FILE)
+    save_file(probe, folder / "probe" / PROBE_FILE)
     return folder
 
 
 def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageModel:
-    """Loads a model folder and compares the scores of its probe batch.
+    """Loads a model folder and compares the features of its probe batch.
 
     Args:
         folder: Holds `open_clip_config.json` and safetensors.
-        check: Whether to compare with the stored scores, where there are any.
+        check: Whether to compare with the stored features, where there are any.
 
     Returns:
         The model in evaluation mode.
 
     Raises:
-        ValueError: If files are missing or unreadable, do not fit each other, or the scores differ.
+        ValueError: If files are missing or unreadable, do not fit each other, or the features differ.
     """
     folder = Path(folder)
     model = from_config(read_config(folder / CONFIG_FILE), name=folder.name)
@@ -65,7 +75,8 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     try:
         model.clip.load_state_dict(load_file(weights))
     except (RuntimeError, SafetensorError) as error:
-        raise ValueError(f"expected {weights} to hold the weights that its config describes: {_first_line(error)}") from error
+        problem = _one_line(error)
+        raise ValueError(f"expected {weights} to hold the weights that its config describes: {problem}") from error
     probe = folder / "probe" / PROBE_FILE
     if check and probe.is_file():
         _check_probe(model, probe)
@@ -78,19 +89,38 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 @torch.no_grad()
-def _probe_scores(model: VisionLanguageModel, images: Tensor) -> Tensor:
-    return model.image_features(images) @ model.text_features(PROBE_TEXTS).T
+def _probe(model: VisionLanguageModel, images: Tensor) -> dict[str, Tensor]:
+    """The probe images with the model's features of them and of the probe texts, on the CPU."""
+    device = model.mean.device
+    with evaluating(model):
+        image_features = model.image_features(images.to(device)).float().cpu()
+        text_features = model.text_features(PROBE_TEXTS).float().cpu()
+    scale = model.logit_scale.float().cpu().reshape(1)
+    return {"images": images, "image_features": image_features, "text_features": text_features, "logit_scale": scale}
 
 
 def _check_probe(model: VisionLanguageModel, path: Path) -> None:
-    probe = load_file(path)
-    difference = (_probe_scores(model, probe["images"]) - probe["scores"]).abs().max().item()
-    if not difference <= PROBE_TOLERANCE:
+    try:
+        probe = load_file(path)
+        found = _probe(model, probe["images"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(
-            f"expected the model at {path.parents[1]} to reproduce its probe scores within {PROBE_TOLERANCE}, they differ by "
-            f"{difference:.3g}; activation, preprocessing or weights are not those it was exported with"
-        )
+            f"expected a readable probe batch at {path}: {_one_line(error)}; export the model anew"
+        ) from error
+    _compare(found, probe, PROBE_TOLERANCE, f"the model at {path.parents[1]}")
 
 
-def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+def _compare(found: dict[str, Tensor], probe: dict[str, Tensor], tolerance: float, what: str) -> None:
+    """Compares features of unit norm by their distance, the scale by its logarithm."""
+    for name in ("image_features", "text_features", "logit_scale"):
+        ours, stored = (part[name].log() if name == "logit_scale" else part[name] for part in (found, probe))
+        difference = (ours - stored).norm(dim=-1).max().item() if ours.shape == stored.shape else float("inf")
+        if not difference <= tolerance:
+            raise ValueError(
+                f"expected {what} to reproduce the {name} of its probe batch within {tolerance}, they differ by "
+                f"{difference:.3g}; activation, preprocessing or weights are not those it was exported with"
+            )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -20,7 +20,7 @@ class VisionLanguageModel(nn.Module):
     resizing. Mean and standard deviation are those of the wrapped model's own preprocessing.
     """
 
-    def __init__(self, clip: nn.Module, tokenizer: Tokenizer, *, name: str, config: dict[str, Any]) -> None:
+    def __init__(self, clip: Any, tokenizer: Tokenizer, *, name: str, config: dict[str, Any]) -> None:
         """Wraps a model.
 
         Args:
@@ -30,15 +30,16 @@ class VisionLanguageModel(nn.Module):
             config: open_clip's description, {"model_cfg": …, "preprocess_cfg": …}; primitives only.
         """
         super().__init__()
-        clip.visual.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.clip = clip
+        self.clip.visual.to(memory_format=torch.channels_last)  # convolutions are faster so
         self.tokenizer = tokenizer
         self.name = name
         self.config = config
         preprocess = config["preprocess_cfg"]
-        size = clip.visual.image_size
+        size = self.clip.visual.image_size
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-        self.interpolation = preprocess.get("interpolation", "bicubic")
+        # As open_clip's own evaluation transform: everything but "bilinear" is bicubic.
+        self.interpolation = "bilinear" if preprocess.get("interpolation") == "bilinear" else "bicubic"
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(preprocess["mean"])[None, :, None, None], persistent=False)
@@ -66,7 +67,8 @@ class VisionLanguageModel(nn.Module):
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
         if tuple(images.shape[2:]) != self.image_size:
-            images = F.interpolate(images, self.image_size, mode=self.interpolation, antialias=True, align_corners=False)
+            size, mode = self.image_size, self.interpolation
+            images = F.interpolate(images, size, mode=mode, antialias=True, align_corners=False)
         return ((images - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
 
     def encode_image(self, images: Tensor) -> Tensor:
@@ -79,7 +81,13 @@ class VisionLanguageModel(nn.Module):
         return F.normalize(self.encode_image(images), dim=-1)
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (K, context length) on the model's device."""
+        """Token ids (K, context length) on the model's device.
+
+        Raises:
+            ValueError: For a single text, which would be taken for a list of letters.
+        """
+        if isinstance(texts, str):
+            raise ValueError(f"expected a list of texts, got the single text {texts!r}; write [{texts!r}]")
         return self.tokenizer(list(texts)).to(self.mean.device)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
