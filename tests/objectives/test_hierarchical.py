@@ -79,17 +79,14 @@ def slow_terms(  # noqa: C901 (one place to read the whole method)
     return hita, torch.stack([torch.maximum(zero, d) for d in near]).mean(), order_image, order_text
 
 
-def slow_loss(
-    objective: HierarchicalObjective, points: Tensor, texts: Tensor, labels: list[int], forest: Forest
-) -> Tensor:
+def slow_loss(objective: HierarchicalObjective, model, points: Tensor, labels: list[int], forest: Forest) -> Tensor:
     total = torch.zeros((), dtype=points.dtype)
-    start = len(forest.leaves)
     for tree in forest:
-        table = {(0, node): texts[index] for index, node in enumerate(forest.leaves)}
-        for level in tree.levels[1:]:
-            for node in level.ids:
-                table[level.index, node] = texts[start]
-                start += 1
+        table = {}
+        for level in tree.levels:
+            for node, prompt in zip(level.ids, tree.prompts(level.index), strict=True):
+                feature = model.project_text(model.text_hidden([prompt]))
+                table[level.index, node] = objective.head.lift_text(feature, level.index)[0]
         hita, near, order_image, order_text = slow_terms(points, labels, table, tree, objective.hnsa)
         count = len(hita)
         total = total + sum((1 - level / count) * term for level, term in enumerate(hita))
@@ -116,8 +113,7 @@ def test_loss_and_gradients_equal_the_slow_loops(labels, hnsa, vicinity, order, 
     gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
 
     points = objective.head.lift_image(model.encode_image(images))
-    texts = objective.text_points(objective.text_features(model))
-    expected = slow_loss(objective, points, texts, labels, forest)
+    expected = slow_loss(objective, model, points, labels, forest)
     wanted = torch.autograd.grad(
         expected, [p for p in parameters if p is not objective.head.log_temperature], allow_unused=True
     )

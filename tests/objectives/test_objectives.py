@@ -53,6 +53,17 @@ def test_perturb_leaves_gradients_flags_and_modes_alone(name: str, model, forest
     assert not torch.equal(adversarial.images, images)
 
 
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_no_parameter_needs_a_gradient_while_the_perturbation_is_found(name: str, model, forest, batch) -> None:
+    images, labels = batch
+    objective = ready(OBJECTIVES[name](), model, forest, images)
+    seen: list[bool] = []
+    parameters = [*model.parameters(), *objective.parameters()]
+    model.image.register_forward_hook(lambda *_: seen.append(any(p.requires_grad for p in parameters)))
+    objective.perturb(model, images, labels)
+    assert seen == [False] * 3
+
+
 def level_losses(objective: HierarchicalObjective, model, part: Perturbed, images, labels) -> list[float]:
     _, logs = objective.loss(model, Adversarial((Perturbed(part.images, part.text_delta),)), images, labels)
     return [float(logs[f"hita_level_{level}"]) for level in range(3)]
@@ -158,6 +169,7 @@ def test_tecoa_is_cross_entropy_against_fixed_texts(model, forest, batch) -> Non
     images, labels = batch
     objective = ready(OBJECTIVES["tecoa"](), model, forest, images)
     assert not objective.trains_text
+    assert not any(parameter.requires_grad for parameter in objective.parameters())
     adversarial = objective.perturb(model, images, labels)
     assert isinstance(objective.head, CosineHead)
     texts = F.normalize(model.project_text(model.text_hidden(forest[0].prompts(0))), dim=-1)
@@ -230,7 +242,7 @@ def test_checkpoint_restores_the_head_and_prepare_keeps_it(name: str, model, for
 def test_prepare_sets_start_values_and_keeps_modes_and_statistics(model, forest, batch) -> None:
     images, _ = batch
     model.train()
-    model.image[1].eval()
+    model.image[2].eval()
     before = copy.deepcopy(model.state_dict())
     modes = [module.training for module in model.modules()]
     objective = ready(OBJECTIVES["poincare"](), model, forest, images)
@@ -254,6 +266,7 @@ def test_training_in_bfloat16_autocast_keeps_the_loss_in_float32(model, forest, 
     expected, _ = objective.loss(model, adversarial, images, labels)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss, _ = objective.loss(model, objective.perturb(model, images, labels), images, labels)
+        assert objective.text_features(model).dtype == torch.float32  # bfloat16 would swallow the text perturbation
     assert loss.dtype == torch.float32
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=0.05)
 
