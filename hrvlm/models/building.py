@@ -27,7 +27,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """
     try:
         config: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # also what is no JSON and no text
         raise ValueError(f"expected a readable JSON model description at {path}: {error}") from error
     if not isinstance(config, dict) or "model_cfg" not in config:
         raise ValueError(f'expected the key "model_cfg" in {path}; write open_clip\'s own form of a model config')

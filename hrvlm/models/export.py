@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from safetensors import SafetensorError
@@ -15,10 +17,10 @@ from hrvlm.models.building import CONFIG_FILE, from_config, read_config
 from hrvlm.models.vision_language import VisionLanguageModel
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
-PROBE_FILE = "probe.safetensors"
+PROBE_FILE = "probe/probe.safetensors"  # a sub-folder keeps it out of open_clip's search for weights
 PROBE_TEXTS = ("a picture of a fox", "a picture of a red apple", "a picture of a boat")
 PROBE_TOLERANCE = 1e-3
-HALF_TOLERANCE = 2e-2
+ROUNDED_TOLERANCE = 1e-2  # weights in 16 bits, or an accelerator's convolutions
 
 
 def export_model(model: VisionLanguageModel, folder: str | Path, *, half: bool = False) -> Path:
@@ -36,21 +38,27 @@ def export_model(model: VisionLanguageModel, folder: str | Path, *, half: bool =
         ValueError: If the written folder does not give the model's features, so that its config does not describe it.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as written:
+        _write(model, Path(written), half)
+        # What was there is replaced only now that the new files are known to be good.
+        for name in (WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path(written, name), folder / name)
+    return folder
+
+
+def _write(model: VisionLanguageModel, folder: Path, half: bool) -> None:
     state = {key: _stored(value, half) for key, value in model.clip.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
-    # The probe holds for the file, whose weights may be rounded; the model itself must agree with it.
-    stored = load_folder(folder, check=False)
+    stored = load_folder(folder)
     images = torch.rand(4, 3, *stored.image_size, generator=torch.Generator().manual_seed(0))
+    # The probe holds for the file, whose weights may be rounded; the model itself must agree with it.
     probe = _probe(stored, images)
-    _compare(
-        _probe(model, images), probe, HALF_TOLERANCE if half else PROBE_TOLERANCE, f"the model written to {folder}"
-    )
-    # The sub-folder keeps the probe out of open_clip's search for weights.
-    (folder / "probe").mkdir(exist_ok=True)
-    save_file(probe, folder / "probe" / PROBE_FILE)
-    return folder
+    exact = not half and model.mean.device.type == "cpu"
+    _compare(_probe(model, images), probe, PROBE_TOLERANCE if exact else ROUNDED_TOLERANCE, "the model when exported")
+    (folder / PROBE_FILE).parent.mkdir()
+    save_file(probe, folder / PROBE_FILE)
 
 
 def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageModel:
@@ -77,7 +85,7 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     except (RuntimeError, SafetensorError) as error:
         problem = _one_line(error)
         raise ValueError(f"expected {weights} to hold the weights that its config describes: {problem}") from error
-    probe = folder / "probe" / PROBE_FILE
+    probe = folder / PROBE_FILE
     if check and probe.is_file():
         _check_probe(model, probe)
     return model.eval()
@@ -103,6 +111,7 @@ def _check_probe(model: VisionLanguageModel, path: Path) -> None:
     try:
         probe = load_file(path)
         found = _probe(model, probe["images"])
+        probe = {name: probe[name] for name in found}
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise ValueError(
             f"expected a readable probe batch at {path}: {_one_line(error)}; export the model anew"
