@@ -88,7 +88,9 @@ def run(checkpoint: str, settings: Run, output: Path) -> None:
     loaded = load(checkpoint)
     classes = settings.data.class_ids
     if loaded.classes is not None and list(loaded.classes) != classes:
-        raise ValueError(f"expected a checkpoint of these {len(classes)} classes, got one of {len(loaded.classes)} others")
+        raise ValueError(
+            f"expected a checkpoint of these {len(classes)} classes, got one of {len(loaded.classes)} others"
+        )
     forest = load_forest(settings.trees, leaves=classes, num_levels=settings.num_levels)
     classifier = HierarchicalClassifier(loaded.model, loaded.head, forest).to(settings.device)
     data = settings.data.evaluation_set(settings.split)

@@ -15,6 +15,8 @@ from hrvlm.attacks import NonFiniteError
 from hrvlm.training.fine_tuning import NonFiniteLossError
 
 TRACEBACK = "HRVLM_TRACEBACK"
+# Lightning's own calls, not the user's, are what jsonargparse would warn of.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 EXPECTED = (ValueError, FileNotFoundError, NonFiniteError, NonFiniteLossError, MisconfigurationException)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import LightningCLI
 
@@ -11,6 +13,14 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.cli.errors import ClearParser, clear_errors
+
+
+# Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
+EXPECTED_WARNINGS = (
+    r"Found \d+ module\(s\) in eval mode",
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    r"The dirpath has changed from",
+)
 
 
 class HrvlmCLI(LightningCLI):
@@ -34,7 +44,9 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Command line; `sys.argv` if None.
     """
-    with clear_errors("train.py"):
+    with clear_errors("train.py"), warnings.catch_warnings():
+        for message in EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
         HrvlmCLI(
             LightningModule,
             LightningDataModule,

@@ -163,13 +163,14 @@ class RobustFineTuning(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Takes the classifiers of the present weights."""
-        self._validated = self.classifier()
+        self._validated = [self.classifier()]  # in a list: as a sub-module its weights would enter checkpoints again
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Clean accuracy at every level."""
-        for key, predictions in self._validated.predict(batch["image"]).items():
-            correct = predictions == self._validated.target(batch["label"], key)
-            name = f"validation/accuracy/{self._validated.name(key)}"
+        (classifier,) = self._validated
+        for key, predictions in classifier.predict(batch["image"]).items():
+            correct = predictions == classifier.target(batch["label"], key)
+            name = f"validation/accuracy/{classifier.name(key)}"
             self.log(name, correct.float().mean(), batch_size=len(correct), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
