@@ -37,12 +37,12 @@ def shown(tile: Tensor, **parameters: object) -> Tensor:
 
 
 def test_default_is_the_tile_composited_on_white() -> None:
-    tiles = random_tiles(3)
+    tiles = random_tiles(3, 64, 64)
     rgba = tiles.numpy().astype(np.float64) / 255
     expected = rgba[:, :3] * rgba[:, 3:] + (1 - rgba[:, 3:])
     images = render(tiles, [Appearance()] * 3)
     assert images.dtype == torch.float32
-    np.testing.assert_allclose(images.numpy(), expected, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(images.numpy(), expected, rtol=0, atol=1e-7)
 
 
 def test_transparent_pixels_show_exactly_the_background() -> None:
