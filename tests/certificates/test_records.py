@@ -152,7 +152,7 @@ def test_summary_by_hand():
     assert (leaf["sigma"], leaf["n"], leaf["alpha"]) == (0.25, 100, 0.01)
     assert summary["smoothing"]["Bäume"]["1"]["images"] == 1
     found, partition = semantics()
-    size = summary["semantic"]["t"]["0"]["size"]["text"]
+    size = summary["semantic"]["t"]["0"]["size"]["cosine"]["text"]
     assert size["mean_invariance"] == pytest.approx(float(partition.invariance.mean()))
     assert size["accuracy"] == sum(r.correct for r in found) / 8
     assert size["stable_coverage"] == {"0.0": 1.0, "0.1": 0.25}
