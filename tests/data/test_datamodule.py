@@ -7,10 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.data.base import IndexedShard, images_and_labels
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.data.emoji_pack.training import CaptionedEmoji
+from hrvlm.data.sampling import EpochSampler
 
 TREES = [str(Path(__file__).parents[2] / "trees" / f"emoji_{name}.yaml") for name in ("unicode", "wordnet")]
 
@@ -93,3 +95,50 @@ def test_settings_out_of_range_are_refused() -> None:
     for name, value in (("batch_size", 0), ("num_workers", -1), ("seed", -1)):
         with pytest.raises(ValueError, match=f"expected {name} >="):
             EmojiDataModule(**{name: value})  # type: ignore[arg-type]
+
+
+class Recorder(LightningModule):
+    """Trains next to nothing; writes down which pictures come."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[int, list[int]] = {}
+        self.validated: list[int] = []
+
+    def training_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> torch.Tensor:
+        self.seen.setdefault(self.current_epoch, []).extend(batch["index"].tolist())
+        return self.weight.sum()
+
+    def validation_step(self, batch: dict[str, torch.Tensor], batch_idx: int) -> None:
+        self.validated += batch["index"].tolist()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters())
+
+
+# Lightning advises worker processes, which would be slower here.
+@pytest.mark.filterwarnings("ignore:The '(train|val)_dataloader' does not have many workers")
+def test_lightning_tells_the_sampler_the_epoch(tmp_path: Path) -> None:
+    data, recorder = EmojiDataModule(batch_size=64, seed=5), Recorder()
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    trainer = Trainer(
+        max_epochs=2,
+        limit_train_batches=2,
+        num_sanity_val_steps=0,
+        accelerator="cpu",
+        default_root_dir=tmp_path,
+        use_distributed_sampler=False,
+        **quiet,
+    )
+    trainer.fit(recorder, datamodule=data)
+    for epoch in range(2):
+        sampler = EpochSampler(len(data.training_set), seed=5)
+        sampler.set_epoch(epoch)
+        assert recorder.seen[epoch] == [address.index for address in sampler][:128]
+    assert recorder.validated == [*range(len(data.evaluation_set()))] * 2
