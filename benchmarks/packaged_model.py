@@ -40,7 +40,9 @@ def zero_shot(classifier: HierarchicalClassifier, split: str) -> dict[str, float
         targets = classifier.target(labels, key)
         found[classifier.name(key)] = (predictions[key] == targets).float().mean().item()
         if key.level:
-            found[f"{classifier.name(key)} of best leaf"] = (classifier.target(leaf, key) == targets).float().mean().item()
+            found[f"{classifier.name(key)} of best leaf"] = (
+                (classifier.target(leaf, key) == targets).float().mean().item()
+            )
     return found
 
 

@@ -51,7 +51,10 @@ class CertificationCallback(Callback):
         path = folder / f"rank={trainer.global_rank}.jsonl"
         path.unlink(missing_ok=True)
         rows: list[dict[str, Any]] = []
-        with RecordWriter(path) as writer, progress_bar(trainer, "certifying", count_passes(self.plan, len(mine))) as bar:
+        with (
+            RecordWriter(path) as writer,
+            progress_bar(trainer, "certifying", count_passes(self.plan, len(mine))) as bar,
+        ):
             steps = certify_images(
                 module.classifier(), data, mine, self.plan, progress=lambda images: bar.advance(bar.task_ids[0], images)
             )

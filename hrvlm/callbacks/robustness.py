@@ -84,7 +84,9 @@ class RobustnessCallback(Callback):
                 bar.advance(bar.task_ids[0], len(part) // 2)
         self.rows[stage] = gather_rows(trainer, rows)
 
-    def _rows(self, classifier: HierarchicalClassifier, data: Any, indices: list[int], stage: str) -> Iterator[list[dict[str, Any]]]:
+    def _rows(
+        self, classifier: HierarchicalClassifier, data: Any, indices: list[int], stage: str
+    ) -> Iterator[list[dict[str, Any]]]:
         device = classifier.text_points(classifier.keys[0]).device
         for start in range(0, len(indices), self.batch_size):
             part = indices[start : start + self.batch_size]
@@ -102,7 +104,14 @@ class RobustnessCallback(Callback):
                 ]
 
     def _row(
-        self, classifier: HierarchicalClassifier, key: LevelKey, stage: str, attack: str, index: int, label: int, prediction: int
+        self,
+        classifier: HierarchicalClassifier,
+        key: LevelKey,
+        stage: str,
+        attack: str,
+        index: int,
+        label: int,
+        prediction: int,
     ) -> dict[str, Any]:
         tree = classifier.forest[key.tree]
         return {

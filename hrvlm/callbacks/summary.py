@@ -33,7 +33,8 @@ class SummaryTable(Callback):
 def _tables(callback: Any) -> list[Any]:
     if isinstance(callback, RobustnessCallback):
         model = callback.threat_model
-        title = f"Accuracy in percent on {callback.split or 'the validation split'}, {model.norm} eps={model.eps * 255:g}/255"
+        where = callback.split or "the validation split"
+        title = f"Accuracy in percent on {where}, {model.norm} eps={model.eps * 255:.3g}/255"
         return [robustness_table([row for rows in callback.rows.values() for row in rows], title=title)]
     if isinstance(callback, CertificationCallback) and callback.summary:
         summary = callback.summary

@@ -40,7 +40,9 @@ class Attribute:
     def __post_init__(self) -> None:
         for prompt in (self.source, self.target):
             if prompt.count("{}") != 1:
-                raise ValueError(f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}')
+                raise ValueError(
+                    f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}'
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +156,11 @@ def _smoothing(
         for index in indices:
             if not is_done(index):
                 image, label = data[index]
-                yield Sample(index=index, image=image, labels={key: int(classifier.ancestors[key][label]) for key in classifier.keys})
+                yield Sample(
+                    index=index,
+                    image=image,
+                    labels={key: int(classifier.ancestors[key][label]) for key in classifier.keys},
+                )
 
     yield from certify(
         classifier.predict, samples(), asked, plan.smoothing_plan(), batch_size=plan.batch_size, device=device
@@ -173,7 +179,11 @@ def _semantic(
         images = torch.stack([image for image, _ in pairs]).to(device)
         features = classifier.model.encode_image(images)
         for index, (_, label), feature in zip(part, pairs, features, strict=True):
-            records = [record for record in _of_image(classifiers, feature[None], index, int(label), plan) if record.key not in finished]
+            records = [
+                record
+                for record in _of_image(classifiers, feature[None], index, int(label), plan)
+                if record.key not in finished
+            ]
             yield list(records)
 
 

@@ -14,7 +14,6 @@ import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.cli.errors import ClearParser, clear_errors
 
-
 # Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
 EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",
@@ -34,7 +33,7 @@ class HrvlmCLI(LightningCLI):
         """
         if not self.subcommand or self.config[self.subcommand].trainer.inference_mode is not False:
             raise ValueError(
-                "expected trainer.inference_mode: false, since attacks in validation need gradients; set it in the config"
+                "expected trainer.inference_mode: false, since attacks in validation need gradients; set it so"
             )
 
 

@@ -46,7 +46,9 @@ def _stage_first(column: tuple[str, str]) -> tuple[bool, bool, str]:
 
 def smoothing_table(summary: Mapping[str, Any]) -> Table:
     """Certified accuracy at radii and mean radius, one line per level, from a summary of certificates."""
-    lines = [(tree, level, numbers) for tree, levels in summary["smoothing"].items() for level, numbers in levels.items()]
+    lines = [
+        (tree, level, numbers) for tree, levels in summary["smoothing"].items() for level, numbers in levels.items()
+    ]
     radii = list(lines[0][2]["certified_accuracy"]) if lines else []
     table = Table(title="Smoothing certificates: certified accuracy in percent at L2 radii", title_justify="left")
     for name in ("tree", "level", "smoothed"):
@@ -57,13 +59,20 @@ def smoothing_table(summary: Mapping[str, Any]) -> Table:
     for tree, level, numbers in lines:
         shares = [numbers["smoothed_accuracy"], *numbers["certified_accuracy"].values()]
         cells = [f"{100 * share:.1f}" for share in shares]
-        table.add_row("(all)" if level == "0" else tree, numbers["level_name"], *cells, f"{numbers['average_certified_radius']:.3f}")
+        table.add_row(
+            "(all)" if level == "0" else tree,
+            numbers["level_name"],
+            *cells,
+            f"{numbers['average_certified_radius']:.3f}",
+        )
     return table
 
 
 def semantic_table(summary: Mapping[str, Any]) -> Table:
     """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer."""
-    attributes = sorted({name for levels in summary["semantic"].values() for found in levels.values() for name in found})
+    attributes = sorted(
+        {name for levels in summary["semantic"].values() for found in levels.values() for name in found}
+    )
     table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
     for name in ("tree", "level", "scorer", *attributes):
         table.add_column(name, justify="right" if name in attributes else "left")

@@ -66,7 +66,7 @@ class RobustFineTuning(LightningModule):
         self.objective = objective
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
         self.freeze_batch_norm = freeze_batch_norm
-        self.optimizer_settings = {
+        self.optimizer_settings: dict[str, Any] = {
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "warmup_steps": warmup_steps,
@@ -158,7 +158,7 @@ class RobustFineTuning(LightningModule):
         tensors = {key: value.detach().cpu().contiguous() for key, value in batch.items() if isinstance(value, Tensor)}
         save_file(tensors, path)
         return NonFiniteLossError(
-            f"training stopped at step {self.global_step}: {what}; the batch is saved in {path}; lower the learning rate"
+            f"training stopped at step {self.global_step}: {what}; the batch is saved in {path}; lower learning_rate"
         )
 
     def on_validation_epoch_start(self) -> None:

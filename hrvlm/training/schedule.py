@@ -11,7 +11,12 @@ from torch import nn
 
 
 def adamw_with_cosine(
-    parameters: Iterable[nn.Parameter], *, learning_rate: float, weight_decay: float, warmup_steps: int, total_steps: int
+    parameters: Iterable[nn.Parameter],
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    warmup_steps: int,
+    total_steps: int,
 ) -> dict[str, Any]:
     """AdamW with linear warm-up, then a cosine to zero.
 

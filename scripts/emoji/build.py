@@ -6,8 +6,9 @@ Usage (from the repository root; node is needed for this step only):
     pip install -e ".[build-data]"
     python scripts/emoji/build.py
 
-Every emoji that at least `MINIMUM_ARTISTS` artists draw becomes a class. Each artist's pictures are rendered at 64 x 64
-with transparency and stored as one WebP sheet (a grid of tiles), so that backgrounds can be chosen exactly at load time.
+Every emoji that at least `MINIMUM_ARTISTS` artists draw becomes a class. Each artist's pictures are rendered at 64 x
+64 with transparency and stored as one WebP sheet (a grid of tiles), so that backgrounds can be chosen exactly at load
+time.
 """
 
 from __future__ import annotations
@@ -57,7 +58,8 @@ def icon_svg(icons: dict[str, Any], name: str) -> str | None:
     width = icon.get("width", icons.get("width", 16))
     height = icon.get("height", icons.get("height", 16))
     box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
-    return f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="{box}">{icon["body"]}</svg>'
+    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f'<svg {names} viewBox="{box}">{icon["body"]}</svg>'
 
 
 def render(svg: str) -> np.ndarray:
@@ -120,7 +122,9 @@ def main() -> None:
         sheet = build_sheet(sets[artist], artist, classes)
         path = arguments.output / f"{artist}.webp"
         sheet.save(path, quality=arguments.quality, alpha_quality=80, method=6)
-        print(f"{artist}: {sum(artist in entry['artists'] for entry in classes)} pictures, {path.stat().st_size:,} bytes")
+        print(
+            f"{artist}: {sum(artist in entry['artists'] for entry in classes)} pictures, {path.stat().st_size:,} bytes"
+        )
     index = {
         "tile": TILE,
         "columns": COLUMNS,
@@ -137,8 +141,11 @@ def main() -> None:
         },
         "classes": classes,
     }
-    (arguments.output / "index.json").write_text(json.dumps(index, ensure_ascii=False, indent=0) + "\n", encoding="utf-8")
-    print(f"{len(classes)} classes, {sum(p.stat().st_size for p in arguments.output.iterdir()) / 1e6:.2f} MB in {arguments.output}")
+    (arguments.output / "index.json").write_text(
+        json.dumps(index, ensure_ascii=False, indent=0) + "\n", encoding="utf-8"
+    )
+    total = sum(path.stat().st_size for path in arguments.output.iterdir())
+    print(f"{len(classes)} classes, {total / 1e6:.2f} MB in {arguments.output}")
 
 
 if __name__ == "__main__":
