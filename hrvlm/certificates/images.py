@@ -18,7 +18,7 @@ from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRec
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
-from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, evaluating
+from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring
 
 Classifiers = dict[str, HierarchicalClassifier]
 
@@ -116,14 +116,14 @@ def certify_images(
     Yields:
         The records of one image at a time, so that they can be written and flushed.
     """
-    with torch.no_grad(), evaluating(classifier):
+    with inferring(classifier):
         if plan.semantic and plan.attributes:
             for records in _semantic(classifier, data, indices, plan, done):
                 yield records
                 progress(1)
         if plan.smoothing:
             for smoothed in _smoothing(classifier, data, indices, plan, done):
-                yield list(smoothed)
+                yield [record for record in smoothed if record.key not in done]
                 progress(1)
 
 

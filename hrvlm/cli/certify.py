@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
+import torch
 from jsonargparse import ArgumentParser
 from rich.console import Console
 from rich.progress import Progress
@@ -18,7 +21,7 @@ from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.reports.tables import semantic_table, smoothing_table
 from hrvlm.trees import load_forest
 
-ROWS, SUMMARY = "certificates.jsonl", "summary.json"
+ROWS, SUMMARY, SETTINGS = "certificates.jsonl", "summary.json", "settings.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +100,7 @@ def run(checkpoint: str, settings: Run, output: Path) -> None:
     indices = settings.plan.indices(len(data))
     output.mkdir(parents=True, exist_ok=True)
     path = output / ROWS
+    _check_settings(output, _settings(classifier, settings))
     with RecordWriter(path) as writer, Progress(transient=True) as bar:
         done = done_keys(read_rows(path))
         task = bar.add_task("certifying", total=count_passes(settings.plan, len(indices)))
@@ -105,6 +109,32 @@ def run(checkpoint: str, settings: Run, output: Path) -> None:
         ):
             writer.write(records)
     _finish(path, output, settings.plan)
+
+
+def _settings(classifier: HierarchicalClassifier, settings: Run) -> dict[str, Any]:
+    """What rows depend on; images and radii may change between runs that share a folder."""
+    plan = asdict(settings.plan)
+    for free in ("num_images", "radii", "batch_size", "smoothing", "semantic"):
+        del plan[free]
+    digest = hashlib.sha256()
+    state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
+    for name, value in sorted(state.items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    trees = [[tree.name, len(tree.levels)] for tree in classifier.forest]
+    return {"weights": digest.hexdigest(), "trees": trees, "split": settings.split, **plan}
+
+
+def _check_settings(output: Path, settings: dict[str, Any]) -> None:
+    """Notes the settings of a new folder; ValueError if its rows were made with others."""
+    path, rows = output / SETTINGS, output / ROWS
+    if rows.exists() and rows.stat().st_size:
+        noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        changed = [name for name, value in settings.items() if noted.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"
+            )
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _finish(path: Path, output: Path, plan: CertificationPlan) -> None:

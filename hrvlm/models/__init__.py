@@ -1,7 +1,8 @@
 """open_clip models behind one pixel interface; classifier heads; loading and export."""
 
+from hrvlm.models._modes import evaluating, inferring
 from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
-from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, evaluating, level_keys
+from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
 from hrvlm.models.export import export_model
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
 from hrvlm.models.vision_language import VisionLanguageModel
@@ -17,6 +18,7 @@ __all__ = [
     "cosine_head",
     "evaluating",
     "export_model",
+    "inferring",
     "level_keys",
     "load",
     "load_model",

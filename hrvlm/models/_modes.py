@@ -1,10 +1,11 @@
-"""Train and evaluation modes, left as they were found."""
+"""Train and evaluation modes and gradient flags, left as they were found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 
@@ -19,3 +20,21 @@ def evaluating(*modules: nn.Module) -> Iterator[None]:
     finally:
         for part, mode in modes:
             part.training = mode
+
+
+@contextmanager
+def inferring(*modules: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients, in which outputs depend on weights and inputs only, to the last bit.
+
+    PyTorch chooses kernels by `requires_grad` even where no gradient is recorded, so a model in training and the same
+    model from a checkpoint would differ by rounding; here no parameter requires a gradient. Flags are put back after.
+    """
+    flags = [(parameter, parameter.requires_grad) for module in modules for parameter in module.parameters()]
+    try:
+        for parameter, _ in flags:
+            parameter.requires_grad_(False)
+        with torch.no_grad(), evaluating(*modules):
+            yield
+    finally:
+        for parameter, flag in flags:
+            parameter.requires_grad_(flag)

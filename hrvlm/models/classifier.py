@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 
 from hrvlm.models._head import Head
-from hrvlm.models._modes import evaluating
+from hrvlm.models._modes import inferring
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees import Forest
 
@@ -53,7 +52,7 @@ class HierarchicalClassifier(nn.Module):
             raise ValueError("expected an initialised head, got one that waits for `initialise`; load or initialise it")
         self.model, self.head, self.forest = model, head, forest
         self.keys = level_keys(forest)
-        with torch.no_grad(), evaluating(model):
+        with inferring(model, head):
             for key in self.keys:
                 features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))
                 self.register_buffer(self._buffer(key), self._lift(features, key.level), persistent=False)
