@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pickle import UnpicklingError
 from typing import NoReturn
 
 from lightning.pytorch.cli import LightningArgumentParser
@@ -17,7 +18,14 @@ from hrvlm.training.fine_tuning import NonFiniteLossError
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-EXPECTED = (ValueError, FileNotFoundError, NonFiniteError, NonFiniteLossError, MisconfigurationException)
+EXPECTED = (
+    ValueError,
+    FileNotFoundError,
+    NonFiniteError,
+    NonFiniteLossError,
+    MisconfigurationException,
+    UnpicklingError,
+)
 
 
 @contextmanager
@@ -37,6 +45,8 @@ def clear_errors(program: str) -> Iterator[None]:
 
 def sentence(error: Exception) -> str:
     """An error's message in one line; of an error that crossed from a data loader's process, the original message."""
+    if isinstance(error, UnpicklingError):  # its own message tells how to load unsafely
+        return "expected a readable checkpoint that holds tensors and plain values only, got a damaged or another file"
     text = str(error).strip()
     if "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text

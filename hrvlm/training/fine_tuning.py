@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +177,18 @@ class RobustFineTuning(LightningModule):
         """AdamW with warm-up and cosine over the whole run."""
         total = int(self.trainer.estimated_stepping_batches)
         return adamw_with_cosine(self.parameters(), total_steps=total, **self.optimizer_settings)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Loads weights; Lightning calls this when a run is resumed.
+
+        Raises:
+            ValueError: If they are those of another model, objective or forest.
+        """
+        try:
+            return super().load_state_dict(state_dict, strict=strict, assign=assign)
+        except RuntimeError as error:
+            problem = " ".join(str(error).split())[:300]
+            raise ValueError(f"expected a checkpoint of this model, objective and trees: {problem}") from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to load model and head without this class."""
