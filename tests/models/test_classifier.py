@@ -19,6 +19,7 @@ from hrvlm.models import (
     evaluating,
     level_keys,
 )
+from hrvlm.models._modes import inferring
 from hrvlm.trees import Forest, load_forest
 
 TREES = [Path(__file__).parents[2] / "trees" / f"emoji_{name}.yaml" for name in ("unicode", "wordnet")]
@@ -192,3 +193,23 @@ def test_evaluating_restores_every_mode(fails: bool) -> None:
     else:
         work()
     assert [part.training for module in (first, second) for part in module.modules()] == modes
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_inferring_restores_modes_and_gradient_flags(fails: bool) -> None:
+    module = mixed_module()
+    module[0].bias.requires_grad_(False)
+    before = [part.training for part in module.modules()], [p.requires_grad for p in module.parameters()]
+    errors: list[RuntimeError] = []
+    try:
+        with inferring(module):
+            assert not torch.is_grad_enabled()
+            assert not any(part.training for part in module.modules())
+            assert not any(parameter.requires_grad for parameter in module.parameters())
+            if fails:
+                raise RuntimeError("stopped")
+    except RuntimeError as error:
+        errors.append(error)
+    assert len(errors) == fails
+    assert torch.is_grad_enabled()
+    assert ([part.training for part in module.modules()], [p.requires_grad for p in module.parameters()]) == before
