@@ -90,7 +90,9 @@ def test_writer_appends_and_flushes_each_image(tmp_path):
         ("smoothing", 0, "Bäume", 1),
         ("smoothing", 1, "Bäume", 0),
     }
-    assert {record.key for record in semantics(2)[0]} == {("semantic", i, "t", 0, "size", "text") for i in (0, 1)}
+    assert {record.key for record in semantics(2)[0]} == {
+        ("semantic", i, "t", 0, "cosine", "size", "text") for i in (0, 1)
+    }
 
 
 @pytest.mark.parametrize("lost", [1, 5, 40, 200])

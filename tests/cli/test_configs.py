@@ -1,0 +1,66 @@
+"""Every shipped configuration builds, and ImageNet's takes a real training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hrvlm.cli.certify import _parser
+from hrvlm.cli.train import main
+
+ROOT = Path(__file__).parents[2]
+TRAINING = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "certify")
+CERTIFYING = sorted((ROOT / "configs" / "certify").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("config", TRAINING, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_training_configurations_are_complete(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", "--config", str(config), "--print_config"])
+    assert stopped.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["trainer"]["inference_mode"] is False
+    assert shown["model"]["class_path"].startswith("hrvlm.training.")
+    assert set(yaml.safe_load(config.read_text(encoding="utf-8"))) <= set(shown)
+
+
+@pytest.mark.parametrize("config", CERTIFYING, ids=lambda path: path.stem)
+def test_certification_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    parser = _parser()
+    given = parser.parse_args(["run", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
+    chosen = parser.instantiate_classes(given).run
+    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
+    assert chosen.plan.smoothing_plan().sigma == chosen.plan.sigma
+
+
+@pytest.mark.slow
+def test_imagenet_configuration_takes_a_training_step(
+    tmp_path: Path, make_pictures: Callable[..., Path], tree_file: Path, run_train: Callable[..., Path]
+) -> None:
+    chosen: dict[str, Any] = yaml.safe_load((ROOT / "configs/imagenet/vit_b32_openai.yaml").read_text(encoding="utf-8"))
+    pictures = str(make_pictures(size=224, seed=1))
+    chosen["model"]["init_args"] |= {"pretrained": None, "trees": [str(tree_file)]}
+    folders = {"train_folder": pictures, "evaluation_folders": {"validation": pictures}}
+    chosen["data"]["init_args"] |= folders | {"batch_size": 4, "num_workers": 0}
+    logger = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
+    logger |= {"init_args": {"save_dir": str(tmp_path), "name": "run"}}
+    chosen["trainer"] |= {
+        "accelerator": "cpu", "devices": 1, "precision": "32-true", "max_epochs": 1, "limit_train_batches": 1,
+        "limit_val_batches": 1, "log_every_n_steps": 1, "callbacks": [], "enable_checkpointing": False,
+        "enable_progress_bar": False, "default_root_dir": str(tmp_path), "logger": [logger],
+    }  # fmt: skip
+    folder = run_train(tmp_path, chosen)
+    rows = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    header, values = rows[0].split(","), rows[1].split(",")
+    logged = dict(zip(header, values, strict=True))
+    assert float(logged["train/loss"]) > 0
+    assert 0 <= float(logged["train/adversarial_accuracy"]) <= 1
