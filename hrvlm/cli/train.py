@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
+from zipfile import is_zipfile
 
 from lightning.pytorch import LightningDataModule, LightningModule
-from lightning.pytorch.cli import LightningCLI
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import hrvlm.callbacks
 import hrvlm.data.emoji_pack.datamodule
@@ -24,6 +26,17 @@ EXPECTED_WARNINGS = (
 
 class HrvlmCLI(LightningCLI):
     """LightningCLI that refuses settings under which attacks during training could not work."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Checks the checkpoint's file before Lightning opens it.
+
+        Raises:
+            ValueError: If it is no whole checkpoint.
+        """
+        super().parse_arguments(parser, args)
+        checkpoint = Path(self.config[self.config["subcommand"]].get("ckpt_path") or "")
+        if checkpoint.is_file() and not is_zipfile(checkpoint):
+            raise ValueError(f"expected a whole checkpoint at {checkpoint}, got a damaged or another file")
 
     def before_instantiate_classes(self) -> None:
         """Checks the trainer's settings, as soon as they are known.

@@ -55,9 +55,8 @@ class ContrastivePretraining(LightningModule):
         """Reads the prompts of every level from the training set."""
         data = self.trainer.datamodule.training_set  # type: ignore[attr-defined]
         self._truth = data.truth_table().to(self.device)
-        self._prompts: list[list[str]] = data.prompts
         self._ancestors = [torch.tensor(ancestors, device=self.device) for ancestors in data.ancestors]
-        self._tokens = [self.model.tokenize(prompts) for prompts in self._prompts]
+        self._tokens = [self.model.tokenize(prompts) for prompts in data.prompts]
 
     def on_train_epoch_start(self) -> None:
         """Lightning leaves a loaded model in evaluation mode."""

@@ -141,6 +141,15 @@ def test_resuming_from_no_checkpoint_is_refused(
     assert "checkpoint" in refused(lambda chosen, folder: None, "--ckpt_path", str(path)).lower()
 
 
+def test_resuming_from_a_checkpoint_cut_short_is_refused(
+    finished: Any, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    whole = finished.checkpoint(0).read_bytes()
+    path = tmp_path / "short.ckpt"
+    path.write_bytes(whole[: len(whole) // 2])
+    assert "whole checkpoint" in refused(lambda chosen, folder: None, "--ckpt_path", str(path))
+
+
 @pytest.mark.parametrize("checkpoint", ["no/such.ckpt", "ViT-B-33/openai", "no/folder"])
 def test_certify_names_a_checkpoint_that_is_none(
     checkpoint: str, finished: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
