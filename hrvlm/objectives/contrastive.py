@@ -29,22 +29,22 @@ def caption_truth(covers: Tensor, values: Tensor, stated: Tensor) -> Tensor:
 
 
 def contrastive_loss(image_features: Tensor, text_features: Tensor, logit_scale: Tensor, truth: Tensor) -> Tensor:
-    """Symmetric softmax loss in which image i belongs to caption i.
+    """Symmetric softmax loss in which image i belongs to caption i; further captions are negatives only.
 
     Args:
         image_features: Unit norm, (N, D).
-        text_features: Unit norm, (N, D).
+        text_features: Unit norm, (M, D), M >= N.
         logit_scale: Inverse temperature.
-        truth: bool (N, N) of `caption_truth`; true pairs off the diagonal are left out.
+        truth: bool (N, M) of `caption_truth`; true pairs off the diagonal are left out.
 
     Returns:
         Scalar.
     """
     logits = logit_scale * image_features @ text_features.T
-    own = torch.eye(len(logits), dtype=torch.bool, device=logits.device)
+    own = torch.eye(*logits.shape, dtype=torch.bool, device=logits.device)
     logits = logits.masked_fill(truth & ~own, float("-inf"))
     target = torch.arange(len(logits), device=logits.device)
-    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits[:, : len(logits)].T, target)) / 2
 
 
 def prompt_losses(

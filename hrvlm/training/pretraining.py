@@ -69,11 +69,12 @@ class ContrastivePretraining(LightningModule):
         """Loss of a batch of captioned pictures."""
         assert self._truth is not None
         images = self.model.image_features(batch["image"])
-        groups = [self.model.tokenize(batch["caption"]), *self._tokens]
+        # Captions with one statement made wrong are negatives that differ in that word only.
+        groups = [self.model.tokenize([*batch["caption"], *batch["altered_caption"]]), *self._tokens]
         captions, *prompts = self._encode_tokens(torch.cat(groups)).split([len(group) for group in groups])
         scale = self.model.logit_scale.clamp(max=MAX_LOGIT_SCALE)
-        covers = self._truth[batch["node"]][:, batch["label"]].T
-        truth = caption_truth(covers, batch["values"], batch["stated"])
+        covers = self._truth[batch["node"]][:, batch["label"]].T.repeat(1, 2)
+        truth = caption_truth(covers, batch["values"], torch.cat([batch["stated"], batch["altered"]]))
         contrastive = contrastive_loss(images, captions, scale, truth)
         levels = prompt_losses(images, prompts, scale, [ancestors[batch["label"]] for ancestors in self._ancestors])
         weights = self.hparams

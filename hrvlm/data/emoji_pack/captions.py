@@ -85,6 +85,20 @@ def stated_values(look: Look, generator: np.random.Generator) -> tuple[int, ...]
     )
 
 
+def altered_values(look: Look, stated: tuple[int, ...], generator: np.random.Generator) -> tuple[int, ...]:
+    """The stated values with one made wrong: usually the background's colour, else another word for the same attribute.
+
+    Only words that have a contrary can be exchanged; without one the background's colour is stated wrongly.
+    """
+    counts = (len(BACKGROUNDS), *map(len, ADJECTIVES))
+    exchangeable = [i for i, value in enumerate(stated) if i and value > 0 and counts[i] > 2]
+    position = 0 if not exchangeable or generator.random() < 0.6 else int(generator.choice(exchangeable))
+    lowest = min(position, 1)  # an adjective's value 0 has no word
+    others = [value for value in range(lowest, counts[position]) if value != look.values[position]]
+    altered = int(generator.choice(others))
+    return tuple(altered if i == position else value for i, value in enumerate(stated))
+
+
 def with_article(phrase: str) -> str:
     """The phrase with "a" or "an" before it."""
     return f"{'an' if phrase[:1].lower() in 'aeiou' else 'a'} {phrase}"

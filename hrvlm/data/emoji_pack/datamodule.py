@@ -24,6 +24,7 @@ class EmojiDataModule(ImageDataModule):
         plain_share: float = 0.25,
         noise_share: float = 0.0,
         noise: float = 0.0,
+        restyled_share: float = 0.0,
         caption_trees: Sequence[str] = (),
         superclass_share: float = 0.3,
         validation_split: str = "validation",
@@ -37,6 +38,7 @@ class EmojiDataModule(ImageDataModule):
             plain_share: Share of training pictures shown as drawn, on white.
             noise_share: Share of training pictures with Gaussian noise.
             noise: Largest standard deviation of that noise, in pixel units.
+            restyled_share: Share of training pictures redrawn in a random style.
             caption_trees: Tree files; if given, training samples carry captions (see `CaptionedEmoji`).
             superclass_share: Share of captions that name a superclass.
             validation_split: Split that `fit` validates on: one with the training classes.
@@ -52,6 +54,7 @@ class EmojiDataModule(ImageDataModule):
             "plain_share": plain_share,
             "noise_share": noise_share,
             "noise": noise,
+            "restyled_share": restyled_share,
         }
         self.caption_trees, self.superclass_share = list(caption_trees), superclass_share
         self.validation_split = validation_split

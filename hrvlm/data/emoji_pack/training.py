@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.appearance import Appearance, render
-from hrvlm.data.emoji_pack.captions import Look, caption, noun_phrase, random_look, stated_values
+from hrvlm.data.emoji_pack.captions import Look, altered_values, caption, noun_phrase, random_look, stated_values
 from hrvlm.data.emoji_pack.dataset import EmojiDataset
+from hrvlm.data.restyling import random_style, restyle
 from hrvlm.data.sampling import Address, address_generator
 from hrvlm.trees import Forest
 
@@ -33,6 +34,7 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
         plain_share: float = 0.25,
         noise_share: float = 0.0,
         noise: float = 0.0,
+        restyled_share: float = 0.0,
     ) -> None:
         """Chooses the amount of augmentation.
 
@@ -42,17 +44,20 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
             plain_share: Share of pictures shown as drawn, on white. In [0, 1].
             noise_share: Share of pictures with Gaussian noise. In [0, 1].
             noise: Largest standard deviation of that noise, in pixel units.
+            restyled_share: Share of pictures redrawn in a random style (see `restyling`). In [0, 1].
 
         Raises:
             ValueError: If a share is not in [0, 1] or the noise is negative.
         """
         _check_share("plain_share", plain_share)
         _check_share("noise_share", noise_share)
+        _check_share("restyled_share", restyled_share)
         if not noise >= 0:
             raise ValueError(f"expected noise >= 0, got {noise}")
         self.data = EmojiDataset(split)
         self.class_names = self.data.class_names
         self.seed, self.plain_share, self.noise_share, self.noise = seed, plain_share, noise_share, noise
+        self.restyled_share = restyled_share
 
     def __len__(self) -> int:
         return len(self.data)
@@ -64,12 +69,20 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
         """A whole batch, rendered at once (the data loader calls this)."""
         generators = [address_generator(self.seed, address) for address in addresses]
         looks = [PLAIN if g.random() < self.plain_share else random_look(g) for g in generators]
-        tiles = self.data.tiles([address.index for address in addresses])
+        tiles = self._restyled(self.data.tiles([address.index for address in addresses]), generators)
         images = render(tiles, [look.appearance for look in looks])
         return [
             self._sample(address, self._noisy(image, generator), look, generator)
             for address, image, look, generator in zip(addresses, images, looks, generators, strict=True)
         ]
+
+    def _restyled(self, tiles: Tensor, generators: Sequence[np.random.Generator]) -> Tensor:
+        if not self.restyled_share:
+            return tiles
+        chosen = [i for i, generator in enumerate(generators) if generator.random() < self.restyled_share]
+        if chosen:
+            tiles[chosen] = restyle(tiles[chosen], [random_style(generators[i]) for i in chosen])
+        return tiles
 
     def _noisy(self, image: Tensor, generator: np.random.Generator) -> Tensor:
         if generator.random() >= self.noise_share:
@@ -124,8 +137,10 @@ class CaptionedEmoji(AugmentedEmoji):
         node = self.ancestors[level][sample["label"]]
         stated = stated_values(look, generator)
         noun = noun_phrase(self._names[level][node], self.prompts[level][node], generator)
+        altered = altered_values(look, stated, generator)
         sample |= {"node": node + self._offsets[level], "caption": caption(noun, stated, generator)}
-        return sample | {"values": torch.tensor(look.values), "stated": torch.tensor(stated)}
+        sample |= {"values": torch.tensor(look.values), "stated": torch.tensor(stated)}
+        return sample | {"altered": torch.tensor(altered), "altered_caption": caption(noun, altered, generator)}
 
 
 def _check_share(name: str, share: float) -> None:
