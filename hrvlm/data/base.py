@@ -76,9 +76,13 @@ class ImageDataModule(LightningDataModule):
         trainer = self.trainer
         return {"num_replicas": trainer.world_size, "rank": trainer.global_rank} if trainer else {}
 
+    def training_sampler(self) -> EpochSampler:
+        """Order of this process's training pictures."""
+        return EpochSampler(len(self.training_set), seed=self.seed, **self._replicas())
+
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Shuffled training batches; an incomplete last batch is left out."""
-        sampler = EpochSampler(len(self.training_set), seed=self.seed, **self._replicas())
+        sampler = self.training_sampler()
         batch_size = min(self.batch_size, len(sampler))
         return self._loader(self.training_set, sampler=sampler, batch_size=batch_size, drop_last=True)
 

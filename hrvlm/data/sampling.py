@@ -75,6 +75,22 @@ def shard_indices(size: int, *, num_replicas: int = 1, rank: int = 0) -> range:
     return range(rank, size, num_replicas)
 
 
+def evenly_spread(size: int, count: int | None = None) -> list[int]:
+    """Indices of a fixed subset of a data set: sorted, distinct, evenly spread from the first item on.
+
+    Args:
+        size: Number of items.
+        count: How many are chosen, at most `size`; None chooses all.
+
+    Raises:
+        ValueError: If count is below 1.
+    """
+    if count is not None and count < 1:
+        raise ValueError(f"expected a count >= 1 of items to choose, or none for all, got {count}")
+    chosen = size if count is None else min(count, size)
+    return [position * size // chosen for position in range(chosen)]
+
+
 def _check_rank(num_replicas: int, rank: int) -> None:
     if not 0 <= rank < num_replicas:
         raise ValueError(f"expected rank in [0, {num_replicas}), the number of processes, got {rank}")

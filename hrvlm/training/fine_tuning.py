@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hrvlm.attacks import NonFiniteError
 from hrvlm.data.base import ImageDataModule
-from hrvlm.data.sampling import Address
+from hrvlm.data.sampling import Address, evenly_spread
 from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
@@ -102,8 +102,7 @@ class RobustFineTuning(LightningModule):
 
     def _start_images(self, data: ImageDataModule) -> Tensor:
         training = data.training_set if data.training_set is not None else data.build_training()
-        count = min(SCALE_IMAGES, len(training))
-        samples = [training[Address(position * len(training) // count, 0)] for position in range(count)]
+        samples = [training[Address(index, 0)] for index in evenly_spread(len(training), SCALE_IMAGES)]
         return torch.stack([sample["image"] for sample in samples])
 
     def classifier(self) -> HierarchicalClassifier:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hrvlm.data.sampling import Address, EpochSampler, address_generator, shard_indices
+from hrvlm.data.sampling import Address, EpochSampler, address_generator, evenly_spread, shard_indices
 
 
 @given(st.integers(1, 60), st.integers(1, 9), st.integers(0, 2**32 - 1), st.integers(0, 500))
@@ -82,3 +82,19 @@ def test_ranks_out_of_range_are_refused(rank: int) -> None:
 def test_fewer_pictures_than_processes_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one picture per process"):
         EpochSampler(3, num_replicas=4)
+
+
+@given(st.integers(0, 300), st.integers(1, 400))
+def test_subsets_are_evenly_spread(size: int, count: int) -> None:
+    chosen = evenly_spread(size, count)
+    assert len(chosen) == min(size, count)
+    assert chosen[:1] == [0][: len(chosen)]
+    gaps = [b - a for a, b in pairwise([*chosen, size])]
+    assert max(gaps, default=1) - min(gaps, default=1) <= 1
+    assert min(gaps, default=1) >= 1
+    assert evenly_spread(size) == list(range(size))
+
+
+def test_empty_subsets_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected a count >= 1 .*got 0"):
+        evenly_spread(5, 0)
