@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -80,6 +81,12 @@ class VisionLanguageModel(nn.Module):
         """Image features of unit norm, (N, 3, H, W) in [0, 1] to (N, D)."""
         return F.normalize(self.encode_image(images), dim=-1)
 
+    def frozen_image_tower(self) -> VisionLanguageModel:
+        """A copy of the image side as it is now: in evaluation mode, without gradients and without a text tower."""
+        clip = _ImageSide(copy.deepcopy(self.clip.visual))
+        tower = VisionLanguageModel(clip, self.tokenizer, name=self.name, config=self.config)
+        return tower.to(self.mean.device).requires_grad_(False).eval()
+
     def tokenize(self, texts: Sequence[str]) -> Tensor:
         """Token ids (K, context length) on the model's device.
 
@@ -123,6 +130,19 @@ class VisionLanguageModel(nn.Module):
         if getattr(owner, "text_projection", None) is None:
             raise ValueError(f"expected a text tower with a linear projection, got {type(owner).__name__} without one")
         return owner
+
+
+class _ImageSide(nn.Module):
+    """What image features are made of, in the place of a whole CLIP model."""
+
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """As open_clip's models do it."""
+        features: Tensor = self.visual(images)
+        return features
 
 
 @contextmanager

@@ -9,11 +9,23 @@ from typing import Protocol
 from torch import Tensor
 
 
+class ImageEncoder(Protocol):
+    """The image side of a model, which is also an `nn.Module`."""
+
+    def encode_image(self, images: Tensor) -> Tensor:
+        """Un-normalised image features `(N, D)` of images `(N, 3, H, W)` in [0, 1]."""
+        ...
+
+
 class ImageTextModel(Protocol):
     """What an objective asks of a model, which is also an `nn.Module` (see `hrvlm.models`)."""
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Un-normalised image features `(N, D)` of images `(N, 3, H, W)` in [0, 1]."""
+        ...
+
+    def frozen_image_tower(self) -> ImageEncoder:
+        """A copy of the image side as it is now, in evaluation mode and without gradients; itself an `nn.Module`."""
         ...
 
     def text_hidden(self, texts: Sequence[str]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Sequence
 
@@ -33,6 +34,9 @@ class TinyModel(nn.Module):
 
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         return 20 * self.image(images)
+
+    def frozen_image_tower(self) -> TinyModel:
+        return copy.deepcopy(self).requires_grad_(False).eval()
 
     @torch.no_grad()
     def text_hidden(self, texts: Sequence[str]) -> torch.Tensor:

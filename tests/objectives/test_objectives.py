@@ -13,7 +13,16 @@ import torch.nn.functional as F
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.models.heads import CosineHead, PoincareHead
-from hrvlm.objectives import Adversarial, CleanObjective, HierarchicalObjective, Objective, Perturbed, TeCoAObjective
+from hrvlm.objectives import (
+    Adversarial,
+    CleanObjective,
+    FAREObjective,
+    HierarchicalObjective,
+    Objective,
+    Perturbed,
+    PMGAFTObjective,
+    TeCoAObjective,
+)
 from hrvlm.objectives.groups import group_batch, group_points
 
 EPS = 8 / 255
@@ -21,6 +30,8 @@ OBJECTIVES = {
     "poincare": lambda **k: HierarchicalObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
     "cosine": lambda **k: OBJECTIVES["poincare"](**({"head": "cosine", "lambda_order": 0.0} | k)),
     "tecoa": lambda **k: TeCoAObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
+    "pmg_aft": lambda **k: PMGAFTObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
+    "fare": lambda **k: FAREObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
 }  # fmt: skip
 
 
@@ -271,7 +282,9 @@ def test_training_in_bfloat16_autocast_keeps_the_loss_in_float32(model, forest, 
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=0.05)
 
 
-@pytest.mark.parametrize("kind", [HierarchicalObjective, TeCoAObjective, CleanObjective])
+@pytest.mark.parametrize(
+    "kind", [HierarchicalObjective, TeCoAObjective, CleanObjective, PMGAFTObjective, FAREObjective]
+)
 def test_objectives_are_built_from_primitive_keyword_arguments(kind: type[Objective]) -> None:
     for parameter in inspect.signature(kind).parameters.values():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY

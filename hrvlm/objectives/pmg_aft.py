@@ -1,0 +1,108 @@
+"""PMG-AFT: adversarial fine-tuning guided by the predictions of the model that it starts from.
+
+Source: "Pre-trained Model Guided Fine-Tuning for Zero-Shot Adversarial Robustness", Wang et al., CVPR 2024
+(arXiv 2401.04350): L = L_robust + α·L_general + β·L_clean. L_robust is TeCoA's cross-entropy of the adversarial images;
+L_general draws the predictions on adversarial images towards those of the frozen pre-trained model on the same
+adversarial images; L_clean draws them towards the model's own predictions on the clean images.
+
+Decided here, where the paper leaves it open:
+- The perturbation is TeCoA's: PGD on L_robust of the model being trained; neither divergence is ascended.
+- All predictions are the softmax over the leaf classes of scaled cosines (features of unit norm), with the texts and
+  the scale of the head for both models: no further temperature.
+- The divergences are KL(adversarial ‖ other), summed over classes and averaged over images; `kl="from_other"` takes
+  KL(other ‖ adversarial) instead, in which the other prediction is the target.
+- The gradient of L_clean flows through both of its predictions; the frozen model gets none.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from hrvlm.attacks.threat_model import Norm
+from hrvlm.objectives.base import Adversarial, ImageTextModel
+from hrvlm.objectives.reference import ReferencedObjective
+
+KLOrder = Literal["from_adversarial", "from_other"]
+
+
+class PMGAFTObjective(ReferencedObjective):
+    """TeCoA plus divergences from the frozen model's predictions and from the predictions on clean images."""
+
+    def __init__(
+        self,
+        *,
+        alpha: float = 1.0,
+        beta: float = 1.0,
+        kl: KLOrder = "from_adversarial",
+        logit_scale: float | None = None,
+        norm: Norm = "linf",
+        eps: float = 1.0 / 255.0,
+        steps: int = 3,
+        step_size: float = 1.0 / 255.0,
+        random_start: bool = True,
+    ) -> None:
+        """Set the weights and the perturbation.
+
+        Args:
+            alpha: Weight α >= 0 of L_general.
+            beta: Weight β >= 0 of L_clean.
+            kl: "from_adversarial" for KL(adversarial ‖ other), "from_other" for KL(other ‖ adversarial).
+            logit_scale: Fixed scale of the cosines; None takes the model's.
+            norm: Norm of the perturbation.
+            eps: Budget in pixel units.
+            steps: Steps of the ascent.
+            step_size: Length of a step in pixel units.
+            random_start: Start from a random point of the budget.
+
+        Raises:
+            ValueError: If a weight is negative or the direction unknown.
+        """
+        super().__init__(
+            logit_scale=logit_scale, norm=norm, eps=eps, steps=steps, step_size=step_size, random_start=random_start
+        )
+        for name, value in (("alpha", alpha), ("beta", beta)):
+            if not value >= 0.0:
+                raise ValueError(f"expected {name} >= 0, got {value}: 0 switches the term off")
+        if kl not in get_args(KLOrder):
+            raise ValueError(f"expected kl to be one of {', '.join(get_args(KLOrder))}, got {kl!r}")
+        self.alpha, self.beta, self.kl = alpha, beta, kl
+
+    def loss(
+        self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """L_robust + α·L_general + β·L_clean."""
+        texts = self.leaf_points(model)
+
+        def predict(features: Tensor) -> Tensor:
+            return self.head.logits(self.head.lift_image(features), texts)
+
+        logits = predict(model.encode_image(adversarial.images))
+        robust = F.cross_entropy(logits, labels)
+        with torch.no_grad():
+            reference = predict(self.reference_features(adversarial.images))
+        general = self._divergence(logits, reference)
+        clean = self._divergence(logits, predict(model.encode_image(images))) if self.beta else torch.zeros_like(robust)
+        loss = robust + self.alpha * general + self.beta * clean
+        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
+        logs = {"loss": loss, "robust": robust, "general": general, "clean": clean, "adversarial_accuracy": accuracy}
+        return loss, {name: number.detach() for name, number in logs.items()}
+
+    def _divergence(self, adversarial: Tensor, other: Tensor) -> Tensor:
+        """Mean over images of the divergence between the softmaxes of two matrices of logits `(N, K)`."""
+        first, second = (adversarial, other) if self.kl == "from_adversarial" else (other, adversarial)
+        return kl_divergence(first, second).mean()
+
+
+def kl_divergence(logits: Tensor, other: Tensor) -> Tensor:
+    """KL(softmax(logits) ‖ softmax(other)) row by row, `(N, K)` and `(N, K)` to `(N,)`, in float32 at least.
+
+    Both logarithms are taken of the logits, so that classes of vanishing probability add zero, not NaN.
+    """
+    first, second = (
+        values.to(torch.promote_types(values.dtype, torch.float32)).log_softmax(-1) for values in (logits, other)
+    )
+    return (first.exp() * (first - second)).sum(dim=-1)
