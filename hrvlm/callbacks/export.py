@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from hrvlm.models import VisionLanguageModel, export_model
+from hrvlm.models import Head, VisionLanguageModel, export_model
 
 
 class ExportModel(Callback):
-    """Exports `module.model` when training ends."""
+    """Exports `module.model`, with the objective's head where there is one, when training ends."""
 
     def __init__(self, folder: str, *, half: bool = False) -> None:
         """Chooses the folder.
@@ -25,4 +25,7 @@ class ExportModel(Callback):
         if not isinstance(model, VisionLanguageModel):
             raise ValueError(f"expected a module with a VisionLanguageModel to export, got {type(pl_module).__name__}")
         if trainer.is_global_zero:
-            export_model(model, self.folder, half=self.half)
+            head = getattr(getattr(pl_module, "objective", None), "head", None)
+            trained = head if isinstance(head, Head) else None
+            classes = None if trained is None else list(pl_module.forest.leaves)  # type: ignore[union-attr,arg-type]
+            export_model(model, self.folder, half=self.half, head=trained, classes=classes)

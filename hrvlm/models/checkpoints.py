@@ -16,14 +16,14 @@ from torch import Tensor
 
 from hrvlm.models._head import Head
 from hrvlm.models.building import from_config, from_open_clip
-from hrvlm.models.export import load_folder
-from hrvlm.models.heads import CosineHead, PoincareHead
+from hrvlm.models.export import load_folder, load_head
+from hrvlm.models.head_files import kind_of, rebuild_head
+from hrvlm.models.heads import CosineHead
 from hrvlm.models.vision_language import VisionLanguageModel
 
 PACKAGED = {"emoji": Path(__file__).parent / "emoji"}
 FORMAT = 1
 DESCRIPTION = "hrvlm"
-HEADS = {"cosine": CosineHead, "poincare": PoincareHead}
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,8 @@ class LoadedModel:
 
     Attributes:
         model: In evaluation mode.
-        head: Trained with the model, or a cosine head with the model's own logit_scale.
+        head: Trained with the model (a checkpoint, or a folder exported from one), or a cosine head with the model's
+            own logit_scale.
         classes: Class ids it was fine-tuned on; None where unknown.
     """
 
@@ -43,8 +44,7 @@ class LoadedModel:
 
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""
-    kind = next(name for name, head_class in HEADS.items() if isinstance(head, head_class))
-    return {"format": FORMAT, "name": model.name, "config": model.config, "head": kind, "classes": classes}
+    return {"format": FORMAT, "name": model.name, "config": model.config, "head": kind_of(head), "classes": classes}
 
 
 def load(path: str | Path) -> LoadedModel:
@@ -65,6 +65,9 @@ def load(path: str | Path) -> LoadedModel:
     name, _, tag = str(path).rpartition("/")
     if Path(path).is_dir() or str(path) in PACKAGED:
         model = base_model(str(path), None)
+        trained = load_head(PACKAGED.get(str(path), Path(path)), model)
+        if trained is not None:
+            return LoadedModel(model, *trained)
     elif name in open_clip.list_models():
         model = base_model(name, tag)
     else:
@@ -128,17 +131,10 @@ def _load_checkpoint(path: Path) -> LoadedModel:
 
 def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> LoadedModel:
     model = from_config(described["config"], name=described["name"])
-    head = _empty_head(described["head"], _part(state, "objective.head."))
+    head = rebuild_head(described["head"], _part(state, "objective.head."))
     model.load_state_dict(_part(state, "model."))
-    head.load_state_dict(_part(state, "objective.head."))
-    return LoadedModel(model.eval(), head.eval(), tuple(described["classes"]))
+    return LoadedModel(model.eval(), head, tuple(described["classes"]))
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
-
-
-def _empty_head(kind: str, state: dict[str, Tensor]) -> Head:
-    if kind == "poincare":
-        return PoincareHead(text_scales=len(state["log_text_scales"]))
-    return HEADS[kind]()

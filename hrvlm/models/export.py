@@ -1,35 +1,57 @@
-"""Writes and reads model folders that plain open_clip loads as `local-dir:FOLDER`."""
+"""Writes and reads model folders that plain open_clip loads as `local-dir:FOLDER`.
+
+Beside open_clip's own config and weights a folder holds a probe batch (images, tokens, and the logits that the model
+gives them), the trained head if there is one, and a model card to complete.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hrvlm.models import head_files
+from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
+from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 PROBE_FILE = "probe/probe.safetensors"  # a sub-folder keeps it out of open_clip's search for weights
+TEXTS_FILE = "probe/texts.json"
 PROBE_TEXTS = ("a picture of a fox", "a picture of a red apple", "a picture of a boat")
+COMPARED = ("image_features", "text_features", "logit_scale")
 PROBE_TOLERANCE = 1e-3
 ROUNDED_TOLERANCE = 1e-2  # weights in 16 bits, or an accelerator's convolutions
 
 
-def export_model(model: VisionLanguageModel, folder: str | Path, *, half: bool = False) -> Path:
-    """Writes a model folder: config with preprocessing, weights, and the features of a probe batch.
+def export_model(
+    model: VisionLanguageModel,
+    folder: str | Path,
+    *,
+    half: bool = False,
+    head: Head | None = None,
+    classes: Sequence[str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes a model folder: config with preprocessing, weights, a probe batch with its logits, head and model card.
 
     Args:
         model: What to write; it is left as it is.
-        folder: Made if missing.
-        half: Stores matrices and convolutions in 16 bits.
+        folder: Made if missing. A card that it holds is kept: if it says something else, the new one lies beside it.
+        half: Stores matrices and convolutions in 16 bits; the head stays whole.
+        head: The head trained with the model; None for plain CLIP, whose scale is among the weights.
+        classes: Class ids that the head was trained on.
+        settings: The run's configuration (`config.yaml` as written by training), for the card.
 
     Returns:
         The folder.
@@ -38,27 +60,46 @@ def export_model(model: VisionLanguageModel, folder: str | Path, *, half: bool =
         ValueError: If the written folder does not give the model's features, so that its config does not describe it.
     """
     folder = Path(folder)
-    with TemporaryDirectory() as written:
-        _write(model, Path(written), half)
-        # What was there is replaced only now that the new files are known to be good.
-        for name in (WEIGHTS_FILE, CONFIG_FILE, PROBE_FILE):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(Path(written, name), folder / name)
+    with TemporaryDirectory() as temporary:
+        written = Path(temporary)
+        stored, probe = _write(model, written, half)
+        if head is not None:
+            head_files.write_head(written, head, classes, stored, probe)
+        card = model_card(model.name, head=head, classes=classes, settings=settings, half=half)
+        (written / CARD_FILE).write_text(card, encoding="utf-8")
+        _move(written, folder)
     return folder
 
 
-def _write(model: VisionLanguageModel, folder: Path, half: bool) -> None:
+def _move(written: Path, folder: Path) -> None:
+    """Replaces what was there, only now that the new files are known to be good."""
+    card, old = written / CARD_FILE, folder / CARD_FILE
+    if old.is_file() and old.read_bytes() != card.read_bytes():
+        card.rename(written / NEW_CARD_FILE)  # somebody may have filled the old one in
+    for stale in head_files.FILES:
+        (folder / stale).unlink(missing_ok=True)
+    for path in sorted(path for path in written.rglob("*") if path.is_file()):
+        target = folder / path.relative_to(written)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+
+
+def _write(model: VisionLanguageModel, folder: Path, half: bool) -> tuple[VisionLanguageModel, dict[str, Tensor]]:
     state = {key: _stored(value, half) for key, value in model.clip.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
     stored = load_folder(folder)
-    images = torch.rand(4, 3, *stored.image_size, generator=torch.Generator().manual_seed(0))
+    # Eight bits a channel, so that the images can also be shown to open_clip's own transform.
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (4, 3, *stored.image_size), generator=generator) / 255.0
     # The probe holds for the file, whose weights may be rounded; the model itself must agree with it.
     probe = _probe(stored, images)
     exact = not half and model.mean.device.type == "cpu"
     _compare(_probe(model, images), probe, PROBE_TOLERANCE if exact else ROUNDED_TOLERANCE, "the model when exported")
     (folder / PROBE_FILE).parent.mkdir()
     save_file(probe, folder / PROBE_FILE)
+    (folder / TEXTS_FILE).write_text(json.dumps(PROBE_TEXTS, indent=2) + "\n", encoding="utf-8")
+    return stored, probe
 
 
 def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageModel:
@@ -91,6 +132,18 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     return model.eval()
 
 
+def load_head(folder: str | Path, model: VisionLanguageModel) -> tuple[Head, tuple[str, ...] | None] | None:
+    """The head beside a model with the classes it was trained on; None where there is none.
+
+    Raises:
+        ValueError: If its files are unreadable or do not belong to the model.
+    """
+    folder = Path(folder)
+    if not (folder / head_files.FOLDER).is_dir() or not any((folder / head_files.FOLDER).iterdir()):
+        return None
+    return head_files.read_head(folder, model, _read_probe(folder / PROBE_FILE, ("images", "tokens")))
+
+
 def _stored(value: Tensor, half: bool) -> Tensor:
     value = value.detach().cpu().contiguous()
     return value.half() if half and value.is_floating_point() and value.dim() > 1 else value
@@ -104,24 +157,38 @@ def _probe(model: VisionLanguageModel, images: Tensor) -> dict[str, Tensor]:
         image_features = model.image_features(images.to(device)).float().cpu()
         text_features = model.text_features(PROBE_TEXTS).float().cpu()
     scale = model.logit_scale.float().cpu().reshape(1)
-    return {"images": images, "image_features": image_features, "text_features": text_features, "logit_scale": scale}
+    return {
+        "images": images,
+        "tokens": model.tokenize(PROBE_TEXTS).cpu().contiguous(),
+        "image_features": image_features,
+        "text_features": text_features,
+        "logit_scale": scale,
+        "logits": scale * image_features @ text_features.T,
+    }
 
 
 def _check_probe(model: VisionLanguageModel, path: Path) -> None:
+    stored = _read_probe(path, ("images", *COMPARED))
     try:
-        probe = load_file(path)
-        found = _probe(model, probe["images"])
-        probe = {name: probe[name] for name in found}
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        found = _probe(model, stored["images"])
+    except ValueError as error:
+        raise ValueError(f"expected a probe batch for this model at {path}: {_one_line(error)}") from error
+    _compare(found, stored, PROBE_TOLERANCE, f"the model at {path.parents[1]}")
+
+
+def _read_probe(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
+    try:
+        stored = load_file(path)
+        return {name: stored[name] for name in names}
+    except (SafetensorError, OSError, KeyError) as error:
         raise ValueError(
             f"expected a readable probe batch at {path}: {_one_line(error)}; export the model anew"
         ) from error
-    _compare(found, probe, PROBE_TOLERANCE, f"the model at {path.parents[1]}")
 
 
 def _compare(found: dict[str, Tensor], probe: dict[str, Tensor], tolerance: float, what: str) -> None:
     """Compares features of unit norm by their distance, the scale by its logarithm."""
-    for name in ("image_features", "text_features", "logit_scale"):
+    for name in COMPARED:
         ours, stored = (part[name].log() if name == "logit_scale" else part[name] for part in (found, probe))
         difference = (ours - stored).norm(dim=-1).max().item() if ours.shape == stored.shape else float("inf")
         if not difference <= tolerance:

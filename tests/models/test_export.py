@@ -169,7 +169,7 @@ def test_others_may_read_the_files(folder: Path) -> None:
     (folder / "plain").touch()
     expected = (folder / "plain").stat().st_mode
     files = [path for path in folder.rglob("*.*") if path.is_file()]
-    assert len(files) == 3
+    assert len(files) == 5  # config, weights, probe, its texts, card
     assert {path.stat().st_mode for path in files} == {expected}
 
 
