@@ -6,60 +6,43 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.datasets import ImageFolder
-from torchvision.transforms import v2
 
 from hrvlm.data.base import ImageDataModule
+from hrvlm.data.images import check_scale, evaluation_transform, random_crop, read_image
+from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, address_generator
 
 
-def read_image(path: str) -> Image.Image:
-    """Opens an image file completely.
-
-    Raises:
-        ValueError: If the file is missing or damaged; the message names it.
-    """
-    try:
-        with Image.open(path) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow raises many kinds for damaged files; all mean the same to the user
-        raise ValueError(f"expected a readable image file at {path}: {error}; replace or remove it") from error
-
-
 class FolderDataset(Dataset[tuple[Tensor, int]]):
-    """Images (3, size, size) in [0, 1] with labels: shorter side resized, centre cut out."""
+    """Images (3, size, size) in [0, 1] with labels: shorter side resized, centre cut out.
 
-    def __init__(self, folder: str | Path, *, image_size: int) -> None:
+    Attributes:
+        class_ids: Names of the sub-folders; a label is a position in this list.
+        class_names: What the classes are called in words: their names in a tree, or else their ids.
+    """
+
+    def __init__(self, folder: str | Path, *, image_size: int, names_tree: str | None = None) -> None:
         """Lists the images of a folder.
 
         Args:
             folder: One sub-folder per class; labels follow the sorted names.
             image_size: Side of the pictures given out, in pixels.
+            names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
 
         Raises:
-            ValueError: If image_size is not positive, the folder is missing, or a class has no images.
+            ValueError: If image_size is not positive, the folder is missing, or a class has no images or no leaf.
         """
-        if image_size < 1:
-            raise ValueError(f"expected image_size >= 1, got {image_size}")
+        self.transform = evaluation_transform(image_size)
         try:
             listing = ImageFolder(str(folder), allow_empty=False)
         except OSError as error:
             raise ValueError(f"expected one sub-folder of images per class in {folder}: {error}") from error
         self.items: list[tuple[str, int]] = listing.samples
         self.class_ids: list[str] = listing.classes
-        size, bicubic = image_size, v2.InterpolationMode.BICUBIC
-        self.transform = v2.Compose(
-            [
-                v2.Resize(size, interpolation=bicubic, antialias=True),
-                v2.CenterCrop(size),
-                v2.ToImage(),
-                v2.ToDtype(torch.float32, scale=True),
-            ]
-        )
+        self.class_names: list[str] = tree_names(names_tree, self.class_ids)
 
     def __len__(self) -> int:
         return len(self.items)
@@ -85,8 +68,7 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
         Raises:
             ValueError: If scale is no such range; see also `FolderDataset`.
         """
-        if not 0 < scale[0] <= scale[1] <= 1:
-            raise ValueError(f"expected scale as 0 < least <= largest <= 1, got {scale}")
+        check_scale(scale)
         self.data = FolderDataset(folder, image_size=image_size)
         self.image_size, self.seed, self.scale = image_size, seed, scale
 
@@ -96,16 +78,8 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
     def __getitem__(self, address: Address) -> dict[str, Any]:
         path, label = self.data.items[address.index]
         generator = address_generator(self.seed, address)
-        image = v2.functional.to_dtype(v2.functional.to_image(read_image(path)), torch.float32, scale=True)
-        height, width = image.shape[-2:]
-        # A square crop keeps the proportions, as the evaluation's centre crop does.
-        side = max(1, min(round((generator.uniform(*self.scale) * height * width) ** 0.5), height, width))
-        top, left = (int(generator.integers(0, room + 1)) for room in (height - side, width - side))
-        size, bicubic = [self.image_size, self.image_size], v2.InterpolationMode.BICUBIC
-        image = v2.functional.resized_crop(image, top, left, side, side, size, interpolation=bicubic, antialias=True)
-        if generator.random() < 0.5:
-            image = v2.functional.horizontal_flip(image)
-        return {"image": image.clamp(0, 1), "label": label, "index": address.index}
+        image = random_crop(read_image(path), generator, image_size=self.image_size, scale=self.scale)
+        return {"image": image, "label": label, "index": address.index}
 
 
 class FolderDataModule(ImageDataModule):
@@ -119,6 +93,7 @@ class FolderDataModule(ImageDataModule):
         validation_split: str = "validation",
         image_size: int = 224,
         scale: Sequence[float] = (0.3, 1.0),
+        names_tree: str | None = None,
         batch_size: int = 128,
         num_workers: int = 8,
         seed: int = 0,
@@ -131,6 +106,8 @@ class FolderDataModule(ImageDataModule):
             validation_split: Split that `fit` validates on.
             image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
             scale: Least and largest share of the area that a training crop keeps; see `AugmentedFolder`.
+            names_tree: Tree file whose leaves are the classes: gives evaluation sets `class_names` in words; null
+                names classes by their ids. Training takes its words from the model's trees.
             batch_size: Pictures per process and step.
             num_workers: Of the data loaders.
             seed: Of order and crops.
@@ -141,6 +118,7 @@ class FolderDataModule(ImageDataModule):
         self.train_folder, self.evaluation_folders = train_folder, dict(evaluation_folders)
         self.validation_split, self.image_size = validation_split, image_size
         self.scale = (float(scale[0]), float(scale[1]))
+        self.names_tree = names_tree
 
     @property
     def class_ids(self) -> list[str]:
@@ -163,11 +141,12 @@ class FolderDataModule(ImageDataModule):
         split = split or self.validation_split
         if split not in self.evaluation_folders:
             raise ValueError(f"expected split of {sorted(self.evaluation_folders)}, got {split!r}")
-        data = FolderDataset(self.evaluation_folders[split], image_size=self.image_size)
+        folder = self.evaluation_folders[split]
+        data = FolderDataset(folder, image_size=self.image_size, names_tree=self.names_tree)
         if data.class_ids != self.class_ids:
             different = sorted(set(data.class_ids) ^ set(self.class_ids))
             raise ValueError(
-                f"expected the same classes in {self.evaluation_folders[split]} as in {self.train_folder}; "
+                f"expected the same classes in {folder} as in {self.train_folder}; "
                 f"only one of them has {', '.join(different[:5])}{' …' if len(different) > 5 else ''}"
             )
         return data

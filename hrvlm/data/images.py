@@ -1,0 +1,102 @@
+"""From files and bytes to pixels in [0, 1]: decoding, the centre crop of evaluation, the random crop of training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import BytesIO
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import v2
+
+
+def read_image(path: str) -> Image.Image:
+    """Opens an image file completely, as RGB.
+
+    Raises:
+        ValueError: If the file is missing or damaged; the message names it.
+    """
+    return _decoded(path, f"file at {path}")
+
+
+def decode_image(content: bytes, where: str) -> Image.Image:
+    """Decodes the bytes of an image file completely, as RGB.
+
+    Args:
+        content: A JPEG, PNG, … file.
+        where: What the message calls it.
+
+    Raises:
+        ValueError: If the bytes are no image or damaged.
+    """
+    return _decoded(BytesIO(content), where)
+
+
+def _decoded(source: str | BinaryIO, where: str) -> Image.Image:
+    try:
+        with Image.open(source) as image:
+            return image.convert("RGB")
+    except Exception as error:  # Pillow raises many kinds for damaged files; all mean the same to the user
+        raise ValueError(f"expected a readable image {where}: {error}; replace or remove it") from error
+
+
+def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
+    """Shorter side resized to image_size (bicubic), centre cut out: RGB image to (3, image_size, image_size) in [0, 1].
+
+    Nothing is normalised here: mean and standard deviation belong to the model.
+
+    Raises:
+        ValueError: If image_size is not positive.
+    """
+    if image_size < 1:
+        raise ValueError(f"expected image_size >= 1, got {image_size}")
+    transform: Callable[[Image.Image], Tensor] = v2.Compose(
+        [
+            v2.Resize(image_size, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
+            v2.CenterCrop(image_size),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+        ]
+    )
+    return transform
+
+
+def check_scale(scale: tuple[float, float]) -> None:
+    """Refuses what is no range of area shares.
+
+    Raises:
+        ValueError: If not 0 < least <= largest <= 1.
+    """
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise ValueError(f"expected scale as 0 < least <= largest <= 1, got {scale}")
+
+
+def random_crop(
+    image: Image.Image, generator: np.random.Generator, *, image_size: int, scale: tuple[float, float]
+) -> Tensor:
+    """A random square of an image, resized (bicubic), mirrored half of the time.
+
+    A square crop keeps the proportions, as the evaluation's centre crop does.
+
+    Args:
+        image: RGB.
+        generator: Of place, size and mirroring.
+        image_size: Side of the result, in pixels.
+        scale: Least and largest share of the area that is kept, in (0, 1]; never more than the largest square.
+
+    Returns:
+        (3, image_size, image_size) in [0, 1].
+    """
+    width, height = image.size
+    side = max(1, min(round((generator.uniform(*scale) * height * width) ** 0.5), height, width))
+    top, left = (int(generator.integers(0, room + 1)) for room in (height - side, width - side))
+    # Cutting and resizing bytes is several times faster than floats of the whole picture.
+    crop = image.crop((left, top, left + side, top + side))
+    crop = crop.resize((image_size, image_size), Image.Resampling.BICUBIC)
+    if generator.random() < 0.5:
+        crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    pixels: Tensor = v2.functional.to_dtype(v2.functional.to_image(crop), torch.float32, scale=True)
+    return pixels.as_subclass(Tensor)
