@@ -11,11 +11,18 @@ import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from hrvlm.certificates.records import Key, Record, Row, record_from_row
+from hrvlm.certificates.records import Key, Row, record_from_row
 
 _log = logging.getLogger(__name__)
+
+
+class Writable(Protocol):
+    """Whatever makes one row of itself: certificates, and other evaluations that are written the same way."""
+
+    def to_row(self) -> Row:
+        """Flat mapping of JSON values."""
 
 
 class RecordWriter:
@@ -35,7 +42,7 @@ class RecordWriter:
         self.recovered = _cut_torn_line(self.path) if self.path.exists() else None
         self._file = self.path.open("a", encoding="utf-8")
 
-    def write(self, records: Iterable[Record]) -> None:
+    def write(self, records: Iterable[Writable]) -> None:
         """Append the records of one image and flush."""
         lines = [json.dumps(record.to_row(), allow_nan=False, ensure_ascii=False) + "\n" for record in records]
         self._file.write("".join(lines))
