@@ -9,6 +9,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hrvlm.attacks.randomness import PerImageGenerator
+
 Norm = Literal["linf", "l2"]
 NORMS = ("linf", "l2")
 
@@ -91,11 +93,15 @@ class ThreatModel:
 
         Args:
             images: Clean images.
-            generator: Source of randomness; on another device than the images it is drawn there and moved.
+            generator: Source of randomness; on another device than the images it is drawn there and moved. One stream
+                per image (`PerImageGenerator`) gives each image the start that it would have alone.
 
         Returns:
             Perturbation of the shape and dtype of `images`.
         """
+        if isinstance(generator, PerImageGenerator):
+            pairs = zip(images.split(1), generator.streams, strict=True)
+            return torch.cat([self.random_start(image, stream) for image, stream in pairs])
         if self.norm == "linf":
             start = self.eps * (2.0 * torch.rand(images.shape, generator=generator, device=generator.device) - 1.0)
         else:

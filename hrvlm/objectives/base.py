@@ -133,7 +133,8 @@ class Objective(nn.Module, ABC):
         """
         if not len(self.text_hidden):
             raise RuntimeError(f"expected {type(self).__name__}.prepare(model) before use: it caches the texts")
-        return model.project_text(self.text_hidden).float()
+        with torch.autocast(self.text_hidden.device.type, enabled=False):  # small, and what certificates compute
+            return model.project_text(self.text_hidden).float()
 
     def perturb(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None = None

@@ -1,7 +1,8 @@
 """The nodes of a tree as index tensors, and the groups that a batch of images forms in it.
 
-Shapes: B images, T nodes of a tree (all levels, leaves first), C classes in the batch, G_l groups of level l in the
-batch, R = B + G_1 + … + G_L rows, D features.
+Shapes: B images, P >= B images of the pool that groups are averages of (the batch itself, or the global batch of a
+distributed run), T nodes of a tree (all levels, leaves first), C classes in the pool, G_l groups of level l in the
+pool, R = B + G_1 + … + G_L rows, D features.
 """
 
 from __future__ import annotations
@@ -83,8 +84,8 @@ class BatchGroups:
     """Rows of a batch in one tree: first its images (level 0), then the groups of level 1, then of level 2 and so on.
 
     Attributes:
-        memberships: Entry 0 is `(C, B)`, the images of each class; entry 1 `(G_1, C)`, the classes of each group of
-            level 1; entry l `(G_l, G_{l-1})`. Zeros and ones; nodes without an image in the batch have no row.
+        memberships: Entry 0 is `(C, P)`, the images of each class; entry 1 `(G_1, C)`, the classes of each group of
+            level 1; entry l `(G_l, G_{l-1})`. Zeros and ones; nodes without an image in the pool have no row.
         targets: `(R,)`, index of each row's node in the tree's table.
         row_level: `(R,)`, level of each row.
         parents: `(R,)`, row of the group above each row; −1 at the top level.
@@ -96,19 +97,21 @@ class BatchGroups:
     parents: Tensor
 
 
-def group_batch(table: TreeTable, labels: Tensor) -> BatchGroups:
+def group_batch(table: TreeTable, labels: Tensor, pool: Tensor | None = None) -> BatchGroups:
     """Group a batch by the nodes of a tree.
 
     Args:
         table: Index tensors of the tree.
         labels: Leaf classes `(B,)`.
+        pool: Leaf classes `(P,)` of the images that groups are averages of, all of `labels` among them; the batch
+            itself if not given.
 
     Returns:
-        The groups present in the batch.
+        The groups present in the pool.
     """
-    classes, class_of_image = labels.unique(return_inverse=True)
-    memberships, targets, parents = [_one_hot(class_of_image, len(classes))], [labels], []
-    leaves, below, start = classes, class_of_image, len(labels)
+    classes, class_of_member = (labels if pool is None else pool).unique(return_inverse=True)
+    memberships, targets, parents = [_one_hot(class_of_member, len(classes))], [labels], []
+    leaves, below, start = classes, torch.searchsorted(classes, labels), len(labels)
     for level in range(1, table.num_levels):
         nodes, group_of_child = table.ancestors[level, leaves].unique(return_inverse=True)
         memberships.append(_one_hot(group_of_child, len(nodes)))
@@ -129,21 +132,22 @@ def _one_hot(group: Tensor, count: int) -> Tensor:
     return (group == torch.arange(count, device=group.device)[:, None]).float()
 
 
-def group_points(head: Head, image_points: Tensor, groups: BatchGroups) -> Tensor:
+def group_points(head: Head, image_points: Tensor, groups: BatchGroups, pool: Tensor | None = None) -> Tensor:
     """Points of all rows: images, and the recursive averages of their groups (HypAvg, arXiv 2604.18867).
 
-    A class is the average of its images, a group of level 1 the average of its classes in the batch, a group of level l
+    A class is the average of its images, a group of level 1 the average of its classes in the pool, a group of level l
     the average of its groups of level l−1: every child counts once, however many images it has.
 
     Args:
         head: Decides what an average is.
         image_points: `(B, D)`.
         groups: Groups of the batch.
+        pool: `(P, D)`, points of the images that groups are averages of; `image_points` if not given.
 
     Returns:
-        Points `(R, D)`, with gradients to the images.
+        Points `(R, D)`, with gradients to the images and the pool.
     """
-    rows, points = [image_points], head.average(image_points, groups.memberships[0])
+    rows, points = [image_points], head.average(image_points if pool is None else pool, groups.memberships[0])
     for membership in groups.memberships[1:]:
         points = head.average(points, membership)
         rows.append(points)

@@ -88,6 +88,7 @@ def tree_terms(
     *,
     zeta_vicinity: float,
     zeta_gap: float,
+    pool: Tensor | None = None,
 ) -> TreeTerms:
     """All terms of one tree.
 
@@ -99,12 +100,13 @@ def tree_terms(
         table: Index tensors of the tree.
         zeta_vicinity: Distance within which an image counts as aligned.
         zeta_gap: Gap of norms wanted between a node and its parent.
+        pool: Points of the images that groups are averages of, see `group_points`.
 
     Returns:
         The terms, see `TreeTerms`.
     """
     count = len(image_points)
-    rows = group_points(head, image_points, groups)
+    rows = group_points(head, image_points, groups, pool)
     logits = head.logits(rows, text_points)
     leaf = groups.targets[:count]
     return TreeTerms(

@@ -18,12 +18,15 @@ from hrvlm.attacks import perturb_jointly
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
+from hrvlm.objectives.gathering import across_processes, with_mean_gradient
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch, group_points
-from hrvlm.objectives.hierarchical import TreeTerms, hita_terms, level_weights, tree_terms
+from hrvlm.objectives.hierarchical import hita_terms, tree_terms
+from hrvlm.objectives.weighing import chosen_weights, numbers, weigh
 from hrvlm.trees import Direction, Forest
 
 Strategy = Literal["universal", "leaf", "per_level"]
 STRATEGIES = ("universal", "leaf", "per_level")
+Span = Literal["global", "local"]
 
 
 class HierarchicalObjective(Objective):
@@ -58,6 +61,7 @@ class HierarchicalObjective(Objective):
         random_start: bool = True,
         eps_text: float = 2e-4,
         step_size_text: float | None = None,
+        average_over: Span = "global",
     ) -> None:
         """Set the parts.
 
@@ -85,6 +89,9 @@ class HierarchicalObjective(Objective):
             random_start: Start from a random point of the budget.
             eps_text: Largest entry of the perturbation of projected text features; 0 leaves texts alone.
             step_size_text: Length of its step; `eps_text` if not given.
+            average_over: What superclasses are averages of in a distributed run: images of all processes ("global":
+                loss, perturbations and gradients are those of one process on the global batch), or of each process
+                alone ("local": nothing is exchanged but DDP's gradients).
 
         Raises:
             ValueError: If a name is unknown, a weight negative, or parts do not fit together.
@@ -93,6 +100,7 @@ class HierarchicalObjective(Objective):
         _check_name("head", head, ("poincare", "cosine"))
         _check_name("strategy", strategy, STRATEGIES)
         _check_name("hnsa", hnsa, ("both", "up", "down", "none"))
+        _check_name("average_over", average_over, ("global", "local"))
         for name, value in {
             "lambda_vicinity": lambda_vicinity,
             "lambda_order": lambda_order,
@@ -104,7 +112,7 @@ class HierarchicalObjective(Objective):
             raise ValueError(
                 f"expected lambda_order 0 with the cosine head, got {lambda_order}: its points have norm 1"
             )
-        self.head_name, self.strategy, self.hnsa = head, strategy, hnsa
+        self.head_name, self.strategy, self.hnsa, self.average_over = head, strategy, hnsa, average_over
         self.lambda_vicinity, self.lambda_order = lambda_vicinity, lambda_order
         self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
         self.eps_text = eps_text
@@ -150,16 +158,17 @@ class HierarchicalObjective(Objective):
         """Ascend the weighted HITA loss of all levels, of the leaf level, or of each level in turn."""
         with torch.no_grad():
             features = self.text_features(model)
-        groups = [group_batch(table, labels) for table in self._tables()]
+        groups = self._groups(labels)
         start = torch.zeros_like(features) if self.eps_text > 0.0 else None
         fixed = None if start is not None else self.text_points(features)
 
         def ascend(level: int | None) -> tuple[Tensor, Tensor | None]:
             def loss(pixels: Tensor, delta: Tensor | None) -> Tensor:
                 points = self.head.lift_image(model.encode_image(pixels))
-                texts = self.text_points(features + delta) if delta is not None else fixed
-                assert texts is not None
-                return self._attacked_loss(points, texts, groups, level)
+                with torch.autocast(points.device.type, enabled=False):
+                    texts = fixed if delta is None else self.text_points(features + self._shared(delta))
+                    assert texts is not None
+                    return self._attacked_loss(points, texts, groups, level)
 
             return perturb_jointly(
                 loss,
@@ -179,68 +188,59 @@ class HierarchicalObjective(Objective):
         return Adversarial((Perturbed(*ascend(0 if self.strategy == "leaf" else None)),))
 
     def _attacked_loss(self, points: Tensor, texts: Tensor, groups: list[BatchGroups], level: int | None) -> Tensor:
-        total = points.new_zeros(())
+        total, pool = points.new_zeros(()), self._pool(points)
         for table, group in zip(self._tables(), groups, strict=True):
-            weights = _weights(table, level, points)
-            rows = group_points(self.head, points, group)
-            total = total + weights @ hita_terms(rows, texts[table.columns], self.head, group, table)
-        return total
+            weights = chosen_weights(table.num_levels, level, points)
+            rows = group_points(self.head, points, group, pool)
+            total = total + (weights * hita_terms(rows, texts[table.columns], self.head, group, table)).sum()
+        return total * len(pool)  # keeps gradients of single images of one size, whatever the batch, for float16's sake
 
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The total loss on the adversarial images and texts, see the class; clean images play no part."""
+        """The total loss on the adversarial images and texts, see the class; clean images play no part.
+
+        In a distributed run it is this process's share: the mean over the processes is the loss of the global batch.
+        """
         features = self.text_features(model)
         total, logs = features.new_zeros(()), defaultdict[str, list[Tensor]](list)
+        groups = self._groups(labels)
         for part in adversarial.parts:
             points = self.head.lift_image(model.encode_image(part.images))
-            texts = self.text_points(features if part.text_delta is None else features + part.text_delta)
-            for table in self._tables():
-                terms = tree_terms(
-                    points,
-                    texts[table.columns],
-                    self.head,
-                    group_batch(table, labels),
-                    table,
-                    zeta_vicinity=self.zeta_vicinity,
-                    zeta_gap=self.zeta_gap,
-                )
-                total = total + self._weigh(terms, table, part.level)
-                for name, number in _numbers(terms, part.level).items():
-                    logs[name].append(number)
+            with torch.autocast(points.device.type, enabled=False):
+                texts = self.text_points(features if part.text_delta is None else features + part.text_delta)
+                pool = self._pool(points)
+                for table, group in zip(self._tables(), groups, strict=True):
+                    terms = tree_terms(
+                        points,
+                        texts[table.columns],
+                        self.head,
+                        group,
+                        table,
+                        zeta_vicinity=self.zeta_vicinity,
+                        zeta_gap=self.zeta_gap,
+                        pool=pool,
+                    )
+                    total = total + weigh(terms, part.level, self.lambda_vicinity, self.lambda_order)
+                    for name, number in numbers(terms, part.level).items():
+                        logs[name].append(number)
         # Means over the trees that have the level.
         return total, {"loss": total.detach()} | {name: torch.stack(found).mean() for name, found in logs.items()}
 
-    def _weigh(self, terms: TreeTerms, table: TreeTable, level: int | None) -> Tensor:
-        """Weighted sum of one tree's terms, or of one level only (an order hinge belongs to its child)."""
-        weights = _weights(table, level, terms.hita)
-        total = weights @ terms.hita
-        if self.lambda_vicinity > 0.0 and level in (None, 0):
-            total = total + self.lambda_vicinity * terms.vicinity
-        if self.lambda_order > 0.0:
-            chosen = (weights[:-1] > 0.0).to(weights.dtype)
-            total = total + self.lambda_order * (chosen @ (terms.order_image + terms.order_text))
-        return total
+    def _pool(self, rows: Tensor) -> Tensor:
+        """What groups are made of: rows of all processes, or of this one."""
+        return across_processes(rows) if self.average_over == "global" else rows
+
+    def _shared(self, delta: Tensor) -> Tensor:
+        """The perturbation of texts: one for all processes, or one for each."""
+        return with_mean_gradient(delta) if self.average_over == "global" else delta
+
+    def _groups(self, labels: Tensor) -> list[BatchGroups]:
+        pool = self._pool(labels)
+        return [group_batch(table, labels, pool) for table in self._tables()]
 
     def _tables(self) -> list[TreeTable]:
         return list(self.tables)  # type: ignore[arg-type]
-
-
-def _weights(table: TreeTable, level: int | None, like: Tensor) -> Tensor:
-    """Level weights ω of a tree, zero for all but one level if a level is given (all zero if the tree lacks it)."""
-    weights = level_weights(table.num_levels).to(like)
-    if level is None:
-        return weights
-    return weights * (torch.arange(table.num_levels, device=like.device) == level)
-
-
-def _numbers(terms: TreeTerms, level: int | None) -> dict[str, Tensor]:
-    """A tree's terms to log, detached; a part of one level logs that level, the leaf's also what is not per level."""
-    numbers = {f"hita_level_{index}": term for index, term in enumerate(terms.hita) if level in (None, index)}
-    if level in (None, 0):
-        numbers |= {"order_image": terms.order_image.sum(), "order_text": terms.order_text.sum()}
-        numbers |= {"vicinity": terms.vicinity, "adversarial_accuracy": terms.accuracy}
-    return {name: number.detach() for name, number in numbers.items()}
 
 
 def _check_name(argument: str, value: str, known: tuple[str, ...]) -> None:

@@ -1,0 +1,114 @@
+"""One training step of several objectives, alone or as one of several processes; run by `test_distributed`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from hrvlm.attacks.randomness import PerImageGenerator
+from hrvlm.objectives import CleanObjective, HierarchicalObjective, TeCoAObjective
+from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
+
+LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
+DEEP = {
+    "ant": "insect", "bee": "insect", "cat": "mammal", "dog": "mammal", "elm": "tree", "fir": "plant",
+    "insect": "animal", "mammal": "animal", "tree": "plant", "animal": None, "plant": None,
+}  # fmt: skip
+FLAT = {
+    "ant": "small", "bee": "small", "fir": "green", "elm": "green", "cat": "small", "dog": "big",
+    "small": None, "big": None, "green": None,
+}  # fmt: skip
+# The first half has no plant, the second no mammal; dogs and ants are on both sides; elm is on neither.
+LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
+ATTACK = {"eps": 0.05, "step_size": 0.02, "steps": 2}
+PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
+CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
+    "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
+    "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
+    "l2, images only": (HierarchicalObjective, ATTACK | PARTS | {"norm": "l2", "eps_text": 0.0}, 2),
+    "per level": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "per_level"}, 2),
+    "euclidean": (HierarchicalObjective, ATTACK | {"head": "cosine", "lambda_order": 0.0}, 2),
+    "local": (HierarchicalObjective, ATTACK | PARTS | {"average_over": "local"}, 2),
+    "tecoa": (TeCoAObjective, ATTACK, 1),
+    "clean": (CleanObjective, {}, 1),
+}
+
+
+class SmallModel(nn.Module):
+    """The methods that an objective asks for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Sequential(nn.Conv2d(3, 8, 3, stride=2), nn.GELU(), nn.Flatten(), nn.Linear(72, 8))
+        self.text_projection = nn.Linear(10, 8, bias=False)
+
+    @property
+    def logit_scale(self) -> torch.Tensor:
+        return torch.tensor(20.0)
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        return 20 * self.image(images)
+
+    @torch.no_grad()
+    def text_hidden(self, texts: Sequence[str]) -> torch.Tensor:
+        generators = [torch.Generator().manual_seed(zlib.crc32(text.encode())) for text in texts]
+        return torch.stack([torch.randn(10, generator=generator) for generator in generators])
+
+    def project_text(self, hidden: torch.Tensor) -> torch.Tensor:
+        return self.text_projection(hidden)
+
+
+class Step(nn.Module):
+    """What Lightning's training step does, as one module to be wrapped."""
+
+    def __init__(self, case: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        make, arguments, trees = CASES[case]
+        self.model, self.objective = SmallModel(), make(**arguments)
+        parents = [DEEP, FLAT][:trees]
+        kinds = [
+            ClassTree.from_nodes([Node(key, key, parent) for key, parent in tree.items()], TreeInfo(name=str(index)))
+            for index, tree in enumerate(parents)
+        ]
+        self.objective.bind(Forest([kind.restrict(LEAVES) for kind in kinds]))
+        self.objective.prepare(self.model, images_of(range(len(LABELS))))
+        self.model.text_projection.requires_grad_(self.objective.trains_text)
+
+    def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        images, labels = images_of(indices), LABELS[list(indices)]
+        starts = PerImageGenerator([100 + index for index in indices])
+        adversarial = self.objective.perturb(self.model, images, labels, starts)
+        return self.objective.loss(self.model, adversarial, images, labels)
+
+
+def images_of(indices: Sequence[int]) -> torch.Tensor:
+    pictures = [torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(index)) for index in indices]
+    return torch.stack(pictures)
+
+
+def run(step: nn.Module, indices: Sequence[int]) -> dict[str, Any]:
+    """Numbers logged, and gradients of all parameters."""
+    loss, logs = step(indices)
+    loss.backward()
+    gradients = {name.removeprefix("module."): parameter.grad for name, parameter in step.named_parameters()}
+    return {"logs": logs, "gradients": gradients}
+
+
+def work(rank: int, processes: int, folder: str) -> None:
+    """One process: every case on this process's share of the batch."""
+    torch.set_num_threads(1)
+    meeting = f"file://{Path(folder) / 'meeting'}"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=processes)
+    share = len(LABELS) // processes
+    mine = range(rank * share, (rank + 1) * share)
+    found = {case: run(DistributedDataParallel(Step(case)), mine) for case in CASES}
+    torch.save(found, Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
