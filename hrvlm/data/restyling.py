@@ -117,7 +117,7 @@ def restyle(tiles: Tensor, styles: Sequence[Style]) -> Tensor:
     rgba = tiles.float() / 255
     alpha = rgba[:, 3:]
     # Where a picture is transparent its colour is meaningless: white keeps such pixels from drawing dark lines.
-    colours = rgba[:, :3] * alpha + (1 - alpha)
+    colours = torch.where(alpha > 0, rgba[:, :3], 1.0)
     colours = _relined(_recoloured(colours, styles), styles)
     layers = _reshaped(torch.cat([colours * alpha, alpha], 1), styles)
     layers = torch.lerp(layers, _over_neighbours(layers, torch.add) / 9, _column(styles, "softness"))

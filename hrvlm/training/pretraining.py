@@ -10,6 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from hrvlm.models.building import from_config, read_config
+from hrvlm.models.checkpoints import base_model
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
 from hrvlm.training.schedule import adamw_with_cosine
 
@@ -26,29 +27,34 @@ class ContrastivePretraining(LightningModule):
         self,
         *,
         model_config: str,
+        initial_model: str | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.1,
         warmup_steps: int = 200,
         caption_weight: float = 1.0,
+        altered_captions: bool = True,
         prompt_weight: float = 1.0,
         superclass_weight: float = 0.3,
-        label_smoothing: float = 0.0,
     ) -> None:
-        """Builds the untrained model.
+        """Builds the model.
 
         Args:
             model_config: JSON file in open_clip's form.
+            initial_model: Exported folder of the same architecture whose weights training goes on from; null starts
+                from random ones.
             learning_rate: Peak of the schedule.
             weight_decay: Of AdamW.
             warmup_steps: Linear warm-up.
             caption_weight: Of the contrastive loss over the batch's captions.
+            altered_captions: Whether each caption comes a second time with one statement made wrong, as a negative.
             prompt_weight: Of the cross-entropy against all leaf prompts.
             superclass_weight: Of the same at each level above the leaves.
-            label_smoothing: Unused share of the leaf prompts' targets, in [0, 1).
         """
         super().__init__()
         self.save_hyperparameters()
         self.model = from_config(read_config(model_config), name="pretrained")
+        if initial_model is not None:
+            self.model.load_state_dict(base_model(initial_model, None).state_dict())
         self._truth: Tensor | None = None
 
     def on_fit_start(self) -> None:
@@ -67,14 +73,11 @@ class ContrastivePretraining(LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a batch of captioned pictures."""
-        assert self._truth is not None
         images = self.model.image_features(batch["image"])
-        # Captions with one statement made wrong are negatives that differ in that word only.
-        groups = [self.model.tokenize([*batch["caption"], *batch["altered_caption"]]), *self._tokens]
+        groups = [self._caption_tokens(batch), *self._tokens]
         captions, *prompts = self._encode_tokens(torch.cat(groups)).split([len(group) for group in groups])
         scale = self.model.logit_scale.clamp(max=MAX_LOGIT_SCALE)
-        covers = self._truth[batch["node"]][:, batch["label"]].T.repeat(1, 2)
-        truth = caption_truth(covers, batch["values"], torch.cat([batch["stated"], batch["altered"]]))
+        truth = self._caption_truth(batch)
         contrastive = contrastive_loss(images, captions, scale, truth)
         levels = prompt_losses(images, prompts, scale, [ancestors[batch["label"]] for ancestors in self._ancestors])
         weights = self.hparams
@@ -82,6 +85,18 @@ class ContrastivePretraining(LightningModule):
         loss = loss + weights["superclass_weight"] * torch.stack(levels[1:]).sum()
         self.log_dict({"train/loss": loss, "train/captions": contrastive, "train/leaf": levels[0]}, prog_bar=True)
         return loss
+
+    def _caption_tokens(self, batch: dict[str, Any]) -> Tensor:
+        altered = batch["altered_caption"] if self.hparams["altered_captions"] else []
+        return self.model.tokenize([*batch["caption"], *altered])
+
+    def _caption_truth(self, batch: dict[str, Any]) -> Tensor:
+        """Which captions are true of which images: (B, B), or (B, 2B) with the altered ones."""
+        assert self._truth is not None
+        covers = self._truth[batch["node"]][:, batch["label"]].T
+        if not self.hparams["altered_captions"]:
+            return caption_truth(covers, batch["values"], batch["stated"])
+        return caption_truth(covers.repeat(1, 2), batch["values"], torch.cat([batch["stated"], batch["altered"]]))
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
         """Zero-shot accuracy at every level."""

@@ -17,6 +17,7 @@ from hrvlm.data.emoji_pack.captions import (
     LIGHTS,
     SIZES,
     UNSTATED,
+    altered_values,
     caption,
     noun_phrase,
     random_look,
@@ -107,6 +108,46 @@ def test_stated_values_are_those_of_the_look_and_have_words() -> None:
         named = [table[value] for table, value in zip(ADJECTIVES, stated[1:], strict=True) if value > 0]
         assert len(words) == 5 + sum(len(word.split()) for word in named) + (3 if stated[0] != UNSTATED else 0)
     assert 450 < counts[0] < 550
+
+
+def test_altered_values_differ_in_one_word_that_is_wrong() -> None:
+    generator = np.random.default_rng(4)
+    tables, changed = (list(BACKGROUNDS), *ADJECTIVES), np.zeros(5, dtype=int)
+    for _ in range(2000):
+        look = random_look(generator)
+        stated = stated_values(look, generator)
+        altered = altered_values(look, stated, generator)
+        (position,) = [i for i in range(5) if altered[i] != stated[i]]
+        changed[position] += 1
+        assert altered[position] != look.values[position]
+        assert altered[position] != UNSTATED
+        assert tables[position][altered[position]]  # there is a word for it
+        assert position == 0 or stated[position] != UNSTATED
+        assert caption("an apple", altered) != caption("an apple", stated)
+    assert changed[0] > 1000
+    assert (changed[1:4] > 20).all()
+    assert changed[4] == 0  # "tilted" has no contrary
+
+
+def test_altered_captions_are_true_of_no_picture_that_they_are_given_with(captioned: CaptionedEmoji) -> None:
+    for sample in captioned.__getitems__(addresses(60)):
+        covers = torch.ones(1, 1, dtype=torch.bool)
+        assert caption_truth(covers, sample["values"][None], sample["stated"][None]).all()
+        assert not caption_truth(covers, sample["values"][None], sample["altered"][None]).any()
+        assert sample["altered_caption"] != sample["caption"]
+
+
+def test_restyled_share_is_the_share_of_pictures_redrawn() -> None:
+    drawn = AugmentedEmoji(plain_share=1.0)
+    chosen = addresses(200)
+    plain = torch.stack([sample["image"] for sample in drawn.__getitems__(chosen)])
+    for share in (0.0, 0.5, 1.0):
+        redrawn = AugmentedEmoji(plain_share=1.0, restyled_share=share)
+        images = torch.stack([sample["image"] for sample in redrawn.__getitems__(chosen)])
+        changed = (images != plain).flatten(1).any(1).float().mean()
+        assert changed == pytest.approx(share, abs=0.12)
+        if share == 0.0:
+            assert torch.equal(images, plain)
 
 
 def test_samples_say_what_is_true_of_them(captioned: CaptionedEmoji) -> None:

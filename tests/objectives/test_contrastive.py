@@ -31,6 +31,17 @@ def test_contrastive_loss_leaves_true_captions_out_of_the_negatives() -> None:
     assert float(contrastive_loss(images, texts, torch.tensor(scale), truth)) == pytest.approx(total / 10, rel=1e-12)
 
 
+def test_further_captions_are_negatives_of_images_and_have_no_image_of_their_own() -> None:
+    images, texts, scale = features(3, 0), features(5, 1), 7.0
+    truth = torch.zeros(3, 5, dtype=torch.bool)
+    truth[1, 4] = True
+    logits = [[scale * float(images[i] @ texts[j]) for j in range(5)] for i in range(3)]
+    rows = [slow_cross_entropy(logits[i], i, {4} if i == 1 else set()) for i in range(3)]
+    columns = [slow_cross_entropy([logits[j][i] for j in range(3)], i, set()) for i in range(3)]
+    expected = (sum(rows) + sum(columns)) / 6
+    assert float(contrastive_loss(images, texts, torch.tensor(scale), truth)) == pytest.approx(expected, rel=1e-12)
+
+
 def test_a_caption_is_true_where_its_class_covers_and_no_stated_value_differs() -> None:
     generator = torch.Generator().manual_seed(0)
     covers = torch.rand(6, 7, generator=generator) < 0.6
