@@ -93,12 +93,13 @@ def save_tree(tree: ClassTree, path: str | Path) -> None:
     All nodes above the leaves are written with their own parents, so a cut to fewer levels is not part of the file.
     """
     info = tree.info
-    head: dict[str, Any] = {"name": info.name, "description": info.description}
+    head = {"name": info.name, "description": info.description}
     head |= {"source": info.source, "licence": info.licence, "template": info.template}
+    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=110, default_flow_style=False)
     if info.level_names is not None:
-        head["levels"] = list(info.level_names)
+        names = {"levels": list(info.level_names)}
+        text += yaml.safe_dump(names, allow_unicode=True, width=110, default_flow_style=None)
     nodes = {node.id: _entry(node) for node in tree.nodes.values()}
-    text = yaml.safe_dump(head, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
     lines = [f"  {_scalar(key)}: {_inline(entry)}\n" for key, entry in nodes.items()]
     Path(path).write_text(text + "nodes:\n" + "".join(lines), encoding="utf-8", newline="\n")
 

@@ -23,7 +23,7 @@ from hrvlm.trees.files import read_yaml, save_tree
 from hrvlm.trees.nodes import Node, TreeError, some
 from hrvlm.trees.structure import check_links, path_to_top
 from hrvlm.trees.tree import ClassTree, TreeInfo
-from hrvlm.trees.wordnet_data import hypernyms, synset_by_id, synset_id
+from hrvlm.trees.wordnet_data import closure, synset_by_id
 
 _HEAD = ("name", "description", "source", "licence", "template")
 _KEYS = (*_HEAD, "levels", "superclasses", "leaves")
@@ -51,7 +51,7 @@ def build_grouped_tree(path: str | Path, wordnet: WordNetCorpusReader) -> ClassT
     nodes = [_superclass(key, entry, where) for key, entry in superclasses.items()]
     above: dict[str, set[str]] = {}
     for leaf, name in content["leaves"].items():
-        above[leaf] = _closure(synset_by_id(wordnet, name, f"{where}: leaf {leaf!r}"))
+        above[leaf] = closure(synset_by_id(wordnet, name, f"{where}: leaf {leaf!r}"))
         matches = sorted({owners[one] for one in above[leaf] if one in owners})
         if len(matches) != 1:
             found = some(matches) if matches else "none"
@@ -95,18 +95,6 @@ def _owners(superclasses: Mapping[str, Mapping[str, Any]], wordnet: WordNetCorpu
                 raise TreeError(f"{where}: synset {name!r} is listed by {owners[name]!r} and by {key!r}; choose one")
             owners[name] = key
     return owners
-
-
-def _closure(synset: Any) -> set[str]:
-    """Returns the ids of a synset and of everything above it, along every path."""
-    seen: dict[str, Any] = {}
-    waiting = [synset]
-    while waiting:
-        current = waiting.pop()
-        if synset_id(current) not in seen:
-            seen[synset_id(current)] = current
-            waiting.extend(hypernyms(current))
-    return set(seen)
 
 
 def _check_synsets(nodes: Mapping[str, Node], above: Mapping[str, set[str]], where: str) -> None:

@@ -37,9 +37,9 @@ _SYNSET_ID = re.compile(r"[nvar]\d{8}")
 
 _HOW_TO_GET_IT = (
     f"WordNet {VERSION} is needed only to build trees. Take a folder with its database files (Debian: apt-get install "
-    "wordnet-base wordnet-sense-index puts one at /usr/share/wordnet), call "
-    "hrvlm.trees.wordnet_data.prepare_wordnet(database, nltk_data) once, and pass that nltk_data folder, name it in "
-    f"the environment variable {ENVIRONMENT_VARIABLE}, or put it on nltk's data path"
+    "wordnet-base wordnet-sense-index puts one at /usr/share/wordnet) and pass it to hrvlm tree build --wordnet; or "
+    "call hrvlm.trees.wordnet_data.prepare_wordnet(database, nltk_data) once, and pass that nltk_data folder, name it "
+    f"in the environment variable {ENVIRONMENT_VARIABLE}, or put it on nltk's data path"
 )
 
 
@@ -148,3 +148,15 @@ def hypernyms(synset: Any) -> list[Any]:
     nltk keeps them in a set, so their order there changes from process to process.
     """
     return sorted([*synset.hypernyms(), *synset.instance_hypernyms()], key=synset_id)
+
+
+def closure(synset: Any) -> set[str]:
+    """Returns the ids of a synset and of everything above it, along every path."""
+    seen: dict[str, Any] = {}
+    waiting = [synset]
+    while waiting:
+        current = waiting.pop()
+        if synset_id(current) not in seen:
+            seen[synset_id(current)] = current
+            waiting.extend(hypernyms(current))
+    return set(seen)

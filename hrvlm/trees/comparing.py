@@ -1,0 +1,97 @@
+"""What differs between two trees: nodes, leaves, paths, and how far the partitions of their levels agree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from math import comb
+
+from hrvlm.trees.nodes import TreeError
+from hrvlm.trees.structure import path_to_top
+from hrvlm.trees.tree import ClassTree
+
+
+@dataclass(frozen=True)
+class TreeDifference:
+    """How two trees differ.
+
+    Attributes:
+        only_nodes: ids of superclasses that only the first, and only the second tree has.
+        only_leaves: ids of leaves that only the first, and only the second tree has.
+        moved: per common leaf whose path differs, its superclasses in each tree, from the nearest up.
+        agreement: per level above the leaves of the first tree, per such level of the second, the adjusted Rand index
+            of the two partitions of the common leaves: 1 for the same partition, about 0 for unrelated ones.
+    """
+
+    only_nodes: tuple[tuple[str, ...], tuple[str, ...]]
+    only_leaves: tuple[tuple[str, ...], tuple[str, ...]]
+    moved: dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+    agreement: tuple[tuple[float, ...], ...]
+
+    @property
+    def same(self) -> bool:
+        """Whether the trees have the same nodes, leaves and paths (texts and order aside)."""
+        return not (any(self.only_nodes) or any(self.only_leaves) or self.moved)
+
+
+def compare_trees(first: ClassTree, second: ClassTree) -> TreeDifference:
+    """Compares two trees; leaves that only one has count for neither paths nor agreement.
+
+    Raises:
+        TreeError: if the trees have fewer than two leaves in common.
+    """
+    common = [leaf for leaf in first.leaves if leaf in set(second.leaves)]
+    if len(common) < 2:
+        raise TreeError(
+            f"expected trees with leaves in common, got {len(common)} that {first.info.origin} and "
+            f"{second.info.origin} share; were they made for the same classes?"
+        )
+    above = [{key for key in tree.nodes if key not in set(tree.leaves)} for tree in (first, second)]
+    leaves = [set(first.leaves), set(second.leaves)]
+    paths = {leaf: (_superclasses(first, leaf), _superclasses(second, leaf)) for leaf in common}
+    parts = [_partitions(tree, common) for tree in (first, second)]
+    return TreeDifference(
+        only_nodes=(_only(first, above[0] - above[1]), _only(second, above[1] - above[0])),
+        only_leaves=(_only(first, leaves[0] - leaves[1]), _only(second, leaves[1] - leaves[0])),
+        moved={leaf: pair for leaf, pair in paths.items() if pair[0] != pair[1]},
+        agreement=tuple(tuple(adjusted_rand_index(a, b) for b in parts[1]) for a in parts[0]),
+    )
+
+
+def adjusted_rand_index(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Agreement of two partitions of the same items, corrected for chance (Hubert and Arabie 1985, eq. 5).
+
+    Args:
+        first: the part of each item in one partition.
+        second: the part of each item in the other, in the same order.
+
+    Returns:
+        1 for the same partition, 0 on average for random ones with these part sizes; at least -0.5. Two partitions
+        without any choice (all items together, or each alone, in both) agree: 1.
+
+    Raises:
+        ValueError: if the partitions have different lengths.
+    """
+    if len(first) != len(second):
+        raise ValueError(f"expected partitions of the same items, got {len(first)} and {len(second)}")
+    together = sum(comb(count, 2) for count in Counter(zip(first, second, strict=True)).values())
+    in_first, in_second = (sum(comb(count, 2) for count in Counter(part).values()) for part in (first, second))
+    pairs = comb(len(first), 2)
+    expected = in_first * in_second / pairs if pairs else 0.0
+    largest = (in_first + in_second) / 2
+    return 1.0 if largest == expected else (together - expected) / (largest - expected)
+
+
+def _superclasses(tree: ClassTree, leaf: str) -> tuple[str, ...]:
+    return tuple(path_to_top(tree.nodes, leaf)[1:])
+
+
+def _only(tree: ClassTree, ids: set[str]) -> tuple[str, ...]:
+    return tuple(key for key in tree.nodes if key in ids)
+
+
+def _partitions(tree: ClassTree, leaves: Sequence[str]) -> list[list[str]]:
+    """Returns, per level above the leaves, the node of each of the given leaves."""
+    column = {leaf: index for index, leaf in enumerate(tree.leaves)}
+    return [[row[column[leaf]] for leaf in leaves] for row in tree.rows[1:]]
