@@ -65,17 +65,24 @@ def _check_positive(value: float, name: str) -> None:
         raise ValueError(f"expected {name} > 0 and finite, got {value}: give a positive number")
 
 
-def safe_norm(x: Tensor) -> Tensor:
+def safe_norm(x: Tensor, given: torch.dtype = torch.float64) -> Tensor:
     """Euclidean norm over the last dimension, shape `(..., 1)`, that neither overflows nor underflows.
 
     The gradient at the zero vector is zero, one of the subgradients.
+
+    Args:
+        x: Vectors `(..., D)`.
+        given: Dtype that the numbers were given in: squares of float32 numbers need no scaling in float64.
     """
-    tiny = torch.finfo(x.dtype).tiny
-    scale = x.detach().abs().amax(dim=-1, keepdim=True).clamp_min(tiny)
-    squares = (x / scale).square().sum(dim=-1, keepdim=True)
+    scale = None
+    if x.dtype != torch.float64 or given == torch.float64:
+        scale = x.detach().abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(x.dtype).tiny)
+        x = x / scale
+    squares = x.square().sum(dim=-1, keepdim=True)
     # A vector that is not zero has squares >= 1 after scaling, so the guard acts on zero (and subnormal) vectors only.
-    nonzero = squares >= 0.5
-    return torch.where(nonzero, scale * torch.where(nonzero, squares, 1.0).sqrt(), 0.0)
+    nonzero = squares > 0.0 if scale is None else squares >= 0.5
+    norm = torch.where(nonzero, squares, 1.0).sqrt()
+    return torch.where(nonzero, norm if scale is None else scale * norm, 0.0)
 
 
 def boundary_margin(dtype: torch.dtype) -> float:

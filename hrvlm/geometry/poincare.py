@@ -61,11 +61,11 @@ def exp_map0(v: Tensor, curv: Scalar) -> Tensor:
         (v,) = raise_precision(v)
         root = positive_scalar(curv, "curv", v).sqrt()
         limit = math.atanh(1.0 - boundary_margin(dtype))
-        small, norm = _split_small(root * safe_norm(v))
-        square = (root * v * small).square().sum(dim=-1, keepdim=True)
-        series = v * (1.0 - square / 3.0 + 2.0 * square.square() / 15.0)
-        closed = torch.tanh(norm.clamp_max(limit)) / root * (v * root / norm)
-        return torch.where(small, series, closed).to(dtype)
+        radius = root * safe_norm(v, dtype)
+        small, norm = _split_small(radius)
+        square = torch.where(small, radius, 0.0).square()
+        series = 1.0 - square / 3.0 + 2.0 * square.square() / 15.0
+        return (v * torch.where(small, series, torch.tanh(norm.clamp_max(limit)) / norm)).to(dtype)
 
 
 def cap_radius(v: Tensor, curv: Scalar, limit: Scalar) -> Tensor:
@@ -86,11 +86,10 @@ def cap_radius(v: Tensor, curv: Scalar, limit: Scalar) -> Tensor:
         (v,) = raise_precision(v)
         top = positive_scalar(limit, "limit", v)
         knee = 0.8 * top
-        radius = positive_scalar(curv, "curv", v).sqrt() * safe_norm(v)
-        beyond = radius > knee
-        outer = torch.where(beyond, radius, knee)
+        radius = positive_scalar(curv, "curv", v).sqrt() * safe_norm(v, dtype)
+        outer = torch.maximum(radius, knee)
         bent = knee + (top - knee) * torch.tanh((outer - knee) / (top - knee))
-        return torch.where(beyond, v / outer * bent, v).to(dtype)
+        return (v * torch.where(radius > knee, bent / outer, 1.0)).to(dtype)
 
 
 def log_map0(u: Tensor, curv: Scalar) -> Tensor:
@@ -181,11 +180,14 @@ def pairwise_distance(u: Tensor, v: Tensor, curv: Scalar) -> Tensor:
     with torch.autocast(u.device.type, enabled=False):
         u, v = raise_precision(u, v)
         c = positive_scalar(curv, "curv", u)
-        squares = u.square().sum(-1, keepdim=True) + v.square().sum(-1) - 2.0 * (u @ v.mT)
-        ratio = c * squares / (conformal(u, c, dtype) * conformal(v, c, dtype).squeeze(-1))
-        positive = ratio > 0.0
-        half = torch.asinh(torch.where(positive, ratio, 1.0).sqrt().to(dtype))
-        return (2.0 / c.sqrt()).to(dtype) * torch.where(positive, half, 0.0)
+        # c‖u−v‖²/(γ_u·γ_v), γ = 1 − c‖·‖², as one product of widened rows: (−2cu, c‖u‖², c)/γ_u and (v, 1, ‖v‖²)/γ_v.
+        left, right = 1.0 / conformal(u, c, dtype), 1.0 / conformal(v, c, dtype)
+        left_squares, right_squares = (x.square().sum(-1, keepdim=True) for x in (u, v))
+        wide_left = torch.cat([u * (-2.0 * c * left), c * left * left_squares, c * left], dim=-1)
+        wide_right = torch.cat([v * right, right, right * right_squares], dim=-1)
+        # Rounding may leave a coincident pair below zero; the bound gives it a distance of 1e-19 and no gradient.
+        ratio = (wide_left @ wide_right.mT).clamp_min(torch.finfo(torch.float32).tiny)
+        return torch.asinh(ratio.sqrt().to(dtype)) * (2.0 / c.sqrt()).to(dtype)
 
 
 def attainable_margin(norm: Scalar, curv: Scalar, temperature: Scalar) -> Tensor:

@@ -67,7 +67,7 @@ class CosineHead(Head):
         """Normalise features `(N, D)`."""
         return sphere.normalise(features)
 
-    def lift_text(self, features: Tensor, level: int) -> Tensor:
+    def lift_text(self, features: Tensor, level: int | Tensor) -> Tensor:
         """Normalise features `(K, D)`; the level plays no part."""
         return sphere.normalise(features)
 

@@ -45,8 +45,8 @@ class Head(nn.Module, ABC):
         """Map un-normalised image features `(N, D)` to points `(N, D)`."""
 
     @abstractmethod
-    def lift_text(self, features: Tensor, level: int) -> Tensor:
-        """Map un-normalised text features `(K, D)` of nodes at `level` (0 = leaf) to points `(K, D)`."""
+    def lift_text(self, features: Tensor, level: int | Tensor) -> Tensor:
+        """Map un-normalised text features `(K, D)` to points; `level` (0 = leaf) is one or `(K,)`, a node's own."""
 
     @abstractmethod
     def logits(self, image_points: Tensor, text_points: Tensor) -> Tensor:

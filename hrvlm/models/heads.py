@@ -136,9 +136,10 @@ class PoincareHead(Head):
         """Scale, cap and map by exp0: `(N, D)` to points of the ball."""
         return self._lift(features, self.image_scale)
 
-    def lift_text(self, features: Tensor, level: int) -> Tensor:
+    def lift_text(self, features: Tensor, level: int | Tensor) -> Tensor:
         """Scale by the level's scale, cap and map by exp0: `(K, D)` to points of the ball."""
-        return self._lift(features, self.text_scales[level])
+        scale = self.text_scales[level]
+        return self._lift(features, scale if isinstance(level, int) else scale.unsqueeze(-1))
 
     def _lift(self, features: Tensor, scale: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):
@@ -147,7 +148,7 @@ class PoincareHead(Head):
 
     def logits(self, image_points: Tensor, text_points: Tensor) -> Tensor:
         """−distance/τ, `(N, K)`."""
-        return -poincare.pairwise_distance(image_points, text_points, self.curv) / self.temperature
+        return poincare.pairwise_distance(image_points, text_points, self.curv) * (-1.0 / self.temperature)
 
     def affine(self, image_points: Tensor, text_points: Tensor) -> tuple[Tensor, Tensor]:
         """Weight `(K, D)`, bias `(N, K)` for the norms of the image points."""

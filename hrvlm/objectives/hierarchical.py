@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hrvlm.models.heads import Head
@@ -48,8 +49,7 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, candidates: Tensor) ->
 
     The target must be a candidate.
     """
-    logits = logits.masked_fill(~candidates, float("-inf"))
-    return logits.logsumexp(dim=-1) - logits.gather(-1, targets[:, None]).squeeze(-1)
+    return F.cross_entropy(logits.masked_fill(~candidates, float("-inf")), targets, reduction="none")
 
 
 def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:
@@ -72,6 +72,13 @@ def level_means(values: Tensor, levels: Tensor, num_levels: int) -> Tensor:
 def hita_terms(rows: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
     """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree."""
     return _hita(head.logits(rows, text_points), groups, table)
+
+
+def leaf_term(points: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
+    """Mean cross-entropy of the leaf level alone: neither groups nor nodes above the next level are scored."""
+    columns, leaves = sum(table.sizes[:2]), groups.targets[: len(points)]
+    candidates = table.candidates[leaves, :columns]
+    return masked_cross_entropy(head.logits(points, text_points[:columns]), leaves, candidates).mean()
 
 
 def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable) -> Tensor:

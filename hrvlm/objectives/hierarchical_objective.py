@@ -18,10 +18,10 @@ from hrvlm.attacks import perturb_jointly
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
+from hrvlm.objectives.forest_loss import ForestBatch
 from hrvlm.objectives.gathering import across_processes, with_mean_gradient
-from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch, group_points
-from hrvlm.objectives.hierarchical import hita_terms, tree_terms
-from hrvlm.objectives.weighing import chosen_weights, numbers, weigh
+from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch
+from hrvlm.objectives.weighing import TermWeights
 from hrvlm.trees import Direction, Forest
 
 Strategy = Literal["universal", "leaf", "per_level"]
@@ -51,6 +51,9 @@ class HierarchicalObjective(Objective):
         hnsa: Direction = "both",
         lambda_vicinity: float = 0.5,
         lambda_order: float = 1.0,
+        lambda_order_image: float | None = None,
+        lambda_order_text: float | None = None,
+        level_weights: Sequence[float] | None = None,
         zeta_vicinity: float = 1.0,
         zeta_gap: float = 0.05,
         strategy: Strategy = "universal",
@@ -77,7 +80,10 @@ class HierarchicalObjective(Objective):
             trainable_temperature: Whether the temperature, or the cosine head's scale, is learned.
             hnsa: Levels that hierarchy-aware negatives come from: "both", "up", "down" or "none".
             lambda_vicinity: Weight λ1 >= 0 of the vicinity.
-            lambda_order: Weight λ2 >= 0 of the norm order.
+            lambda_order: Weight λ2 >= 0 of the norm order of images and of texts, where these are not given:
+            lambda_order_image: Weight of the norm order of images.
+            lambda_order_text: Weight of the norm order of texts.
+            level_weights: Weights ω of the alignment per level of the deepest tree, leaf first; None for the paper's.
             zeta_vicinity: Distance within which an image counts as aligned with its class text.
             zeta_gap: Gap of norms wanted between neighbouring levels.
             strategy: "universal": one perturbation raises the loss of all levels; "leaf": of the leaf level only;
@@ -101,17 +107,11 @@ class HierarchicalObjective(Objective):
         _check_name("strategy", strategy, STRATEGIES)
         _check_name("hnsa", hnsa, ("both", "up", "down", "none"))
         _check_name("average_over", average_over, ("global", "local"))
-        for name, value in {
-            "lambda_vicinity": lambda_vicinity,
-            "lambda_order": lambda_order,
-            "eps_text": eps_text,
-        }.items():
-            if not value >= 0.0:
-                raise ValueError(f"expected {name} >= 0, got {value}: 0 switches it off")
-        if head == "cosine" and lambda_order > 0.0:
-            raise ValueError(
-                f"expected lambda_order 0 with the cosine head, got {lambda_order}: its points have norm 1"
-            )
+        if not eps_text >= 0.0:
+            raise ValueError(f"expected eps_text >= 0, got {eps_text}: 0 leaves texts alone")
+        orders = (lambda_order, lambda_order_image, lambda_order_text)
+        self.weights = TermWeights.of(level_weights, lambda_vicinity, *orders)
+        self.weights.check(head)
         self.head_name, self.strategy, self.hnsa, self.average_over = head, strategy, hnsa, average_over
         self.lambda_vicinity, self.lambda_order = lambda_vicinity, lambda_order
         self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
@@ -140,6 +140,7 @@ class HierarchicalObjective(Objective):
 
     def bind(self, forest: Forest) -> None:
         """Make the head and the index tensors of every tree, see `Objective.bind`."""
+        self.weights.check(self.head_name, max(len(tree.levels) for tree in forest))
         super().bind(forest)
         places = self.node_slices()
         tables = []
@@ -147,10 +148,12 @@ class HierarchicalObjective(Objective):
             own = [torch.arange(place.start, place.stop) for i, level, place in places if level == 0 or i == index]
             tables.append(TreeTable(tree, self.hnsa, torch.cat(own)))
         self.tables = nn.ModuleList(tables)
+        levels = [torch.full((place.stop - place.start,), level) for _, level, place in places]
+        self.register_buffer("node_levels", torch.cat(levels), persistent=False)
 
     def text_points(self, features: Tensor) -> Tensor:
         """Lift text features `(nodes, D)` of all nodes, each with the scale of its level."""
-        return torch.cat([self.head.lift_text(features[place], level) for _, level, place in self.node_slices()])
+        return self.head.lift_text(features, self.node_levels)
 
     def find_perturbation(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
@@ -168,7 +171,9 @@ class HierarchicalObjective(Objective):
                 with torch.autocast(points.device.type, enabled=False):
                     texts = fixed if delta is None else self.text_points(features + self._shared(delta))
                     assert texts is not None
-                    return self._attacked_loss(points, texts, groups, level)
+                    batch = self._batch(points, texts, groups)
+                    # Times the pool: gradients of single images keep one size, whatever the batch, for float16's sake.
+                    return batch.attacked_loss(self.weights, level) * len(batch.pool)
 
             return perturb_jointly(
                 loss,
@@ -187,14 +192,6 @@ class HierarchicalObjective(Objective):
             return Adversarial(tuple(Perturbed(*ascend(level), level) for level in levels))
         return Adversarial((Perturbed(*ascend(0 if self.strategy == "leaf" else None)),))
 
-    def _attacked_loss(self, points: Tensor, texts: Tensor, groups: list[BatchGroups], level: int | None) -> Tensor:
-        total, pool = points.new_zeros(()), self._pool(points)
-        for table, group in zip(self._tables(), groups, strict=True):
-            weights = chosen_weights(table.num_levels, level, points)
-            rows = group_points(self.head, points, group, pool)
-            total = total + (weights * hita_terms(rows, texts[table.columns], self.head, group, table)).sum()
-        return total * len(pool)  # keeps gradients of single images of one size, whatever the batch, for float16's sake
-
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -209,23 +206,17 @@ class HierarchicalObjective(Objective):
             points = self.head.lift_image(model.encode_image(part.images))
             with torch.autocast(points.device.type, enabled=False):
                 texts = self.text_points(features if part.text_delta is None else features + part.text_delta)
-                pool = self._pool(points)
-                for table, group in zip(self._tables(), groups, strict=True):
-                    terms = tree_terms(
-                        points,
-                        texts[table.columns],
-                        self.head,
-                        group,
-                        table,
-                        zeta_vicinity=self.zeta_vicinity,
-                        zeta_gap=self.zeta_gap,
-                        pool=pool,
-                    )
-                    total = total + weigh(terms, part.level, self.lambda_vicinity, self.lambda_order)
-                    for name, number in numbers(terms, part.level).items():
-                        logs[name].append(number)
+                batch = self._batch(points, texts, groups)
+                zetas = {"zeta_vicinity": self.zeta_vicinity, "zeta_gap": self.zeta_gap}
+                value, found = batch.loss(self.weights, part.level, **zetas)
+                total = total + value
+            for name, number in (item for tree in found for item in tree.items()):
+                logs[name].append(number)
         # Means over the trees that have the level.
-        return total, {"loss": total.detach()} | {name: torch.stack(found).mean() for name, found in logs.items()}
+        return total, {"loss": total.detach()} | {name: torch.stack(values).mean() for name, values in logs.items()}
+
+    def _batch(self, points: Tensor, texts: Tensor, groups: list[BatchGroups]) -> ForestBatch:
+        return ForestBatch(self.head, self._tables(), groups, points, texts, self._pool(points))
 
     def _pool(self, rows: Tensor) -> Tensor:
         """What groups are made of: rows of all processes, or of this one."""
