@@ -53,7 +53,7 @@ class ReferencedObjective(TeCoAObjective):
 
     @torch.no_grad()
     def reference_features(self, images: Tensor) -> Tensor:
-        """Un-normalised float32 features `(N, D)` that the reference gives to images `(N, 3, H, W)` in [0, 1].
+        """Un-normalised features `(N, D)` of images `(N, 3, H, W)` in [0, 1], in float32 at least, without gradient.
 
         Raises:
             RuntimeError: If `prepare` was not called.
@@ -62,7 +62,7 @@ class ReferencedObjective(TeCoAObjective):
             raise RuntimeError(f"expected {type(self).__name__}.prepare(model) before use: it copies the image tower")
         tower: Any = self._reference[0]
         features: Tensor = tower.encode_image(images)
-        return features.float()
+        return features.to(torch.promote_types(features.dtype, torch.float32))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
         """`nn.Module`'s own way to move or convert tensors, here of the reference as well."""

@@ -91,3 +91,16 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     """Seven images of four classes: cat (2) and elm (4) are absent, so some parents have one child, others none."""
     generator = torch.Generator().manual_seed(1)
     return torch.rand(7, 3, 12, 12, generator=generator), torch.tensor([0, 1, 0, 3, 5, 0, 3])
+
+
+@pytest.fixture
+def drift() -> Callable[[TinyModel], None]:
+    """Moves a model away from where it started, as training does."""
+
+    def move(model: TinyModel) -> None:
+        generator = torch.Generator().manual_seed(5)
+        with torch.no_grad():
+            for parameter in model.image.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator).to(parameter))
+
+    return move
