@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +63,47 @@ class EpochSampler(Sampler[Address]):
         order = np.random.default_rng((self.seed, self.epoch, 0, 1)).permutation(self.size)
         mine = order[self.rank : len(self) * self.num_replicas : self.num_replicas]
         return iter([Address(int(index), self.epoch) for index in mine])
+
+
+class ShardSampler(EpochSampler):
+    """Shuffles shards, deals out equal runs of them to the processes, and shuffles each run within a window.
+
+    The order is a function of (seed, epoch, number of processes, rank), whatever the number of workers. A process reads
+    only its own shards (and at most two that it shares with a neighbour), a window at a time, so that reads stay local.
+    As in `EpochSampler` every process gets the same number of pictures and none comes twice: at most
+    `num_replicas` - 1 pictures of an epoch are left out, others in each.
+    """
+
+    def __init__(
+        self, shard_sizes: Sequence[int], *, window: int, seed: int = 0, num_replicas: int = 1, rank: int = 0
+    ) -> None:
+        """Fixes what the order depends on.
+
+        Args:
+            shard_sizes: Number of samples of each shard.
+            window: Number of samples that are shuffled together.
+            seed: Of the order.
+            num_replicas: Number of processes.
+            rank: Of this process.
+
+        Raises:
+            ValueError: If the window is not positive; see also `EpochSampler`.
+        """
+        if window < 1:
+            raise ValueError(f"expected shuffle_window >= 1, got {window}")
+        super().__init__(int(sum(shard_sizes)), seed=seed, num_replicas=num_replicas, rank=rank)
+        self.shard_sizes, self.window = np.array(shard_sizes, dtype=np.int64), window
+
+    def __iter__(self) -> Iterator[Address]:
+        starts = np.cumsum(self.shard_sizes) - self.shard_sizes
+        # Streams (…, 0, 2) and (…, rank, 3): no other stream of (seed, epoch, …) has these numbers.
+        shards = np.random.default_rng((self.seed, self.epoch, 0, 2)).permutation(len(starts))
+        order = np.concatenate([np.arange(starts[shard], starts[shard] + self.shard_sizes[shard]) for shard in shards])
+        mine = order[self.rank * len(self) : (self.rank + 1) * len(self)]
+        generator = np.random.default_rng((self.seed, self.epoch, self.rank, 3))
+        for start in range(0, len(mine), self.window):
+            for index in generator.permutation(mine[start : start + self.window]):
+                yield Address(int(index), self.epoch)
 
 
 def shard_indices(size: int, *, num_replicas: int = 1, rank: int = 0) -> range:

@@ -1,0 +1,227 @@
+"""Tar shards in webdataset's layout: training in a shuffled order that stays near each shard, exact evaluation."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from hrvlm.data.base import ImageDataModule
+from hrvlm.data.images import check_scale, decode_image, evaluation_transform, random_crop
+from hrvlm.data.names import imagenet_ids, tree_names
+from hrvlm.data.sampling import Address, ShardSampler, address_generator
+from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
+
+OPEN_SHARDS = 16
+
+
+class ShardReader:
+    """Images of indexed shards; keeps a few files open, and may be copied to worker processes."""
+
+    def __init__(self, index: TarIndex) -> None:
+        """Opens nothing yet."""
+        self.index = index
+        self._open: OrderedDict[int, int] = OrderedDict()
+
+    def image(self, position: int) -> Image.Image:
+        """One image, RGB.
+
+        Raises:
+            ValueError: If the shard is gone or the image damaged; the message names shard and key.
+        """
+        index = self.index
+        offset, size = int(index.offsets[position]), int(index.sizes[position])
+        try:
+            content = os.pread(self._descriptor(int(index.shards[position])), size, offset)
+        except OSError as error:
+            raise ValueError(f"expected a readable image {index.where(position)}: {error}") from error
+        return decode_image(content, index.where(position))
+
+    def _descriptor(self, shard: int) -> int:
+        if shard in self._open:
+            self._open.move_to_end(shard)
+        else:
+            self._open[shard] = os.open(self.index.paths[shard], os.O_RDONLY)
+            if len(self._open) > OPEN_SHARDS:
+                os.close(self._open.popitem(last=False)[1])
+        return self._open[shard]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"index": self.index, "_open": OrderedDict()}
+
+    def __del__(self) -> None:
+        for descriptor in self._open.values():
+            os.close(descriptor)
+
+
+class ShardDataset(Dataset[tuple[Tensor, int]]):
+    """Images (3, size, size) in [0, 1] with labels, by position: shorter side resized, centre cut out.
+
+    Attributes:
+        class_ids: Ids of the classes; a label is a position in this list.
+        class_names: What the classes are called in words: their names in a tree, or else their ids.
+    """
+
+    def __init__(
+        self,
+        shards: str,
+        class_ids: Sequence[str],
+        *,
+        image_size: int,
+        names_tree: str | None = None,
+        index_folder: str | None = None,
+    ) -> None:
+        """Reads or makes the index.
+
+        Args:
+            shards: Shard files, with braces: "val-{000000..000006}.tar".
+            class_ids: Ids of the classes, in the order of the labels.
+            image_size: Side of the pictures given out, in pixels.
+            names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
+            index_folder: Where the index is kept; beside the shards if None.
+
+        Raises:
+            ValueError: If webdataset is not installed, or shards are missing, damaged, or hold other labels.
+        """
+        self.class_ids, self.class_names = list(class_ids), tree_names(names_tree, class_ids)
+        self.transform = evaluation_transform(image_size)
+        self.index = read_index(shard_paths(shards), index_folder)
+        self.reader = ShardReader(self.index)
+        highest = int(self.index.labels.argmax())
+        if self.index.labels[highest] >= len(self.class_ids):
+            label = int(self.index.labels[highest])
+            raise ValueError(
+                f"expected labels below {len(self.class_ids)}, the number of classes, got {label} of sample "
+                f"{self.index.where(highest)}; name the classes in classes_file"
+            )
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        return self.transform(self.reader.image(position)), int(self.index.labels[position])
+
+
+class AugmentedShards(Dataset[dict[str, Any]]):
+    """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""
+
+    def __init__(self, data: ShardDataset, *, image_size: int, seed: int, scale: tuple[float, float]) -> None:
+        """Chooses the crops; see `random_crop`.
+
+        Raises:
+            ValueError: If scale is no range of shares.
+        """
+        check_scale(scale)
+        self.data, self.image_size, self.seed, self.scale = data, image_size, seed, scale
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, address: Address) -> dict[str, Any]:
+        image = self.data.reader.image(address.index)
+        generator = address_generator(self.seed, address)
+        pixels = random_crop(image, generator, image_size=self.image_size, scale=self.scale)
+        return {"image": pixels, "label": int(self.data.index.labels[address.index]), "index": address.index}
+
+
+class ShardDataModule(ImageDataModule):
+    """Trains and evaluates on tar shards, for example of ImageNet."""
+
+    def __init__(
+        self,
+        *,
+        train_shards: str,
+        evaluation_shards: dict[str, str],
+        classes_file: str | None = None,
+        names_tree: str | None = None,
+        validation_split: str = "validation",
+        image_size: int = 224,
+        scale: Sequence[float] = (0.3, 1.0),
+        shuffle_window: int = 20_000,
+        index_folder: str | None = None,
+        batch_size: int = 128,
+        num_workers: int = 8,
+        seed: int = 0,
+    ) -> None:
+        """Chooses shards and batches.
+
+        Args:
+            train_shards: Shard files with braces, such as "imagenet/train-{000000..000127}.tar"; "::" joins several.
+            evaluation_shards: Name of each split and its shards; labels mean the same classes.
+            classes_file: Text file with one class id a line, in the order of the labels; null for ImageNet-1k's
+                synset ids. The ids are the leaves of the trees.
+            names_tree: Tree file that names the classes of evaluation sets in words; null names them by their ids.
+            validation_split: Split that `fit` validates on.
+            image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
+            scale: Least and largest share of the area that a training crop keeps; see `random_crop`.
+            shuffle_window: Training pictures of one process that are shuffled together; see `ShardSampler`.
+            index_folder: Where the index of the shards is kept; null keeps it beside them.
+            batch_size: Pictures per process and step.
+            num_workers: Of the data loaders.
+            seed: Of order and crops.
+        """
+        super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
+        if validation_split not in evaluation_shards:
+            raise ValueError(f"expected validation_split of {sorted(evaluation_shards)}, got {validation_split!r}")
+        self.train_shards, self.evaluation_shards = train_shards, dict(evaluation_shards)
+        self.classes_file, self.validation_split, self.shuffle_window = classes_file, validation_split, shuffle_window
+        self.image_size, self.scale = image_size, (float(scale[0]), float(scale[1]))
+        self.sets: dict[str, Any] = {"image_size": image_size, "names_tree": names_tree, "index_folder": index_folder}
+        self._class_ids: list[str] = []
+
+    @property
+    def class_ids(self) -> list[str]:
+        """Lines of the classes file; the leaves of the trees."""
+        if not self._class_ids:
+            self._class_ids = imagenet_ids() if self.classes_file is None else read_classes(self.classes_file)
+        return self._class_ids
+
+    def prepare_data(self) -> None:
+        """Makes the indices, in one process of each machine; the others find them."""
+        for shards in (self.train_shards, *self.evaluation_shards.values()):
+            read_index(shard_paths(shards), self.sets["index_folder"])
+
+    def build_training(self) -> AugmentedShards:
+        """Random crops of the training shards."""
+        data = ShardDataset(self.train_shards, self.class_ids, **self.sets)
+        return AugmentedShards(data, image_size=self.image_size, seed=self.seed, scale=self.scale)
+
+    def training_sampler(self) -> ShardSampler:
+        """Order of this process's training pictures."""
+        index = self.training_set.data.index
+        sizes = np.bincount(index.shards, minlength=len(index.paths)).tolist()
+        return ShardSampler(sizes, window=self.shuffle_window, seed=self.seed, **self._replicas())
+
+    def evaluation_set(self, split: str | None = None) -> ShardDataset:
+        """Pictures of one split; the validation split if None.
+
+        Raises:
+            ValueError: For an unknown split; see also `ShardDataset`.
+        """
+        split = split or self.validation_split
+        if split not in self.evaluation_shards:
+            raise ValueError(f"expected split of {sorted(self.evaluation_shards)}, got {split!r}")
+        return ShardDataset(self.evaluation_shards[split], self.class_ids, **self.sets)
+
+
+def read_classes(path: str) -> list[str]:
+    """Class ids of a text file, one a line.
+
+    Raises:
+        ValueError: If the file is missing, empty, or names a class twice.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected a text file with one class id a line as classes_file: {error}") from error
+    ids = [line.strip() for line in lines if line.strip()]
+    if not ids or len(set(ids)) < len(ids):
+        raise ValueError(f"expected different class ids in {path}, one a line, got {len(ids)} with repetitions or none")
+    return ids

@@ -1,0 +1,354 @@
+"""Tar shards against webdataset's own reader, orders over processes, and damaged shards."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from webdataset.tariterators import group_by_keys, tar_file_iterator
+
+from hrvlm.data.images import evaluation_transform
+from hrvlm.data.sampling import Address, ShardSampler
+from hrvlm.data.shards import ShardDataModule, ShardDataset
+from hrvlm.data.tar_index import read_index, shard_paths
+
+SIZES = (5, 2, 6, 4)  # uneven on purpose
+CLASSES = [f"class {label}" for label in range(7)]
+
+
+def encoded(seed: int, suffix: str = "jpg") -> bytes:
+    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG" if suffix == "jpg" else "PNG")
+    return file.getvalue()
+
+
+def write_shards(folder: Path, sizes: tuple[int, ...] = SIZES) -> str:
+    """Shards by webdataset's own writer: labels in `cls`, in `json`, or in both."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 0
+    for shard, size in enumerate(sizes):
+        with webdataset.TarWriter(str(folder / f"{shard:06d}.tar")) as writer:
+            for _ in range(size):
+                label = number % len(CLASSES)
+                sample: dict[str, Any] = {"__key__": f"n{label:02d}/picture_{number}"}
+                sample |= {"jpg": encoded(number)} if number % 2 else {"png": encoded(number, "png")}
+                sample |= {"cls": label} if number % 3 else {"json": {"label": label, "caption": "ü"}}
+                writer.write(sample | ({"json": {"caption": "no label"}} if number % 3 == 1 else {}))
+                number += 1
+    return str(folder / f"{{000000..{len(sizes) - 1:06d}}}.tar")
+
+
+def read_by_webdataset(shards: str) -> list[dict[str, Any]]:
+    """What webdataset's own iterators find, in the order of the shards."""
+    found: list[dict[str, Any]] = []
+    for path in shard_paths(shards):
+        with open(path, "rb") as stream:  # webdataset itself would leave it open
+            members = [{"__url__": path} | member for member in tar_file_iterator(stream)]
+        found += group_by_keys(members)
+    return found
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_shards(tmp_path_factory.mktemp("shards"))
+
+
+@pytest.fixture(scope="module")
+def classes_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("classes") / "classes.txt"
+    path.write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def test_samples_are_those_that_webdataset_reads(shards: str) -> None:
+    data, transform = ShardDataset(shards, CLASSES, image_size=16), evaluation_transform(16)
+    expected = read_by_webdataset(shards)
+    assert len(data) == len(expected) == sum(SIZES)
+    for position, sample in enumerate(expected):
+        image, label = data[position]
+        with Image.open(io.BytesIO(sample.get("jpg", sample.get("png")))) as whole:
+            assert torch.equal(image, transform(whole.convert("RGB")))
+        assert label == int(sample["cls"] if "cls" in sample else json.loads(sample["json"])["label"])
+        assert sample["__key__"] in data.index.where(position)
+    assert image.shape == (3, 16, 16)
+    assert 0 <= image.min() < image.max() <= 1
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.integers(0, 9), min_size=1, max_size=12),
+    st.integers(1, 6),
+    st.integers(1, 30),
+    st.integers(0, 99),
+    st.integers(0, 5),
+)
+def test_processes_get_equal_disjoint_parts(sizes: list[int], ranks: int, window: int, seed: int, epoch: int) -> None:
+    total = sum(sizes)
+    if total < ranks:
+        return
+    seen: list[int] = []
+    for rank in range(ranks):
+        sampler = ShardSampler(sizes, window=window, seed=seed, num_replicas=ranks, rank=rank)
+        sampler.set_epoch(epoch)
+        mine = list(sampler)
+        assert mine == list(sampler)
+        assert len(mine) == len(sampler) == total // ranks
+        assert {address.epoch for address in mine} <= {epoch}
+        seen += [address.index for address in mine]
+    assert len(set(seen)) == len(seen) > total - ranks
+    assert set(seen) <= set(range(total))
+
+
+def test_orders_differ_by_epoch_and_stay_near_a_few_shards() -> None:
+    sizes = [50] * 40
+    sampler = ShardSampler(sizes, window=100, seed=1, num_replicas=4, rank=2)
+    orders = []
+    for epoch in (0, 1, 2):
+        sampler.set_epoch(epoch)
+        orders.append([address.index for address in sampler])
+    assert len({tuple(order) for order in orders}) == 3
+    assert len({frozenset(order) for order in orders}) == 3  # other shards in each epoch
+    for order in orders:
+        assert len({index // 50 for index in order}) == 10
+        for start in range(0, 500, 100):
+            part = order[start : start + 100]
+            assert len({index // 50 for index in part}) == 2
+            assert sorted(part) != part
+    alone = ShardSampler(sizes, window=2000, seed=1)
+    order = np.array([address.index for address in alone])
+    assert abs(np.corrcoef(order, np.arange(2000))[0, 1]) < 0.1
+
+
+def module(shards: str, classes_file: str, rank: int = 0, world: int = 1, **chosen: Any) -> ShardDataModule:
+    chosen = {"image_size": 16, "batch_size": 3, "num_workers": 0, "shuffle_window": 6} | chosen
+    data = ShardDataModule(
+        train_shards=shards, evaluation_shards={"validation": shards}, classes_file=classes_file, **chosen
+    )
+    data.prepare_data()
+    data.setup("fit")
+    # Only these two numbers of a trainer play a part.
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world)  # type: ignore[assignment]
+    return data
+
+
+def batches(loader: Any, epoch: int = 0) -> list[dict[str, Any]]:
+    if hasattr(loader.sampler, "set_epoch"):
+        loader.sampler.set_epoch(epoch)
+    return list(loader)
+
+
+def test_training_batches_do_not_depend_on_the_number_of_workers(shards: str, classes_file: str) -> None:
+    alone = batches(module(shards, classes_file).train_dataloader(), epoch=3)
+    shared = batches(module(shards, classes_file, num_workers=2).train_dataloader(), epoch=3)
+    assert len(alone) == len(shared) == sum(SIZES) // 3
+    for first, second in zip(alone, shared, strict=True):
+        assert first.keys() == second.keys() == {"image", "label", "index"}
+        assert all(torch.equal(first[name], second[name]) for name in first)
+    other = batches(module(shards, classes_file).train_dataloader(), epoch=4)
+    assert not all(torch.equal(a["index"], b["index"]) for a, b in zip(alone, other, strict=True))
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 5])
+def test_epochs_have_equal_length_and_evaluation_counts_each_sample_once(
+    shards: str, classes_file: str, world: int
+) -> None:
+    modules = [module(shards, classes_file, rank, world) for rank in range(world)]
+    lengths = {len(batches(data.train_dataloader())) for data in modules}
+    assert lengths == {sum(SIZES) // world // 3}
+    seen: list[int] = []
+    for data in modules:
+        for batch in batches(data.val_dataloader()):
+            seen += batch["index"].tolist()
+            assert batch["label"].tolist() == [index % len(CLASSES) for index in batch["index"].tolist()]
+    assert sorted(seen) == list(range(sum(SIZES)))
+
+
+def test_evaluation_with_workers_counts_each_sample_once(shards: str, classes_file: str) -> None:
+    seen = [
+        index
+        for rank in range(2)
+        for batch in module(shards, classes_file, rank, 2, num_workers=2).val_dataloader()
+        for index in batch["index"].tolist()
+    ]
+    assert sorted(seen) == list(range(sum(SIZES)))
+
+
+def test_training_crops_are_drawn_from_the_address(shards: str, classes_file: str) -> None:
+    data, other = (module(shards, classes_file, seed=seed).training_set for seed in (0, 1))
+    first = data[Address(4, 0)]
+    assert (first["label"], first["index"]) == (4, 4)
+    assert torch.equal(data[Address(4, 0)]["image"], first["image"])
+    assert not torch.equal(data[Address(4, 1)]["image"], first["image"])
+    assert not torch.equal(other[Address(4, 0)]["image"], first["image"])
+
+
+def test_imagenet_is_the_default_and_names_come_from_a_tree(shards: str, tree_file: Path) -> None:
+    data = ShardDataModule(train_shards=shards, evaluation_shards={"validation": shards})
+    assert len(data.class_ids) == 1000
+    assert data.class_ids[:2] == ["n01440764", "n01443537"]
+    assert data.evaluation_set().class_names == data.class_ids
+    named = tree_file.read_text(encoding="utf-8").replace("cat:\n", "cat:\n    name: house cat\n")
+    (tree_file.parent / "named.yaml").write_text(named.replace("name: kinds", "name: named"), encoding="utf-8")
+    ids = ["bee", "cat", "ant", "dog", "elm", "fir", "gem"]
+    found = ShardDataset(shards, ids, image_size=8, names_tree=str(tree_file.parent / "named.yaml"))
+    assert found.class_names == ["bee", "house cat", "ant", "dog", "elm", "fir", "gem"]
+
+
+# ---- the index
+
+
+def test_an_index_is_kept_and_a_changed_shard_is_read_again(tmp_path: Path) -> None:
+    paths = shard_paths(write_shards(tmp_path))
+    first = read_index(paths)
+    (kept,) = tmp_path.glob(".hrvlm-index-*.npz")
+    stamp = kept.stat().st_mtime_ns
+    again = read_index(paths)
+    assert kept.stat().st_mtime_ns == stamp
+    for name in ("keys", "shards", "offsets", "sizes", "labels"):
+        assert np.array_equal(getattr(first, name), getattr(again, name))
+    kept.write_bytes(kept.read_bytes()[:100])  # cut short: made anew
+    assert len(read_index(paths)) == sum(SIZES)
+    assert len(kept.read_bytes()) > 100
+    write_shards(tmp_path, (3,))
+    assert len(read_index(paths)) == sum(SIZES) - SIZES[0] + 3
+
+
+def test_an_index_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
+    paths = shard_paths(write_shards(tmp_path / "shards"))
+    (tmp_path / "file").write_text("no folder")
+    assert len(read_index(paths, tmp_path / "file")) == sum(SIZES)
+    assert list((tmp_path / "shards").glob(".hrvlm*")) == []
+    assert len(read_index(paths, tmp_path / "new" / "folder")) == sum(SIZES)
+    assert len(list((tmp_path / "new" / "folder").glob("*.npz"))) == 1
+
+
+# ---- what users get wrong
+
+
+def write_tar(path: Path, members: dict[str, bytes]) -> str:
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return str(path)
+
+
+GOOD = {"a.jpg": encoded(0), "a.cls": b"0\n"}
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        (GOOD | {"b.jpg": b"x"}, r"expected a label .* of sample 'b' in shard .*x\.tar, found jpg"),
+        (GOOD | {"b.jpg": b"x", "b.json": b"{}"}, r"expected a label .* of sample 'b' in shard .*, found jpg, json"),
+        (GOOD | {"b.cls": b"1"}, r"expected an image .* of sample 'b' in shard .*x\.tar, found cls"),
+        (GOOD | {"b.jpg": b"x", "b.cls": b"cat"}, r"expected a label 0, 1, … in b\.cls in shard .*got b'cat'"),
+        (GOOD | {"b.jpg": b"x", "b.cls": b"-1"}, r"expected a label 0, 1, … in b\.cls"),
+        (GOOD | {"b.jpg": b"x", "b.json": b'{"label": "cat"}'}, r"expected a label 0, 1, … in b\.json"),
+        (GOOD | {"b.jpg": b"x", "b.json": b"{"}, r"expected a label 0, 1, … in b\.json"),
+        (GOOD | {"b.jpg": b"x", "b.json": b"[1]"}, r"expected a label 0, 1, … in b\.json"),
+        (GOOD | {"b.jpg": b"x", "b.cls": b"\xff\xfe"}, r"expected a label 0, 1, … in b\.cls"),
+        (GOOD | {"a.JPG": b"x"}, r"expected one 'jpg' of sample 'a' in shard .*found two"),
+        (GOOD | {"b.jpg": b"x", "b.cls": b"7"}, r"labels below 7, the number of classes, got 7 of sample 'b' in shard"),
+        ({"readme": b"no sample"}, r"expected samples in the shards, found none"),
+    ],
+)
+def test_wrong_samples_are_named(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        ShardDataset(write_tar(tmp_path / "x.tar", members), CLASSES, image_size=8)
+
+
+def test_a_damaged_image_is_named_when_it_is_read(tmp_path: Path, classes_file: str) -> None:
+    path = write_tar(tmp_path / "x.tar", GOOD | {"n1/b.jpg": encoded(1)[:200], "n1/b.cls": b"1"})
+    data = module(path, classes_file)
+    assert data.evaluation_set()[0][1] == 0
+    message = r"expected a readable image 'n1/b' in shard .*x\.tar: .*; replace or remove it"
+    with pytest.raises(ValueError, match=message):
+        data.evaluation_set()[1]
+    with pytest.raises(ValueError, match=message):
+        data.training_set[Address(1, 0)]
+
+
+def damaged_in_the_middle(content: bytes) -> bytes:
+    return content[:2048] + b"\x07" * 512 + content[2560:]  # the third header
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c: c[:700],
+        lambda c: c[:300],
+        lambda c: c[:2300],
+        lambda c: b"",
+        lambda c: b"x" * 4096,
+        damaged_in_the_middle,
+    ],
+)
+def test_damaged_shards_are_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "x.tar"
+    write_tar(path, {"a.cls": b"0", "a.jpg": b"1" * 100, "b.cls": b"1", "b.jpg": b"2" * 900})
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"expected a whole tar file as shard .*x\.tar, got one damaged.*replace it"):
+        read_index([str(path)])
+
+
+def test_missing_shards_urls_and_settings_are_refused(shards: str, classes_file: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected 9 tar files of .*missing 5: .*000004\.tar"):
+        shard_paths(shards.replace("000003", "000008"))
+    for url in ("https://host/{0..3}.tar", "pipe:cat x.tar", "s3://bucket/x.tar"):
+        with pytest.raises(ValueError, match=r"expected local tar files as shards, got .*copy or mount them first"):
+            shard_paths(url)
+    with pytest.raises(ValueError, match="expected every shard once"):
+        shard_paths(f"{shards}::{shards}")
+    with pytest.raises(ValueError, match="expected a text file with one class id a line"):
+        module(shards, str(tmp_path / "none.txt"))
+    (tmp_path / "twice.txt").write_text("a\na\n")
+    with pytest.raises(ValueError, match="expected different class ids"):
+        module(shards, str(tmp_path / "twice.txt"))
+    with pytest.raises(ValueError, match=r"expected split of \['validation'\], got 'test'"):
+        module(shards, classes_file).evaluation_set("test")
+    with pytest.raises(ValueError, match="expected validation_split"):
+        ShardDataModule(train_shards=shards, evaluation_shards={"test": shards})
+    with pytest.raises(ValueError, match="expected shuffle_window >= 1"):
+        module(shards, classes_file, shuffle_window=0).train_dataloader()
+    with pytest.raises(ValueError, match="expected scale"):
+        module(shards, classes_file, scale=(0.9, 0.1))
+
+
+def test_without_webdataset_the_sentence_tells_how_to_install_it(shards: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "webdataset.shardlists", None)  # as Python has it for a package that is not there
+    with pytest.raises(ValueError, match=r'package webdataset .*pip install "hrvlm\[shards\]"'):
+        shard_paths(shards)
+
+
+def test_training_runs_on_shards(
+    tmp_path: Path, make_settings: Callable[..., Any], run_train: Callable[..., Path]
+) -> None:
+    shards = write_shards(tmp_path / "shards")
+    (tmp_path / "classes.txt").write_text("\n".join(["ant", "bee", "cat", "dog", "elm", "fir", "gem"]))
+    chosen = make_settings(tmp_path / "run")
+    chosen["trainer"] |= {"max_epochs": 1, "callbacks": [], "enable_checkpointing": False}
+    arguments = {
+        "train_shards": shards, "evaluation_shards": {"validation": shards}, "image_size": 32, "num_workers": 0,
+        "batch_size": 8, "classes_file": str(tmp_path / "classes.txt"),
+    }  # fmt: skip
+    chosen["data"] = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": arguments}
+    folder = run_train(tmp_path / "run", chosen)
+    header, *rows = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert "train/loss" in header
+    assert len(rows) >= 2
