@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from hrvlm.data.resuming import ResumableLoader
 from hrvlm.data.sampling import EpochSampler, shard_indices
 
 
@@ -81,20 +82,19 @@ class ImageDataModule(LightningDataModule):
         return EpochSampler(len(self.training_set), seed=self.seed, **self._replicas())
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """Shuffled training batches; an incomplete last batch is left out."""
+        """Shuffled training batches; an incomplete last batch is left out. Checkpoints store the place in an epoch."""
         sampler = self.training_sampler()
         batch_size = min(self.batch_size, len(sampler))
-        return self._loader(self.training_set, sampler=sampler, batch_size=batch_size, drop_last=True)
+        return ResumableLoader(self.training_set, sampler=sampler, batch_size=batch_size, **self._workers())
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """This process's shard of the evaluation set."""
         data = self.evaluation_set()
         shard = IndexedShard(data, shard_indices(len(data), **self._replicas()))
-        return self._loader(shard, batch_size=self.batch_size)
+        return DataLoader(shard, batch_size=self.batch_size, **self._workers())
 
-    def _loader(self, data: Any, **arguments: Any) -> DataLoader[dict[str, Any]]:
-        persistent = self.num_workers > 0
-        return DataLoader(data, num_workers=self.num_workers, persistent_workers=persistent, **arguments)
+    def _workers(self) -> dict[str, Any]:
+        return {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
 
 
 def images_and_labels(data: Any, indices: Iterable[int]) -> tuple[Tensor, Tensor]:

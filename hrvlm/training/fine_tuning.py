@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hrvlm.attacks import NonFiniteError
+from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
-from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_head
+from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
+from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
+from hrvlm.training.failure import NonFiniteLossError, stopped
+from hrvlm.training.randomness import start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.towers import CompiledForward, checkpoint_activations
 from hrvlm.trees import Forest, load_forest
 
+AVERAGE = "hrvlm_average"  # where checkpoints keep what an average of weights needs to go on
 SCALE_IMAGES = 256  # images from which a head takes its start values
 
 
@@ -38,11 +44,15 @@ class RobustFineTuning(LightningModule):
         model: str = "emoji",
         pretrained: str | None = None,
         num_levels: int | None = None,
+        train_image_tower: bool = True,
         train_text_projection: bool = True,
         freeze_batch_norm: bool = True,
         learning_rate: float = 5e-4,
         weight_decay: float = 1e-4,
         warmup_steps: int = 20,
+        average_decay: float | None = None,
+        compile_backend: str | None = None,
+        checkpoint_activations: bool = False,
         seed: int = 0,
     ) -> None:
         """Chooses model, trees and objective.
@@ -54,27 +64,44 @@ class RobustFineTuning(LightningModule):
             pretrained: Weights of an open_clip architecture, such as "openai"; null leaves it untrained. Not used for
                 "emoji" and folders, which bring their own.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
+            train_image_tower: Whether the image tower is trained; else its batch norms are frozen as well.
             train_text_projection: Whether the text projection is trained where the objective reaches it.
             freeze_batch_norm: Keeps batch-norm statistics as they are; perturbed batches would spoil them.
             learning_rate: Peak of warm-up and cosine.
             weight_decay: Of AdamW.
             warmup_steps: Linear warm-up.
-            seed: Of the random starts of perturbations.
+            average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
+                validated, certified, exported and stored as the checkpoint's model; null for none.
+            compile_backend: Compiles the image tower for training, usually with "inductor"; null leaves it as it is.
+            checkpoint_activations: Saves memory by computing a vision transformer's activations twice.
+            seed: Of the random starts of perturbations, and of dropout.
         """
         super().__init__()
         self.model: VisionLanguageModel = base_model(model, pretrained)
         self.objective = objective
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
-        self.freeze_batch_norm = freeze_batch_norm
+        self.freeze_batch_norm = freeze_batch_norm or not train_image_tower
         self.optimizer_settings: dict[str, Any] = {
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "warmup_steps": warmup_steps,
         }
+        self.average_decay = average_decay
+        if average_decay is not None:
+            check_decay(average_decay)
+        self._average: AveragedWeights | None = None
+        self._stored_average: dict[str, Any] | None = None
+        self._switch_tower(compile_backend, checkpoint_activations)
         self.model.requires_grad_(False)
-        self.model.clip.visual.requires_grad_(True)
+        self.model.clip.visual.requires_grad_(train_image_tower)
         for parameter in self.model.text_projection_parameters():
             parameter.requires_grad_(train_text_projection and objective.trains_text)
+
+    def _switch_tower(self, compile_backend: str | None, checkpointing: bool) -> None:
+        tower = self.model.clip.visual
+        if checkpointing:
+            checkpoint_activations(tower)
+        self._compiled = None if compile_backend is None else CompiledForward(tower, compile_backend)
 
     @property
     def forest(self) -> Forest:
@@ -105,9 +132,15 @@ class RobustFineTuning(LightningModule):
         samples = [training[Address(index, 0)] for index in evenly_spread(len(training), SCALE_IMAGES)]
         return torch.stack([sample["image"] for sample in samples])
 
+    def evaluated(self) -> tuple[VisionLanguageModel, Head]:
+        """Model and head that are validated, certified and exported: the averaged ones where there is an average."""
+        if self._average is None:
+            return self.model, self.objective.head
+        return self._average.copies["model"], self._average.copies["objective.head"]  # type: ignore[return-value]
+
     def classifier(self) -> HierarchicalClassifier:
-        """The classifiers that the present weights and head give."""
-        return HierarchicalClassifier(self.model, self.objective.head, self.forest).to(self.device)
+        """The classifiers that the present weights and head give, or their average if there is one."""
+        return HierarchicalClassifier(*self.evaluated(), self.forest).to(self.device)
 
     def zero_shot_classifier(self) -> HierarchicalClassifier:
         """The classifiers that plain CLIP makes of the present weights: cosines with the model's own scale."""
@@ -122,6 +155,16 @@ class RobustFineTuning(LightningModule):
                     part.eval()
         return self
 
+    def on_fit_start(self) -> None:
+        """Starts the average, or takes it from the checkpoint, now that the weights are loaded and on their device."""
+        # Asking for the folder is a conversation of all processes, which cannot be had once one of them has failed.
+        self._log_folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
+        if self.average_decay is not None:
+            parts = {"model": self.model, "objective.head": self.objective.head}
+            self._average = AveragedWeights(parts, self.average_decay)
+            if self._stored_average is not None:
+                self._average.restore(**self._stored_average)
+
     def on_train_start(self) -> None:
         """Lightning starts from the modes it finds, and a loaded model is in evaluation mode."""
         self.train()
@@ -133,32 +176,37 @@ class RobustFineTuning(LightningModule):
             NonFiniteLossError: If loss or gradient are not numbers; the batch is saved first.
         """
         images, labels = batch["image"], batch["label"]
-        try:
-            adversarial = self.objective.perturb(self.model, images, labels, self._generator())
-            loss, logs = self.objective.loss(self.model, adversarial, images, labels)
-        except NonFiniteError as error:
-            raise self._stopped(batch, str(error)) from error
-        if not bool(torch.isfinite(loss)):
-            raise self._stopped(batch, f"expected a finite loss, got {loss.item()}")
-        self.log_dict({f"train/{name}": value for name, value in logs.items()}, prog_bar=False)
-        self.log("loss", loss.detach(), prog_bar=True, logger=False)
+        torch.manual_seed(step_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
+        starts = PerImageGenerator(start_seeds(self.seed, self.current_epoch, batch["index"].tolist()), self.device)
+        with nullcontext() if self._compiled is None else self._compiled.in_place():
+            try:
+                adversarial = self.objective.perturb(self.model, images, labels, starts)
+                loss, logs = self.objective.loss(self.model, adversarial, images, labels)
+            except NonFiniteError as error:
+                raise self._stopped(batch, str(error)) from error
+        mean = self._log_means({"loss": loss.detach(), **logs})
+        if not bool(mean.isfinite()):  # on every process alike, so that none waits for one that stopped
+            raise self._stopped(batch, f"expected a finite loss, got {mean.item()}")
         return loss
 
-    def _generator(self) -> torch.Generator:
-        """Random starts are a function of (seed, step, rank), so a resumed run draws what the first would have."""
-        generator = torch.Generator(device=self.device)
-        generator.manual_seed(hash((self.seed, self.global_step, self.global_rank)) % 2**63)
-        return generator
+    def _log_means(self, logs: Mapping[str, Tensor]) -> Tensor:
+        """Logs means over the processes, from one exchange, and returns that of the loss."""
+        values = torch.stack([value.detach().float() for value in logs.values()])
+        if self.trainer.world_size > 1:
+            values = torch.as_tensor(self.trainer.strategy.reduce(values, reduce_op="mean"))
+        means = dict(zip(logs, values, strict=True))
+        self.log_dict({f"train/{name}": value for name, value in means.items()}, prog_bar=False)
+        self.log("loss", means["loss"], prog_bar=True, logger=False)
+        return means["loss"]
 
     def _stopped(self, batch: dict[str, Any], what: str) -> NonFiniteLossError:
-        folder = Path(self.trainer.log_dir or self.trainer.default_root_dir)
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"non_finite_batch_rank{self.global_rank}.safetensors"
-        tensors = {key: value.detach().cpu().contiguous() for key, value in batch.items() if isinstance(value, Tensor)}
-        save_file(tensors, path)
-        return NonFiniteLossError(
-            f"training stopped at step {self.global_step}: {what}; the batch is saved in {path}; lower learning_rate"
-        )
+        return stopped(batch, what, step=self.global_step, rank=self.global_rank, folder=self._log_folder)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        """A step, and then one of the average, before any callback may store a checkpoint."""
+        super().optimizer_step(*args, **kwargs)
+        if self._average is not None:
+            self._average.update()
 
     def on_validation_epoch_start(self) -> None:
         """Takes the classifiers of the present weights."""
@@ -174,6 +222,8 @@ class RobustFineTuning(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run."""
+        if not any(parameter.requires_grad for parameter in self.parameters()):
+            raise ValueError("expected something to train, got all of it switched off; see train_image_tower")
         total = int(self.trainer.estimated_stepping_batches)
         return adamw_with_cosine(self.parameters(), total_steps=total, **self.optimizer_settings)
 
@@ -190,9 +240,11 @@ class RobustFineTuning(LightningModule):
             raise ValueError(f"expected a checkpoint of this model, objective and trees: {problem}") from error
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Adds what is needed to load model and head without this class."""
+        """Adds what is needed to load model and head without this class; an average takes the place of the weights."""
         checkpoint[DESCRIPTION] = describe(self.model, self.objective.head, list(self.forest.leaves))
+        if self._average is not None:
+            self._average.store(checkpoint, AVERAGE)
 
-
-class NonFiniteLossError(RuntimeError):
-    """Training met a loss or gradient that is not a number."""
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Puts the weights that training goes on from back in their place before they are loaded."""
+        self._stored_average = taken_apart(checkpoint, AVERAGE)

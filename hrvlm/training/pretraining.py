@@ -12,6 +12,7 @@ from torch import Tensor
 from hrvlm.models.building import from_config, read_config
 from hrvlm.models.checkpoints import base_model
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
+from hrvlm.training.randomness import step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 
 MAX_LOGIT_SCALE = 100.0  # as CLIP clips it
@@ -35,6 +36,7 @@ class ContrastivePretraining(LightningModule):
         altered_captions: bool = True,
         prompt_weight: float = 1.0,
         superclass_weight: float = 0.3,
+        seed: int = 0,
     ) -> None:
         """Builds the model.
 
@@ -49,6 +51,7 @@ class ContrastivePretraining(LightningModule):
             altered_captions: Whether each caption comes a second time with one statement made wrong, as a negative.
             prompt_weight: Of the cross-entropy against all leaf prompts.
             superclass_weight: Of the same at each level above the leaves.
+            seed: Of dropout, where the model has any.
         """
         super().__init__()
         self.save_hyperparameters()
@@ -64,8 +67,8 @@ class ContrastivePretraining(LightningModule):
         self._ancestors = [torch.tensor(ancestors, device=self.device) for ancestors in data.ancestors]
         self._tokens = [self.model.tokenize(prompts) for prompts in data.prompts]
 
-    def on_train_epoch_start(self) -> None:
-        """Lightning leaves a loaded model in evaluation mode."""
+    def on_train_start(self) -> None:
+        """Lightning leaves a loaded model in evaluation mode, also where a run goes on inside an epoch."""
         self.model.train()
 
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
@@ -73,6 +76,7 @@ class ContrastivePretraining(LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Loss of a batch of captioned pictures."""
+        torch.manual_seed(step_seed(self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank))
         images = self.model.image_features(batch["image"])
         groups = [self._caption_tokens(batch), *self._tokens]
         captions, *prompts = self._encode_tokens(torch.cat(groups)).split([len(group) for group in groups])

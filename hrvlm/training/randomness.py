@@ -1,0 +1,41 @@
+"""Seeds of training by address: functions of seed, epoch and picture or batch, never of what was drawn before.
+
+So a resumed run draws what the uninterrupted one would have drawn, also within a window of gradient accumulation, and
+an image starts from the same perturbation whatever process it falls to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+# Last numbers of the addresses: those of data (see `hrvlm.data.sampling`) end on 0 to 3.
+_STARTS, _STEPS = 4, 5
+
+
+def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
+    """Seeds of the random starts of perturbations, one per picture, in [0, 2**63).
+
+    Args:
+        seed: Of the run.
+        epoch: Number of the epoch.
+        indices: Of the pictures in the training set.
+    """
+    return [_number(seed, epoch, index, _STARTS) for index in indices]
+
+
+def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
+    """Seed of everything else that a step may draw, such as dropout, in [0, 2**63).
+
+    Args:
+        seed: Of the run.
+        epoch: Number of the epoch.
+        batch: Number of the batch in its epoch; batches of one accumulation window have numbers of their own.
+        rank: Of the process.
+    """
+    return _number(seed, epoch, batch, rank, _STEPS)
+
+
+def _number(*address: int) -> int:
+    return int(np.random.SeedSequence(address).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,0 +1,53 @@
+"""Under autocast only the towers are computed in few bits: given the same features, losses and gradients stay."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from distributed_cases import CASES, LABELS, SmallModel, Step, run
+
+EVERY = range(len(LABELS))
+
+
+class ExactFeatures(SmallModel):
+    """A tower that autocast leaves alone."""
+
+    def encode_image(self, images: torch.Tensor) -> torch.Tensor:
+        scale = self.image[0].bias.sum() + 1.0
+        return 20 * scale * (images.flatten(1)[:, :8] - 0.5)
+
+
+def found(step: Step, dtype: torch.dtype | None) -> dict[str, Any]:
+    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+        return run(step, EVERY)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES)
+def test_objectives_stay_in_float32(case: str, dtype: torch.dtype) -> None:
+    results = []
+    for used in (None, dtype):
+        step = Step(case)
+        exact = ExactFeatures()
+        exact.load_state_dict(step.model.state_dict())
+        exact.text_projection.requires_grad_(step.objective.trains_text)
+        step.model = exact
+        results.append(found(step, used))
+    for name, value in results[0]["logs"].items():
+        assert results[1]["logs"][name].dtype == torch.float32
+        torch.testing.assert_close(results[1]["logs"][name], value, rtol=1e-6, atol=1e-6)
+    compared = 0
+    for name, value in results[0]["gradients"].items():
+        if value is not None:
+            torch.testing.assert_close(results[1]["gradients"][name], value, rtol=1e-5, atol=1e-6)
+            compared += 1
+    assert compared >= 1
+
+
+@pytest.mark.parametrize("case", ["forest", "tecoa"])
+def test_a_tower_in_bfloat16_gives_about_the_same_loss(case: str) -> None:
+    full, mixed = found(Step(case), None), found(Step(case), torch.bfloat16)
+    assert not torch.equal(full["logs"]["loss"], mixed["logs"]["loss"])
+    torch.testing.assert_close(mixed["logs"]["loss"], full["logs"]["loss"], rtol=0.05, atol=0.01)

@@ -1,0 +1,146 @@
+"""A run killed inside an epoch and resumed has the losses, to the last bit, of the run that was never interrupted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from hrvlm.data.base import ImageDataModule
+from hrvlm.data.resuming import ResumableLoader
+from hrvlm.data.sampling import Address, EpochSampler
+
+ROOT = Path(__file__).parents[2]
+HERE = Path(__file__).parent
+# batches after which the process kills itself, and further settings; an epoch has 8 batches, 3 steps if accumulating
+RUNS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
+    "averaging": (13, {}, {"average_decay": 0.9}),
+    "accumulating": (13, {"accumulate_grad_batches": 3}, {}),
+}
+
+
+def chosen(settings: dict[str, Any], folder: Path, run: str, kill_after: int | None) -> dict[str, Any]:
+    """A short run that stores a checkpoint every second step."""
+    _, trainer, model = RUNS[run]
+    recorder = {"path": str(folder / "losses.txt"), "kill_after": kill_after}
+    checkpoints = {"every_n_train_steps": 2, "save_last": True, "save_top_k": 1, "dirpath": str(folder / "kept")}
+    settings["trainer"] |= trainer
+    settings["trainer"]["callbacks"] = [
+        {"class_path": "recording.Recorder", "init_args": recorder},
+        {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
+    ]
+    settings["trainer"]["limit_val_batches"] = 0
+    settings["model"]["init_args"] |= model
+    settings["data"]["init_args"]["batch_size"] = 4
+    return settings
+
+
+def lines(folder: Path) -> list[str]:
+    return (folder / "losses.txt").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("run", RUNS)
+def test_losses_after_a_kill_are_those_of_the_uninterrupted_run(
+    run: str, make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_train(whole, chosen(make_settings(whole), whole, run, None))
+    killed.mkdir()
+    config = killed / "given.yaml"
+    config.write_text(yaml.safe_dump(chosen(make_settings(killed), killed, run, RUNS[run][0])), encoding="utf-8")
+    command = [sys.executable, "train.py", "fit", "--config", str(config)]
+    environment = os.environ | {"PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    before = len(lines(killed))
+    last = killed / "kept" / "last.ckpt"
+    resumed = chosen(make_settings(killed), killed, run, None)
+    folder = run_train(killed, resumed, "--ckpt_path", str(last), "--weights_only", "true")
+    expected, found = lines(whole), lines(killed)
+    assert len(expected) == 16
+    assert before == RUNS[run][0] > len(expected) - (len(found) - before) > 8  # killed and resumed in the second epoch
+    assert found[:before] == expected[:before]
+    assert found[before:] == expected[len(expected) - (len(found) - before) :]
+    assert folder.is_dir()
+    weights = [torch.load(part / "kept" / "last.ckpt", weights_only=True)["state_dict"] for part in (whole, killed)]
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
+class Numbers(ImageDataModule):
+    """Twenty samples that are their addresses."""
+
+    @property
+    def class_ids(self) -> list[str]:
+        return ["a"]
+
+    def build_training(self) -> Any:
+        return Echo()
+
+    def evaluation_set(self, split: str | None = None) -> Any:
+        return []
+
+
+class Echo:
+    def __len__(self) -> int:
+        return 20
+
+    def __getitem__(self, address: Address) -> dict[str, int]:
+        return {"index": address.index, "epoch": address.epoch}
+
+
+def loader(workers: int = 0, **settings: int) -> ResumableLoader:
+    data = Numbers(**{"batch_size": 3, "num_workers": workers, "seed": 1} | settings)
+    data.setup("fit")
+    made = data.train_dataloader()
+    assert isinstance(made, ResumableLoader)
+    return made
+
+
+def indices(made: ResumableLoader) -> list[list[int]]:
+    return [batch["index"].tolist() for batch in made]
+
+
+@pytest.mark.parametrize("given", range(7))
+def test_a_loader_goes_on_where_another_stopped(given: int) -> None:
+    first, second = loader(), loader()
+    first.sampler.set_epoch(2)
+    expected = indices(first)
+    iterator = iter(first)
+    for _ in range(given):
+        next(iterator)
+    state = first.state_dict()
+    second.load_state_dict(state)
+    second.sampler.set_epoch(2)  # as Lightning does
+    assert len(second) == len(expected) == 6  # the trainer counts batches by whole epochs
+    assert indices(second) == expected[given:]
+    assert indices(second) == expected
+    second.load_state_dict(state)
+    second.sampler.set_epoch(3)
+    first.sampler.set_epoch(3)
+    assert indices(second) == indices(first) != expected
+
+
+def test_workers_start_in_the_epoch_that_is_known_at_the_first_batch() -> None:
+    made = loader(workers=1)
+    iterator = iter(made)  # Lightning asks for the iterator before it says the epoch
+    made.sampler.set_epoch(4)
+    batch = next(iterator)
+    assert set(batch["epoch"].tolist()) == {4}
+    order = EpochSampler(20, seed=1)
+    order.set_epoch(4)
+    assert batch["index"].tolist() == [address.index for address in order][:3]
+
+
+@pytest.mark.parametrize("changed", [{"batch_size": 4}, {"seed": 2}])
+def test_places_of_other_runs_are_refused(changed: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=rf"got {next(iter(changed))} .* instead of"):
+        loader(**changed).load_state_dict(loader().state_dict())

@@ -1,0 +1,47 @@
+"""Every variant of configs/scale composes with a run's own configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hrvlm.cli.train import main
+
+ROOT = Path(__file__).parents[2]
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ddp": {"trainer": {"strategy": "ddp", "devices": "auto"}},
+    "bf16": {"trainer": {"precision": "bf16-mixed"}},
+    "compile": {"model": {"compile_backend": "inductor"}},
+    "checkpointing": {"model": {"checkpoint_activations": True}},
+    "ema": {"model": {"average_decay": 0.999}},
+}
+
+
+def shown(variant: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    arguments = ["fit", "--config", "configs/emoji/quickstart.yaml"]
+    arguments += [] if variant is None else ["--config", f"configs/scale/{variant}.yaml"]
+    with pytest.raises(SystemExit) as stopped:
+        main([*arguments, "--print_config"])
+    assert stopped.value.code == 0
+    found: dict[str, Any] = yaml.safe_load(capsys.readouterr().out)
+    return {"trainer": found["trainer"], "model": found["model"]["init_args"], "data": found["data"]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_changes_its_own_values_and_no_others(
+    variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    expected = shown(None, monkeypatch, capsys)
+    for part, values in VARIANTS[variant].items():
+        assert all(expected[part][name] != value for name, value in values.items() if name != "devices")
+        expected[part] |= values
+    assert shown(variant, monkeypatch, capsys) == expected
+
+
+def test_all_variants_are_tested() -> None:
+    assert {path.stem for path in (ROOT / "configs" / "scale").glob("*.yaml")} == set(VARIANTS)
