@@ -23,6 +23,6 @@ class PerImageGenerator(torch.Generator):
             seeds: One non-negative number below 2**63 per image.
             device: Where numbers are drawn. Streams of different kinds of devices differ.
         """
-        made = super().__new__(cls, device=torch.device(device))
+        made = super().__new__(cls, device=torch.device(device))  # type: ignore[call-arg]
         made.streams = [torch.Generator(device=device).manual_seed(seed) for seed in seeds]
         return made

@@ -26,7 +26,7 @@ def across_processes(rows: Tensor) -> Tensor:
     """Rows `(B, ...)` of all processes, `(processes·B, ...)` by rank; gradients of all processes flow back to a row."""
     if process_count() == 1:
         return rows
-    gathered: Tensor = _Gathered.apply(rows)  # type: ignore[no-untyped-call]
+    gathered: Tensor = _Gathered.apply(rows)
     return gathered
 
 
@@ -34,7 +34,7 @@ def with_mean_gradient(value: Tensor) -> Tensor:
     """A value that all processes share, unchanged; its gradient becomes the mean over the processes."""
     if process_count() == 1:
         return value
-    shared: Tensor = _MeanGradient.apply(value)  # type: ignore[no-untyped-call]
+    shared: Tensor = _MeanGradient.apply(value)
     return shared
 
 
@@ -46,7 +46,7 @@ class _Gathered(torch.autograd.Function):
         return torch.cat(parts)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total.chunk(process_count())[dist.get_rank()]
@@ -58,7 +58,7 @@ class _MeanGradient(torch.autograd.Function):
         return value.view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total / process_count()
