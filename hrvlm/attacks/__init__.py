@@ -1,6 +1,18 @@
-"""Threat model and the perturbation used in training and evaluation; attacks are given a loss and know no objective."""
+"""Threat model, perturbation for training, attacks for evaluation; all are given a loss or a classifier on pixels."""
 
+from hrvlm.attacks.adapter import AttackOutcome, attack
+from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.perturbation import NonFiniteError, frozen_parameters, perturb, perturb_jointly, pgd
 from hrvlm.attacks.threat_model import ThreatModel
 
-__all__ = ["NonFiniteError", "ThreatModel", "frozen_parameters", "perturb", "perturb_jointly", "pgd"]
+__all__ = [
+    "AttackOutcome",
+    "AttackSettings",
+    "NonFiniteError",
+    "ThreatModel",
+    "attack",
+    "frozen_parameters",
+    "perturb",
+    "perturb_jointly",
+    "pgd",
+]

@@ -1,15 +1,190 @@
-"""Accuracy of every level's classifier, clean and under attacks aimed at that level."""
+"""Accuracy of every level's classifier, clean and under attacks aimed at any level."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from hrvlm.attacks.adapter import AttackOutcome, attack
+from hrvlm.attacks.ensemble import AttackSettings, check_attacks
 from hrvlm.attacks.perturbation import frozen_parameters, pgd
-from hrvlm.attacks.threat_model import ThreatModel
-from hrvlm.models import HierarchicalClassifier, LevelKey, evaluating
+from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
+from hrvlm.attacks.threat_model import Norm, ThreatModel
+from hrvlm.data.base import images_and_labels
+from hrvlm.data.sampling import evenly_spread
+from hrvlm.models import HierarchicalClassifier, LevelKey, evaluating, inferring
+
+Predictions = dict[LevelKey, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessPlan:
+    """Which attacks on which images.
+
+    Attributes:
+        attacks: Names, see `hrvlm.attacks.adapter.attack`.
+        norm: "linf" or "l2".
+        eps: Budget in pixel units: 4/255 is 0.01569.
+        num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
+        batch_size: Images per pass; CW and AutoAttack draw and stop by batch, so their results depend on it slightly.
+        transfer: Whether each attack is judged at every level, or only at the level it was aimed at.
+        settings: Effort and seed of the attacks.
+    """
+
+    attacks: list[str] = field(default_factory=lambda: ["pgd20"])
+    norm: Norm = "linf"
+    eps: float = 1.0 / 255.0
+    num_images: int | None = None
+    batch_size: int = 128
+    transfer: bool = True
+    settings: AttackSettings = field(default_factory=AttackSettings)
+
+    def __post_init__(self) -> None:
+        check_attacks(self.attacks)
+        self.threat_model()
+        if self.batch_size < 1 or (self.num_images is not None and self.num_images < 1):
+            raise ValueError(f"expected batch_size and num_images >= 1, got {self.batch_size}, {self.num_images}")
+
+    def threat_model(self) -> ThreatModel:
+        """Norm and budget as one value."""
+        return ThreatModel(self.norm, self.eps)
+
+    def indices(self, size: int) -> list[int]:
+        """Data set indices of the subset: fixed, sorted, evenly spread."""
+        return evenly_spread(size, self.num_images)
+
+
+def evaluate_robustness(
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: RobustnessPlan,
+    *,
+    stage: str | None = None,
+    done: Set[RobustnessKey] = frozenset(),
+    progress: Callable[[int], None] = lambda images: None,
+) -> Iterator[list[RobustnessRecord]]:
+    """Clean and attacked predictions of some images of a data set.
+
+    Args:
+        classifier: What is attacked, at each of its levels in turn.
+        data: Map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: Which images; they are attacked in batches in this order.
+        plan: Which attacks.
+        stage: For the rows.
+        done: Keys of the rows that a previous run has written; a batch is attacked again if one of its rows is missing.
+        progress: Called with a number of images after each attack on each level, see `count_attacks`.
+
+    Yields:
+        The rows of one batch, attack and attacked level at a time, so that they can be written and flushed.
+    """
+    for start in range(0, len(indices), plan.batch_size):
+        batch = _Batch(classifier, data, indices[start : start + plan.batch_size], plan, stage)
+        yield batch.missing(batch.clean_records(), done)
+        for name in plan.attacks:
+            for key in classifier.keys:
+                if not batch.keys(name, key) <= done:
+                    yield batch.missing(batch.attacked_records(name, key), done)
+                progress(len(batch.indices))
+
+
+def count_attacks(classifier: HierarchicalClassifier, num_images: int, plan: RobustnessPlan) -> int:
+    """To how much `evaluate_robustness` reports progress in sum."""
+    return num_images * len(classifier.keys) * len(plan.attacks)
+
+
+class _Batch:
+    """A batch of images and what is known of them clean."""
+
+    def __init__(
+        self,
+        classifier: HierarchicalClassifier,
+        data: Any,
+        indices: Sequence[int],
+        plan: RobustnessPlan,
+        stage: str | None,
+    ) -> None:
+        self.classifier, self.indices, self.plan, self.stage = classifier, list(indices), plan, stage
+        device = classifier.text_points(classifier.keys[0]).device
+        self.images, self.labels = (tensor.to(device) for tensor in images_and_labels(data, indices))
+        self.clean = self._predict(self.images)
+
+    def _predict(self, images: Tensor) -> Predictions:
+        with inferring(self.classifier):
+            return self.classifier.predict(images)
+
+    def _evaluated(self, attacked: LevelKey) -> Sequence[LevelKey]:
+        return self.classifier.keys if self.plan.transfer else [attacked]
+
+    def keys(self, name: str, attacked: LevelKey) -> set[RobustnessKey]:
+        """Keys of all rows of an attack on a level."""
+        source = (self.classifier.forest[attacked.tree].name, attacked.level)
+        targets = [(self.classifier.forest[key.tree].name, key.level) for key in self._evaluated(attacked)]
+        return {(self.stage, index, name, *source, *target) for index in self.indices for target in targets}
+
+    def clean_records(self) -> list[RobustnessRecord]:
+        """A row per image and level."""
+        return [record for key in self.classifier.keys for record in self._records(CLEAN, key, self.clean)]
+
+    def attacked_records(self, name: str, attacked: LevelKey) -> list[RobustnessRecord]:
+        """Attacks a level; a row per image and evaluated level."""
+        logits = partial(self.classifier.logits, key=attacked)
+        targets = self.classifier.target(self.labels, attacked)
+        outcome = attack(logits, self.images, targets, self.plan.threat_model(), name, self.plan.settings)
+        found = self._predict(outcome.images)
+        return [
+            record
+            for key in self._evaluated(attacked)
+            for record in self._records(name, key, found, attacked=attacked, outcome=outcome)
+        ]
+
+    def _records(
+        self,
+        name: str,
+        key: LevelKey,
+        predictions: Predictions,
+        *,
+        attacked: LevelKey | None = None,
+        outcome: AttackOutcome | None = None,
+    ) -> Iterator[RobustnessRecord]:
+        forest = self.classifier.forest
+        level = forest[key.tree].levels[key.level]
+        labels = self.classifier.target(self.labels, key).tolist()
+        found, clean = predictions[key].tolist(), self.clean[key].tolist()
+        distances = None if outcome is None else outcome.distance.tolist()
+        for position, index in enumerate(self.indices):
+            distance = None if distances is None else distances[position]
+            yield RobustnessRecord(
+                stage=self.stage,
+                index=index,
+                tree=forest[key.tree].name,
+                level=key.level,
+                level_name=level.name,
+                num_classes=len(level.ids),
+                attack=name,
+                attacked_tree=None if attacked is None else forest[attacked.tree].name,
+                attacked_level=None if attacked is None else attacked.level,
+                attacked=outcome is not None and bool(outcome.attacked[position]),
+                norm=self.plan.norm,
+                eps=self.plan.eps,
+                label=labels[position],
+                prediction=found[position],
+                correct=found[position] == labels[position],
+                clean_correct=clean[position] == labels[position],
+                broken_by=None if outcome is None else outcome.broken_by[position],
+                distance=None if distance is None or distance != distance else distance,
+                members=None if outcome is None else ", ".join(outcome.members),
+            )
+
+    @staticmethod
+    def missing(records: list[RobustnessRecord], done: Set[RobustnessKey]) -> list[RobustnessRecord]:
+        """Those not yet written."""
+        return [record for record in records if record.key not in done]
 
 
 def attacked_predictions(

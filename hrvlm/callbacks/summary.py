@@ -9,8 +9,8 @@ from rich.console import Console
 
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import results_folder
-from hrvlm.callbacks.robustness import RobustnessCallback
-from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table
+from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
+from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
 
 
 class SummaryTable(Callback):
@@ -35,7 +35,8 @@ def _tables(callback: Any) -> list[Any]:
         model = callback.threat_model
         where = callback.split or "the validation split"
         title = f"Accuracy in percent on {where}, {model.norm} eps={model.eps * 255:.3g}/255"
-        return [robustness_table([row for rows in callback.rows.values() for row in rows], title=title)]
+        rows = [row for rows in callback.rows.values() for row in rows]
+        return [robustness_table(rows, title=title), *transfer_tables(callback.rows.get(AFTER, []))]
     if isinstance(callback, CertificationCallback) and callback.summary:
         summary = callback.summary
         made = [(summary["smoothing"], smoothing_table), (summary["semantic"], semantic_table)]

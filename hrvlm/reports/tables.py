@@ -8,15 +8,23 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.attacks.records import CLEAN, own_level
+from hrvlm.attacks.summary import summarise_robustness
+
 Level = tuple[str, int, str, int]
+Column = tuple[str | None, str]
 
 
-def accuracies(rows: Iterable[Mapping[str, Any]]) -> dict[Level, dict[tuple[str, str], float]]:
-    """Accuracy per level (tree, level, level name, number of classes) and (stage, attack), from robustness rows."""
-    correct: dict[Level, dict[tuple[str, str], list[bool]]] = defaultdict(lambda: defaultdict(list))
+def accuracies(rows: Iterable[Mapping[str, Any]]) -> dict[Level, dict[Column, float]]:
+    """Accuracy per level (tree, level, level name, number of classes) and (stage, attack), from robustness rows.
+
+    Attacks count at the level that they were aimed at; see `transfer_tables` for the others.
+    """
+    correct: dict[Level, dict[Column, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
-        level = (row["tree"], row["level"], row["level_name"], row["num_classes"])
-        correct[level][row["stage"], row["attack"]].append(row["correct"])
+        if own_level(row):
+            level = (row["tree"], row["level"], row["level_name"], row["num_classes"])
+            correct[level][row["stage"], row["attack"]].append(row["correct"])
     return {
         level: {column: sum(values) / len(values) for column, values in columns.items()}
         for level, columns in correct.items()
@@ -32,16 +40,52 @@ def robustness_table(rows: Iterable[Mapping[str, Any]], *, title: str) -> Table:
     table.add_column("level")
     table.add_column("classes", justify="right")
     for stage, attack in columns:
-        table.add_column(f"{attack} {stage}", justify="right")
+        table.add_column(attack if stage is None else f"{attack} {stage}", justify="right")
     for (tree, level, name, classes), numbers in found.items():
         cells = [f"{100 * numbers[column]:.1f}" if column in numbers else "" for column in columns]
         table.add_row("(all)" if level == 0 else tree, name, str(classes), *cells)
     return table
 
 
-def _stage_first(column: tuple[str, str]) -> tuple[bool, bool, str]:
+def _stage_first(column: Column) -> tuple[bool, bool, str]:
     stage, attack = column
-    return stage != "before", attack != "clean", attack
+    return stage != "before", attack != CLEAN, attack
+
+
+def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
+    """One matrix per attack, from the robustness rows of one stage: attacked levels down, evaluated levels across.
+
+    A cell holds the accuracy of the evaluated level in percent, and in brackets the share of images that the attack
+    turned wrong there, of those that it was run on and that the level gets right when clean.
+    """
+    summary = summarise_robustness(rows)
+    found = [(name, pairs) for name, pairs in summary["transfer"].items() if len(pairs) > len(summary["levels"])]
+    return [_transfer_table(name, pairs) for name, pairs in found]
+
+
+def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
+    names = {
+        (pair["tree"], pair["level"]): _level_name(pair["tree"], pair["level"], pair["level_name"]) for pair in pairs
+    }
+    cells = {((pair["attacked_tree"], pair["attacked_level"]), (pair["tree"], pair["level"])): pair for pair in pairs}
+    table = Table(title=f"Transfer of {name}: accuracy in percent (share turned wrong)", title_justify="left")
+    table.add_column("attacked level")
+    for level in names:
+        table.add_column(f"at {names[level]}", justify="right")
+    for source in names:
+        table.add_row(names[source], *(_transfer_cell(cells.get((source, target))) for target in names))
+    return table
+
+
+def _level_name(tree: str, level: int, name: str) -> str:
+    return name if level == 0 else f"{tree}/{name}"
+
+
+def _transfer_cell(pair: Mapping[str, Any] | None) -> str:
+    if pair is None:
+        return ""
+    flipped = f"{100 * pair['flipped'] / pair['both']:.0f}" if pair["both"] else "-"
+    return f"{100 * pair['accuracy']:.1f} ({flipped})"
 
 
 def smoothing_table(summary: Mapping[str, Any]) -> Table:

@@ -13,8 +13,15 @@ from hrvlm.cli.certify import _parser
 from hrvlm.cli.train import main
 
 ROOT = Path(__file__).parents[2]
-TRAINING = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "certify")
-CERTIFYING = sorted((ROOT / "configs" / "certify").glob("*.yaml"))
+FILES = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs").rglob("*.yaml")}
+# Files that do not name classes of both model and data are variants, which compose with another file.
+TRAINING = sorted(
+    path
+    for path, given in FILES.items()
+    if path.parent.name != "certify" and all("class_path" in given.get(part, {}) for part in ("model", "data"))
+)
+ATTACKING = sorted((ROOT / "configs" / "certify").glob("attack_*.yaml"))
+CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - set(ATTACKING))
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -40,6 +47,16 @@ def test_certification_configurations_build(config: Path, monkeypatch: pytest.Mo
     chosen = parser.instantiate_classes(given).run
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
     assert chosen.plan.smoothing_plan().sigma == chosen.plan.sigma
+
+
+@pytest.mark.parametrize("config", ATTACKING, ids=lambda path: path.stem)
+def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    parser = _parser()
+    given = parser.parse_args(["attack", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
+    chosen = parser.instantiate_classes(given).attack
+    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
+    assert chosen.plan.threat_model().eps == chosen.plan.eps
 
 
 @pytest.mark.slow

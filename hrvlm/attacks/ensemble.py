@@ -1,0 +1,199 @@
+"""The attacks by name, built from torchattacks for one classifier, threat model and number of classes.
+
+AutoAttack's ensemble is put together here from its members, as its paper defines the standard version (100 iterations of
+each white-box member, 9 targets, 5,000 queries): torchattacks' own takes 10 iterations, as many targets as there are
+classes, and fails below 4 classes.
+
+Sources: PGD, Madry et al., ICLR 2018 (arXiv 1706.06083); CW, Carlini and Wagner, S&P 2017 (arXiv 1608.04644);
+AutoAttack with APGD, Croce and Hein, ICML 2020 (arXiv 2003.01690); FAB, Croce and Hein, ICML 2020 (arXiv 1907.02044);
+Square, Andriushchenko et al., ECCV 2020 (arXiv 1912.00049).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torchattacks
+from torch import Tensor
+
+from hrvlm.attacks.perturbation import perturb
+from hrvlm.attacks.pixel_classifier import PixelClassifier
+from hrvlm.attacks.threat_model import ThreatModel
+
+AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
+NAMED = ("cw", "autoattack", *AUTOATTACK)
+_STEPS = re.compile(r"(pgd|margin)([1-9]\d*)")
+# PGD in l2 divides by the gradient's norm plus this; torchattacks' own 1e-10 would shorten steps of confident models.
+_TINY = 1e-30
+_NORMS = {"linf": "Linf", "l2": "L2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttackSettings:
+    """What attacks may be told besides name and budget; the defaults are those of their papers.
+
+    Attributes:
+        seed: Of all random numbers that attacks draw.
+        cw_steps: Iterations of CW.
+        cw_c: Weights of CW's margin against the squared l2 distance, tried in this order on the images left standing
+            (torchattacks has no search for it, and one alone fails where scores are on another scale).
+        cw_learning_rate: Of CW's Adam, in tanh space.
+        apgd_steps: Iterations of APGD, per target where it has targets.
+        fab_steps: Iterations of FAB per target.
+        square_queries: Queries of Square.
+        max_targets: How many classes APGD-T and FAB-T aim at, the likeliest first; fewer where there are fewer.
+    """
+
+    seed: int = 0
+    cw_steps: int = 50
+    cw_c: list[float] = field(default_factory=lambda: [1.0, 10.0, 100.0, 1000.0])
+    cw_learning_rate: float = 0.01
+    apgd_steps: int = 100
+    fab_steps: int = 100
+    square_queries: int = 5000
+    max_targets: int = 9
+
+    def __post_init__(self) -> None:
+        for name in ("cw_steps", "apgd_steps", "fab_steps", "square_queries", "max_targets"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1 in the attack settings, got {getattr(self, name)}")
+        if not self.cw_c or not all(0.0 < value < math.inf for value in (*self.cw_c, self.cw_learning_rate)):
+            raise ValueError(
+                "expected cw_c (at least one) and cw_learning_rate > 0 and finite in the attack settings, "
+                f"got {self.cw_c} and {self.cw_learning_rate}"
+            )
+        if not 0 <= self.seed < 2**63:
+            raise ValueError(f"expected a seed from 0 to 2**63 - 1 in the attack settings, got {self.seed}")
+
+
+@dataclass(frozen=True)
+class Member:
+    """One attack of an ensemble, or a single attack.
+
+    Attributes:
+        name: What it is, with its effort, for example "apgd-t x9".
+        run: Maps images and labels to images, which may lie outside the budget (CW) or fail.
+    """
+
+    name: str
+    run: Callable[[Tensor, Tensor], Tensor]
+
+
+def check_attacks(names: Sequence[str]) -> None:
+    """Refuses unknown and repeated attacks.
+
+    Raises:
+        ValueError: With what there is.
+    """
+    for name in names:
+        if name not in NAMED and not _STEPS.fullmatch(name):
+            raise ValueError(
+                f'expected attacks among "pgd20", "margin20" (any number of steps), {", ".join(NAMED)}, got {name!r}'
+            )
+    if not names or len(set(names)) != len(names):
+        raise ValueError(f"expected at least one attack, each named once, got {list(names)}")
+
+
+def build_members(
+    name: str, classifier: PixelClassifier, num_classes: int, threat_model: ThreatModel, settings: AttackSettings
+) -> list[Member]:
+    """The attacks to be run one after the other, each on the images that those before left standing.
+
+    Args:
+        name: See `check_attacks`.
+        classifier: What is attacked.
+        num_classes: K >= 2.
+        threat_model: Norm and budget; pixel bounds must be [0, 1].
+        settings: Effort and seed.
+    """
+    check_attacks([name])
+    if name == "autoattack":
+        parts = [build_members(part, classifier, num_classes, threat_model, settings) for part in AUTOATTACK]
+        return [member for part in parts for member in part]
+    if match := _STEPS.fullmatch(name):
+        return [_gradient_ascent(match[1], int(match[2]), classifier, threat_model)]
+    if name == "cw":
+        steps, rate = settings.cw_steps, settings.cw_learning_rate
+        attacks = [(c, torchattacks.CW(classifier, c=c, steps=steps, lr=rate)) for c in settings.cw_c]
+        return [Member(f"cw c={c:g} x{steps}", attack) for c, attack in attacks]
+    return [_autoattack_member(name, classifier, min(settings.max_targets, num_classes - 1), threat_model, settings)]
+
+
+def _gradient_ascent(kind: str, steps: int, classifier: PixelClassifier, threat_model: ThreatModel) -> Member:
+    """PGD from the clean image, so that the result does not depend on batching; step size 2.5·eps/steps."""
+    name, step_size = f"{kind} x{steps}", 2.5 * threat_model.eps / steps
+    if kind == "margin":
+
+        def run(images: Tensor, labels: Tensor) -> Tensor:
+            return perturb(lambda x: margin(classifier(x), labels), images, threat_model, steps, step_size)
+
+        return Member(name, run)
+    common: dict[str, Any] = {"eps": threat_model.eps, "alpha": step_size, "steps": steps, "random_start": False}
+    if threat_model.norm == "linf":
+        return Member(name, torchattacks.PGD(classifier, **common))
+    return Member(name, torchattacks.PGDL2(classifier, eps_for_division=_TINY, **common))
+
+
+def margin(scores: Tensor, labels: Tensor) -> Tensor:
+    """By how much (N,) the best wrong class beats the right one, the loss of Carlini and Wagner."""
+    right = scores.gather(1, labels[:, None])[:, 0]
+    return scores.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - right
+
+
+def _autoattack_member(
+    name: str, classifier: PixelClassifier, targets: int, threat_model: ThreatModel, settings: AttackSettings
+) -> Member:
+    common: dict[str, Any] = {"eps": threat_model.eps, "norm": _NORMS[threat_model.norm], "seed": settings.seed}
+    apgd, fab, queries = settings.apgd_steps, settings.fab_steps, settings.square_queries
+    if name == "apgd-ce":
+        return Member(f"apgd-ce x{apgd}", torchattacks.APGD(classifier, steps=apgd, loss="ce", **common))
+    if name == "apgd-t":
+        attack = TargetedAPGD(classifier, targets=targets, steps=apgd, **common)
+        return Member(f"apgd-t x{apgd} targets={targets}", attack)
+    if name == "fab-t":
+        attack = torchattacks.FAB(classifier, steps=fab, multi_targeted=True, n_classes=targets + 1, **common)
+        return Member(f"fab-t x{fab} targets={targets}", attack)
+    return Member(f"square x{queries}", torchattacks.Square(classifier, n_queries=queries, **common))
+
+
+class TargetedAPGD(torchattacks.APGD):  # type: ignore[misc]
+    """APGD-T for any number of classes: APGD on the targeted difference-of-logits ratio, one target after the other.
+
+    torchattacks' APGDT needs 4 classes and in l2 moves every image by the first image's step size.
+    """
+
+    def __init__(self, model: PixelClassifier, *, targets: int, **settings: Any) -> None:
+        """Sets up one run per target.
+
+        Args:
+            model: What is attacked.
+            targets: How many classes to aim at, from the likeliest wrong one.
+            settings: Of `torchattacks.APGD`.
+        """
+        super().__init__(model, loss="dlr", n_restarts=targets, **settings)
+        self._rank = 1
+
+    def perturb(self, x_in: Tensor, y_in: Tensor, best_loss: bool = False, cheap: bool = True) -> Any:
+        """Runs every target on the images that are left."""
+        self._rank = 1
+        return super().perturb(x_in, y_in, best_loss, cheap)
+
+    def attack_single_run(self, x_in: Tensor, y_in: Tensor) -> Any:
+        """One run at the next class by rank at the clean image."""
+        self._rank += 1
+        self._target = self.get_logits(x_in).sort(dim=1)[1][:, -self._rank]
+        return super().attack_single_run(x_in, y_in)
+
+    def dlr_loss(self, x: Tensor, y: Tensor) -> Tensor:
+        """Targeted ratio (N,) of scores (N, K); of two classes, whose ratio is constant, the difference itself."""
+        difference = (x.gather(1, self._target[:, None]) - x.gather(1, y[:, None]))[:, 0]
+        if x.shape[1] == 2:
+            return difference
+        ordered = x.sort(dim=1, descending=True)[0]
+        third_and_fourth = ordered[:, 2:4].mean(dim=1)  # of three classes, the third alone
+        return difference / (ordered[:, 0] - third_and_fourth + 1e-12)

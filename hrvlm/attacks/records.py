@@ -1,0 +1,104 @@
+"""Rows of robustness: one per image, attack, level that was attacked, and level that was evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+from hrvlm.attacks.threat_model import Norm
+
+SCHEMA = 1
+CLEAN = "clean"
+RobustnessKey = tuple[str | int | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessRecord:
+    """How one level's classifier fares on one image under one attack.
+
+    Attributes:
+        stage: Which model of a run, "before" or "after"; None outside training.
+        index: Data set index of the image.
+        tree: Tree of the evaluated level; the leaves, which all trees share, go by the first tree.
+        level: Evaluated level, 0 for the leaves.
+        level_name: Its name.
+        num_classes: Its number of classes.
+        attack: "clean", or an attack's name.
+        attacked_tree: Tree of the level whose classifier was attacked; None if clean.
+        attacked_level: That level; None if clean.
+        attacked: Whether this image was attacked: only those are that the attacked level gets right when clean.
+        norm: Of the threat model.
+        eps: Budget in pixel units.
+        label: Right class at the evaluated level.
+        prediction: Class that its classifier gives to the attacked image, or to the clean one if not attacked.
+        correct: Whether they agree.
+        clean_correct: Whether the evaluated level is right when clean.
+        broken_by: Member of the attack that first made the ATTACKED level err within the budget, or None.
+        distance: Distance of the image with which it erred, before it was brought into the budget; None if none.
+        members: The attack's members with their effort; None if clean.
+    """
+
+    kind: ClassVar[str] = "robustness"
+
+    stage: str | None
+    index: int
+    tree: str
+    level: int
+    level_name: str
+    num_classes: int
+    attack: str
+    attacked_tree: str | None
+    attacked_level: int | None
+    attacked: bool
+    norm: Norm
+    eps: float
+    label: int
+    prediction: int
+    correct: bool
+    clean_correct: bool
+    broken_by: str | None
+    distance: float | None
+    members: str | None
+
+    @property
+    def key(self) -> RobustnessKey:
+        """What the row is about, to resume."""
+        return robustness_key(asdict(self))
+
+    def to_row(self) -> dict[str, Any]:
+        """A flat mapping of JSON values with kind and schema."""
+        return {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
+
+
+_KEY = ("stage", "index", "attack", "attacked_tree", "attacked_level", "tree", "level")
+
+
+def robustness_key(row: Mapping[str, Any]) -> RobustnessKey:
+    """What a row is about: stage, image, attack, attacked level and evaluated level."""
+    return tuple(row[name] for name in _KEY)
+
+
+def done_robustness_keys(rows: Iterable[Mapping[str, Any]]) -> set[RobustnessKey]:
+    """Keys of the rows of an earlier run.
+
+    Raises:
+        ValueError: If a row is of another kind or schema.
+    """
+    found = set()
+    for row in rows:
+        if row.get("kind") != RobustnessRecord.kind or row.get("schema") != SCHEMA:
+            given = f"{row.get('kind')!r}, {row.get('schema')!r}"
+            raise ValueError(f"expected rows of kind 'robustness' and schema {SCHEMA}, got {given}; use another output")
+        found.add(robustness_key(row))
+    return found
+
+
+def own_level(row: Mapping[str, Any]) -> bool:
+    """Whether a row is about a clean image, or about the level that was attacked, not about transfer."""
+    if row["attack"] == CLEAN:
+        return True
+    return (row.get("attacked_tree", row["tree"]), row.get("attacked_level", row["level"])) == (
+        row["tree"],
+        row["level"],
+    )

@@ -1,0 +1,96 @@
+"""Averages of robustness rows, recomputed from rows alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hrvlm.attacks.records import CLEAN, own_level
+
+Row = Mapping[str, Any]
+Level = tuple[str, int]
+
+
+def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
+    """Aggregates of the rows of one stage as plain nested dictionaries, ready for JSON.
+
+    Args:
+        rows: Of one stage, norm and budget; one per image, attack, attacked level and evaluated level.
+
+    Returns:
+        `{"norm", "eps", "images", "levels": [...], "transfer": {attack: [...]}}`. An entry of "levels" has tree, level,
+        level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one misclassified when clean is
+        not robust), "attacked", "broken" and "median_distance" (of those with one). An entry of "transfer" has the
+        attacked and the evaluated level, "accuracy" (of all images, those not attacked as they are), "both" (images
+        attacked that the evaluated level gets right when clean) and "flipped" (how many of these it then gets wrong).
+
+    Raises:
+        ValueError: If rows of several stages or budgets are mixed, or a row occurs twice.
+    """
+    rows = list(rows)
+    _check(rows)
+    levels: dict[Level, list[Row]] = defaultdict(list)
+    transfer: dict[str, dict[tuple[Level, Level], list[Row]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        level = (row["tree"], row["level"])
+        if own_level(row):
+            levels[level].append(row)
+        if row["attack"] != CLEAN:
+            transfer[row["attack"]][(row["attacked_tree"], row["attacked_level"]), level].append(row)
+    return {
+        "norm": rows[0]["norm"] if rows else None,
+        "eps": rows[0]["eps"] if rows else None,
+        "images": len({row["index"] for row in rows}),
+        "levels": [_level(group) for group in levels.values()],
+        "transfer": {name: [_pair(group) for group in pairs.values()] for name, pairs in transfer.items()},
+    }
+
+
+def _check(rows: list[Row]) -> None:
+    kinds = {(row["stage"], row["norm"], row["eps"]) for row in rows}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"expected rows of one stage, norm and eps, got {sorted(kinds, key=str)}; summarise each alone"
+        )
+    names = ("index", "attack", "attacked_tree", "attacked_level", "tree", "level")
+    if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
+        raise ValueError("expected one row per image, attack, attacked and evaluated level, got some twice")
+
+
+def _level(rows: list[Row]) -> dict[str, Any]:
+    first = rows[0]
+    by_attack: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_attack[row["attack"]].append(row)
+    return {
+        **{name: first[name] for name in ("tree", "level", "level_name", "num_classes")},
+        CLEAN: share(by_attack.pop(CLEAN, [])),
+        "attacks": {name: _attack(group) for name, group in by_attack.items()},
+    }
+
+
+def _attack(rows: list[Row]) -> dict[str, Any]:
+    distances = sorted(row["distance"] for row in rows if row["distance"] is not None)
+    return {
+        "accuracy": share(rows),
+        "attacked": sum(row["attacked"] for row in rows),
+        "broken": sum(row["attacked"] and not row["correct"] for row in rows),
+        "median_distance": distances[len(distances) // 2] if distances else None,
+        "members": rows[0]["members"],
+    }
+
+
+def _pair(rows: list[Row]) -> dict[str, Any]:
+    both = [row for row in rows if row["attacked"] and row["clean_correct"]]
+    return {
+        **{name: rows[0][name] for name in ("attacked_tree", "attacked_level", "tree", "level", "level_name")},
+        "accuracy": share(rows),
+        "both": len(both),
+        "flipped": sum(not row["correct"] for row in both),
+    }
+
+
+def share(rows: list[Row]) -> float | None:
+    """Share of rows that are correct; None of no rows."""
+    return sum(row["correct"] for row in rows) / len(rows) if rows else None

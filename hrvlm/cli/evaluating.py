@@ -1,0 +1,126 @@
+"""What the commands of `certify.py` share: a model on a split of some data, and a folder of rows that can be resumed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from hrvlm.cli.errors import ClearParser
+from hrvlm.data.base import ImageDataModule
+from hrvlm.models import HierarchicalClassifier, load
+from hrvlm.trees import load_forest
+
+SUMMARY, SETTINGS = "summary.json", "settings.json"
+ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is evaluated, besides the checkpoint.
+
+    Attributes:
+        data: Data module whose split is evaluated.
+        trees: Tree files over the data's classes.
+        split: Split of the data module; its validation split if null.
+        num_levels: Cuts every tree to at most this many levels.
+        device: For example "cuda" or "cpu".
+    """
+
+    data: ImageDataModule
+    trees: list[str]
+    split: str | None = None
+    num_levels: int | None = None
+    device: str = "cpu"
+
+
+def subject_parser(kind: type[Subject], description: str) -> ClearParser:
+    """A parser of --config, --checkpoint, --output and the fields of a kind of `Subject`."""
+    parser = ClearParser(description=description)
+    parser.add_argument("--config", action="config", help="YAML file with the settings below")
+    parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
+    parser.add_argument("--output", required=True, help="folder of the results")
+    parser.add_class_arguments(kind)
+    return parser
+
+
+def load_subject(checkpoint: str, subject: Subject) -> tuple[HierarchicalClassifier, Any]:
+    """The classifiers of a checkpoint, and the data set of the split.
+
+    Raises:
+        ValueError: If checkpoint, trees, data or device do not fit each other.
+    """
+    loaded = load(checkpoint)
+    classes = subject.data.class_ids
+    if loaded.classes is not None and list(loaded.classes) != classes:
+        raise ValueError(
+            f"expected a checkpoint of these {len(classes)} classes, got one of {len(loaded.classes)} others"
+        )
+    forest = load_forest(subject.trees, leaves=classes, num_levels=subject.num_levels)
+    classifier = HierarchicalClassifier(loaded.model, loaded.head, forest).to(_device(subject.device))
+    return classifier, subject.data.evaluation_set(subject.split)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f'expected a device of this machine, such as "cpu", got {name!r}: {error}') from error
+
+
+def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
+    """What the rows of every command depend on: weights, trees and split."""
+    digest = hashlib.sha256()
+    state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
+    for name, value in sorted(state.items()):
+        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    trees = [[tree.name, len(tree.levels)] for tree in classifier.forest]
+    return {"weights": digest.hexdigest(), "trees": trees, "split": split}
+
+
+def open_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
+    """Notes the settings of a new folder.
+
+    Args:
+        output: Folder of the results, made if absent.
+        command: "run" or "attack".
+        settings: Whatever must not change between runs that share the folder; JSON values.
+
+    Returns:
+        Path of the rows.
+
+    Raises:
+        ValueError: If the folder holds rows of another command or of other settings.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    for other, name in ROWS_OF.items():
+        if other != command and (output / name).exists():
+            raise ValueError(f"expected a folder for certify.py {command}, got {output} with the rows of {other}")
+    path, rows = output / SETTINGS, output / ROWS_OF[command]
+    if rows.exists() and rows.stat().st_size:
+        noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+        changed = [name for name, value in settings.items() if noted.get(name) != value]
+        if changed:
+            raise ValueError(
+                f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"
+            )
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    return rows
+
+
+def write_summary(output: Path, summary: dict[str, Any]) -> None:
+    """Writes summary.json."""
+    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def print_results(output: Path, tables: list[Any]) -> None:
+    """Prints tables, and where the results lie."""
+    console = Console(width=None if Console().is_terminal else 120)
+    for table in tables:
+        console.print(table)
+    console.print(f"Results: [bold]{output}[/bold]", highlight=False)
