@@ -154,7 +154,8 @@ def _gradients(
         raise ValueError(
             "expected a loss that depends on the images, got one without gradient: do not detach inside it"
         )
-    gradients = torch.autograd.grad(value, inputs, allow_unused=True)
+    with torch.autocast(images.device.type, enabled=False):  # as a backward pass: what ran in float32 stays in it
+        gradients = torch.autograd.grad(value, inputs, allow_unused=True)
     if gradients[0] is None:
         raise ValueError("expected a loss that depends on the images, got one that ignores them: use its argument")
     if not bool(value.isfinite()):

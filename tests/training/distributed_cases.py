@@ -94,9 +94,10 @@ def images_of(indices: Sequence[int]) -> torch.Tensor:
     return torch.stack(pictures)
 
 
-def run(step: nn.Module, indices: Sequence[int]) -> dict[str, Any]:
-    """Numbers logged, and gradients of all parameters."""
-    loss, logs = step(indices)
+def run(step: nn.Module, indices: Sequence[int], dtype: torch.dtype | None = None) -> dict[str, Any]:
+    """Numbers logged, and gradients of all parameters; forward passes under autocast if a dtype is given."""
+    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
+        loss, logs = step(indices)
     loss.backward()
     gradients = {name.removeprefix("module."): parameter.grad for name, parameter in step.named_parameters()}
     return {"logs": logs, "gradients": gradients}

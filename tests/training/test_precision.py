@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from distributed_cases import CASES, LABELS, SmallModel, Step, run
@@ -19,11 +17,6 @@ class ExactFeatures(SmallModel):
         return 20 * scale * (images.flatten(1)[:, :8] - 0.5)
 
 
-def found(step: Step, dtype: torch.dtype | None) -> dict[str, Any]:
-    with torch.autocast("cpu", dtype or torch.bfloat16, enabled=dtype is not None):
-        return run(step, EVERY)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_objectives_stay_in_float32(case: str, dtype: torch.dtype) -> None:
@@ -34,7 +27,7 @@ def test_objectives_stay_in_float32(case: str, dtype: torch.dtype) -> None:
         exact.load_state_dict(step.model.state_dict())
         exact.text_projection.requires_grad_(step.objective.trains_text)
         step.model = exact
-        results.append(found(step, used))
+        results.append(run(step, EVERY, used))
     for name, value in results[0]["logs"].items():
         assert results[1]["logs"][name].dtype == torch.float32
         torch.testing.assert_close(results[1]["logs"][name], value, rtol=1e-6, atol=1e-6)
@@ -48,6 +41,6 @@ def test_objectives_stay_in_float32(case: str, dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("case", ["forest", "tecoa"])
 def test_a_tower_in_bfloat16_gives_about_the_same_loss(case: str) -> None:
-    full, mixed = found(Step(case), None), found(Step(case), torch.bfloat16)
+    full, mixed = run(Step(case), EVERY), run(Step(case), EVERY, torch.bfloat16)
     assert not torch.equal(full["logs"]["loss"], mixed["logs"]["loss"])
     torch.testing.assert_close(mixed["logs"]["loss"], full["logs"]["loss"], rtol=0.05, atol=0.01)

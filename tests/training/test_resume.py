@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -43,11 +44,21 @@ def chosen(settings: dict[str, Any], folder: Path, run: str, kill_after: int | N
     return settings
 
 
+def rates(run: str) -> list[float]:
+    """Learning rate after each batch: two steps of warm-up to 1e-3, then a cosine to zero at the last step."""
+    window = RUNS[run][1].get("accumulate_grad_batches", 1)
+    stepped = [batch % window == window - 1 or batch == 7 for batch in range(8)] * 2
+    taken = [sum(stepped[: batch + 1]) for batch in range(16)]
+    cosine = [0.5 * (1 + math.cos(math.pi * (step - 2) / (taken[-1] - 2))) for step in taken]
+    return [1e-3 * ((step + 1) / 2 if step < 2 else cosine[batch]) for batch, step in enumerate(taken)]
+
+
 def lines(folder: Path) -> list[str]:
     return (folder / "losses.txt").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 @pytest.mark.parametrize("run", RUNS)
 def test_losses_after_a_kill_are_those_of_the_uninterrupted_run(
     run: str, make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
@@ -67,6 +78,7 @@ def test_losses_after_a_kill_are_those_of_the_uninterrupted_run(
     folder = run_train(killed, resumed, "--ckpt_path", str(last), "--weights_only", "true")
     expected, found = lines(whole), lines(killed)
     assert len(expected) == 16
+    assert [float.fromhex(line.split()[3]) for line in expected] == pytest.approx(rates(run), abs=1e-12)
     assert before == RUNS[run][0] > len(expected) - (len(found) - before) > 8  # killed and resumed in the second epoch
     assert found[:before] == expected[:before]
     assert found[before:] == expected[len(expected) - (len(found) - before) :]
