@@ -182,7 +182,7 @@ def scan_shard(path: str) -> Iterator[Sample]:
     try:
         with tarfile.open(path, "r:") as tar:
             while (member := tar.next()) is not None:
-                tar.members.clear()  # else every header is kept
+                tar.members.clear()  # type: ignore[attr-defined]  # else every header is kept
                 key, suffix = base_plus_ext(member.name)
                 if key is None or not member.isfile():
                     continue

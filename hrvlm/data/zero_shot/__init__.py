@@ -1,0 +1,6 @@
+"""The zero-shot classification sets that torchvision reads, with class names and prompt templates."""
+
+from hrvlm.data.zero_shot.dataset import ZeroShotDataset, load, missing_files
+from hrvlm.data.zero_shot.registry import SETS, ZeroShotSet
+
+__all__ = ["SETS", "ZeroShotDataset", "ZeroShotSet", "load", "missing_files"]
