@@ -2,7 +2,8 @@
 
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.export import ExportModel
+from hrvlm.callbacks.geometry import GeometryCallback
 from hrvlm.callbacks.robustness import RobustnessCallback
 from hrvlm.callbacks.summary import SummaryTable
 
-__all__ = ["CertificationCallback", "ExportModel", "RobustnessCallback", "SummaryTable"]
+__all__ = ["CertificationCallback", "ExportModel", "GeometryCallback", "RobustnessCallback", "SummaryTable"]
