@@ -1,0 +1,76 @@
+"""Variants of the quick start compose with it, change what they say and nothing else, and take a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hrvlm.cli.train import main
+
+ROOT = Path(__file__).parents[2]
+OBJECTIVES = {
+    "tecoa": "TeCoAObjective",
+    "pmg_aft": "PMGAFTObjective",
+    "fare": "FAREObjective",
+    "clean": "CleanObjective",
+    "hierarchical_tree": "HierarchicalObjective",
+    "hierarchical_euclidean": "HierarchicalObjective",
+}
+
+
+def resolved(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, Any]:
+    """The whole configuration that composed files give."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    given = [argument for name in names for argument in ("--config", f"configs/emoji/{name}.yaml")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *given, "--print_config"])
+    captured = capsys.readouterr()
+    assert stopped.value.code == 0, captured.err
+    shown: dict[str, Any] = yaml.safe_load(captured.out)
+    return shown
+
+
+def without(settings: dict[str, Any], *places: tuple[str, ...]) -> dict[str, Any]:
+    """Settings less some entries."""
+    copied: dict[str, Any] = yaml.safe_load(yaml.safe_dump(settings))
+    for *path, last in places:
+        part = copied
+        for key in path:
+            part = part[key]
+        part.pop(last)
+    return copied
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
+    name: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    make_settings: Callable[..., Any],
+    run_train: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    base, variant = (resolved(capsys, monkeypatch, *names) for names in (("quickstart",), ("quickstart", name)))
+    module = variant["model"]["init_args"]
+    objective = module["objective"]
+    assert objective["class_path"].rpartition(".")[2] == OBJECTIVES[name]
+    changed = [("model", "init_args", "objective"), ("model", "init_args", "trees")]
+    changed += [("trainer", "default_root_dir"), ("trainer", "logger")]
+    assert without(variant, *changed) == without(base, *changed)
+    assert (module["trees"] == base["model"]["init_args"]["trees"]) == (name != "hierarchical_tree")
+    attacked = base["model"]["init_args"]["objective"]["init_args"]
+    for setting in ("eps", "step_size", "steps"):
+        assert objective["init_args"].get(setting, attacked[setting]) == attacked[setting]
+    assert [entry["init_args"]["name"] for entry in variant["trainer"]["logger"]] == [name, f"{name}/tensorboard"]
+    chosen = make_settings(tmp_path)
+    chosen["model"]["init_args"]["objective"] = objective
+    chosen["trainer"] |= {"callbacks": [], "max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
+    chosen["trainer"]["enable_checkpointing"] = False
+    folder = run_train(tmp_path, chosen)
+    header, values, *_ = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert float(dict(zip(header.split(","), values.split(","), strict=True))["train/loss"]) > 0
