@@ -54,8 +54,8 @@ def attack(
     "pgd" and "margin" also depend on which images share a batch.
 
     Args:
-        logits: Maps images in [0, 1] to scores (N, K), K >= 2; normalisation is inside. A module, a module's method or a
-            `functools.partial` of either is put into eval mode meanwhile; of other callables the caller takes care.
+        logits: Maps images in [0, 1] to scores (N, K), K >= 2; normalisation is inside. A module, a module's method or
+            a `functools.partial` of either is put into eval mode meanwhile; of other callables the caller takes care.
         images: (N, 3, H, W), float32 or float64; the attack runs on their device.
         labels: (N,) right classes.
         threat_model: Norm and budget, with bounds (0, 1).
@@ -146,12 +146,9 @@ def _check(images: Tensor, labels: Tensor, threat_model: ThreatModel, name: str)
         raise ValueError(f"expected a threat model with bounds (0.0, 1.0), got {threat_model.bounds}: attack pixels")
     if name in ("square", "autoattack") and threat_model.norm == "l2":
         height, width = images.shape[2:]
-        if min(height, width) < 5 or (round((0.8 * height * width) ** 0.5) | 1) > min(
-            height, width
-        ):  # its first square
-            raise ValueError(
-                f"expected nearly square images of at least 5 x 5 for Square in l2, got {height} x {width}"
-            )
+        first_square = round((0.8 * height * width) ** 0.5) | 1
+        if min(height, width) < max(5, first_square):
+            raise ValueError(f"expected nearly square images, at least 5 x 5, for Square in l2, got {height} x {width}")
 
 
 def _check_scores(scores: Tensor, labels: Tensor) -> None:

@@ -1,8 +1,8 @@
 """The attacks by name, built from torchattacks for one classifier, threat model and number of classes.
 
-AutoAttack's ensemble is put together here from its members, as its paper defines the standard version (100 iterations of
-each white-box member, 9 targets, 5,000 queries): torchattacks' own takes 10 iterations, as many targets as there are
-classes, and fails below 4 classes.
+AutoAttack's ensemble is put together here from its members, as its paper defines the standard version (100 iterations
+of each white-box member, 9 targets, 5,000 queries): torchattacks' own takes 10 iterations, aims at every class, which
+costs too much for many, and fails below 4 classes.
 
 Sources: PGD, Madry et al., ICLR 2018 (arXiv 1706.06083); CW, Carlini and Wagner, S&P 2017 (arXiv 1608.04644);
 AutoAttack with APGD, Croce and Hein, ICML 2020 (arXiv 2003.01690); FAB, Croce and Hein, ICML 2020 (arXiv 1907.02044);
@@ -161,7 +161,7 @@ def _autoattack_member(
     return Member(f"square x{queries}", torchattacks.Square(classifier, n_queries=queries, **common))
 
 
-class TargetedAPGD(torchattacks.APGD):  # type: ignore[misc]
+class TargetedAPGD(torchattacks.APGD):
     """APGD-T for any number of classes: APGD on the targeted difference-of-logits ratio, one target after the other.
 
     torchattacks' APGDT needs 4 classes and in l2 moves every image by the first image's step size.
@@ -190,10 +190,12 @@ class TargetedAPGD(torchattacks.APGD):  # type: ignore[misc]
         return super().attack_single_run(x_in, y_in)
 
     def dlr_loss(self, x: Tensor, y: Tensor) -> Tensor:
-        """Targeted ratio (N,) of scores (N, K); of two classes, whose ratio is constant, the difference itself."""
+        """Targeted ratio (N,) of scores (N, K); the difference itself of 2 or 3 classes.
+
+        There the ratio has no gradient: the lowest of three classes as a target makes it constant.
+        """
         difference = (x.gather(1, self._target[:, None]) - x.gather(1, y[:, None]))[:, 0]
-        if x.shape[1] == 2:
+        if x.shape[1] < 4:
             return difference
         ordered = x.sort(dim=1, descending=True)[0]
-        third_and_fourth = ordered[:, 2:4].mean(dim=1)  # of three classes, the third alone
-        return difference / (ordered[:, 0] - third_and_fourth + 1e-12)
+        return difference / (ordered[:, 0] - ordered[:, 2:4].mean(dim=1) + 1e-12)

@@ -53,8 +53,8 @@ class RobustAccuracy(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         """Accuracies by name, see `cell_name`; cells without images are left out."""
-        shares = self.correct / self.images
-        return {cell_name(cell): share for cell, share, count in zip(self.cells, shares, self.images) if count}
+        found = zip(self.cells, self.correct / self.images, self.images, strict=True)
+        return {cell_name(cell): share for cell, share, count in found if count}
 
 
 def _cell(record: RobustnessRecord) -> Cell:
@@ -65,7 +65,7 @@ def _cell(record: RobustnessRecord) -> Cell:
 
 
 def cell_name(cell: Cell) -> str:
-    """ "clean/TREE/0", "pgd20/TREE/1" for the attacked level itself, "pgd20/TREE/1/on/TREE/0" for transfer."""
+    """Such as "clean/TREE/0", "pgd20/TREE/1" for the attacked level itself, "pgd20/TREE/1/on/TREE/0" for transfer."""
     attack, source, level = cell
     if source is None or source == level:
         return f"{attack}/{level[0]}/{level[1]}"

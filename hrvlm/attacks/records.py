@@ -98,7 +98,5 @@ def own_level(row: Mapping[str, Any]) -> bool:
     """Whether a row is about a clean image, or about the level that was attacked, not about transfer."""
     if row["attack"] == CLEAN:
         return True
-    return (row.get("attacked_tree", row["tree"]), row.get("attacked_level", row["level"])) == (
-        row["tree"],
-        row["level"],
-    )
+    tree, level = row["tree"], row["level"]
+    return bool(row.get("attacked_tree", tree) == tree and row.get("attacked_level", level) == level)

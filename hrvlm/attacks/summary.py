@@ -20,8 +20,8 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
 
     Returns:
         `{"norm", "eps", "images", "levels": [...], "transfer": {attack: [...]}}`. An entry of "levels" has tree, level,
-        level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one misclassified when clean is
-        not robust), "attacked", "broken" and "median_distance" (of those with one). An entry of "transfer" has the
+        level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one misclassified when clean
+        is not robust), "attacked", "broken" and "median_distance" (of those with one). An entry of "transfer" has the
         attacked and the evaluated level, "accuracy" (of all images, those not attacked as they are), "both" (images
         attacked that the evaluated level gets right when clean) and "flipped" (how many of these it then gets wrong).
 

@@ -57,9 +57,11 @@ def main(arguments: list[str] | None = None) -> None:
             verify(Path(given.verify.folder))
             return
         chosen = parser.instantiate_classes(given)[given.command]
-        kind, command = (Attack, attack) if given.command == "attack" else (Run, run)
-        settings = {name: getattr(chosen, name) for name in kind.__dataclass_fields__}
-        command(chosen.checkpoint, kind(**settings), Path(chosen.output))
+        settings = {name: getattr(chosen, name) for name in Run.__dataclass_fields__}  # Attack's have the same names
+        if given.command == "attack":
+            attack(chosen.checkpoint, Attack(**settings), Path(chosen.output))
+        else:
+            run(chosen.checkpoint, Run(**settings), Path(chosen.output))
 
 
 def _parser() -> ClearParser:

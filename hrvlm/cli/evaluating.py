@@ -1,4 +1,4 @@
-"""What the commands of `certify.py` share: a model on a split of some data, and a folder of rows that can be resumed."""
+"""What commands of `certify.py` share: a model on a split of some data, and a folder of rows that can be resumed."""
 
 from __future__ import annotations
 
