@@ -5,5 +5,13 @@ from hrvlm.callbacks.export import ExportModel
 from hrvlm.callbacks.geometry import GeometryCallback
 from hrvlm.callbacks.robustness import RobustnessCallback
 from hrvlm.callbacks.summary import SummaryTable
+from hrvlm.callbacks.zero_shot import ZeroShotCallback
 
-__all__ = ["CertificationCallback", "ExportModel", "GeometryCallback", "RobustnessCallback", "SummaryTable"]
+__all__ = [
+    "CertificationCallback",
+    "ExportModel",
+    "GeometryCallback",
+    "RobustnessCallback",
+    "SummaryTable",
+    "ZeroShotCallback",
+]

@@ -1,11 +1,10 @@
-"""Tar shards against webdataset's own reader, orders over processes, and damaged shards."""
+"""Tar shards against webdataset's own reader, orders over processes and workers, training on them."""
 
 from __future__ import annotations
 
 import io
 import json
 import sys
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,52 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import webdataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from webdataset.tariterators import group_by_keys, tar_file_iterator
+from shard_files import CLASSES, SIZES, encoded, read_by_webdataset, write_shards, write_tar
 
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.sampling import Address, ShardSampler
 from hrvlm.data.shards import ShardDataModule, ShardDataset
-from hrvlm.data.tar_index import read_index, shard_paths
-
-SIZES = (5, 2, 6, 4)  # uneven on purpose
-CLASSES = [f"class {label}" for label in range(7)]
-
-
-def encoded(seed: int, suffix: str = "jpg") -> bytes:
-    pixels = np.random.default_rng(seed).integers(0, 256, (20, 24, 3), dtype=np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG" if suffix == "jpg" else "PNG")
-    return file.getvalue()
-
-
-def write_shards(folder: Path, sizes: tuple[int, ...] = SIZES) -> str:
-    """Shards by webdataset's own writer: labels in `cls`, in `json`, or in both."""
-    folder.mkdir(parents=True, exist_ok=True)
-    number = 0
-    for shard, size in enumerate(sizes):
-        with webdataset.TarWriter(str(folder / f"{shard:06d}.tar")) as writer:
-            for _ in range(size):
-                label = number % len(CLASSES)
-                sample: dict[str, Any] = {"__key__": f"n{label:02d}/picture_{number}"}
-                sample |= {"jpg": encoded(number)} if number % 2 else {"png": encoded(number, "png")}
-                sample |= {"cls": label} if number % 3 else {"json": {"label": label, "caption": "ü"}}
-                writer.write(sample | ({"json": {"caption": "no label"}} if number % 3 == 1 else {}))
-                number += 1
-    return str(folder / f"{{000000..{len(sizes) - 1:06d}}}.tar")
-
-
-def read_by_webdataset(shards: str) -> list[dict[str, Any]]:
-    """What webdataset's own iterators find, in the order of the shards."""
-    found: list[dict[str, Any]] = []
-    for path in shard_paths(shards):
-        with open(path, "rb") as stream:  # webdataset itself would leave it open
-            members = [{"__url__": path} | member for member in tar_file_iterator(stream)]
-        found += group_by_keys(members)
-    return found
+from hrvlm.data.tar_index import shard_paths
 
 
 @pytest.fixture(scope="module")
@@ -208,73 +170,10 @@ def test_imagenet_is_the_default_and_names_come_from_a_tree(shards: str, tree_fi
     assert found.class_names == ["bee", "house cat", "ant", "dog", "elm", "fir", "gem"]
 
 
-# ---- the index
-
-
-def test_an_index_is_kept_and_a_changed_shard_is_read_again(tmp_path: Path) -> None:
-    paths = shard_paths(write_shards(tmp_path))
-    first = read_index(paths)
-    (kept,) = tmp_path.glob(".hrvlm-index-*.npz")
-    stamp = kept.stat().st_mtime_ns
-    again = read_index(paths)
-    assert kept.stat().st_mtime_ns == stamp
-    for name in ("keys", "shards", "offsets", "sizes", "labels"):
-        assert np.array_equal(getattr(first, name), getattr(again, name))
-    kept.write_bytes(kept.read_bytes()[:100])  # cut short: made anew
-    assert len(read_index(paths)) == sum(SIZES)
-    assert len(kept.read_bytes()) > 100
-    write_shards(tmp_path, (3,))
-    assert len(read_index(paths)) == sum(SIZES) - SIZES[0] + 3
-
-
-def test_an_index_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
-    paths = shard_paths(write_shards(tmp_path / "shards"))
-    (tmp_path / "file").write_text("no folder")
-    assert len(read_index(paths, tmp_path / "file")) == sum(SIZES)
-    assert list((tmp_path / "shards").glob(".hrvlm*")) == []
-    assert len(read_index(paths, tmp_path / "new" / "folder")) == sum(SIZES)
-    assert len(list((tmp_path / "new" / "folder").glob("*.npz"))) == 1
-
-
-# ---- what users get wrong
-
-
-def write_tar(path: Path, members: dict[str, bytes]) -> str:
-    with tarfile.open(path, "w") as tar:
-        for name, content in members.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return str(path)
-
-
-GOOD = {"a.jpg": encoded(0), "a.cls": b"0\n"}
-
-
-@pytest.mark.parametrize(
-    ("members", "message"),
-    [
-        (GOOD | {"b.jpg": b"x"}, r"expected a label .* of sample 'b' in shard .*x\.tar, found jpg"),
-        (GOOD | {"b.jpg": b"x", "b.json": b"{}"}, r"expected a label .* of sample 'b' in shard .*, found jpg, json"),
-        (GOOD | {"b.cls": b"1"}, r"expected an image .* of sample 'b' in shard .*x\.tar, found cls"),
-        (GOOD | {"b.jpg": b"x", "b.cls": b"cat"}, r"expected a label 0, 1, … in b\.cls in shard .*got b'cat'"),
-        (GOOD | {"b.jpg": b"x", "b.cls": b"-1"}, r"expected a label 0, 1, … in b\.cls"),
-        (GOOD | {"b.jpg": b"x", "b.json": b'{"label": "cat"}'}, r"expected a label 0, 1, … in b\.json"),
-        (GOOD | {"b.jpg": b"x", "b.json": b"{"}, r"expected a label 0, 1, … in b\.json"),
-        (GOOD | {"b.jpg": b"x", "b.json": b"[1]"}, r"expected a label 0, 1, … in b\.json"),
-        (GOOD | {"b.jpg": b"x", "b.cls": b"\xff\xfe"}, r"expected a label 0, 1, … in b\.cls"),
-        (GOOD | {"a.JPG": b"x"}, r"expected one 'jpg' of sample 'a' in shard .*found two"),
-        (GOOD | {"b.jpg": b"x", "b.cls": b"7"}, r"labels below 7, the number of classes, got 7 of sample 'b' in shard"),
-        ({"readme": b"no sample"}, r"expected samples in the shards, found none"),
-    ],
-)
-def test_wrong_samples_are_named(tmp_path: Path, members: dict[str, bytes], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        ShardDataset(write_tar(tmp_path / "x.tar", members), CLASSES, image_size=8)
-
-
 def test_a_damaged_image_is_named_when_it_is_read(tmp_path: Path, classes_file: str) -> None:
-    path = write_tar(tmp_path / "x.tar", GOOD | {"n1/b.jpg": encoded(1)[:200], "n1/b.cls": b"1"})
+    path = write_tar(
+        tmp_path / "x.tar", {"a.jpg": encoded(0), "a.cls": b"0\n", "n1/b.jpg": encoded(1)[:200], "n1/b.cls": b"1"}
+    )
     data = module(path, classes_file)
     assert data.evaluation_set()[0][1] == 0
     message = r"expected a readable image 'n1/b' in shard .*x\.tar: .*; replace or remove it"
@@ -282,29 +181,6 @@ def test_a_damaged_image_is_named_when_it_is_read(tmp_path: Path, classes_file: 
         data.evaluation_set()[1]
     with pytest.raises(ValueError, match=message):
         data.training_set[Address(1, 0)]
-
-
-def damaged_in_the_middle(content: bytes) -> bytes:
-    return content[:2048] + b"\x07" * 512 + content[2560:]  # the third header
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda c: c[:700],
-        lambda c: c[:300],
-        lambda c: c[:2300],
-        lambda c: b"",
-        lambda c: b"x" * 4096,
-        damaged_in_the_middle,
-    ],
-)
-def test_damaged_shards_are_named(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
-    path = tmp_path / "x.tar"
-    write_tar(path, {"a.cls": b"0", "a.jpg": b"1" * 100, "b.cls": b"1", "b.jpg": b"2" * 900})
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"expected a whole tar file as shard .*x\.tar, got one damaged.*replace it"):
-        read_index([str(path)])
 
 
 def test_missing_shards_urls_and_settings_are_refused(shards: str, classes_file: str, tmp_path: Path) -> None:

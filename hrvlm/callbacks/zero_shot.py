@@ -1,0 +1,216 @@
+"""Clean and PGD accuracy on data sets that training never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
+from hrvlm.attacks.threat_model import Norm
+from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.data import zero_shot
+from hrvlm.data.base import IndexedShard
+from hrvlm.data.sampling import evenly_spread, shard_indices
+from hrvlm.models import cosine_head, evaluating
+from hrvlm.models.zero_shot import ZeroShotClassifier
+from hrvlm.training.fine_tuning import RobustFineTuning
+
+Row = dict[str, Any]
+AFTER = "after"
+
+
+class ZeroShotCallback(Callback):
+    """Writes one row per image and attack, and their averages per data set.
+
+    Rows lie in `zero_shot/STAGE.rank=R.jsonl` beside the run's metrics and averages in `zero_shot/STAGE.json`; STAGE is
+    "after" for the end of training, else "epoch=NNN". Class names and templates are those of `hrvlm.data.zero_shot`.
+    Every process takes its share of the images, and no random state is touched.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: str,
+        sets: Sequence[str],
+        num_images: int | None = 1000,
+        image_size: int = 224,
+        trained_head: bool = True,
+        norm: Norm = "linf",
+        eps: float = 1.0 / 255.0,
+        steps: int = 20,
+        batch_size: int = 128,
+        num_workers: int = 0,
+        every_n_epochs: int | None = None,
+    ) -> None:
+        """Chooses data sets and attack.
+
+        Args:
+            root: Folder that holds the sets; see `hrvlm.data.zero_shot.load`.
+            sets: Their names, for example [cifar10, dtd]; [all] takes all of them.
+            num_images: Size of the fixed subset of each set, spread evenly; null takes all.
+            image_size: Side of the pictures, in pixels: the pixels in which eps is stated.
+            trained_head: Classifies with the trained head (in its geometry); false takes plain cosines, as a user of
+                the exported model does.
+            norm: "linf" or "l2".
+            eps: Budget in pixel units.
+            steps: Of PGD, from the clean image, with step size 2.5·eps/steps.
+            batch_size: Images per pass.
+            num_workers: Of the data loaders.
+            every_n_epochs: Evaluates after epochs n, 2n, … too; null only when training ends.
+
+        Raises:
+            ValueError: If a set is unknown or named twice, or a number is out of range.
+        """
+        self.threat_model = ThreatModel(norm, eps)
+        self.sets = list(zero_shot.SETS) if list(sets) == ["all"] else list(sets)
+        unknown = [name for name in self.sets if name not in zero_shot.SETS]
+        if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
+            known = ", ".join(zero_shot.SETS)
+            raise ValueError(f"expected sets as different names of {known}, or [all], got {list(sets)}")
+        for name, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs), ("steps", steps)):
+            if value is not None and value < 1:
+                raise ValueError(f"expected {name} >= 1, got {value}")
+        if batch_size < 1 or num_workers < 0:
+            raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
+        self.root, self.num_images, self.image_size, self.trained_head = root, num_images, image_size, trained_head
+        self.steps, self.batch_size, self.num_workers, self.every_n_epochs = (
+            steps,
+            batch_size,
+            num_workers,
+            every_n_epochs,
+        )
+        self.data: list[zero_shot.ZeroShotDataset] = []
+        self.summaries: dict[str, dict[str, dict[str, float]]] = {}
+        self._evaluated_step = -1
+
+    @property
+    def state_key(self) -> str:
+        """Tells several evaluations apart in a checkpoint."""
+        return f"ZeroShotCallback[norm={self.threat_model.norm},eps={self.threat_model.eps},head={self.trained_head}]"
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Opens every set, before anything is trained.
+
+        Raises:
+            ValueError: If sets are missing or not readable; the message names all that are missing.
+        """
+        if stage != "fit":
+            return
+        fine_tuned(pl_module)
+        missing = {name: files for name in self.sets if (files := zero_shot.missing_files(name, self.root))}
+        if missing:
+            listed = "; ".join(f"{name} needs {', '.join(files)}" for name, files in missing.items())
+            raise ValueError(
+                f"expected the zero-shot sets {', '.join(missing)} under {self.root}, not found: {listed}; "
+                "nothing is downloaded: put them there or leave them out of sets"
+            )
+        self.data = [zero_shot.load(name, self.root, image_size=self.image_size) for name in self.sets]
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluates and logs, every n epochs."""
+        if self.every_n_epochs is None or (trainer.current_epoch + 1) % self.every_n_epochs:
+            return
+        summary = self._evaluate(trainer, fine_tuned(pl_module), f"epoch={trainer.current_epoch:03d}")
+        flat = {f"zero_shot/{name}/{attack}": share for name, row in summary.items() for attack, share in row.items()}
+        pl_module.log_dict(flat, rank_zero_only=True)
+        self._evaluated_step = trainer.global_step
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluates the result, unless the last epoch's evaluation was of the same weights."""
+        if trainer.global_step != self._evaluated_step:
+            self._evaluate(trainer, fine_tuned(pl_module), AFTER)
+
+    def _evaluate(self, trainer: Trainer, module: RobustFineTuning, stage: str) -> dict[str, dict[str, float]]:
+        folder = results_folder(trainer) / "zero_shot"
+        folder.mkdir(parents=True, exist_ok=True)
+        rows: list[Row] = []
+        path = folder / f"{stage}.rank={trainer.global_rank}.jsonl"
+        shares = [self._share(trainer, len(data)) for data in self.data]
+        total = sum(map(len, shares))
+        with path.open("w", encoding="utf-8") as file, progress_bar(trainer, "zero-shot", total) as bar:
+            for data, mine in zip(self.data, shares, strict=True):
+                for part in self._rows(module, data, mine):
+                    file.write("".join(json.dumps({"stage": stage} | row) + "\n" for row in part))
+                    file.flush()
+                    rows.extend(part)
+                    bar.advance(bar.task_ids[0], len(part) // 2)
+        summary = summarise(gather_rows(trainer, rows))
+        if trainer.is_global_zero:
+            (folder / f"{stage}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        self.summaries[stage] = summary
+        return summary
+
+    def _share(self, trainer: Trainer, size: int) -> list[int]:
+        """Indices of the subset that this process evaluates."""
+        chosen = evenly_spread(size, self.num_images)
+        mine = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
+        return [chosen[position] for position in mine]
+
+    def _rows(
+        self, module: RobustFineTuning, data: zero_shot.ZeroShotDataset, indices: list[int]
+    ) -> Iterator[list[Row]]:
+        head = module.objective.head if self.trained_head else cosine_head(module.model).to(module.device)
+        classifier = ZeroShotClassifier(module.model, head, data.class_names, data.templates)
+        loader: Iterable[dict[str, Any]] = DataLoader(
+            IndexedShard(data, indices),
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            generator=torch.Generator(),  # its own: else the loader draws from training's
+        )
+        for batch in loader:
+            images, labels = batch["image"].to(module.device), batch["label"].to(module.device)
+            outcomes = self._predictions(classifier, images, labels)
+            yield [
+                self._row(data, attack, index, label, prediction)
+                for attack, predictions in outcomes.items()
+                for index, label, prediction in zip(
+                    batch["index"].tolist(), batch["label"].tolist(), predictions.tolist(), strict=True
+                )
+            ]
+
+    def _predictions(self, classifier: ZeroShotClassifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Labels (N,) of clean and attacked images; what is wrong when clean counts as it is."""
+        with evaluating(classifier), frozen_parameters(classifier):
+            adversarial = pgd(classifier, images, labels, self.threat_model, self.steps)
+            with torch.no_grad():
+                clean, attacked = classifier(images).argmax(dim=1), classifier(adversarial).argmax(dim=1)
+        return {"clean": clean, f"pgd{self.steps}": torch.where(clean == labels, attacked, clean)}
+
+    def _row(self, data: zero_shot.ZeroShotDataset, attack: str, index: int, label: int, prediction: int) -> Row:
+        return {
+            "kind": "zero_shot",
+            "data": data.name,
+            "index": index,
+            "num_classes": len(data.class_names),
+            "head": "trained" if self.trained_head else "cosine",
+            "attack": attack,
+            "norm": self.threat_model.norm,
+            "eps": self.threat_model.eps,
+            "label": label,
+            "prediction": prediction,
+            "correct": label == prediction,
+        }
+
+
+def summarise(rows: Iterable[Row]) -> dict[str, dict[str, float]]:
+    """Accuracy in [0, 1] per data set and attack, and over the sets with equal weights ("mean").
+
+    Args:
+        rows: As `ZeroShotCallback` writes them, of all processes.
+    """
+    found: dict[str, dict[str, list[bool]]] = {}
+    for row in rows:
+        found.setdefault(row["data"], {}).setdefault(row["attack"], []).append(row["correct"])
+    summary = {
+        name: {attack: sum(correct) / len(correct) for attack, correct in attacks.items()}
+        for name, attacks in found.items()
+    }
+    attacks = next(iter(summary.values()), {})
+    mean = {attack: sum(shares[attack] for shares in summary.values()) / len(summary) for attack in attacks}
+    return summary | ({"mean": mean} if summary else {})
