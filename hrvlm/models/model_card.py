@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hrvlm.models._head import Head
 from hrvlm.models.heads import PoincareHead
 
@@ -145,6 +147,7 @@ def _listed(values: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(f"{name} {values[name]}" for name in names if values.get(name) is not None)
 
 
+@torch.no_grad()
 def _head(head: Head | None) -> str:
     if head is None:
         return "cosine, with the model's own scale"

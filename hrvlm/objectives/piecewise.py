@@ -46,8 +46,9 @@ class _Sum(torch.autograd.Function):
         for part in parts:
             with torch.enable_grad():
                 value = part(*inputs)
-            gradients = torch.autograd.grad(value, sources, allow_unused=True)
-            sums = [_added(total, gradient) for total, gradient in zip(sums, gradients, strict=True)]
+            if value.requires_grad:
+                gradients = torch.autograd.grad(value, sources, allow_unused=True)
+                sums = [_added(total, gradient) for total, gradient in zip(sums, gradients, strict=True)]
             values.append(value.detach())
         found = iter(sums)
         ctx.gradients = [next(found) if need else None for need in needed]
