@@ -54,6 +54,8 @@ class ImageDataModule(LightningDataModule):
                 raise ValueError(f"expected {name} >= {least}, got {value}")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.training_set: Any = None
+        self._training_loader: ResumableLoader | None = None
+        self._place: dict[str, int] = {}
 
     @property
     @abstractmethod
@@ -85,7 +87,22 @@ class ImageDataModule(LightningDataModule):
         """Shuffled training batches; an incomplete last batch is left out. Checkpoints store the place in an epoch."""
         sampler = self.training_sampler()
         batch_size = min(self.batch_size, len(sampler))
-        return ResumableLoader(self.training_set, sampler=sampler, batch_size=batch_size, **self._workers())
+        loader = ResumableLoader(self.training_set, sampler=sampler, batch_size=batch_size, **self._workers())
+        loader.load_state_dict(self._place)
+        self._training_loader = loader
+        return loader
+
+    def state_dict(self) -> dict[str, int]:
+        """Place in the training data, for checkpoints."""
+        return {} if self._training_loader is None else self._training_loader.state_dict()
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Takes the place in the training data from a checkpoint.
+
+        Lightning gives stored places to loaders too, but not to a loader that was made before the loops were restored,
+        as one is to count the steps of a learning-rate schedule.
+        """
+        self._place = dict(state)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """This process's shard of the evaluation set."""

@@ -20,7 +20,7 @@ class ResumingSampler(Sampler[Address]):
 
     Attributes:
         sampler: Gives the order of an epoch.
-        skip: Number of addresses that the next pass leaves out, back to 0 when it starts or another epoch is chosen.
+        skip: Number of addresses that the next pass leaves out; back to 0 when it starts.
     """
 
     def __init__(self, sampler: EpochSampler) -> None:
@@ -34,8 +34,6 @@ class ResumingSampler(Sampler[Address]):
 
     def set_epoch(self, epoch: int) -> None:
         """Chooses the order; Lightning calls this before each epoch, and after a resume with the epoch it was in."""
-        if epoch != self.epoch:
-            self.skip = 0
         self.sampler.set_epoch(epoch)
 
     def __len__(self) -> int:
@@ -48,10 +46,10 @@ class ResumingSampler(Sampler[Address]):
 
 
 class ResumableLoader(DataLoader[dict[str, Any]]):
-    """A data loader whose place in the epoch Lightning stores in checkpoints, and gives back when it resumes.
+    """A data loader that goes on inside an epoch from a place that checkpoints store.
 
-    Full batches only. Worker processes start with the first batch that is asked for, not before: by then the epoch of a
-    resumed run is known.
+    Full batches only. Everything starts with the first batch that is asked for, not before: by then the epoch of a
+    resumed run is known. A place in another epoch than the one that is then chosen plays no part.
     """
 
     def __init__(self, data: Any, *, sampler: EpochSampler, batch_size: int, **arguments: Any) -> None:
@@ -64,35 +62,27 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
             **arguments: Of `torch.utils.data.DataLoader`.
         """
         self.place = ResumingSampler(sampler)
-        self.given = 0
+        self.epoch = self.given = 0
+        self._loaded: dict[str, int] = {}
         super().__init__(data, sampler=self.place, batch_size=batch_size, drop_last=True, **arguments)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:  # type: ignore[override]
-        self.given = self.place.skip
+        loaded, self._loaded = self._loaded, {}
+        if loaded.get("epoch") == self.place.epoch:
+            self._check(loaded)
+            self.place.skip = loaded["given"]
+        self.epoch, self.given = self.place.epoch, self.place.skip
         for batch in super().__iter__():
             self.given += self.batch_size or 0
             yield batch
 
     def _run(self) -> dict[str, int]:
         """What has to be the same for a place in an epoch to mean the same."""
-        order = self.place.sampler
-        return {
-            "size": order.size,
-            "seed": order.seed,
-            "num_replicas": order.num_replicas,
-            "batch_size": self.batch_size or 0,
-        }
+        order, batch_size = self.place.sampler, self.batch_size or 0
+        numbers = {"size": order.size, "seed": order.seed, "num_replicas": order.num_replicas}
+        return numbers | {"batch_size": batch_size}
 
-    def state_dict(self) -> dict[str, int]:
-        """Epoch, number of this process's pictures given out in it, and what the order depends on."""
-        return {"epoch": self.place.epoch, "given": self.given, **self._run()}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        """Goes on where `state_dict` was taken; the same for every process.
-
-        Raises:
-            ValueError: If data, seed, batch size or number of processes are others, so that the place means nothing.
-        """
+    def _check(self, state: dict[str, int]) -> None:
         changed = {name: (state.get(name), value) for name, value in self._run().items() if state.get(name) != value}
         if changed:
             found = ", ".join(f"{name} {value} instead of {stored}" for name, (stored, value) in changed.items())
@@ -100,5 +90,15 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
                 f"expected the settings of the interrupted run to resume inside an epoch, got {found}; "
                 "restore them, or resume from a checkpoint made at the end of an epoch"
             )
-        self.place.set_epoch(state["epoch"])
-        self.place.skip = self.given = state["given"]
+
+    def state_dict(self) -> dict[str, int]:
+        """Epoch of the last batch, number of this process's pictures given out in it, what the order depends on."""
+        return {"epoch": self.epoch, "given": self.given, **self._run()}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Goes on where `state_dict` was taken, if the next pass is of that epoch; the same for every process.
+
+        That pass raises a ValueError if data, seed, batch size or number of processes are others, so that the place
+        means nothing.
+        """
+        self._loaded = dict(state)

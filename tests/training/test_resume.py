@@ -87,6 +87,35 @@ def test_losses_after_a_kill_are_those_of_the_uninterrupted_run(
     assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+@pytest.mark.parametrize("limit", [{"max_epochs": 2}, {"max_epochs": -1, "max_steps": 16}], ids=["epochs", "steps"])
+def test_checkpoints_at_the_end_of_an_epoch_go_on_with_the_next(
+    limit: dict[str, int], make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    def run(folder: Path, *arguments: str) -> None:
+        settings = chosen(make_settings(folder), folder, "averaging", None)
+        kinds = {"batch": {"every_n_train_steps": 8}, "epoch": {"every_n_epochs": 1}}
+        settings["trainer"]["callbacks"][1:] = [
+            {
+                "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+                "init_args": {"dirpath": str(folder / kind), "filename": "{step}", "save_top_k": -1, **when},
+            }
+            for kind, when in kinds.items()
+        ]
+        settings["trainer"] |= limit
+        run_train(folder, settings, *arguments)
+
+    run(tmp_path)
+    expected = lines(tmp_path)
+    assert len(expected) == 16
+    for kind in ("batch", "epoch"):
+        folder = tmp_path / f"from_{kind}"
+        folder.mkdir()
+        run(folder, "--ckpt_path", str(tmp_path / kind / "step=8.ckpt"))
+        assert lines(folder) == expected[8:], kind
+
+
 class Numbers(ImageDataModule):
     """Twenty samples that are their addresses."""
 
@@ -121,7 +150,7 @@ def indices(made: ResumableLoader) -> list[list[int]]:
     return [batch["index"].tolist() for batch in made]
 
 
-@pytest.mark.parametrize("given", range(7))
+@pytest.mark.parametrize("given", range(1, 7))
 def test_a_loader_goes_on_where_another_stopped(given: int) -> None:
     first, second = loader(), loader()
     first.sampler.set_epoch(2)
@@ -135,10 +164,14 @@ def test_a_loader_goes_on_where_another_stopped(given: int) -> None:
     assert len(second) == len(expected) == 6  # the trainer counts batches by whole epochs
     assert indices(second) == expected[given:]
     assert indices(second) == expected
-    second.load_state_dict(state)
-    second.sampler.set_epoch(3)
     first.sampler.set_epoch(3)
-    assert indices(second) == indices(first) != expected
+    ended = first.state_dict()
+    following = indices(first)
+    assert following != expected
+    for kept in (state, ended, loader().state_dict()):
+        second.load_state_dict(kept)
+        second.sampler.set_epoch(3)
+        assert indices(second) == following
 
 
 def test_workers_start_in_the_epoch_that_is_known_at_the_first_batch() -> None:
@@ -154,5 +187,10 @@ def test_workers_start_in_the_epoch_that_is_known_at_the_first_batch() -> None:
 
 @pytest.mark.parametrize("changed", [{"batch_size": 4}, {"seed": 2}])
 def test_places_of_other_runs_are_refused(changed: dict[str, int]) -> None:
+    other, state = loader(**changed), loader().state_dict()
+    other.load_state_dict(state)
     with pytest.raises(ValueError, match=rf"got {next(iter(changed))} .* instead of"):
-        loader(**changed).load_state_dict(loader().state_dict())
+        next(iter(other))
+    other.load_state_dict(state)
+    other.sampler.set_epoch(1)  # at the end of an epoch everything may change
+    assert len(indices(other)) == len(other)
