@@ -1,55 +1,91 @@
 """Certificates: pure functions on tensors and arrays, and the records they are kept in."""
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.batching import automatic_batch_size
 from hrvlm.certificates.bounds import (
     clopper_pearson_lower,
     clopper_pearson_upper,
     minimal_samples,
     radius_ceiling,
     smoothing_radius,
+    threshold_radius,
 )
 from hrvlm.certificates.checks import Violation, check_semantic_dense, check_stable_sampled
 from hrvlm.certificates.extent import InvariantExtent, invariant_extent
+from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
+from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
 from hrvlm.certificates.misalignment import stable_coverage, stable_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
+from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
+from hrvlm.certificates.radii import least_count, operational_threshold, radius_between, two_bound_radius
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
+from hrvlm.certificates.sequential import (
+    anytime_lower,
+    anytime_upper,
+    decision_boundaries,
+    log_evidence_above,
+    log_evidence_below,
+    look_times,
+)
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
+from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.certificates.summary import summarise
 from hrvlm.certificates.verify import Problem, verify_rows
 from hrvlm.certificates.voting import SmoothedPrediction, smoothed_predict
 
 __all__ = [
     "AffineScorer",
+    "AtomLaw",
+    "BetaLaw",
     "ImageExtent",
     "InvariantExtent",
+    "MixtureLaw",
     "Problem",
+    "Question",
     "Reason",
     "RecordWriter",
     "Sample",
+    "SamplePlan",
+    "SamplingOptions",
     "SemanticPartition",
     "SemanticRecord",
     "SmoothedPrediction",
     "SmoothingPlan",
     "SmoothingRecord",
     "Statement",
+    "UniformLaw",
     "Violation",
+    "anytime_lower",
+    "anytime_upper",
+    "automatic_batch_size",
     "certify",
     "check_semantic_dense",
     "check_stable_sampled",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "decision_boundaries",
     "done_keys",
     "fill_gaussian",
+    "forecast",
     "gaussian",
+    "grid_noise",
     "image_extent",
     "invariant_extent",
+    "least_count",
+    "log_evidence_above",
+    "log_evidence_below",
+    "look_times",
     "merge_rows",
     "minimal_samples",
+    "operational_threshold",
+    "pilot_law",
+    "plan_samples",
+    "radius_between",
     "radius_ceiling",
     "read_rows",
     "record_from_row",
@@ -60,6 +96,8 @@ __all__ = [
     "stable_coverage",
     "stable_intervals",
     "summarise",
+    "threshold_radius",
     "torn_line",
+    "two_bound_radius",
     "verify_rows",
 ]

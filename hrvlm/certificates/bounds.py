@@ -34,10 +34,10 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
     Raises:
         ValueError: if an argument lies outside its range.
     """
-    k, n = _counts(successes, trials)
-    _check_alpha(alpha)
+    k, n = checked_counts(successes, trials)
+    check_alpha(alpha)
     bound = np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1), n - k + 1), 0.0)
-    return _plain(np.where(k == n, alpha ** (1.0 / n), bound))
+    return plain(np.where(k == n, alpha ** (1.0 / n), bound))
 
 
 def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Result:
@@ -54,60 +54,82 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     Raises:
         ValueError: if an argument lies outside its range.
     """
-    k, n = _counts(successes, trials)
-    _check_alpha(alpha)
+    k, n = checked_counts(successes, trials)
+    check_alpha(alpha)
     bound = np.where(k < n, beta.isf(alpha, k + 1, np.maximum(n - k, 1)), 1.0)
-    return _plain(np.where(k == 0, -np.expm1(math.log(alpha) / n), bound))
+    return plain(np.where(k == 0, -np.expm1(math.log(alpha) / n), bound))
 
 
-def smoothing_radius(successes: ArrayLike, trials: ArrayLike, alpha: float, sigma: float) -> Result:
-    """Certified L2 radius `sigma * Phi^-1(lower bound)`, or 0 where the bound is not above 1/2 (abstain).
+def smoothing_radius(
+    successes: ArrayLike, trials: ArrayLike, alpha: float, sigma: float, *, threshold: float = 0.5
+) -> Result:
+    """Certified L2 radius `sigma * (Phi^-1(lower bound) - Phi^-1(threshold))`; 0 where the bound is not above it.
 
-    The statement that the class stays the majority of the SMOOTHED classifier at every point closer than the radius is
-    false with probability at most alpha over the noise.
+    The statement that the class keeps a probability above the threshold under the noise at every point closer than the
+    radius is false with probability at most alpha over the noise; at the threshold 1/2 the class stays the majority of
+    the SMOOTHED classifier.
 
     Args:
         successes: counts of the class, which must have been chosen independently of them.
         trials: numbers of noise samples.
         alpha: error probability in (0, 1).
         sigma: standard deviation of the noise, positive; the radius is in its units.
+        threshold: probability in (0, 1) that the class must keep; other than 1/2 for an asymmetric filter, or for a
+            deployed vote of finitely many samples (see `operational_threshold`).
 
     Raises:
         ValueError: if an argument lies outside its range.
     """
-    _check_positive(sigma, "sigma")
-    lower = np.asarray(clopper_pearson_lower(successes, trials, alpha))
-    radius = np.where(lower > 0.5, sigma * ndtri(lower), 0.0)
-    assert np.all(radius <= np.asarray(radius_ceiling(trials, alpha, sigma)) * (1 + 1e-12)), "radius above its ceiling"
-    return _plain(radius)
+    check_positive(sigma, "sigma")
+    radius = _radius(np.asarray(clopper_pearson_lower(successes, trials, alpha)), sigma, threshold)
+    ceiling = np.asarray(radius_ceiling(trials, alpha, sigma, threshold=threshold))
+    assert np.all(radius <= ceiling * (1 + 1e-12)), "radius above its ceiling"
+    return plain(radius)
 
 
-def radius_ceiling(trials: ArrayLike, alpha: float, sigma: float) -> Result:
-    """Largest radius that `trials` samples can give, `sigma * Phi^-1(alpha^(1/trials))`; 0 if they always abstain.
+def threshold_radius(lower: ArrayLike, sigma: float, *, threshold: float = 0.5) -> Result:
+    """L2 radius of a lower bound on the class probability, however the bound was found; see `smoothing_radius`.
+
+    Raises:
+        ValueError: if a bound lies outside [0, 1), or another argument outside its range.
+    """
+    check_positive(sigma, "sigma")
+    bound = np.asarray(lower, dtype=np.float64)
+    if not np.all((bound >= 0) & (bound < 1)):
+        raise ValueError(f"expected lower bounds in [0, 1), got {lower!r}")
+    return plain(_radius(bound, sigma, threshold))
+
+
+def radius_ceiling(trials: ArrayLike, alpha: float, sigma: float, *, threshold: float = 0.5) -> Result:
+    """Largest radius that `trials` samples can give, `sigma * (Phi^-1(alpha^(1/trials)) - Phi^-1(threshold))`, or 0.
 
     Raises:
         ValueError: if an argument lies outside its range.
     """
-    _check_positive(sigma, "sigma")
-    return _plain(np.maximum(0.0, sigma * ndtri(np.asarray(clopper_pearson_lower(trials, trials, alpha)))))
+    check_positive(sigma, "sigma")
+    return plain(_radius(np.asarray(clopper_pearson_lower(trials, trials, alpha)), sigma, threshold))
 
 
-def minimal_samples(radius: float, alpha: float, sigma: float) -> int:
-    """Least number of samples with which `radius` can be certified at all, `ln alpha / ln Phi(radius / sigma)`.
+def minimal_samples(radius: float, alpha: float, sigma: float, *, threshold: float = 0.5) -> int:
+    """Least number of samples with which `radius` can be certified at all.
+
+    It is `ln alpha / ln Phi(radius / sigma + Phi^-1(threshold))`.
 
     Args:
         radius: L2 radius, at least 0; for 0 the least number that can certify anything.
         alpha: error probability in (0, 1) of the one statement.
         sigma: standard deviation of the noise, positive.
+        threshold: probability in (0, 1) that the class must keep.
 
     Raises:
         ValueError: if an argument lies outside its range, or no number of samples reaches the radius in float64.
     """
-    _check_alpha(alpha)
-    _check_positive(sigma, "sigma")
+    check_alpha(alpha)
+    check_positive(sigma, "sigma")
+    check_probability(threshold, "threshold")
     if not 0 <= radius < math.inf:
         raise ValueError(f"expected radius >= 0 and finite, got {radius}")
-    log_share = float(log_ndtr(radius / sigma))
+    log_share = float(log_ndtr(radius / sigma + ndtri(threshold)))
     needed = math.log(alpha) / log_share if log_share < 0 else math.inf
     if needed > 2**53:
         raise ValueError(f"expected a radius that samples can reach, got {radius / sigma:g} sigma: use a larger sigma")
@@ -117,7 +139,12 @@ def minimal_samples(radius: float, alpha: float, sigma: float) -> int:
     return n
 
 
-def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _radius(lower: NDArray[np.float64], sigma: float, threshold: float) -> NDArray[np.float64]:
+    check_probability(threshold, "threshold")
+    return np.where(lower > threshold, np.maximum(0.0, sigma * (ndtri(lower) - ndtri(threshold))), 0.0)
+
+
+def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Counts and trials, broadcast and checked."""
     k, n = np.broadcast_arrays(np.asarray(successes), np.asarray(trials))
     for name, value in (("successes", k), ("trials", n)):
@@ -128,16 +155,24 @@ def _counts(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.int64],
     return k.astype(np.int64), n.astype(np.int64)
 
 
-def _check_alpha(alpha: float) -> None:
+def check_alpha(alpha: float) -> None:
+    """ValueError unless alpha lies in (0, 1)."""
     if not 0 < alpha < 1:
         raise ValueError(f"expected alpha in (0, 1), got {alpha}")
 
 
-def _check_positive(value: float, name: str) -> None:
+def check_probability(value: float, name: str) -> None:
+    """ValueError unless the number lies in (0, 1)."""
+    if not 0 < value < 1:
+        raise ValueError(f"expected {name} in (0, 1), got {value}")
+
+
+def check_positive(value: float, name: str) -> None:
+    """ValueError unless the number is positive and finite."""
     if not 0 < value < math.inf:
         raise ValueError(f"expected {name} > 0 and finite, got {value}")
 
 
-def _plain(values: NDArray[np.float64]) -> Result:
+def plain(values: NDArray[np.float64]) -> Result:
     """A float for a single number."""
     return float(values) if values.ndim == 0 else values

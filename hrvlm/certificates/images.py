@@ -7,7 +7,7 @@ weights and seed. Noise comes by address, so no random state outside is read or 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRec
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
+from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring
 
 Classifiers = dict[str, HierarchicalClassifier]
@@ -58,6 +59,7 @@ class CertificationPlan:
         n: Estimation samples.
         alpha: Error probability per image, over all its smoothing statements together.
         seed: Of the noise.
+        sampling: How noise samples are spent, and what exactly is certified.
         attributes: Semantic changes.
         radii: L2 radii at which certified accuracy is reported, in pixel units.
         batch_size: Images, or noisy copies, per pass.
@@ -71,6 +73,7 @@ class CertificationPlan:
     n: int = 256
     alpha: float = 0.001
     seed: int = 0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
     attributes: list[Attribute] = field(default_factory=list)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
     batch_size: int = 128
@@ -86,7 +89,8 @@ class CertificationPlan:
 
     def smoothing_plan(self) -> SmoothingPlan:
         """The part that smoothing needs, checked."""
-        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed)
+        options = asdict(self.sampling)
+        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed, **options)
 
     def indices(self, size: int) -> list[int]:
         """Data set indices of the subset: fixed, sorted, evenly spread."""

@@ -1,81 +1,21 @@
 """What is claimed, as frozen records: one per image and statement, and one JSON line each.
 
 A record holds all that is needed to derive its claim again without the model. Its row is a flat mapping of JSON values
-with the record's kind and schema version; an unknown or missing key is an error, never a default.
+with the record's kind and schema version; see `record_base`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from hrvlm.certificates.claims import SEPARATE
 from hrvlm.certificates.intervals import SemanticPartition
+from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row
 
-SCHEMA = 1
-Row = dict[str, Any]
-Key = tuple[str | int, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Record:
-    """What every record says about its image and statement.
-
-    Attributes:
-        index: dataset index of the image.
-        label: true label at this level.
-        tree: name of the class tree.
-        level: 0 for the leaves, growing towards the root.
-        level_name: name of the level.
-        prediction: certified class at this level; -1 where there is none.
-        correct: whether the prediction is the true label.
-        reason: why less is claimed than usual, or None.
-    """
-
-    kind: ClassVar[str] = ""
-
-    index: int
-    label: int
-    tree: str
-    level: int
-    level_name: str
-    prediction: int
-    correct: bool
-    reason: str | None
-
-    def to_row(self) -> Row:
-        """Flat mapping of JSON values with kind and schema.
-
-        Raises:
-            ValueError: if a number is not finite, which JSON cannot hold.
-        """
-        row: Row = {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
-        for name, value in row.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ValueError(f"expected a finite {name} in the record of image {self.index}, got {value}")
-        return row
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """The record of a row.
-
-        Raises:
-            ValueError: if the kind or schema differs or keys are unknown or missing.
-        """
-        if row.get("kind") != cls.kind or row.get("schema") != SCHEMA:
-            got = f"kind {row.get('kind')!r}, schema {row.get('schema')!r}"
-            raise ValueError(f"expected a row of kind {cls.kind!r} and schema {SCHEMA}, got {got}")
-        names, keys = {field.name for field in fields(cls)}, set(row) - {"kind", "schema"}
-        if names != keys:
-            odd, absent = sorted(keys - names), sorted(names - keys)
-            raise ValueError(f"expected the keys of {cls.__name__}, got unknown {odd} and lack {absent}")
-        return cls(**{name: row[name] for name in names})
-
-    @property
-    def key(self) -> Key:
-        """What identifies the statement within one run."""
-        return (self.kind, self.index, self.tree, self.level)
+__all__ = ["SCHEMA", "Key", "Record", "Row", "SemanticRecord", "SmoothingRecord", "record_from_row"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,9 +39,35 @@ class SmoothingRecord(Record):
         seed: seed of the noise.
         float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
         split: how the class was chosen.
+        method: how counts became bounds, see `claims.derive`.
+        threshold: probability that the class keeps within the radius; 1/2 makes it the majority.
+        votes: samples of the deployed vote that the threshold stands for, or None.
+        vote_error: error probability of one such vote, or None.
+        runner_up: largest count of another label, or None where the method needs none.
+        upper: upper bound on the probability of every other label, or None where the method needs none.
+        n_max: samples that would have been drawn at most, where n depends on samples; else None.
+        goal: radius that was asked for, or None.
+        give_up: error probability at which hope was given up, or None; it bears on cost alone.
+        decision: answer to whether the radius is at least the goal, or None.
+        precision: arithmetic of the forward pass, part of the base classifier.
     """
 
     kind: ClassVar[str] = "smoothing"
+    added: ClassVar[frozenset[str]] = frozenset(
+        {
+            "method",
+            "threshold",
+            "votes",
+            "vote_error",
+            "runner_up",
+            "upper",
+            "n_max",
+            "goal",
+            "give_up",
+            "decision",
+            "precision",
+        }
+    )
 
     sigma: float
     noise_space: str
@@ -118,7 +84,18 @@ class SmoothingRecord(Record):
     abstain: bool
     seed: int
     float_mode: str = "float32"
-    split: str = "separate selection and estimation samples"
+    split: str = SEPARATE
+    method: str = "clopper-pearson"
+    threshold: float = 0.5
+    votes: int | None = None
+    vote_error: float | None = None
+    runner_up: int | None = None
+    upper: float | None = None
+    n_max: int | None = None
+    goal: float | None = None
+    give_up: float | None = None
+    decision: str | None = None
+    precision: str = "float32"
 
     @property
     def statement(self) -> str:
@@ -128,11 +105,23 @@ class SmoothingRecord(Record):
             return f"{where}: abstains ({self.reason}); nothing is certified."
         together = "" if self.num_statements == 1 else f", jointly with the other {self.num_statements - 1} statements"
         return (
-            f"{where}: the smoothed classifier (Gaussian noise, sigma {self.sigma:g}, {self.noise_space}) predicts "
-            f"class {self.prediction} at every point closer than {self.radius!r} (L2) to the image; false with "
-            f"probability at most {self.alpha:g} over the noise{together}. Noise and pixels in {self.float_mode}: not "
-            f"sound against floating-point rounding."
+            f"{where}: the smoothed classifier (Gaussian noise, sigma {self.sigma:g}, {self.noise_space}) "
+            f"{self._predicts()} at every point closer than {self.radius!r} (L2) to the image; false with "
+            f"probability at most {self.alpha:g} over the noise{together}. {self._arithmetic()}"
         )
+
+    def _predicts(self) -> str:
+        if self.votes is not None and self.vote_error is not None:
+            sure = f"with probability at least {1 - self.vote_error:g}"
+            return f"predicts, by a vote of {self.votes} fresh samples and {sure}, class {self.prediction}"
+        if self.threshold != 0.5:
+            return f"gives class {self.prediction} a probability above {self.threshold:g}"
+        return f"predicts class {self.prediction}"
+
+    def _arithmetic(self) -> str:
+        if self.float_mode == "float32":
+            return "Noise and pixels in float32: not sound against floating-point rounding."
+        return f"By {self.float_mode}, to which the classifier rounds its input: sound in floating point."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,22 +3,26 @@
 Batches mix images, so that a device is kept busy however few samples an image needs, and no more than a few batches of
 noisy pixels exist at a time, however many samples it needs. The noise goes by address (see `noise`), so counts do not
 depend on batch size, order, threads or the number of processes.
+
+What is drawn next may depend on what was counted so far, per image: a procedure is a generator that yields draws and is
+sent counts. While one image waits for its counts, others fill the batch.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise import fill_gaussian
+from hrvlm.certificates.batches import Drawing, NoiseMode, Sample, check_image, makers
 
 Classify = Callable[[Tensor], Mapping[Any, Tensor]]
 """Images `(B, C, H, W)` to labels `(B,)` per statement key; -1 marks a sample without a valid label."""
@@ -26,28 +30,35 @@ Classify = Callable[[Tensor], Mapping[Any, Tensor]]
 Counts = dict[Hashable, NDArray[np.int64]]
 """Per statement `(G, K + 1)`: samples of each group of draws with each label; the last column counts invalid ones."""
 
+Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
+Piece: TypeAlias = tuple[int, range]
+"""Number of the group to count in, and draw numbers."""
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """An image to certify.
-
-    Attributes:
-        index: dataset index, the address of its noise.
-        image: `(C, H, W)` pixels in [0, 1].
-        labels: true label per statement key.
-    """
-
-    index: int
-    image: Tensor
-    labels: Mapping[Any, int]
+T = TypeVar("T")
+Procedure: TypeAlias = Generator[Sequence[Piece], Counts, T]
+"""Yields what to draw next, is sent all counts so far, returns the result."""
 
 
-@dataclass(frozen=True)
-class _Segment:
-    """Successive draws of one sample within a batch."""
+@dataclass(eq=False)
+class _Image(Generic[T]):
+    """An image on its way."""
 
     sample: Sample
-    draws: range
+    procedure: Procedure[T]
+    counts: Counts
+    todo: deque[Piece] = field(default_factory=deque)
+    flying: int = 0
+
+    def take(self, room: int) -> Piece:
+        """The next draws, at most so many."""
+        group, draws = self.todo.popleft()
+        if len(draws) > room:
+            self.todo.appendleft((group, draws[room:]))
+        self.flying += 1
+        return group, draws[:room]
+
+
+_Batch: TypeAlias = list[tuple[_Image[T], Piece]]
 
 
 def tally(
@@ -61,6 +72,8 @@ def tally(
     batch_size: int,
     device: torch.device | str = "cpu",
     threads: int = 1,
+    noise: NoiseMode = "float32",
+    precision: Precision = "float32",
 ) -> Iterator[tuple[Sample, Counts]]:
     """Count the labels of noisy copies of each sample, in the order of the samples.
 
@@ -74,6 +87,8 @@ def tally(
         batch_size: noisy copies per call.
         device: where `classify` wants its images.
         threads: threads that prepare noise ahead of the classifier; 0 to prepare it in between.
+        noise: see `Drawing`.
+        precision: of the forward pass; below float32 it runs under autocast, noise and pixels stay float32.
 
     Yields:
         Each sample with its counts, as soon as they are complete.
@@ -81,89 +96,132 @@ def tally(
     Raises:
         ValueError: if an image is not in [0, 1] or the classifier returns other labels than promised.
     """
-    device, segments = torch.device(device), _segments(samples, groups, batch_size)
-    counts = _zeros(num_classes, len(groups))
-    for batch, images in _prepared(segments, sigma, seed, device, threads):
-        with torch.no_grad():  # around the call only: a generator must not hold the caller's grad mode
-            labels = classify(images)
-        columns = {key: _checked(labels, key, k, len(images)) for key, k in num_classes.items()}
-        begin = 0
-        for segment in batch:
-            rows = slice(begin, begin + len(segment.draws))
-            group = next(g for g, draws in enumerate(groups) if segment.draws[0] in draws)
-            for key, k in num_classes.items():
-                counts[key][group] += np.bincount(columns[key][rows], minlength=k + 1)
-            begin = rows.stop
-            if segment.draws[-1] == groups[-1][-1]:
-                yield segment.sample, counts
-                counts = _zeros(num_classes, len(groups))
+
+    def procedure(sample: Sample) -> Procedure[tuple[Sample, Counts]]:
+        counts = yield list(enumerate(groups))
+        return sample, counts
+
+    yield from explore(
+        classify,
+        samples,
+        num_classes,
+        procedure,
+        num_groups=len(groups),
+        drawing=Drawing(sigma, seed, noise),
+        batch_size=batch_size,
+        device=device,
+        threads=threads,
+        precision=precision,
+    )
 
 
-def _zeros(num_classes: Mapping[Hashable, int], groups: int) -> Counts:
-    return {key: np.zeros((groups, k + 1), dtype=np.int64) for key, k in num_classes.items()}
+def explore(
+    classify: Classify,
+    samples: Iterable[Sample],
+    num_classes: Mapping[Hashable, int],
+    procedure: Callable[[Sample], Procedure[T]],
+    *,
+    num_groups: int,
+    drawing: Drawing,
+    batch_size: int,
+    device: torch.device | str = "cpu",
+    threads: int = 1,
+    precision: Precision = "float32",
+) -> Iterator[T]:
+    """Run a procedure on every sample; see `tally` for the arguments and errors that both have.
+
+    Args:
+        classify: see `tally`.
+        samples: see `tally`.
+        num_classes: see `tally`.
+        procedure: makes the procedure of a sample, see `Procedure`; it must yield at least one draw each time.
+        num_groups: groups that draws are counted in.
+        drawing: the noise.
+        batch_size: see `tally`.
+        device: see `tally`.
+        threads: see `tally`.
+        precision: see `tally`.
+
+    Yields:
+        Results, each as soon as it is known; in the order of the samples if all draw the same.
+    """
+    device, source = torch.device(device), iter(samples)
+    ready: deque[_Image[T]] = deque()
+    flights: deque[tuple[_Batch[T], Future[Tensor]]] = deque()
+    batch: _Batch[T] = []
+
+    def begin(sample: Sample) -> _Image[T]:
+        check_image(sample)
+        counts: Counts = {key: np.zeros((num_groups, k + 1), dtype=np.int64) for key, k in num_classes.items()}
+        image = _Image(sample, procedure(sample), counts)
+        image.todo.extend(next(image.procedure))
+        return image
+
+    with makers(threads, drawing, device) as made:
+        while True:
+            complete = _extend(batch, ready, map(begin, source), batch_size)
+            if batch and (complete or not flights):
+                flights.append((batch, made.start([(image.sample, draws) for image, (_, draws) in batch])))
+                batch = []
+                if len(flights) <= threads and complete:
+                    continue
+            if not flights:
+                return
+            landed, pixels = flights.popleft()
+            with torch.no_grad(), autocasting(device, precision):
+                labels = classify(pixels.result())
+            for image in _count(landed, labels, num_classes):
+                try:
+                    image.todo.extend(image.procedure.send(image.counts))
+                    ready.append(image)
+                except StopIteration as finished:
+                    yield finished.value
 
 
-def _segments(samples: Iterable[Sample], groups: Sequence[range], batch_size: int) -> Iterator[list[_Segment]]:
-    """Batches of segments: full ones, except the last and where the next image has another shape."""
-    batch: list[_Segment] = []
-    room = batch_size
-    for sample in samples:
-        _check_image(sample)
-        if batch and batch[0].sample.image.shape != sample.image.shape:
-            yield batch
-            batch, room = [], batch_size
-        for draws in groups:
-            while draws:
-                batch.append(_Segment(sample, draws[:room]))
-                draws, room = draws[room:], room - len(draws[:room])
-                if room == 0:
-                    yield batch
-                    batch, room = [], batch_size
-    if batch:
-        yield batch
+def _extend(batch: _Batch[T], ready: deque[_Image[T]], source: Iterator[_Image[T]], batch_size: int) -> bool:
+    """Fill the batch from images that wait, then from new ones; whether it is full or the next has another shape."""
+    room = batch_size - sum(len(draws) for _, (_, draws) in batch)
+    while room:
+        if not ready:
+            image = next(source, None)
+            if image is None:
+                return False
+            ready.append(image)
+        image = ready[0]
+        if batch and batch[0][0].sample.image.shape != image.sample.image.shape:
+            return True
+        piece = image.take(room)
+        batch.append((image, piece))
+        room -= len(piece[1])
+        if not image.todo:
+            ready.popleft()
+    return True
 
 
-def _check_image(sample: Sample) -> None:
-    image = sample.image
-    if image.dim() != 3 or not image.is_floating_point() or not bool((image >= 0).all() & (image <= 1).all()):
-        got = f"{image.dtype} of shape {tuple(image.shape)}"
-        raise ValueError(f"expected image {sample.index} as (C, H, W) floats in [0, 1], got {got} or values outside")
+def _count(batch: _Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Hashable, int]) -> list[_Image[T]]:
+    """Add the labels of a batch to the counts of its images; those that have none under way any more."""
+    size = sum(len(draws) for _, (_, draws) in batch)
+    columns = {key: _checked(labels, key, k, size) for key, k in num_classes.items()}
+    begin, finished = 0, []
+    for image, (group, draws) in batch:
+        rows = slice(begin, begin + len(draws))
+        for key, k in num_classes.items():
+            image.counts[key][group] += np.bincount(columns[key][rows], minlength=k + 1)
+        begin, image.flying = rows.stop, image.flying - 1
+        if not image.flying and not image.todo:
+            finished.append(image)
+    return finished
 
 
-def _noisy(batch: list[_Segment], sigma: float, seed: int, device: torch.device) -> Tensor:
-    """Noisy copies `(B, C, H, W)` of a batch, on the device."""
-    size, shape = sum(len(segment.draws) for segment in batch), batch[0].sample.image.shape
-    images = torch.empty((size, *shape), dtype=torch.float32, pin_memory=device.type == "cuda")
-    begin = 0
-    for segment in batch:
-        part = images[begin : begin + len(segment.draws)]
-        fill_gaussian(part, seed, segment.sample.index, segment.draws, sigma)
-        part += segment.sample.image.detach().to("cpu", torch.float32)
-        begin += len(part)
-    return images.to(device, non_blocking=True)
+def autocasting(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
+    """Context of a forward pass of this precision.
 
-
-def _prepared(
-    batches: Iterator[list[_Segment]], sigma: float, seed: int, device: torch.device, threads: int
-) -> Iterator[tuple[list[_Segment], Tensor]]:
-    """Batches with their pixels, in order, prepared ahead by threads."""
-    if threads == 0:
-        for batch in batches:
-            yield batch, _noisy(batch, sigma, seed, device)
-        return
-    with ThreadPoolExecutor(threads, thread_name_prefix="noise") as pool:
-        ahead: deque[tuple[list[_Segment], Future[Tensor]]] = deque()
-        try:
-            for batch in batches:
-                ahead.append((batch, pool.submit(_noisy, batch, sigma, seed, device)))
-                if len(ahead) > threads:
-                    segments, images = ahead.popleft()
-                    yield segments, images.result()
-            while ahead:
-                segments, images = ahead.popleft()
-                yield segments, images.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    Raises:
+        ValueError: if the precision is unknown.
+    """
+    if precision not in ("float32", "bfloat16", "float16"):
+        raise ValueError(f"expected precision 'float32', 'bfloat16' or 'float16', got {precision!r}")
+    return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=getattr(torch, precision))
 
 
 def _checked(labels: Mapping[Hashable, Tensor], key: Hashable, num_classes: int, size: int) -> NDArray[np.int64]:

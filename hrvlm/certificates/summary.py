@@ -10,7 +10,8 @@ from typing import Any
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 
 Summary = dict[str, Any]
-_SETTINGS = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
+_BASIC = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
+_SETTINGS = (*_BASIC, "method", "threshold", "votes", "vote_error", "goal", "give_up", "precision")
 
 
 def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summary:
@@ -57,6 +58,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
 def _smoothing(records: list[SmoothingRecord], radii: Sequence[float]) -> Summary:
     """Aggregates of one level of one tree."""
     settings = {name: {getattr(record, name) for record in records} for name in _SETTINGS}
+    if any(record.n_max is not None for record in records):  # n depends on the image; its limit does not
+        settings["n"] = {record.n_max for record in records}
     mixed = {name: sorted(values, key=str) for name, values in settings.items() if len(values) > 1}
     if mixed:
         first = records[0]
@@ -71,6 +74,7 @@ def _smoothing(records: list[SmoothingRecord], radii: Sequence[float]) -> Summar
         "average_certified_radius": fmean(max(r, 0.0) for r in certified),
         "abstention_rate": fmean(record.abstain for record in records),
         "smoothed_accuracy": fmean(record.correct for record in records),
+        "mean_samples": fmean(record.n0 + record.n for record in records),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
 

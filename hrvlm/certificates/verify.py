@@ -1,6 +1,6 @@
 """Derives every certificate again from its row, without the model.
 
-A smoothing row is recomputed from its counts, alpha and sigma; a semantic row must be consistent in itself (its
+A smoothing row is recomputed from its counts, alpha, sigma and method; a semantic row must be consistent in itself (its
 intervals cover the range one after the other, and the shares follow from them). What cannot be derived is reported,
 never repaired.
 """
@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from hrvlm.certificates.bounds import clopper_pearson_lower, smoothing_radius
+from hrvlm.certificates.claims import FLOAT_MODES, SPLITS, decide, derive
+from hrvlm.certificates.radii import operational_threshold
 from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord, record_from_row
 
 _TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
-_DEFAULTS = {field.name: field.default for field in fields(SmoothingRecord)}
 
 
 @dataclass(frozen=True)
@@ -96,18 +96,68 @@ def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
     if min(counts) < 0 or record.selection_count > record.n0:
         yield Problem(record.key, "count", True, f"counts do not fit n0={record.n0}, n={record.n}")
         return
-    for name in ("float_mode", "split"):
-        if getattr(record, name) != _DEFAULTS[name]:
-            text = f"expected {name} {_DEFAULTS[name]!r}, got {getattr(record, name)!r}"
-            yield Problem(record.key, name, False, text)
-    lower = float(clopper_pearson_lower(record.count, record.n, record.alpha_share))
-    radius = float(smoothing_radius(record.count, record.n, record.alpha_share, record.sigma))
-    yield from _compare(record, "lower", lower)
-    yield from _compare(record, "radius", radius)
-    certain = record.prediction >= 0 and lower > 0.5
+    yield from _procedure(record)
+    claim = derive(
+        record.method,
+        record.split,
+        count=record.count,
+        runner_up=record.runner_up,
+        n=record.n,
+        alpha=record.alpha_share,
+        sigma=record.sigma,
+        threshold=record.threshold,
+    )
+    yield from _compare(record, "lower", claim.lower)
+    yield from _compare(record, "radius", claim.radius)
+    if record.upper is not None and claim.upper is not None and record.upper < claim.upper * (1 - _TOLERANCE):
+        yield Problem(record.key, "upper", True, f"states upper {record.upper!r}, less than {claim.upper!r}")
+    certain = record.prediction >= 0 and claim.radius > 0
     if record.abstain == certain or record.abstain != (record.reason is not None):
-        text = f"abstain={record.abstain} with reason {record.reason!r} does not fit the lower bound {lower!r}"
+        text = f"abstain={record.abstain} with reason {record.reason!r} does not fit the radius {claim.radius!r}"
         yield Problem(record.key, "abstain", not record.abstain, text)
+
+
+def _procedure(record: SmoothingRecord) -> Iterator[Problem]:
+    """Problems of what a smoothing record says about how it was made."""
+    for name, known in (("float_mode", FLOAT_MODES.values()), ("split", SPLITS)):
+        if getattr(record, name) not in known:
+            text = f"expected {name} one of {list(known)}, got {getattr(record, name)!r}"
+            yield Problem(record.key, name, False, text)
+    if (record.upper is None) != (record.runner_up is None):
+        yield Problem(record.key, "upper", False, "upper and runner_up belong together")
+    if record.runner_up is not None and not record.invalid <= record.runner_up <= record.n - record.count:
+        yield Problem(record.key, "runner_up", True, f"runner_up {record.runner_up} does not fit the counts")
+    if (record.votes is None) != (record.vote_error is None):
+        yield Problem(record.key, "votes", False, "votes and vote_error belong together")
+    elif record.votes is not None and record.vote_error is not None:
+        needed = operational_threshold(record.votes, record.vote_error)
+        if record.threshold < needed * (1 - _TOLERANCE):
+            text = f"threshold {record.threshold!r} is below {needed!r}, which {record.votes} votes need"
+            yield Problem(record.key, "threshold", True, text)
+    if record.n_max is not None and record.method != "anytime" and record.n not in (0, record.n_max):
+        text = f"n was chosen by looking at samples ({record.n} of {record.n_max}), which {record.method!r} excludes"
+        yield Problem(record.key, "method", True, text)
+    yield from _decision(record)
+
+
+def _decision(record: SmoothingRecord) -> Iterator[Problem]:
+    """Problems of a decision whether the radius is at least the goal."""
+    if record.decision is None:
+        return
+    derived: str = "undecided"
+    if record.n > 0 and record.goal is not None and record.give_up is not None and record.method == "anytime":
+        derived = decide(
+            record.count,
+            record.n,
+            alpha=record.alpha_share,
+            give_up=record.give_up,
+            goal=record.goal,
+            sigma=record.sigma,
+            threshold=record.threshold,
+        )
+    if record.decision != derived and not (record.n == 0 and record.decision == "given up"):
+        text = f"states the decision {record.decision!r}, where the counts say {derived!r}"
+        yield Problem(record.key, "decision", record.decision == "certified", text)
 
 
 def _semantic(record: SemanticRecord) -> Iterator[Problem]:

@@ -13,7 +13,7 @@ import torch
 from scipy.stats import binomtest
 
 from hrvlm.certificates.sampling import Classify, Sample, tally
-from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
+from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,8 @@ def smoothed_predict(
         batch_size=batch_size,
         device=device,
         threads=threads,
+        noise=plan.noise,
+        precision=plan.precision,
     )
     for sample, counts in counted:
         yield sample.index, {key: _vote([int(c) for c in counts[key][0, :-1]], share) for key in num_classes}

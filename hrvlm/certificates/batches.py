@@ -1,0 +1,115 @@
+"""Batches of noisy copies: which draws of which images they hold, and their pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.grid_noise import grid_copies
+from hrvlm.certificates.noise import fill_gaussian
+
+NoiseMode: TypeAlias = Literal["float32", "grid"]
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """An image to certify.
+
+    Attributes:
+        index: dataset index, the address of its noise.
+        image: `(C, H, W)` pixels in [0, 1].
+        labels: true label per statement key.
+    """
+
+    index: int
+    image: Tensor
+    labels: Mapping[Any, int]
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Where noise comes from and how it is added.
+
+    Attributes:
+        sigma: standard deviation, in pixel units.
+        seed: seed of the noise.
+        noise: "float32": Gaussian, added in float32; "grid": rounded to integers, on the 8-bit grid, clipped to it.
+    """
+
+    sigma: float
+    seed: int
+    noise: NoiseMode = "float32"
+
+    def __post_init__(self) -> None:
+        if self.noise not in ("float32", "grid"):
+            raise ValueError(f"expected noise 'float32' or 'grid', got {self.noise!r}")
+
+    def write(self, out: Tensor, sample: Sample, draws: Sequence[int]) -> None:
+        """Write noisy copies `(len(draws), C, H, W)` of the sample."""
+        if self.noise == "grid":
+            grid_copies(out, sample.image, self.seed, sample.index, draws, self.sigma)
+            return
+        fill_gaussian(out, self.seed, sample.index, draws, self.sigma)
+        out += sample.image.detach().to("cpu", torch.float32)
+
+
+def check_image(sample: Sample) -> None:
+    """ValueError unless the image is `(C, H, W)` floats in [0, 1]."""
+    image = sample.image
+    if image.dim() != 3 or not image.is_floating_point() or not bool((image >= 0).all() & (image <= 1).all()):
+        got = f"{image.dtype} of shape {tuple(image.shape)}"
+        raise ValueError(f"expected image {sample.index} as (C, H, W) floats in [0, 1], got {got} or values outside")
+
+
+def noisy_batch(parts: Sequence[tuple[Sample, range]], drawing: Drawing, device: torch.device) -> Tensor:
+    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape."""
+    size, shape = sum(len(draws) for _, draws in parts), parts[0][0].image.shape
+    images = torch.empty((size, *shape), dtype=torch.float32, pin_memory=device.type == "cuda")
+    begin = 0
+    for sample, draws in parts:
+        drawing.write(images[begin : begin + len(draws)], sample, draws)
+        begin += len(draws)
+    return images.to(device, non_blocking=True)
+
+
+class Makers:
+    """Makes batches in threads ahead of time, or on demand if there are none.
+
+    Args:
+        threads: at least 0.
+        drawing: see `Drawing`.
+        device: where batches are put.
+    """
+
+    def __init__(self, threads: int, drawing: Drawing, device: torch.device) -> None:
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="noise") if threads else None
+        self._drawing, self._device = drawing, device
+
+    def start(self, parts: Sequence[tuple[Sample, range]]) -> Future[Tensor]:
+        """The batch, in the making."""
+        if self._pool is not None:
+            return self._pool.submit(noisy_batch, parts, self._drawing, self._device)
+        made: Future[Tensor] = Future()
+        made.set_result(noisy_batch(parts, self._drawing, self._device))
+        return made
+
+    def close(self) -> None:
+        """Stop; batches not begun are dropped."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def makers(threads: int, drawing: Drawing, device: torch.device) -> Iterator[Makers]:
+    """Makers that are stopped at the end."""
+    made = Makers(threads, drawing, device)
+    try:
+        yield made
+    finally:
+        made.close()

@@ -1,0 +1,78 @@
+"""What all records have in common: frozen, one flat row of JSON values each.
+
+A row holds the record's kind and schema version; an unknown or missing key is an error, never a default, but for keys
+that were added to the schema after the row was written.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Self
+
+SCHEMA = 1
+Row = dict[str, Any]
+Key = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What every record says about its image and statement.
+
+    Attributes:
+        index: dataset index of the image.
+        label: true label at this level.
+        tree: name of the class tree.
+        level: 0 for the leaves, growing towards the root.
+        level_name: name of the level.
+        prediction: certified class at this level; -1 where there is none.
+        correct: whether the prediction is the true label.
+        reason: why less is claimed than usual, or None.
+    """
+
+    kind: ClassVar[str] = ""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields added to the schema later: rows without them were made when their defaults were all there was."""
+
+    index: int
+    label: int
+    tree: str
+    level: int
+    level_name: str
+    prediction: int
+    correct: bool
+    reason: str | None
+
+    def to_row(self) -> Row:
+        """Flat mapping of JSON values with kind and schema.
+
+        Raises:
+            ValueError: if a number is not finite, which JSON cannot hold.
+        """
+        row: Row = {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"expected a finite {name} in the record of image {self.index}, got {value}")
+        return row
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The record of a row.
+
+        Raises:
+            ValueError: if the kind or schema differs or keys are unknown or missing.
+        """
+        if row.get("kind") != cls.kind or row.get("schema") != SCHEMA:
+            got = f"kind {row.get('kind')!r}, schema {row.get('schema')!r}"
+            raise ValueError(f"expected a row of kind {cls.kind!r} and schema {SCHEMA}, got {got}")
+        names, keys = {field.name for field in fields(cls)}, set(row) - {"kind", "schema"}
+        odd, absent = sorted(keys - names), sorted(names - keys - cls.added)
+        if odd or absent:
+            raise ValueError(f"expected the keys of {cls.__name__}, got unknown {odd} and lack {absent}")
+        return cls(**{name: row[name] for name in keys})
+
+    @property
+    def key(self) -> Key:
+        """What identifies the statement within one run."""
+        return (self.kind, self.index, self.tree, self.level)
