@@ -73,8 +73,11 @@ class Certifier:
         """Estimation samples only where one statement looks possible; how many they are depends on the pilot alone."""
         counts = yield [(0, self.plan.selection)]
         chosen = [self._choice(statement, counts) for statement in self.statements]
-        share = max(int(counts[s.key][0][c.prediction]) for s, c in zip(self.statements, chosen, strict=True))
-        hopeful = share >= self.plan.tau * len(self.plan.selection)
+        passes = self.plan.tau * len(self.plan.selection)
+        hopeful = any(
+            self._count(counts[statement.key][0], choice) >= passes
+            for statement, choice in zip(self.statements, chosen, strict=True)
+        )
         if hopeful:
             counts = yield [(1, self.plan.estimation)]
         decision: Decision | None = None if hopeful else "given up"

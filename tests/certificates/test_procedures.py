@@ -267,3 +267,16 @@ def test_errors_say_what_was_expected():
         certify(pixel, many(0.1, 1), [BINARY], short)
     with pytest.raises(ValueError, match="use a larger sigma"):
         certify(pixel, many(0.1, 1), [BINARY], dataclasses.replace(short, goal=50.0))
+
+
+def test_a_pilot_without_valid_labels_draws_no_more():
+    drawn = []
+
+    def nothing(images):
+        drawn.append(len(images))
+        return {LEAF.key: torch.full((len(images),), -1)}
+
+    [[record]] = certify(nothing, samples(1), [LEAF], PLANS["pilot"])
+    assert (sum(drawn), record.prediction, record.n, record.abstain) == (20, -1, 0, True)
+    assert "no selection sample" in record.reason
+    assert verify_rows([record.to_row()]) == []
