@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +24,22 @@ OBJECTIVES = {
 }
 
 
-def resolved(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *names: str) -> dict[str, Any]:
+def resolved(*names: str) -> dict[str, Any]:
     """The whole configuration that composed files give."""
-    monkeypatch.chdir(ROOT)
-    monkeypatch.setattr("sys.argv", ["train.py"])
     given = [argument for name in names for argument in ("--config", f"configs/emoji/{name}.yaml")]
-    with pytest.raises(SystemExit) as stopped:
-        main(["fit", *given, "--print_config"])
-    captured = capsys.readouterr()
-    assert stopped.value.code == 0, captured.err
-    shown: dict[str, Any] = yaml.safe_load(captured.out)
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as printed:
+        patch.chdir(ROOT)
+        patch.setattr("sys.argv", ["train.py"])
+        with pytest.raises(SystemExit) as stopped:
+            main(["fit", *given, "--print_config"])
+    assert stopped.value.code == 0
+    shown: dict[str, Any] = yaml.safe_load(printed.getvalue())
     return shown
+
+
+@pytest.fixture(scope="module")
+def base() -> dict[str, Any]:
+    return resolved("quickstart")
 
 
 def without(settings: dict[str, Any], *places: tuple[str, ...]) -> dict[str, Any]:
@@ -46,16 +53,16 @@ def without(settings: dict[str, Any], *places: tuple[str, ...]) -> dict[str, Any
     return copied
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OBJECTIVES)
 def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     name: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
+    base: dict[str, Any],
     make_settings: Callable[..., Any],
     run_train: Callable[..., Path],
     tmp_path: Path,
 ) -> None:
-    base, variant = (resolved(capsys, monkeypatch, *names) for names in (("quickstart",), ("quickstart", name)))
+    variant = resolved("quickstart", name)
     module = variant["model"]["init_args"]
     objective = module["objective"]
     assert objective["class_path"].rpartition(".")[2] == OBJECTIVES[name]
