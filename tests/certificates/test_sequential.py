@@ -188,3 +188,24 @@ def test_look_times_and_errors():
         decision_boundaries([3, 3], 0.5, 0.1, 0.1)
     with pytest.raises(ValueError, match="expected give_up"):
         decision_boundaries([3], 0.5, 0.1, 0.0)
+
+
+@pytest.mark.parametrize(("a", "b"), [(3.86, 0.57), (8.0, 0.5), (1.0, 1.0)])
+@pytest.mark.parametrize("radius", [0.5, 1.0])
+def test_decisions_certify_nearly_as_many_images_with_a_fraction_of_the_samples(a, b, radius):
+    """Over laws of class probabilities: the share of 10,000 samples within 0.01, that of 100,000 within 0.03."""
+    p0, looks = norm.cdf(radius), look_times(20_000)
+    rng, runs = np.random.default_rng(8), 20_000
+    p = rng.beta(a, b, runs)
+    boundary = decision_boundaries(looks, p0, 1e-3, 0.05)
+    count, alive = np.zeros(runs, dtype=np.int64), np.ones(runs, dtype=bool)
+    trials, certified = np.full(runs, looks[-1]), 0
+    for step, look, up, down in zip(np.diff(looks, prepend=0), looks, boundary.certify, boundary.give_up, strict=True):
+        count[alive] += rng.binomial(step, p[alive])
+        decided = alive & ((count >= up) | (count <= down))
+        certified += int((decided & (count >= up)).sum())
+        trials[decided], alive = look, alive & ~decided
+    share = {n: (binom.sf(binom.isf(1e-3, n, p0), n, p)).mean() for n in (10_000, 100_000)}
+    assert certified / runs >= share[10_000] - 0.01
+    assert certified / runs >= share[100_000] - 0.03
+    assert trials.mean() <= 100_000 / 50
