@@ -7,17 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack
 from hrvlm.attacks.ensemble import AttackSettings, check_attacks
-from hrvlm.attacks.perturbation import frozen_parameters, pgd
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import Norm, ThreatModel
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread
-from hrvlm.models import HierarchicalClassifier, LevelKey, evaluating, inferring
+from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 
 Predictions = dict[LevelKey, Tensor]
 
@@ -210,9 +208,6 @@ def attacked_predictions(
         steps: Of PGD, with step size 2.5·eps/steps.
     """
     targets = classifier.target(labels, key)
-    with evaluating(classifier), frozen_parameters(classifier):
-        adversarial = pgd(partial(classifier.logits, key=key), images, targets, threat_model, steps)
-        with torch.no_grad():
-            clean = classifier.predict(images, [key])[key]
-            attacked = classifier.predict(adversarial, [key])[key]
-    return torch.where(clean == targets, attacked, clean)
+    outcome = attack(partial(classifier.logits, key=key), images, targets, threat_model, f"pgd{steps}")
+    with inferring(classifier):
+        return classifier.predict(outcome.images, [key])[key]

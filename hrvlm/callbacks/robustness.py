@@ -120,7 +120,9 @@ class RobustnessCallback(Callback):
 
 def _metric(classifier: HierarchicalClassifier, plan: RobustnessPlan) -> RobustAccuracy:
     levels = [(classifier.forest[key.tree].name, key.level) for key in classifier.keys]
-    return RobustAccuracy(plan.attacks, levels).to(classifier.text_points(classifier.keys[0]).device)
+    metric = RobustAccuracy(plan.attacks, levels).to(classifier.text_points(classifier.keys[0]).device)
+    metric.update([])  # a process without images has counted too, as torchmetrics sees it
+    return metric
 
 
 @contextmanager

@@ -168,6 +168,7 @@ def test_rows_of_two_runs_are_not_averaged_together(rows: list[dict[str, Any]]) 
 
 def metric_of(records: list[RobustnessRecord]) -> RobustAccuracy:
     metric = RobustAccuracy(PLAN.attacks, LEVELS)
+    metric.update([])
     for start in range(0, len(records), 5):
         metric.update(records[start : start + 5])
     return metric
