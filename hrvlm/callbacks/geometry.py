@@ -84,8 +84,9 @@ class GeometryCallback(Callback):
             # Averages span the images of all processes, so each needs the points of all.
             everyone = sorted(gather_rows(trainer, samples), key=lambda sample: int(sample["index"]))
             self.rows = [{"epoch": trainer.current_epoch, **row} for row in self._rows(classifier, everyone)]
+        folder = results_folder(trainer)  # which the processes agree on together
         if trainer.is_global_zero:
-            path = results_folder(trainer) / "geometry" / f"epoch={trainer.current_epoch:03d}.jsonl"
+            path = folder / "geometry" / f"epoch={trainer.current_epoch:03d}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
         pl_module.log_dict(summarise_geometry(self.rows), rank_zero_only=True)

@@ -21,13 +21,14 @@ class SummaryTable(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints on the first process."""
+        folder = results_folder(trainer)  # which the processes agree on together
         if not trainer.is_global_zero:
             return
         console = Console(width=None if Console().is_terminal else 120)
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             for table in _tables(callback):
                 console.print(table)
-        console.print(f"Results: [bold]{results_folder(trainer)}[/bold]", highlight=False)
+        console.print(f"Results: [bold]{folder}[/bold]", highlight=False)
 
 
 def _tables(callback: Any) -> list[Any]:
