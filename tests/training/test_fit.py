@@ -26,7 +26,10 @@ def losses(folder: Path) -> list[float]:
 
 def short(chosen: dict[str, Any], folder: Path, **trainer: Any) -> dict[str, Any]:
     recorder = {"class_path": "recording.Recorder", "init_args": {"path": str(folder / "losses.txt")}}
-    saved = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"dirpath": str(folder)}}
+    saved = {
+        "class_path": "lightning.pytorch.callbacks.ModelCheckpoint",
+        "init_args": {"dirpath": str(folder / "kept")},
+    }
     saved["init_args"] |= {"filename": "end"}
     chosen["trainer"] |= {"callbacks": [recorder, saved], "limit_val_batches": 0} | trainer
     return chosen
@@ -41,7 +44,7 @@ def test_fine_tuning_lowers_the_loss_and_moves_what_it_trains_only(
     found = losses(tmp_path)
     assert len(found) == 20
     assert sum(found[-4:]) < 0.9 * sum(found[:4])
-    state = torch.load(tmp_path / "end.ckpt", weights_only=True)["state_dict"]
+    state = torch.load(tmp_path / "kept" / "end.ckpt", weights_only=True)["state_dict"]
     start = load(tiny_model).model.state_dict()
     for key, value in start.items():
         trained = ".visual." in f".{key}" and value.is_floating_point() and "running" not in key
@@ -98,4 +101,4 @@ def test_numbers_that_are_none_stop_the_run_and_leave_the_batch(
     assert batch["image"].shape == (8, 3, 32, 32)
     labels = [FolderDataset(pictures, image_size=32).items[index][1] for index in batch["index"].tolist()]
     assert batch["label"].tolist() == labels
-    assert not (tmp_path / "end.ckpt").exists()
+    assert not (tmp_path / "kept" / "end.ckpt").exists()
