@@ -1,4 +1,4 @@
-"""`certify.py`: certifies and attacks checkpoints, and checks certificates without the model."""
+"""`certify.py`: certifies and attacks checkpoints, checks certificates without the model, and plans sample sizes."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from hrvlm.cli.evaluating import (
     subject_parser,
     write_summary,
 )
+from hrvlm.cli.plan import add_parser as add_plan
+from hrvlm.cli.plan import plan
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.tables import semantic_table, smoothing_table
 
@@ -56,6 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
         if given.command == "verify":
             verify(Path(given.verify.folder))
             return
+        if given.command == "plan":
+            plan(given.plan)
+            return
         chosen = parser.instantiate_classes(given)[given.command]
         settings = {name: getattr(chosen, name) for name in Run.__dataclass_fields__}  # Attack's have the same names
         if given.command == "attack":
@@ -74,6 +79,7 @@ def _parser() -> ClearParser:
     verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)
+    add_plan(commands)
     return parser
 
 
