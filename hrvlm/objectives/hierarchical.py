@@ -49,7 +49,7 @@ def masked_cross_entropy(logits: Tensor, targets: Tensor, candidates: Tensor) ->
 
     The target must be a candidate.
     """
-    return F.cross_entropy(logits.masked_fill(~candidates, float("-inf")), targets, reduction="none")
+    return F.cross_entropy(torch.where(candidates, logits, float("-inf")), targets, reduction="none")
 
 
 def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:

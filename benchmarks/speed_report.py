@@ -1,0 +1,60 @@
+"""How the measurements of training_speed.py are shown and quoted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+DOCS, MARK = Path(__file__).parents[1] / "docs" / "training_speed.md", "<!-- measured -->"
+TARGETS = {"universal": 1.10, "hierarchical": 1.15, "objective": 0.10}
+TITLES = {
+    "over_leaf_only": "universal perturbation / leaf-only perturbation",
+    "over_tecoa": "hierarchical step / TeCoA step",
+    "all_gradients": "all gradients taken while perturbing (`backward`) / none",
+    "flags_on": "parameters ask for gradients while perturbing, none taken / flags off",
+    "without_over_with": "texts encoded in every step / cached before the projection",
+    "five_trees": "objective, five trees over 1,000 leaves, batch 256 / ViT-B-32, forward and backward",
+}
+HEADER = ("compared", "ratio", "of processor time", "target")
+
+
+def rows(parts: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What is shown and quoted: ratios with their targets, then peaks of memory."""
+    found, peaks = [], []
+    for name, part in parts.items():
+        target = f"<= {TARGETS[name]:.2f}" if name in TARGETS else ""
+        for key, values in part.items():
+            if "ratio" in values:
+                ratios = (f"{values[kind]:.3f}" for kind in ("ratio", "processor_ratio"))
+                found.append((TITLES[key], *ratios, target))
+            else:
+                peaks += [
+                    (f"peak of the objective's tensors, {case}", f"{size:.0f} MiB", "", "")
+                    for case, size in values.items()
+                ]
+    return found + peaks
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table that docs/training_speed.md quotes."""
+    lines = [HEADER, ("---",) * len(HEADER), *rows(result["parts"])]
+    machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\nMeasured on: {machine}.\n"
+
+
+def quote(result: dict[str, Any]) -> None:
+    """Writes the table into the documentation, between its two marks."""
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
+    after = rest.partition(MARK)[2]
+    DOCS.write_text(f"{before}{MARK}\n{markdown(result)}{MARK}{after}", encoding="utf-8")
+
+
+def show(result: dict[str, Any]) -> None:
+    """Prints the table."""
+    table = Table(*HEADER)
+    for row in rows(result["parts"]):
+        table.add_row(*row)
+    Console(width=130).print(table)
