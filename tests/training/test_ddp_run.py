@@ -62,9 +62,9 @@ def test_every_row_is_written_by_one_process_exactly(both: tuple[Path, str], fin
         name = f"robustness/{stage}.rank=*.jsonl"
         paths = sorted(both[0].glob(name))
         assert len(paths) == 2
-        keys = [sorted((row["index"], row["level"], row["attack"]) for row in rows(found))
+        keys = [sorted(json.dumps([row[name] for name in row if name not in ("prediction", "correct")]) for row in rows(found))
                 for found in (paths, sorted(finished.folder.glob(name)))]  # fmt: skip
-        assert len(keys[0]) == len(set(keys[0])) == 9 * 2 * 2
+        assert len(keys[0]) == len(set(keys[0])) >= 9 * 2 * 2
         assert keys[0] == keys[1]
     for epoch in range(2):
         paths = sorted(both[0].glob(f"certificates/epoch={epoch:03d}/rank=*.jsonl"))
