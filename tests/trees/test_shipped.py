@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hrvlm.trees import ClassTree, Forest, load_forest, load_tree, save_tree
+from hrvlm.trees.class_lists import read_classes
+from hrvlm.trees.proposals import import_proposal
 
 TREES = Path(__file__).parents[2] / "trees"
 FILES = sorted(TREES.glob("*.yaml"))
+CLASSES = TREES / "sources" / "imagenet_classes.yaml"
 
 
 @pytest.fixture(scope="module")
 def forest() -> Forest:
-    return load_forest([TREES / "emoji_unicode.yaml", TREES / "emoji_wordnet.yaml"])
+    return load_forest([TREES / f"emoji_{name}.yaml" for name in ("unicode", "wordnet", "form")])
 
 
 def sizes(tree: ClassTree) -> list[int]:
     return [len(level.ids) for level in tree.levels]
 
 
-def test_both_emoji_trees_hold_the_same_557_classes(forest: Forest) -> None:
-    assert len(FILES) == 2
-    assert [sizes(tree) for tree in forest] == [[557, 30, 4], [557, 72, 21, 4]]
+LICENCES = {"emoji_unicode": "MIT", "emoji_wordnet": "WordNet 3.0", "imagenet_wordnet": "WordNet 3.0"}
+SIZES = {
+    "cifar10": [10, 5, 2], "cifar100": [100, 20, 6], "emoji_form": [557, 46, 6], "emoji_unicode": [557, 30, 4],
+    "emoji_wordnet": [557, 72, 21, 4], "imagenet_wordnet": [1000, 623, 387, 65, 26, 9],
+} | {f"imagenet_{view}": [1000, 40, 7] for view in ("form", "function", "habitat", "material")}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -33,9 +39,41 @@ def test_a_shipped_tree_names_its_origin_and_is_written_as_saved(path: Path, tmp
     tree = load_tree(path)
     assert tree.name == path.stem
     assert tree.info.description
-    assert {"emoji_unicode": "MIT", "emoji_wordnet": "WordNet 3.0"}[tree.name] in tree.licence
+    assert LICENCES.get(tree.name, "CC0-1.0") in tree.licence
+    assert sizes(tree) == SIZES[path.stem]
     save_tree(tree, tmp_path / "again.yaml")
     assert (tmp_path / "again.yaml").read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_text_of_a_level_is_its_own(path: Path) -> None:
+    tree = load_tree(path)
+    for level in tree.levels:
+        texts = [" ".join(text.lower().split()) for text in tree.prompts(level.index)]
+        assert len(set(texts)) == len(level.ids)
+        assert all(name.strip() for name in level.names)
+
+
+@pytest.mark.parametrize("path", sorted((TREES / "sources").glob("*.json")), ids=lambda path: path.stem)
+def test_importing_a_shipped_proposal_gives_the_shipped_tree(path: Path, tmp_path: Path) -> None:
+    leaves = TREES / "emoji_unicode.yaml" if path.stem.startswith("emoji") else CLASSES
+    save_tree(import_proposal(path, read_classes(leaves)), tmp_path / "tree.yaml")
+    assert (tmp_path / "tree.yaml").read_bytes() == (TREES / f"{path.stem}.yaml").read_bytes()
+
+
+def test_imagenet_has_one_forest_of_five_trees_in_class_order() -> None:
+    trees = load_forest(sorted(TREES.glob("imagenet_*.yaml")))
+    assert len(trees) == 5
+    assert trees.leaves == read_classes(CLASSES).ids == tuple(sorted(trees.leaves))
+
+
+def test_cifar_leaves_are_torchvisions_classes_and_superclasses_hold_five() -> None:
+    ten = "airplane automobile bird cat deer dog frog horse ship truck"
+    assert load_tree(TREES / "cifar10.yaml").leaves == tuple(ten.split())
+    hundred = load_tree(TREES / "cifar100.yaml")
+    assert hundred.leaves == tuple(sorted(hundred.leaves))
+    assert {"aquarium_fish", "lawn_mower", "maple_tree", "pickup_truck", "sweet_pepper"} <= set(hundred.leaves)
+    assert set(Counter(hundred.rows[1]).values()) == {5}
 
 
 def test_the_unicode_tree_says_what_the_packaged_data_says(forest: Forest) -> None:
@@ -64,7 +102,7 @@ def test_all_levels_survive_a_random_tenth_of_the_classes_held_out(forest: Fores
     for before, after in zip(forest, small, strict=True):
         assert after.leaves == tuple(chosen)
         assert [level.name for level in after.levels] == [level.name for level in before.levels]
-        assert sizes(after)[-1] == 4
+        assert sizes(after)[-1] == sizes(before)[-1]
         assert all(kept >= 0.9 * full for kept, full in zip(sizes(after)[1:], sizes(before)[1:], strict=True))
 
 
