@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 
+from hrvlm.attacks.records import robustness_key
 from hrvlm.certificates import done_keys, read_rows
 from hrvlm.models import load
 
@@ -62,8 +63,8 @@ def test_every_row_is_written_by_one_process_exactly(both: tuple[Path, str], fin
         name = f"robustness/{stage}.rank=*.jsonl"
         paths = sorted(both[0].glob(name))
         assert len(paths) == 2
-        keys = [sorted(json.dumps([row[name] for name in row if name not in ("prediction", "correct")]) for row in rows(found))
-                for found in (paths, sorted(finished.folder.glob(name)))]  # fmt: skip
+        parts = (paths, sorted(finished.folder.glob(name)))
+        keys = [sorted(robustness_key(row) for row in rows(part)) for part in parts]
         assert len(keys[0]) == len(set(keys[0])) >= 9 * 2 * 2
         assert keys[0] == keys[1]
     for epoch in range(2):
