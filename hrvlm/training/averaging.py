@@ -33,8 +33,7 @@ class AveragedWeights:
             modules: What is averaged; names are those of the modules in the state of the run.
             decay: In (0, 1).
         """
-        check_decay(decay)
-        self.decay, self.updates = decay, 0
+        self.decay, self.updates = check_decay(decay), 0
         self._originals = dict(modules)
         self.copies = {name: _copy(module) for name, module in modules.items()}
 
@@ -87,14 +86,15 @@ def taken_apart(checkpoint: dict[str, Any], key: str) -> dict[str, Any] | None:
     return {"updates": stored["updates"], "weights": averages}
 
 
-def check_decay(decay: float) -> None:
-    """Refuses decays that average nothing or everything.
+def check_decay(decay: float) -> float:
+    """The decay, unless it averages nothing or everything.
 
     Raises:
         ValueError: If decay is not in (0, 1).
     """
     if not 0.0 < decay < 1.0:
         raise ValueError(f"expected average_decay in (0, 1), got {decay}: 0.999 is usual, null averages nothing")
+    return decay
 
 
 def _copy(module: nn.Module) -> nn.Module:

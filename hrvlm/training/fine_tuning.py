@@ -86,9 +86,7 @@ class RobustFineTuning(LightningModule):
             "weight_decay": weight_decay,
             "warmup_steps": warmup_steps,
         }
-        self.average_decay = average_decay
-        if average_decay is not None:
-            check_decay(average_decay)
+        self.average_decay = None if average_decay is None else check_decay(average_decay)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
         self._switch_tower(compile_backend, checkpoint_activations)
