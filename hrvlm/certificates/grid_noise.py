@@ -100,6 +100,11 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
     np.divide(np.clip(noisy, 0, TOP), TOP, out=out.numpy(), casting="same_kind", dtype=np.float32)
 
 
+def on_grid(image: Tensor) -> Tensor:
+    """The 8-bit image nearest to pixels in [0, 1]; what is certified of it is not certified of the original."""
+    return (image * TOP).round() / TOP
+
+
 def _fill(row: NDArray[np.int16], table: _Table, seed: int, index: int, draw: int) -> None:
     key = np.array([seed, index], dtype=np.uint64)
     # The last counter word keeps these bits apart from those of the Gaussian noise, and leading from later ones.

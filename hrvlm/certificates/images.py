@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition
@@ -90,6 +91,8 @@ class CertificationPlan:
     def smoothing_plan(self) -> SmoothingPlan:
         """The part that smoothing needs, checked."""
         options = asdict(self.sampling)
+        if self.sampling.noise == "grid":
+            options["noise_space"] = "pixels of the image rounded to 8 bits, before resizing"
         return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed, **options)
 
     def indices(self, size: int) -> list[int]:
@@ -162,7 +165,7 @@ def _smoothing(
                 image, label = data[index]
                 yield Sample(
                     index=index,
-                    image=image,
+                    image=on_grid(image) if plan.sampling.noise == "grid" else image,
                     labels={key: int(classifier.ancestors[key][label]) for key in classifier.keys},
                 )
 

@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare, norm
 
 from hrvlm.certificates import Sample, SmoothingPlan, Statement, certify, grid_noise, verify_rows
-from hrvlm.certificates.grid_noise import _settle, _table, grid_copies
+from hrvlm.certificates.grid_noise import _settle, _table, grid_copies, on_grid
 
 SHAPE = (3, 64, 64)
 
@@ -85,6 +85,8 @@ def test_copies_lie_on_the_grid_and_are_image_plus_noise():
     whole = (image * 255).round().long().numpy() + grid_noise((3, 8, 8), 4, 6, range(20), 0.25)
     expected = torch.tensor(np.clip(whole, 0, 255)).float() / 255
     assert torch.equal(copies, expected)
+    assert torch.equal(on_grid(image), image)
+    assert torch.equal(on_grid(image + 0.3 / 255), image)
     with pytest.raises(ValueError, match="expected image 6 on the 8-bit grid"):
         grid_copies(copies, image + 0.3 / 255, 4, 6, range(20), 0.25)
     for arguments in [(-1, 0, [0], 0.1), (0, 2**64, [0], 0.1), (0, 0, [-1], 0.1)]:

@@ -11,7 +11,7 @@ def test_options_of_a_run_reach_its_smoothing_plan():
     plan = CertificationPlan(sigma=0.2, n0=10, n=4000, alpha=0.01, seed=5, sampling=options).smoothing_plan()
     expected = SmoothingPlan(
         sigma=0.2, n0=10, n=4000, alpha=0.01, seed=5, procedure="adaptive", goal=0.2, noise="grid",
-        precision="bfloat16", votes=11,
+        precision="bfloat16", votes=11, noise_space="pixels of the image rounded to 8 bits, before resizing",
     )  # fmt: skip
     assert plan == expected
     assert CertificationPlan().smoothing_plan().procedure == "split"
