@@ -21,6 +21,7 @@ from hrvlm.attacks.evaluation import attacked_predictions
 from hrvlm.data import Appearance
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.emoji_pack.captions import BACKGROUNDS, with_article
+from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_head
 
 TREES = ["trees/emoji_unicode.yaml", "trees/emoji_wordnet.yaml"]
@@ -65,7 +66,7 @@ def background_words(model: VisionLanguageModel) -> float:
 def under_attack(classifier: HierarchicalClassifier) -> dict[str, dict[str, float]]:
     """PGD-20 accuracy of every level at several budgets, on a fixed subset."""
     data = hrvlm.data.emoji("unseen_artist")
-    images, labels = images_and_labels(data, [i * len(data) // ATTACKED_IMAGES for i in range(ATTACKED_IMAGES)])
+    images, labels = images_and_labels(data, evenly_spread(len(data), ATTACKED_IMAGES))
     found: dict[str, dict[str, float]] = {}
     for eps in (0, 1, 2, 4, 8):
         budget = ThreatModel("linf", eps / 255)

@@ -21,6 +21,8 @@ EXPECTED_WARNINGS = (
     r"Found \d+ module\(s\) in eval mode",
     r"`isinstance\(treespec, LeafSpec\)` is deprecated",
     r"The dirpath has changed from",
+    r"Checkpoint directory .* exists and is not empty",
+    r"It is recommended to use `self\.log",
 )
 
 
