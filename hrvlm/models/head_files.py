@@ -63,7 +63,11 @@ def write_head(
     (folder / FOLDER).mkdir(parents=True, exist_ok=True)
     state = {name: value.detach().cpu().contiguous() for name, value in head.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
-    described = {"format": FORMAT, "head": kind_of(head), "classes": None if classes is None else list(classes)}
+    described: dict[str, Any] = {
+        "format": FORMAT,
+        "head": kind_of(head),
+        "classes": None if classes is None else list(classes),
+    }
     (folder / DESCRIPTION_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
     logits = head_logits(model, rebuild_head(described["head"], state), probe)
     save_file({"logits": logits}, folder / PROBE_FILE)

@@ -36,6 +36,8 @@ class HierarchicalObjective(Objective):
     that tree's hierarchy-aware negatives.
     """
 
+    node_levels: Tensor
+
     def __init__(
         self,
         *,

@@ -30,7 +30,7 @@ def sum_parts(parts: Sequence[Part], inputs: Sequence[Tensor], parameters: Itera
     """
     tensors = (*inputs, *parameters)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-        total: Tensor = _Sum.apply(parts, len(inputs), *tensors)  # type: ignore[no-untyped-call]
+        total: Tensor = _Sum.apply(parts, len(inputs), *tensors)
         return total
     return torch.stack([part(*inputs) for part in parts]).sum()
 
@@ -55,7 +55,7 @@ class _Sum(torch.autograd.Function):
         return torch.stack(values).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc, untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return None, None, *(None if part is None else gradient * part for part in ctx.gradients)
 
