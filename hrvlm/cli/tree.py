@@ -31,7 +31,7 @@ def add_parser(subparsers: Any) -> None:
     subparsers.add_subcommand("tree", parser, help="build, import, check, show and compare class trees")
     commands = parser.add_subcommands(dest="action")
     for name, (add_arguments, function) in _ACTIONS.items():
-        action = ClearParser(description=function.__doc__)
+        action = ClearParser(description=function.__doc__ or "")
         add_arguments(action)
         commands.add_subcommand(name, action)
 
