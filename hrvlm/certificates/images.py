@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
@@ -177,21 +176,20 @@ def _smoothing(
 def _semantic(
     classifier: HierarchicalClassifier, data: Any, indices: Sequence[int], plan: CertificationPlan, done: Iterable[Key]
 ) -> Iterator[list[Record]]:
+    """Images one by one: rounding, and so the last digits of a row, must not depend on who else is in a batch."""
     finished = set(done)
     classifiers = _scorers(classifier)
     device = classifier.text_points(classifier.keys[0]).device
-    for start in range(0, len(indices), plan.batch_size):
-        part = list(indices[start : start + plan.batch_size])
-        pairs = [data[index] for index in part]
-        images = torch.stack([image for image, _ in pairs]).to(device)
-        features = classifier.model.encode_image(images)
-        for index, (_, label), feature in zip(part, pairs, features, strict=True):
-            records = [
-                record
-                for record in _of_image(classifiers, feature[None], index, int(label), plan)
-                if record.key not in finished
-            ]
-            yield list(records)
+    names = [(scorer, attribute.name, "text") for scorer in classifiers for attribute in plan.attributes]
+    asked = [(s.tree, s.level, *name) for s in statements(classifier) for name in names]
+    for index in indices:
+        if all((SemanticRecord.kind, index, *statement) in finished for statement in asked):
+            yield []
+            continue
+        image, label = data[index]
+        feature = classifier.model.encode_image(image[None].to(device))
+        records = _of_image(classifiers, feature, index, int(label), plan)
+        yield [record for record in records if record.key not in finished]
 
 
 def _scorers(classifier: HierarchicalClassifier) -> Classifiers:
