@@ -67,6 +67,15 @@ def read_rows(path: str | Path) -> list[Row]:
     Raises:
         ValueError: if any other line is not a JSON object.
     """
+    return [row for _, row in read_lines(path)]
+
+
+def read_lines(path: str | Path) -> list[tuple[str, Row]]:
+    """Lines of a file, without their ends, and their rows; see `read_rows`.
+
+    Raises:
+        ValueError: if a line other than a torn last one is not a JSON object.
+    """
     whole, torn = _split(Path(path).read_bytes())
     if torn:
         _log.warning("%s: the last line is torn (%d bytes) and was left out", path, len(torn))
@@ -78,7 +87,7 @@ def read_rows(path: str | Path) -> list[Row]:
             raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}") from error
         if not isinstance(row, dict):
             raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}")
-        rows.append(row)
+        rows.append((line, row))
     return rows
 
 

@@ -1,0 +1,83 @@
+"""Work without a training loop on many devices and nodes, through Lightning's launchers and strategies.
+
+`torchrun` and SLURM are recognised as in training; otherwise the strategy starts the processes of its node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal, TypeAlias
+
+import torch
+from lightning.fabric import Fabric
+from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies import Strategy as FabricStrategy
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+StrategyName: TypeAlias = Literal["auto", "ddp", "ddp_spawn", "ddp_fork"]
+
+_START: dict[StrategyName, Literal["popen", "spawn", "fork"]] = {
+    "auto": "popen",
+    "ddp": "popen",
+    "ddp_spawn": "spawn",
+    "ddp_fork": "fork",
+}
+# Processes meet at the beginning and at the end, and shares of the work may differ by hours.
+_PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processes:
+    """Where work is done: every device has a process of its own, with a copy of the model.
+
+    Attributes:
+        device: Kind of device, such as "cpu" or "cuda"; "cuda:1" is that one alone.
+        devices: Devices per node.
+        num_nodes: Number of nodes; each must see the folder of the results.
+        strategy: How processes start: "ddp" runs the script again, "ddp_spawn" and "ddp_fork" start functions.
+    """
+
+    device: str = "cpu"
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: StrategyName = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("devices", "num_nodes"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"expected {name} >= 1, got {getattr(self, name)}")
+
+    @property
+    def single(self) -> bool:
+        """Whether one process does everything."""
+        return self.devices * self.num_nodes == 1
+
+    def launch(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Calls `function(fabric, *arguments)` on every process.
+
+        Returns:
+            What it returned on this process, or on the first one if processes were started as functions.
+
+        Raises:
+            ValueError: If this machine has no such devices.
+        """
+        return self._fabric().launch(function, *arguments)
+
+    def _fabric(self) -> Fabric:
+        try:
+            place = torch.device(self.device)
+            devices: int | list[int] = self.devices if place.index is None or place.type == "cpu" else [place.index]
+            if isinstance(devices, list) and self.devices != 1:
+                raise ValueError(f"devices=1 goes with one device by number, got devices={self.devices}")
+            return Fabric(accelerator=place.type, devices=devices, num_nodes=self.num_nodes, strategy=self._strategy())
+        except (RuntimeError, ValueError, AssertionError, MisconfigurationException) as error:
+            wanted = f"{self.device!r}, {self.devices} of them"
+            raise ValueError(f'expected devices of this machine, such as "cpu", got {wanted}: {error}') from error
+
+    def _strategy(self) -> FabricStrategy | str:
+        """DDP that waits long enough; with one process, whatever Lightning finds (it may be part of a larger job)."""
+        if self.single:
+            return "auto"
+        return DDPStrategy(start_method=_START[self.strategy], timeout=_PATIENCE)
