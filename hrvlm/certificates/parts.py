@@ -85,6 +85,16 @@ def run_rows(path: str | Path) -> list[Row]:
     return [json.loads(line) for line in _sorted_lines(Path(path))]
 
 
+def unchecked_rows(path: str | Path) -> list[Row]:
+    """All rows of a run as they are, readable as records or not; lines that a kill left in two files count once."""
+    rows, seen = [], set[str]()
+    for part in part_files(path):
+        lines = read_lines(part)
+        rows += [row for line, row in lines if line not in seen]
+        seen |= {line for line, _ in lines}
+    return rows
+
+
 def run_keys(path: str | Path) -> set[Key]:
     """Keys of all statements that a run has certified so far; see `done_keys`."""
     return {key for key, _ in _keyed_lines(Path(path))}

@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
-from hrvlm.certificates import RecordWriter, done_keys, read_rows, summarise, verify_rows
-from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.certificates import verify_rows
+from hrvlm.certificates.parts import part_files, unchecked_rows
 from hrvlm.cli.attack import Attack, attack
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.evaluating import (
-    ROWS_OF,
-    Subject,
-    identity,
-    load_subject,
-    open_folder,
-    print_results,
-    subject_parser,
-    write_summary,
-)
+from hrvlm.cli.evaluating import ROWS_OF, subject_parser
 from hrvlm.cli.plan import add_parser as add_plan
 from hrvlm.cli.plan import plan
-from hrvlm.models import HierarchicalClassifier
-from hrvlm.reports.tables import semantic_table, smoothing_table
+from hrvlm.cli.run import Run, run
 
 ROWS = ROWS_OF["run"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run(Subject):
-    """What `certify.py run` needs besides checkpoint and output.
-
-    Attributes:
-        data: Data module whose split is certified.
-        trees: Tree files over the data's classes.
-        split: Split of the data module; its validation split if null.
-        num_levels: Cuts every tree to at most this many levels.
-        device: For example "cuda" or "cpu".
-        plan: Which certificates of which images.
-    """
-
-    plan: CertificationPlan = field(default_factory=CertificationPlan)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -62,11 +34,30 @@ def main(arguments: list[str] | None = None) -> None:
             plan(given.plan)
             return
         chosen = parser.instantiate_classes(given)[given.command]
-        settings = {name: getattr(chosen, name) for name in Run.__dataclass_fields__}  # Attack's have the same names
+        output = Path(chosen.output)
         if given.command == "attack":
-            attack(chosen.checkpoint, Attack(**settings), Path(chosen.output))
+            attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output)
         else:
-            run(chosen.checkpoint, Run(**settings), Path(chosen.output))
+            run(chosen.checkpoint, Run(**_fields(Run, chosen)), output, _notes(given.run))
+
+
+def _fields(kind: type, chosen: Any) -> dict[str, Any]:
+    return {name: getattr(chosen, name) for name in kind.__dataclass_fields__}
+
+
+def _notes(given: Any) -> dict[str, Any]:
+    """What a report needs to find pictures and class names again."""
+    chosen = {name: given[name] for name in ("checkpoint", "trees", "num_levels")}
+    data = {name: given.data[name] for name in ("class_path", "init_args") if name in given.data}
+    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen | {"data": data}), default=str))
+    return {f"given_{name}": value for name, value in found.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Namespaces as mappings."""
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value
 
 
 def _parser() -> ClearParser:
@@ -83,45 +74,6 @@ def _parser() -> ClearParser:
     return parser
 
 
-def run(checkpoint: str, settings: Run, output: Path) -> None:
-    """Certifies a model and writes rows and summary.
-
-    Args:
-        checkpoint: See `hrvlm.models.load`.
-        settings: Data, trees and plan.
-        output: Folder of the results; rows that it holds already are kept and not made again.
-
-    Raises:
-        ValueError: If checkpoint, trees or data do not fit each other, or the folder holds another run's rows.
-    """
-    classifier, data = load_subject(checkpoint, settings)
-    indices = settings.plan.indices(len(data))
-    path = open_folder(output, "run", _settings(classifier, settings))
-    with RecordWriter(path) as writer, Progress(transient=True) as bar:
-        done = done_keys(read_rows(path))
-        task = bar.add_task("certifying", total=count_passes(settings.plan, len(indices)))
-        for records in certify_images(
-            classifier, data, indices, settings.plan, done=done, progress=lambda images: bar.advance(task, images)
-        ):
-            writer.write(records)
-    _finish(path, output, settings.plan)
-
-
-def _settings(classifier: HierarchicalClassifier, settings: Run) -> dict[str, Any]:
-    """What rows depend on; images and radii may change between runs that share a folder."""
-    plan = asdict(settings.plan)
-    for free in ("num_images", "radii", "batch_size", "smoothing", "semantic"):
-        del plan[free]
-    return {**identity(classifier, settings.split), **plan}
-
-
-def _finish(path: Path, output: Path, plan: CertificationPlan) -> None:
-    summary = summarise(read_rows(path), plan.radii)
-    write_summary(output, summary)
-    tables = [("smoothing", smoothing_table), ("semantic", semantic_table)]
-    print_results(output, [table(summary) for part, table in tables if summary[part]])
-
-
 def verify(folder: Path) -> None:
     """Derives every certificate anew and reports rows that claim something else.
 
@@ -129,9 +81,9 @@ def verify(folder: Path) -> None:
         SystemExit: With code 1 if a row does not hold.
     """
     path = folder / ROWS
-    if not path.is_file():
+    if not part_files(path):
         raise ValueError(f"expected the rows of a run at {path}, found none; make them with certify.py run")
-    rows = read_rows(path)
+    rows = unchecked_rows(path)
     problems = verify_rows(rows)
     for problem in problems:
         print(f"{problem.key}: {problem.message}")

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from hrvlm.certificates.parts import part_files, replace_text
 from hrvlm.cli.errors import ClearParser
 from hrvlm.data.base import ImageDataModule
 from hrvlm.models import HierarchicalClassifier, load
@@ -49,8 +50,15 @@ def subject_parser(kind: type[Subject], description: str) -> ClearParser:
     return parser
 
 
-def load_subject(checkpoint: str, subject: Subject) -> tuple[HierarchicalClassifier, Any]:
+def load_subject(
+    checkpoint: str, subject: Subject, device: torch.device | None = None
+) -> tuple[HierarchicalClassifier, Any]:
     """The classifiers of a checkpoint, and the data set of the split.
+
+    Args:
+        checkpoint: See `hrvlm.models.load`.
+        subject: What is evaluated.
+        device: Device of this process; None takes the subject's.
 
     Raises:
         ValueError: If checkpoint, trees, data or device do not fit each other.
@@ -62,7 +70,8 @@ def load_subject(checkpoint: str, subject: Subject) -> tuple[HierarchicalClassif
             f"expected a checkpoint of these {len(classes)} classes, got one of {len(loaded.classes)} others"
         )
     forest = load_forest(subject.trees, leaves=classes, num_levels=subject.num_levels)
-    classifier = HierarchicalClassifier(loaded.model, loaded.head, forest).to(_device(subject.device))
+    classifier = HierarchicalClassifier(loaded.model, loaded.head, forest)
+    classifier = classifier.to(_device(subject.device) if device is None else device)
     return classifier, subject.data.evaluation_set(subject.split)
 
 
@@ -83,13 +92,23 @@ def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str,
     return {"weights": digest.hexdigest(), "trees": trees, "split": split}
 
 
-def open_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
+def data_identity(data: Any) -> dict[str, Any]:
+    """What tells data sets apart wherever they lie: their size, and a digest of labels and pixels of a few pictures."""
+    digest = hashlib.sha256()
+    for index in sorted({0, len(data) // 2, len(data) - 1}) if len(data) else []:
+        image, label = data[index]
+        digest.update(f"{index} {int(label)} {tuple(image.shape)} ".encode() + image.contiguous().numpy().tobytes())
+    return {"data_size": len(data), "pictures": digest.hexdigest()}
+
+
+def open_folder(output: Path, command: str, settings: dict[str, Any], notes: dict[str, Any] | None = None) -> Path:
     """Notes the settings of a new folder.
 
     Args:
         output: Folder of the results, made if absent.
         command: "run" or "attack".
         settings: Whatever must not change between runs that share the folder; JSON values.
+        notes: What else `settings.json` shall hold, of the latest run, such as where the data lie.
 
     Returns:
         Path of the rows.
@@ -98,24 +117,25 @@ def open_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
         ValueError: If the folder holds rows of another command or of other settings.
     """
     output.mkdir(parents=True, exist_ok=True)
+    settings = json.loads(json.dumps(settings))  # as it will be read again: tuples are lists there
     for other, name in ROWS_OF.items():
-        if other != command and (output / name).exists():
+        if other != command and part_files(output / name):
             raise ValueError(f"expected a folder for certify.py {command}, got {output} with the rows of {other}")
     path, rows = output / SETTINGS, output / ROWS_OF[command]
-    if rows.exists() and rows.stat().st_size:
+    if any(part.stat().st_size for part in part_files(rows)):
         noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         changed = [name for name, value in settings.items() if noted.get(name) != value]
         if changed:
             raise ValueError(
                 f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"
             )
-    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(settings | (notes or {}), indent=2) + "\n")
     return rows
 
 
 def write_summary(output: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
-    (output / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    replace_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
 def print_results(output: Path, tables: list[Any]) -> None:
