@@ -1,0 +1,108 @@
+"""Joint certificates of the images of a data set, with the classifiers of a model: every level of every tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.grid_noise import on_grid
+from hrvlm.certificates.joint import certify_jointly
+from hrvlm.certificates.joint_plan import Family, JointQuestions, JointSample, PromptPair
+from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.records import Key
+from hrvlm.models import HierarchicalClassifier, LevelKey
+
+__all__ = ["JointQuestions", "joint_families", "joint_records", "prompt_pairs"]
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.images import Attribute, CertificationPlan
+
+
+def joint_families(classifiers: Mapping[str, HierarchicalClassifier]) -> list[Family]:
+    """One family per kind of scorer and level."""
+    return [_family(kind, classifier, key) for kind, classifier in classifiers.items() for key in classifier.keys]
+
+
+def _family(kind: str, classifier: HierarchicalClassifier, key: LevelKey) -> Family:
+    texts, tree = classifier.text_points(key), classifier.forest[key.tree]
+    kept: list[AffineScorer] = []
+
+    def scorer(points: Tensor) -> AffineScorer:
+        if not kept:
+            made = AffineScorer(*classifier.head.affine(points, texts))
+            if made.bias.dim() == 2:  # it belongs to the norms of these very points
+                return made
+            kept.append(made)
+        return kept[0]
+
+    level = tree.levels[key.level]
+    return Family(kind, tree.name, key.level, level.name, len(level.ids), classifier.head.lift_image, scorer)
+
+
+def prompt_pairs(
+    classifier: HierarchicalClassifier, attributes: Sequence[Attribute], label: int
+) -> tuple[PromptPair, ...]:
+    """The semantic changes of an image, whose leaf label names it in the prompts."""
+    noun, model = classifier.forest[0].levels[0].names[label], classifier.model
+    pairs = []
+    for attribute in attributes:
+        prompts = (attribute.source.format(noun), attribute.target.format(noun))
+        source, target = model.project_text(model.text_hidden(list(prompts)))
+        pairs.append(PromptPair(attribute.name, prompts, source.double(), target.double()))
+    return tuple(pairs)
+
+
+def joint_records(
+    classifiers: Mapping[str, HierarchicalClassifier],
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    done: Iterable[Key],
+) -> Iterator[list[JointRecord]]:
+    """Joint certificates of some images, all records of one image at a time.
+
+    Args:
+        classifiers: per kind of scorer, the own head's first; all of one model and one forest.
+        data: map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: which images.
+        plan: which certificates.
+        done: keys of records that exist already; an image with all of them is left out.
+    """
+    questions, noise, finished = plan.joint_questions, plan.sampling.noise, set(done)
+    chosen = dict(list(classifiers.items())[: None if questions.plain_cosine else 1])
+    classifier, families = next(iter(chosen.values())), joint_families(chosen)
+
+    def is_done(index: int) -> bool:
+        keys = (
+            (JointRecord.kind, index, family.tree, family.level, family.scorer_kind, attribute.name, questions.move)
+            for family in families
+            for attribute in plan.attributes
+        )
+        return all(key in finished for key in keys)
+
+    def samples() -> Iterator[JointSample]:
+        for index in indices:
+            if not is_done(index):
+                image, label = data[index]
+                targets = [int(classifier.ancestors[key][label]) for key in classifier.keys]
+                labels = targets * len(chosen)
+                yield JointSample(
+                    index=index,
+                    image=on_grid(image) if noise == "grid" else image,
+                    labels={family.key: target for family, target in zip(families, labels, strict=True)},
+                    changes=prompt_pairs(classifier, plan.attributes, int(label)),
+                )
+
+    yield from certify_jointly(
+        classifier.model.encode_image,
+        samples(),
+        families,
+        plan.smoothing_plan(),
+        questions,
+        num_attributes=len(plan.attributes),
+        batch_size=plan.batch_size,
+        device=classifier.text_points(classifier.keys[0]).device,
+    )

@@ -1,0 +1,136 @@
+"""What joint certificates claim, as frozen records: one per image, level, scorer and attribute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrvlm.certificates.claims import SEPARATE
+from hrvlm.certificates.record_base import Key, Record, Row
+from hrvlm.certificates.sample_extents import UNITS
+
+_PAIRS = ("histogram", "at_radii", "at_extents")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointRecord(Record):
+    """Joint pixel-and-semantic certificates of one image, level, scorer and attribute.
+
+    Attributes:
+        scorer: kind of the scorer, "cosine" or "poincare".
+        attribute: name of the attribute.
+        source_prompt: prompt without the attribute.
+        target_prompt: prompt with the attribute.
+        move: what an extent measures: "turn", radians from source to target; "target", shares of the copy's own way.
+        steps: steps of the range of extents that samples were counted on.
+        sigma: standard deviation of the noise, in pixel units.
+        noise_space: where the noise is added, in words.
+        alpha: error probability for all joint statements of the image together.
+        alpha_share: the part of alpha spent on each radius and each extent of this row.
+        num_statements: number of joint statements of the image that share alpha.
+        n0: number of selection samples.
+        n: number of estimation samples.
+        selection_count: selection samples with the predicted class.
+        count: estimation samples with the predicted class.
+        histogram: (step, samples) pairs: estimation samples whose label holds up to that step and not to the next.
+        at_radii: (radius fixed in advance, certified extent or None) pairs.
+        at_extents: (extent fixed in advance, certified radius) pairs; 0 where nothing is certified.
+        abstain: whether nothing at all is certified.
+        seed: seed of the noise.
+        float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
+        split: how the class was chosen.
+        threshold: probability that the class keeps, all the way; 1/2 makes it the majority.
+        votes: samples of the deployed vote that the threshold stands for, or None.
+        vote_error: error probability of one such vote, or None.
+        precision: arithmetic of the forward pass, part of the base classifier.
+    """
+
+    kind: ClassVar[str] = "joint"
+
+    scorer: str
+    attribute: str
+    source_prompt: str
+    target_prompt: str
+    move: str
+    steps: int
+    sigma: float
+    noise_space: str
+    alpha: float
+    alpha_share: float
+    num_statements: int
+    n0: int
+    n: int
+    selection_count: int
+    count: int
+    histogram: tuple[tuple[int, int], ...]
+    at_radii: tuple[tuple[float, float | None], ...]
+    at_extents: tuple[tuple[float, float], ...]
+    abstain: bool
+    seed: int
+    float_mode: str = "float32"
+    split: str = SEPARATE
+    threshold: float = 0.5
+    votes: int | None = None
+    vote_error: float | None = None
+    precision: str = "float32"
+
+    def __post_init__(self) -> None:
+        histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
+        radii = tuple((float(r), None if e is None else float(e)) for r, e in self.at_radii)
+        object.__setattr__(self, "histogram", histogram)
+        object.__setattr__(self, "at_radii", radii)
+        object.__setattr__(self, "at_extents", tuple((float(e), float(r)) for e, r in self.at_extents))
+
+    def to_row(self) -> Row:
+        """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
+        row = super().to_row()
+        return row | {name: [list(pair) for pair in row[name]] for name in _PAIRS}
+
+    @property
+    def key(self) -> Key:
+        """What identifies the statement within one run."""
+        return (*super().key, self.scorer, self.attribute, self.move)
+
+    def counts(self) -> NDArray[np.int64]:
+        """The histogram as an array `(steps + 1,)`.
+
+        Raises:
+            ValueError: if a step repeats or lies outside the range, or a count is not positive.
+        """
+        found = np.zeros(self.steps + 1, dtype=np.int64)
+        for step, samples in self.histogram:
+            if not 0 <= step <= self.steps or samples < 1 or found[step]:
+                raise ValueError(f"expected different steps in 0..{self.steps} with positive counts, got {step}")
+            found[step] = samples
+        return found
+
+    @property
+    def statement(self) -> str:
+        """The claim in words."""
+        where = f"image {self.index}, tree {self.tree!r}, level {self.level} ({self.level_name}), {self.attribute}"
+        if self.abstain:
+            return f"{where}: abstains ({self.reason}); nothing is certified."
+        pairs = [(r, e) for r, e in self.at_radii if e is not None] + [(r, e) for e, r in self.at_extents if r > 0]
+        claims = " and ".join(f"at most {r!r} (L2) from the image up to {e!r} {UNITS[self.move]}" for r, e in pairs)
+        mode = "Noise and pixels in float32: not sound against floating-point rounding."
+        if self.float_mode != "float32":
+            mode = f"By {self.float_mode}: sound in floating point, for noise and pixels."
+        return (
+            f"{where}: of the noisy copies (Gaussian, sigma {self.sigma:g}, {self.noise_space}) of every image "
+            f"{claims}, a share above {self.threshold:g} has class {self.prediction} under the {self.scorer} "
+            f"classifier at every point of the semantic move {self._move()}; false with probability at most "
+            f"{self.alpha:g} over the noise, jointly for {self.num_statements} statements. The move is of embeddings. "
+            f"{mode}"
+        )
+
+    def _move(self) -> str:
+        plane = f"in the plane of {self.source_prompt!r} and {self.target_prompt!r}"
+        return f"{plane}, by that angle" if self.move == "turn" else f"{plane}, by that share of the copy's own way"
+
+
+def sparse(histogram: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """The steps that were found, and how often."""
+    return tuple((int(step), int(histogram[step])) for step in np.flatnonzero(histogram))

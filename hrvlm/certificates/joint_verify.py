@@ -1,0 +1,87 @@
+"""Derives every joint certificate again from the histogram and the alpha of its row, without the model."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from hrvlm.certificates.claims import FLOAT_MODES, SEPARATE
+from hrvlm.certificates.joint_claims import extent_at_radius, radius_at_extent
+from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.radii import operational_threshold
+from hrvlm.certificates.sample_extents import ExtentGrid
+
+TOLERANCE = 1e-9
+Finding = tuple[str, bool, str]
+"""Field at fault, whether the row claims too much, and one sentence."""
+
+
+def joint_findings(record: JointRecord) -> Iterator[Finding]:
+    """What of a joint record does not follow from what it holds.
+
+    Raises:
+        ValueError: if a number lies outside its range.
+    """
+    if not 0 < record.alpha < 1 or record.alpha_share * record.num_statements > record.alpha * (1 + TOLERANCE):
+        text = f"{record.num_statements} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
+        yield "alpha_share", True, text
+    histogram = record.counts()
+    if int(histogram.sum()) != record.count or not 0 <= record.count <= record.n:
+        yield "count", True, f"the histogram of {int(histogram.sum())} does not fit count={record.count}, n={record.n}"
+        return
+    if not 0 <= record.selection_count <= record.n0:
+        yield "selection_count", True, f"{record.selection_count} of n0={record.n0} selection samples"
+    for name, known in (("float_mode", tuple(FLOAT_MODES.values())), ("split", (SEPARATE,))):
+        if getattr(record, name) not in known:
+            yield name, False, f"expected {name} one of {list(known)}, got {getattr(record, name)!r}"
+    yield from _votes(record)
+    given: dict[str, Any] = {"grid": ExtentGrid(record.move, record.steps), "threshold": record.threshold}
+    shared = (histogram, record.n, record.alpha_share)
+    for radius, extent in record.at_radii:
+        derived = extent_at_radius(*shared, radius, record.sigma, **given)
+        yield from _compare("at_radii", f"the extent at radius {radius:g}", extent, derived)
+    for extent_asked, radius in record.at_extents:
+        found = radius_at_extent(*shared, extent_asked, record.sigma, **given)
+        yield from _compare("at_extents", f"the radius at extent {extent_asked:g}", radius, found)
+    yield from _abstention(record)
+
+
+def _compare(field: str, what: str, stated: float | None, derived: float | None) -> Iterator[Finding]:
+    if stated is not None and derived is not None and math.isclose(stated, derived, rel_tol=TOLERANCE, abs_tol=1e-12):
+        return
+    if stated != derived:
+        too_much = stated is not None and not (derived is not None and stated < derived)
+        yield field, too_much, f"states {what} as {stated!r}, derived {derived!r}"
+
+
+def _votes(record: JointRecord) -> Iterator[Finding]:
+    if (record.votes is None) != (record.vote_error is None):
+        yield "votes", False, "votes and vote_error belong together"
+    elif record.votes is not None and record.vote_error is not None:
+        needed = operational_threshold(record.votes, record.vote_error)
+        if record.threshold < needed * (1 - TOLERANCE):
+            yield "threshold", True, f"threshold {record.threshold!r} is below {needed!r}, which its votes need"
+
+
+def _abstention(record: JointRecord) -> Iterator[Finding]:
+    claims = any(e is not None for _, e in record.at_radii) or any(r > 0 for _, r in record.at_extents)
+    if claims and record.prediction < 0:
+        yield "prediction", True, "something is certified of no class"
+    if record.abstain == claims or record.abstain != (record.reason is not None):
+        text = f"abstain={record.abstain} with reason {record.reason!r} does not fit what is certified"
+        yield "abstain", not record.abstain, text
+
+
+def joint_families_findings(records: Iterable[JointRecord]) -> Iterator[tuple[JointRecord, Finding]]:
+    """Images with more joint statements, over all their rows, than alpha was split over."""
+    images: dict[int, dict[Any, JointRecord]] = defaultdict(dict)
+    for record in records:
+        images[record.index][record.key] = record
+    for rows in images.values():
+        stated = sum(len(record.at_radii) + len(record.at_extents) for record in rows.values())
+        for record in rows.values():
+            if stated > record.num_statements:
+                text = f"alpha was split over {record.num_statements} statements, got {stated}"
+                yield record, ("num_statements", True, text)

@@ -1,0 +1,141 @@
+"""How far one noisy embedding can change before its label does: the quantity that joint certificates count.
+
+A semantic move changes an embedding along the rotation of a semantic plane (see `rotation`), in one of two ways:
+"turn" turns it by an angle from source to target, wherever it stands (0 to pi); "target" carries it from its own angle
+to that of the target prompt, the shorter way round (shares 0 to 1 of the way, which differs from copy to copy).
+Either is a function of the embedding alone, so its extent is a function of the noisy image alone.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.envelope import first_change
+from hrvlm.certificates.intervals import chunks
+from hrvlm.certificates.rotation import Rotation, shorter_way
+from hrvlm.certificates.semantic import winners
+
+Move: TypeAlias = Literal["turn", "target"]
+LONGEST: dict[str, float] = {"turn": math.pi, "target": 1.0}
+UNITS: dict[str, str] = {"turn": "rad", "target": "of the way"}
+NOT_THE_CLASS = -1.0
+
+
+def check_move(move: str) -> None:
+    """ValueError unless the move is known."""
+    if move not in get_args(Move):
+        raise ValueError(f"expected move as one of {list(get_args(Move))}, got {move!r}")
+
+
+def sample_extents(
+    scorer: AffineScorer, points: Tensor, source: Tensor, target: Tensor, label: int, *, move: Move = "turn"
+) -> Tensor:
+    """How far each embedding can be moved while a given label holds all the way.
+
+    Args:
+        scorer: classifier; for a Poincaré scorer the bias belongs to the norms of these points, row by row.
+        points: `(N, D)` embeddings, of any norm the scorer is meant for.
+        source: `(D,)` embedding of the source prompt; only its direction matters.
+        target: `(D,)` embedding of the target prompt; only its direction matters.
+        label: class that must hold.
+        move: "turn" or "target".
+
+    Returns:
+        `(N,)` float64: the largest extent, in [0, pi] radians or [0, 1] of the way, up to which the label holds
+        throughout; -1 where it does not hold at the start, or where nothing can be computed.
+
+    Raises:
+        ParallelVectorsError: if the prompts span no plane.
+        ValueError: if shapes do not fit or the move is unknown.
+    """
+    check_move(move)
+    scorer.check_points(points)
+    rotation = Rotation.of(points, source, target)
+    pieces = [
+        _extents(scorer.rows(part), rotation.rows(part), label, move)
+        for part in chunks(len(points), scorer.num_classes)
+    ]
+    return torch.cat(pieces)
+
+
+def _extents(scorer: AffineScorer, rotation: Rotation, label: int, move: Move) -> Tensor:
+    """Extents of one chunk of embeddings."""
+    winner, predicted, finite = winners(scorer, rotation)
+    if move == "turn":
+        way = torch.full_like(rotation.angle, math.pi)
+    else:
+        way = shorter_way(rotation.angle, rotation.plane.angle.expand_as(rotation.angle))
+    good = (finite & way.isfinite() & (predicted == label)).nonzero().squeeze(1)
+    waves = rotation.waves(scorer, torch.where(way < 0, -1.0, 1.0)).rows(good)
+    angle, sound = first_change(waves, winner[good])
+    extent = angle
+    if move == "target":
+        length = way[good].abs()
+        extent = torch.where(length > 0, angle / torch.where(length > 0, length, 1.0), 1.0).clamp(max=1.0)
+    found = torch.full_like(rotation.angle, NOT_THE_CLASS)
+    return found.index_copy_(0, good, torch.where(sound, extent, NOT_THE_CLASS))
+
+
+def move_points(points: Tensor, source: Tensor, target: Tensor, extents: Tensor, *, move: Move = "turn") -> Tensor:
+    """Embeddings after a semantic move, for checks by sampling.
+
+    Args:
+        points: `(N, D)` embeddings.
+        source: `(D,)` embedding of the source prompt.
+        target: `(D,)` embedding of the target prompt.
+        extents: `(A,)` how far to move: radians, or shares of the way.
+        move: "turn" or "target".
+
+    Returns:
+        `(A, N, D)` float64.
+
+    Raises:
+        ParallelVectorsError: if the prompts span no plane.
+        ValueError: if the move is unknown.
+    """
+    check_move(move)
+    rotation = Rotation.of(points, source, target)
+    way = torch.ones_like(rotation.angle)
+    if move == "target":
+        way = shorter_way(rotation.angle, rotation.plane.angle.expand_as(rotation.angle))
+    return rotation.point(rotation.angle + extents.to(way)[:, None] * way)
+
+
+class ExtentGrid:
+    """Steps that extents are counted on, so that counts need no more memory for more samples.
+
+    An extent counts for the step below it, so nothing is claimed that was not found.
+
+    Args:
+        move: "turn" or "target".
+        steps: at least 1; the range is divided into so many.
+    """
+
+    def __init__(self, move: str, steps: int) -> None:
+        check_move(move)
+        if steps < 1:
+            raise ValueError(f"expected steps >= 1, got {steps}")
+        self.edges: NDArray[np.float64] = np.arange(steps + 1) * (LONGEST[move] / steps)
+        self.edges[-1] = LONGEST[move]
+
+    def count(self, extents: Tensor) -> NDArray[np.int64]:
+        """`(steps + 1,)`: how many extents lie at each step or less than one above it; negative ones count nowhere."""
+        place = np.searchsorted(self.edges, extents.detach().cpu().double().numpy(), side="right")
+        return np.bincount(place, minlength=len(self.edges) + 1)[1:]
+
+    def step_above(self, extent: float) -> int:
+        """The least step at or above an extent.
+
+        Raises:
+            ValueError: if the extent lies outside the range.
+        """
+        if not 0 <= extent <= self.edges[-1]:
+            raise ValueError(f"expected an extent from 0 to {self.edges[-1]:g}, got {extent}")
+        return int(np.searchsorted(self.edges, extent, side="left"))
