@@ -13,37 +13,18 @@ from typing import Any
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.grid_noise import on_grid
-from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord
-from hrvlm.certificates.sampling import Sample
+from hrvlm.certificates.attributes import Attribute
+from hrvlm.certificates.feature_store import FeatureStore
+from hrvlm.certificates.image_smoothing import smoothing_records, statements
+from hrvlm.certificates.joint_images import JointQuestions, joint_records
+from hrvlm.certificates.profiling import ProfileOptions
+from hrvlm.certificates.records import Key, Record, SemanticRecord
 from hrvlm.certificates.semantic import semantic_partition
-from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
+from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring
 
 Classifiers = dict[str, HierarchicalClassifier]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attribute:
-    """A semantic change in words; "{}" stands for the class.
-
-    Attributes:
-        name: What it is called in records.
-        target: Prompt that states the attribute.
-        source: Prompt without it.
-    """
-
-    name: str
-    target: str
-    source: str = "a picture of a {}"
-
-    def __post_init__(self) -> None:
-        for prompt in (self.source, self.target):
-            if prompt.count("{}") != 1:
-                raise ValueError(
-                    f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}'
-                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +35,8 @@ class CertificationPlan:
         num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
         smoothing: Whether smoothing certificates are made.
         semantic: Whether semantic-extent certificates are made.
+        profile: Hierarchical profiles of the same samples, at an alpha of their own; none if null.
+        joint: Whether joint pixel-and-semantic certificates are made, from n0 + n samples at an alpha of their own.
         sigma: Standard deviation of the noise, in pixel units.
         n0: Selection samples.
         n: Estimation samples.
@@ -61,6 +44,7 @@ class CertificationPlan:
         seed: Of the noise.
         sampling: How noise samples are spent, and what exactly is certified.
         attributes: Semantic changes.
+        joint_questions: Radii and extents of joint certificates.
         radii: L2 radii at which certified accuracy is reported, in pixel units.
         batch_size: Images, or noisy copies, per pass.
     """
@@ -68,6 +52,8 @@ class CertificationPlan:
     num_images: int | None = None
     smoothing: bool = True
     semantic: bool = True
+    profile: ProfileOptions | None = None
+    joint: bool = False
     sigma: float = 0.1
     n0: int = 32
     n: int = 256
@@ -75,6 +61,7 @@ class CertificationPlan:
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     attributes: list[Attribute] = field(default_factory=list)
+    joint_questions: JointQuestions = field(default_factory=JointQuestions)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
     batch_size: int = 128
 
@@ -84,8 +71,12 @@ class CertificationPlan:
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
-        if self.smoothing:
+        if self.joint and not self.attributes:
+            raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
+        if self.smoothing or self.joint or self.profile is not None:
             self.smoothing_plan()
+        if self.profile is not None:
+            self.profile.check(self.smoothing_plan())
 
     def smoothing_plan(self) -> SmoothingPlan:
         """The part that smoothing needs, checked."""
@@ -108,6 +99,7 @@ def certify_images(
     *,
     done: frozenset[Key] | set[Key] = frozenset(),
     progress: Callable[[int], None] = lambda images: None,
+    store: FeatureStore | None = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -118,6 +110,7 @@ def certify_images(
         plan: Which certificates.
         done: Keys of the statements that a previous run has written already.
         progress: Called with 1 for each image that is finished, once per kind of certificate.
+        store: Keeps the noisy features of the smoothing pass, to be scored again later.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
@@ -127,49 +120,20 @@ def certify_images(
             for records in _semantic(classifier, data, indices, plan, done):
                 yield records
                 progress(1)
-        if plan.smoothing:
-            for smoothed in _smoothing(classifier, data, indices, plan, done):
-                yield [record for record in smoothed if record.key not in done]
+        if plan.smoothing or plan.profile is not None:
+            for smoothed in smoothing_records(classifier, data, indices, plan, done, store):
+                yield smoothed
+                progress(1)
+        if plan.joint:
+            for joint in joint_records(_scorers(classifier), data, indices, plan, done):
+                yield [record for record in joint if record.key not in done]
                 progress(1)
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:
     """How often `certify_images` reports progress for so many images."""
-    return num_images * (int(plan.smoothing) + int(plan.semantic and bool(plan.attributes)))
-
-
-def statements(classifier: HierarchicalClassifier) -> list[Statement]:
-    """One smoothing statement per level."""
-    forest = classifier.forest
-    levels = [(key, forest[key.tree], forest[key.tree].levels[key.level]) for key in classifier.keys]
-    return [
-        Statement(key=key, tree=tree.name, level=key.level, level_name=level.name, num_classes=len(level.ids))
-        for key, tree, level in levels
-    ]
-
-
-def _smoothing(
-    classifier: HierarchicalClassifier, data: Any, indices: Sequence[int], plan: CertificationPlan, done: Iterable[Key]
-) -> Iterator[list[SmoothingRecord]]:
-    asked = statements(classifier)
-    finished = set(done)
-    device = classifier.text_points(classifier.keys[0]).device
-
-    def is_done(index: int) -> bool:
-        return all((SmoothingRecord.kind, index, s.tree, s.level) in finished for s in asked)
-
-    def samples() -> Iterator[Sample]:
-        for index in indices:
-            if not is_done(index):
-                image, label = data[index]
-                yield Sample(
-                    index=index,
-                    image=on_grid(image) if plan.sampling.noise == "grid" else image,
-                    labels={key: int(classifier.ancestors[key][label]) for key in classifier.keys},
-                )
-
-    yield from certify(
-        classifier.predict, samples(), asked, plan.smoothing_plan(), batch_size=plan.batch_size, device=device
+    return num_images * (
+        int(plan.smoothing or plan.profile is not None) + int(plan.semantic and bool(plan.attributes)) + int(plan.joint)
     )
 
 

@@ -183,6 +183,8 @@ class Certifier:
             give_up=plan.give_up if adaptive else None,
             decision=decision,
             precision=plan.precision,
+            label_functions=plan.label_functions,
+            functions_chosen=plan.functions_chosen,
         )
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 SCHEMA = 1
 Row = dict[str, Any]
 Key = tuple[str | int, ...]
+FunctionsChosen = Literal["before", "after"]
+"""Whether prompts, trees and levels were fixed before any result on the same noise was seen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,3 +78,13 @@ class Record:
     def key(self) -> Key:
         """What identifies the statement within one run."""
         return (self.kind, self.index, self.tree, self.level)
+
+
+def not_covered(functions_chosen: str) -> str:
+    """What the words of a claim add where alpha does not cover the choice of its prompts."""
+    if functions_chosen == "before":
+        return ""
+    return (
+        " Its prompts, tree or level were chosen after results on the same noise had been seen, which alpha does not "
+        "cover: as it stands this is an exploration; certify it with noise of another seed."
+    )

@@ -9,13 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeAlias
 
 from hrvlm.certificates.claims import SEPARATE
 from hrvlm.certificates.intervals import SemanticPartition
-from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row
+from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.profile_records import ProfileRecord
+from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row, not_covered
 
-__all__ = ["SCHEMA", "Key", "Record", "Row", "SemanticRecord", "SmoothingRecord", "record_from_row"]
+__all__ = [
+    "SCHEMA",
+    "AnyRecord",
+    "JointRecord",
+    "Key",
+    "ProfileRecord",
+    "Record",
+    "Row",
+    "SemanticRecord",
+    "SmoothingRecord",
+    "record_from_row",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +63,8 @@ class SmoothingRecord(Record):
         give_up: error probability at which hope was given up, or None; it bears on cost alone.
         decision: answer to whether the radius is at least the goal, or None.
         precision: arithmetic of the forward pass, part of the base classifier.
+        label_functions: label functions (sets of prompts, trees, levels) on the same noise that share alpha.
+        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
     """
 
     kind: ClassVar[str] = "smoothing"
@@ -66,6 +81,8 @@ class SmoothingRecord(Record):
             "give_up",
             "decision",
             "precision",
+            "label_functions",
+            "functions_chosen",
         }
     )
 
@@ -96,6 +113,8 @@ class SmoothingRecord(Record):
     give_up: float | None = None
     decision: str | None = None
     precision: str = "float32"
+    label_functions: int = 1
+    functions_chosen: str = "before"
 
     @property
     def statement(self) -> str:
@@ -104,10 +123,13 @@ class SmoothingRecord(Record):
         if self.abstain:
             return f"{where}: abstains ({self.reason}); nothing is certified."
         together = "" if self.num_statements == 1 else f", jointly with the other {self.num_statements - 1} statements"
+        if self.label_functions > 1:
+            together += f" and those of the other {self.label_functions - 1} label functions"
         return (
             f"{where}: the smoothed classifier (Gaussian noise, sigma {self.sigma:g}, {self.noise_space}) "
             f"{self._predicts()} at every point closer than {self.radius!r} (L2) to the image; false with "
             f"probability at most {self.alpha:g} over the noise{together}. {self._arithmetic()}"
+            f"{not_covered(self.functions_chosen)}"
         )
 
     def _predicts(self) -> str:
@@ -209,8 +231,11 @@ class SemanticRecord(Record):
         )
 
 
-def record_from_row(row: Mapping[str, Any]) -> SmoothingRecord | SemanticRecord:
-    """The record of a row of either kind.
+AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord
+
+
+def record_from_row(row: Mapping[str, Any]) -> AnyRecord:
+    """The record of a row of any kind.
 
     Raises:
         ValueError: if the kind is unknown or the row does not fit it.
@@ -219,4 +244,9 @@ def record_from_row(row: Mapping[str, Any]) -> SmoothingRecord | SemanticRecord:
         return SmoothingRecord.from_row(row)
     if row.get("kind") == SemanticRecord.kind:
         return SemanticRecord.from_row(row)
-    raise ValueError(f"expected a row of kind 'smoothing' or 'semantic', got {row.get('kind')!r}")
+    if row.get("kind") == JointRecord.kind:
+        return JointRecord.from_row(row)
+    if row.get("kind") == ProfileRecord.kind:
+        return ProfileRecord.from_row(row)
+    known = "'smoothing', 'semantic', 'joint' or 'profile'"
+    raise ValueError(f"expected a row of kind {known}, got {row.get('kind')!r}")

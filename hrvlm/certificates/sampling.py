@@ -30,6 +30,9 @@ Classify = Callable[[Tensor], Mapping[Any, Tensor]]
 Counts = dict[Hashable, NDArray[np.int64]]
 """Per statement `(G, K + 1)`: samples of each group of draws with each label; the last column counts invalid ones."""
 
+Observe: TypeAlias = Callable[[Sequence[tuple[Sample, range]], Mapping[Any, Tensor]], None]
+"""Shown the draws of each batch and everything the classifier returned for them, before they are counted."""
+
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Piece: TypeAlias = tuple[int, range]
 """Number of the group to count in, and draw numbers."""
@@ -127,6 +130,7 @@ def explore(
     device: torch.device | str = "cpu",
     threads: int = 1,
     precision: Precision = "float32",
+    observe: Observe | None = None,
 ) -> Iterator[T]:
     """Run a procedure on every sample; see `tally` for the arguments and errors that both have.
 
@@ -141,6 +145,7 @@ def explore(
         device: see `tally`.
         threads: see `tally`.
         precision: see `tally`.
+        observe: see `Observe`.
 
     Yields:
         Results, each as soon as it is known; in the order of the samples if all draw the same.
@@ -170,6 +175,8 @@ def explore(
             landed, pixels = flights.popleft()
             with torch.no_grad(), autocasting(device, precision):
                 labels = classify(pixels.result())
+            if observe is not None:
+                observe([(image.sample, draws) for image, (_, draws) in landed], labels)
             for image in _count(landed, labels, num_classes):
                 try:
                     image.todo.extend(image.procedure.send(image.counts))

@@ -11,16 +11,17 @@ which procedure draws the samples, `procedures` how, `claims` what follows from 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import torch
 
 from hrvlm.certificates.batches import Drawing
 from hrvlm.certificates.batching import automatic_batch_size
 from hrvlm.certificates.procedures import NO_LABEL, NOT_MAJORITY, NUM_GROUPS, Certifier
-from hrvlm.certificates.records import SmoothingRecord
-from hrvlm.certificates.sampling import Classify, Sample, explore
+from hrvlm.certificates.profiling import Profiler
+from hrvlm.certificates.sampling import Classify, Observe, Procedure, Sample, explore
 from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
 
 __all__ = [
@@ -43,7 +44,9 @@ def certify(
     batch_size: int | None = 256,
     device: torch.device | str = "cpu",
     threads: int = 1,
-) -> Iterator[list[SmoothingRecord]]:
+    profiler: Profiler | None = None,
+    observe: Observe | None = None,
+) -> Iterator[list[Any]]:
     """Certify every statement about every sample.
 
     Args:
@@ -56,10 +59,12 @@ def certify(
         batch_size: noisy copies per call; batches mix images. None finds a fast one on the first sample.
         device: where `classify` wants its images.
         threads: threads that prepare noise ahead; 0 for none.
+        profiler: makes hierarchical profiles of the same samples; its key must be that of a statement.
+        observe: shown everything that `classify` returns, see `sampling.Observe`.
 
     Returns:
-        An iterator over the records of each sample, one per statement in their order; in the order of the samples,
-        except where a procedure needs different numbers of draws for different images: then as they are finished.
+        An iterator over the records of each sample, one per statement in their order, then its profiles; in the order
+        of the samples, except where a procedure needs different numbers of draws: then as they are finished.
 
     Raises:
         ValueError: at once, if n can certify nothing at this alpha, or keys repeat; on the way, if an image lies
@@ -69,7 +74,7 @@ def certify(
     plan.check(len(statements))
     drawing = Drawing(plan.sigma, plan.seed, plan.noise)
 
-    def run() -> Iterator[list[SmoothingRecord]]:
+    def run() -> Iterator[list[Any]]:
         source, size = iter(samples), batch_size
         if size is None:
             first = next(source, None)
@@ -83,13 +88,22 @@ def certify(
             classify,
             source,
             num_classes,
-            Certifier(statements, plan),
+            procedure_of(statements, plan, profiler),
             num_groups=NUM_GROUPS,
             drawing=drawing,
             batch_size=size,
             device=device,
             threads=threads,
             precision=plan.precision,
+            observe=observe,
         )
 
     return run()
+
+
+def procedure_of(
+    statements: Sequence[Statement], plan: SmoothingPlan, profiler: Profiler | None = None
+) -> Callable[[Sample], Procedure[list[Any]]]:
+    """What is drawn of each sample and made of its counts; see `certify` for the arguments."""
+    certifier = Certifier(statements, plan)
+    return certifier if profiler is None else profiler.after(certifier)

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias
 from hrvlm.certificates.batches import NoiseMode
 from hrvlm.certificates.bounds import check_probability, minimal_samples
 from hrvlm.certificates.radii import operational_threshold, radius_probability
+from hrvlm.certificates.record_base import FunctionsChosen
 from hrvlm.certificates.sampling import Precision
 from hrvlm.certificates.sequential import decision_boundaries
 
@@ -56,6 +57,8 @@ class SamplingOptions:
         vote_error: Error probability of one deployed vote.
         noise: "float32", or "grid" for integer noise on 8-bit images, sound in floating point.
         precision: Of the forward pass; noise is float32 in any case.
+        label_functions: Sets of prompts, trees and levels on the same noise that share alpha, this one included.
+        functions_chosen: "before" any result on the same noise was seen, or "after", which alpha does not cover.
     """
 
     procedure: ProcedureName = "split"
@@ -66,6 +69,8 @@ class SamplingOptions:
     vote_error: float = 0.05
     noise: NoiseMode = "float32"
     precision: Precision = "float32"
+    label_functions: int = 1
+    functions_chosen: FunctionsChosen = "before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +95,8 @@ class SmoothingPlan(SamplingOptions):
         vote_error: error probability of one deployed vote.
         noise: "float32", or "grid" for integer noise on 8-bit images, sound in floating point.
         precision: of the forward pass; noise is float32 in any case.
+        label_functions: sets of prompts, trees and levels on the same noise that share alpha, at least 1.
+        functions_chosen: "before" any result on the same noise was seen, or "after".
 
     Raises:
         ValueError: if a value lies outside its range, or values do not fit each other.
@@ -115,9 +122,12 @@ class SmoothingPlan(SamplingOptions):
             ("procedure", self.procedure, PROCEDURES),
             ("noise", self.noise, ("float32", "grid")),
             ("precision", self.precision, ("float32", "bfloat16", "float16")),
+            ("functions_chosen", self.functions_chosen, ("before", "after")),
         ):
             if value not in known:
                 raise ValueError(f"expected {name} as one of {list(known)}, got {value!r}")
+        if self.label_functions < 1:
+            raise ValueError(f"expected label_functions >= 1, got {self.label_functions}")
         self._check_procedure()
 
     def _check_procedure(self) -> None:
@@ -153,7 +163,7 @@ class SmoothingPlan(SamplingOptions):
 
     def alpha_share(self, num_statements: int) -> float:
         """Error probability of each statement of an image; the only place where alpha is split over statements."""
-        return self.alpha / num_statements
+        return self.alpha / (num_statements * self.label_functions)
 
     def check(self, num_statements: int) -> None:
         """Raise ValueError if n is too small to certify anything at this alpha, however sure the classifier."""

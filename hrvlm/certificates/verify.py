@@ -14,8 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hrvlm.certificates.claims import FLOAT_MODES, SPLITS, decide, derive
+from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.joint_verify import joint_families_findings, joint_findings
+from hrvlm.certificates.profile_checks import profile_faults
+from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.radii import operational_threshold
-from hrvlm.certificates.records import Key, Record, SemanticRecord, SmoothingRecord, record_from_row
+from hrvlm.certificates.records import AnyRecord, Key, Record, SemanticRecord, SmoothingRecord, record_from_row
 
 _TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
 
@@ -44,7 +48,7 @@ def verify_rows(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
         rows: rows of both kinds, of all ranks together, so that families of statements are seen whole.
     """
     problems: list[Problem] = []
-    records: list[SmoothingRecord | SemanticRecord] = []
+    records: list[AnyRecord] = []
     for row in rows:
         try:
             records.append(record_from_row(row))
@@ -52,22 +56,38 @@ def verify_rows(rows: Iterable[Mapping[str, Any]]) -> list[Problem]:
             problems.append(Problem((), "row", False, str(error)))
     for record in records:
         try:
-            problems.extend(_smoothing(record) if isinstance(record, SmoothingRecord) else _semantic(record))
+            problems.extend(_of_record(record))
         except (ValueError, TypeError) as error:
             problems.append(Problem(record.key, "row", False, f"a value lies outside its range: {error}"))
     return problems + list(_families(records))
 
 
-def _families(records: list[SmoothingRecord | SemanticRecord]) -> Iterator[Problem]:
+def _of_record(record: AnyRecord) -> Iterator[Problem]:
+    """Problems of one record."""
+    if isinstance(record, JointRecord):
+        yield from _common(record)
+        yield from (Problem(record.key, *finding) for finding in joint_findings(record))
+    elif isinstance(record, ProfileRecord):
+        yield from (Problem(record.key, *fault) for fault in profile_faults(record))
+    elif isinstance(record, SmoothingRecord):
+        yield from _smoothing(record)
+    else:
+        yield from _semantic(record)
+
+
+def _families(records: list[AnyRecord]) -> Iterator[Problem]:
     """Repeated statements, and images with more statements than alpha was split over."""
     for key, count in Counter(record.key for record in records).items():
         if count > 1:
             yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
-    smoothing = [record for record in records if isinstance(record, SmoothingRecord)]
-    statements = Counter(record.index for record in {record.key: record for record in smoothing}.values())
-    for record in smoothing:
-        if statements[record.index] > record.num_statements:
-            text = f"alpha was split over {record.num_statements} statements, got {statements[record.index]} rows"
+    for joint, finding in joint_families_findings(record for record in records if isinstance(record, JointRecord)):
+        yield Problem(joint.key, *finding)
+    sharing = [record for record in records if isinstance(record, SmoothingRecord | ProfileRecord)]
+    statements = Counter((r.kind, r.index) for r in {record.key: record for record in sharing}.values())
+    for record in sharing:
+        found = statements[record.kind, record.index]
+        if found > record.num_statements:
+            text = f"alpha was split over {record.num_statements} statements, got {found} rows"
             yield Problem(record.key, "num_statements", True, text)
 
 
@@ -89,8 +109,9 @@ def _compare(record: Record, name: str, derived: float) -> Iterator[Problem]:
 def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
     """Problems of one smoothing record."""
     yield from _common(record)
-    if not 0 < record.alpha < 1 or record.alpha_share * record.num_statements > record.alpha * (1 + _TOLERANCE):
-        text = f"{record.num_statements} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
+    together = record.num_statements * record.label_functions
+    if not 0 < record.alpha < 1 or record.alpha_share * together > record.alpha * (1 + _TOLERANCE):
+        text = f"{together} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
         yield Problem(record.key, "alpha_share", True, text)
     counts = (record.count, record.invalid, record.selection_count, record.n - record.count - record.invalid)
     if min(counts) < 0 or record.selection_count > record.n0:
@@ -119,7 +140,8 @@ def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
 
 def _procedure(record: SmoothingRecord) -> Iterator[Problem]:
     """Problems of what a smoothing record says about how it was made."""
-    for name, known in (("float_mode", FLOAT_MODES.values()), ("split", SPLITS)):
+    chosen = ("before", "after")
+    for name, known in (("float_mode", FLOAT_MODES.values()), ("split", SPLITS), ("functions_chosen", chosen)):
         if getattr(record, name) not in known:
             text = f"expected {name} one of {list(known)}, got {getattr(record, name)!r}"
             yield Problem(record.key, name, False, text)

@@ -160,7 +160,7 @@ def test_summary_by_hand():
     assert size["stable_coverage"] == {"0.0": 1.0, "0.1": 0.25}
     assert size["reasons"] == {}
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
-    assert summarise([], [0.0]) == {"smoothing": {}, "semantic": {}}
+    assert not any(summarise([], [0.0]).values())
     with pytest.raises(ValueError, match="expected one setting"):
         summarise([smoothing(0).to_row(), smoothing(1, seed=4).to_row()], [])
     with pytest.raises(ValueError, match="expected one row per image"):

@@ -1,0 +1,139 @@
+"""One noise pass over the images of a data set: levels, hierarchical profiles, and features to keep for later."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.feature_store import FeatureStore
+from hrvlm.certificates.grid_noise import on_grid
+from hrvlm.certificates.profiling import Profiler
+from hrvlm.certificates.records import Key, ProfileRecord, Record, SmoothingRecord
+from hrvlm.certificates.sampling import Sample
+from hrvlm.certificates.smoothing import Statement, certify
+from hrvlm.models import HierarchicalClassifier, LevelKey
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.images import CertificationPlan
+
+FEATURES = "features"
+"""Where a classifier that shows its features puts them among its labels."""
+
+
+def statements(classifier: HierarchicalClassifier) -> list[Statement]:
+    """One smoothing statement per level."""
+    forest = classifier.forest
+    levels = [(key, forest[key.tree], forest[key.tree].levels[key.level]) for key in classifier.keys]
+    return [
+        Statement(key=key, tree=tree.name, level=key.level, level_name=level.name, num_classes=len(level.ids))
+        for key, tree, level in levels
+    ]
+
+
+class NoisePass:
+    """What is asked of every noisy copy, and which records of an image come out of it.
+
+    Args:
+        classifier: classifiers of every level.
+        plan: what is certified; profiles need the leaves alone.
+        done: keys of records that exist already.
+    """
+
+    def __init__(self, classifier: HierarchicalClassifier, plan: CertificationPlan, done: Iterable[Key] = ()) -> None:
+        self.classifier, self.plan, self.done = classifier, plan, set(done)
+        self.smoothing_plan = plan.smoothing_plan()
+        found = statements(classifier)
+        self.statements = found if plan.smoothing else found[:1]
+        self.keys: Sequence[LevelKey] = classifier.keys if plan.smoothing else classifier.keys[:1]
+        self.profiler: Profiler | None = None
+        if plan.profile is not None:
+            self.profiler = Profiler(classifier.forest.trees, classifier.keys[0], self.smoothing_plan, plan.profile)
+        self.device = classifier.text_points(classifier.keys[0]).device
+
+    def is_done(self, index: int) -> bool:
+        """Whether all records of an image exist."""
+        wanted: list[Key] = []
+        if self.plan.smoothing:
+            wanted += [(SmoothingRecord.kind, index, s.tree, s.level) for s in self.statements]
+        if self.profiler is not None:
+            wanted += [(ProfileRecord.kind, index, tree.name) for tree in self.profiler.trees]
+        return all(key in self.done for key in wanted)
+
+    def sample(self, data: Any, index: int) -> Sample:
+        """An image of the data set, as it is certified."""
+        image, label = data[index]
+        return Sample(
+            index=index,
+            image=on_grid(image) if self.plan.sampling.noise == "grid" else image,
+            labels={key: int(self.classifier.ancestors[key][label]) for key in self.classifier.keys},
+        )
+
+    def labels(self, features: Tensor) -> dict[Any, Tensor]:
+        """Labels `(B,)` per statement of un-normalised image features `(B, D)`."""
+        head, points = self.classifier.head, self.classifier.head.lift_image(features)
+        return {key: head.logits(points, self.classifier.text_points(key)).argmax(dim=1) for key in self.keys}
+
+    def classify(self, images: Tensor) -> Mapping[Any, Tensor]:
+        """Labels per statement of images, and the features that they came from."""
+        features = self.classifier.model.encode_image(images)
+        return self.labels(features) | {FEATURES: features}
+
+    def wanted(self, records: Iterable[Record]) -> list[Record]:
+        """Those records that were asked for and do not exist yet."""
+        kept = [r for r in records if self.plan.smoothing or not isinstance(r, SmoothingRecord)]
+        return [record for record in kept if record.key not in self.done]
+
+
+def smoothing_records(
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    done: Iterable[Key],
+    store: FeatureStore | None = None,
+) -> Iterator[list[Record]]:
+    """Smoothing certificates and profiles of some images, all records of one image at a time.
+
+    Args:
+        classifier: classifiers of every level.
+        data: map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: which images.
+        plan: which certificates.
+        done: keys of records that exist already; an image with all of them is left out, unless its features lack.
+        store: where noisy features are kept, or None.
+    """
+    noise = NoisePass(classifier, plan, done)
+
+    def samples() -> Iterator[Sample]:
+        for index in indices:
+            lacks_features = store is not None and not store.is_complete(index)
+            if lacks_features or not noise.is_done(index):
+                sample = noise.sample(data, index)
+                if store is not None:
+                    store.begin(sample, classifier.model.encode_image(sample.image[None].to(noise.device))[0])
+                yield sample
+
+    passes = certify(
+        noise.classify,
+        samples(),
+        noise.statements,
+        noise.smoothing_plan,
+        batch_size=plan.batch_size,
+        device=noise.device,
+        profiler=noise.profiler,
+        observe=None if store is None else _keeping(store),
+    )
+    for records in passes:
+        yield noise.wanted(records)
+
+
+def _keeping(store: FeatureStore) -> Callable[[Sequence[tuple[Sample, range]], Mapping[Any, Tensor]], None]:
+    def keep(parts: Sequence[tuple[Sample, range]], shown: Mapping[Any, Tensor]) -> None:
+        sizes = [len(draws) for _, draws in parts]
+        for (sample, draws), features in zip(parts, torch.split(shown[FEATURES], sizes), strict=True):
+            store.append(sample.index, draws, features)
+
+    return keep

@@ -1,0 +1,98 @@
+"""What the row of a profile must satisfy, without the model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from hrvlm.certificates.claims import FLOAT_MODES
+from hrvlm.certificates.profile_records import SEPARATE_CHAIN, ProfileRecord
+from hrvlm.certificates.profiling import derive_profile
+from hrvlm.certificates.radii import operational_threshold
+
+Fault: TypeAlias = tuple[str, bool, str]
+"""Field, whether the row claims too much, and one sentence."""
+_TOLERANCE = 1e-9
+
+
+def profile_faults(record: ProfileRecord) -> Iterator[Fault]:
+    """Everything about a profile that cannot be derived again.
+
+    Raises:
+        ValueError: if a value lies outside its range.
+    """
+    faults = [*_form(record), *_alpha(record)]
+    yield from faults
+    if not faults:
+        yield from _claims(record)
+
+
+def _form(record: ProfileRecord) -> Iterator[Fault]:
+    size = len(record.level_names)
+    if {len(record.chain), len(record.node_names), len(record.labels), len(record.counts)} != {size} or not size:
+        yield "chain", True, f"the lists do not have one entry for each of {size} levels"
+        return
+    rising = [*record.counts, record.n - record.invalid]
+    if rising != sorted(rising) or min(record.counts) < 0 or record.invalid < 0:
+        yield "counts", True, f"counts {record.counts} do not grow towards the {rising[-1]} valid samples of the root"
+    if record.chain[0] < 0 and any(record.counts):
+        yield "counts", True, "samples were counted for a chain that does not exist"
+    if record.prediction != record.chain[0] or record.label != record.labels[0]:
+        yield "prediction", True, f"prediction {record.prediction} and label {record.label} are not those of the leaf"
+    if record.correct != (record.prediction == record.label):
+        yield "correct", record.correct, f"prediction and label contradict correct={record.correct}"
+    if list(record.asked) != sorted(set(record.asked)):
+        yield "asked", False, f"the radii {record.asked} do not rise"
+    if record.float_mode not in FLOAT_MODES.values():
+        yield "float_mode", False, f"expected float_mode one of {list(FLOAT_MODES.values())}, got {record.float_mode!r}"
+    if (record.n0 > 0) != (record.split == SEPARATE_CHAIN):
+        yield "n0", True, f"{record.n0} selection samples do not fit {record.split!r}"
+
+
+def _alpha(record: ProfileRecord) -> Iterator[Fault]:
+    together = record.num_statements * record.label_functions
+    if not 0 < record.alpha < 1 or record.alpha_share * together > record.alpha * (1 + _TOLERANCE):
+        text = f"{together} profiles at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
+        yield "alpha_share", True, text
+    if record.functions_chosen not in ("before", "after"):
+        yield "functions_chosen", True, f"expected 'before' or 'after', got {record.functions_chosen!r}"
+    if (record.votes is None) != (record.vote_error is None):
+        yield "votes", False, "votes and vote_error belong together"
+    elif record.votes is not None and record.vote_error is not None:
+        needed = operational_threshold(record.votes, record.vote_error)
+        if record.threshold < needed * (1 - _TOLERANCE):
+            text = f"threshold {record.threshold!r} is below {needed!r}, which {record.votes} votes need"
+            yield "threshold", True, text
+
+
+def _claims(record: ProfileRecord) -> Iterator[Fault]:
+    derived = derive_profile(
+        record.counts,
+        record.n,
+        alpha=record.alpha_share,
+        sigma=record.sigma,
+        budget=record.budget,
+        split=record.split,
+        asked=record.asked,
+        threshold=record.threshold,
+    )
+    if (len(record.lower), len(record.radii), len(record.deepest)) != (
+        len(derived.lower),
+        len(derived.radii),
+        len(derived.deepest),
+    ):
+        yield "radii", True, f"lower, radii and deepest do not fit the budget {record.budget!r}"
+        return
+    for name, numbers in (("lower", derived.lower), ("radii", derived.radii)):
+        for stated, number in zip(getattr(record, name), numbers, strict=True):
+            if not math.isclose(stated, number, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+                more = not stated < number
+                text = f"states {name} {stated!r}, {'more' if more else 'less'} than the derived {number!r}"
+                yield name, more, text
+    for radius, stated, level in zip(record.asked, record.deepest, derived.deepest, strict=True):
+        if stated != level:
+            text = f"states level {stated} as the deepest at {radius!r}, where the counts give {level}"
+            yield "deepest", stated >= 0 and (level < 0 or stated < level), text
+    if derived.certifies == (record.reason is not None):
+        yield "reason", record.reason is None, f"the reason {record.reason!r} does not fit the counts"
