@@ -64,9 +64,7 @@ def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
 
 
 def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
-    names = {
-        (pair["tree"], pair["level"]): _level_name(pair["tree"], pair["level"], pair["level_name"]) for pair in pairs
-    }
+    names = _level_names(pairs)
     cells = {((pair["attacked_tree"], pair["attacked_level"]), (pair["tree"], pair["level"])): pair for pair in pairs}
     table = Table(title=f"Transfer of {name}: accuracy in percent (share turned wrong)", title_justify="left")
     table.add_column("attacked level")
@@ -77,8 +75,13 @@ def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _level_name(tree: str, level: int, name: str) -> str:
-    return name if level == 0 else f"{tree}/{name}"
+def _level_names(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+    """Short names for narrow columns: a level's tree is told only where two trees have levels of one name."""
+    levels = {(pair["tree"], pair["level"]): pair["level_name"] for pair in pairs}
+    names = list(levels.values())
+    return {
+        (tree, level): name if names.count(name) == 1 else f"{tree}/{name}" for (tree, level), name in levels.items()
+    }
 
 
 def _transfer_cell(pair: Mapping[str, Any] | None) -> str:
