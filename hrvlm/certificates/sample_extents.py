@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import first_change
+from hrvlm.certificates.envelope import Waves, first_change
 from hrvlm.certificates.intervals import chunks
 from hrvlm.certificates.rotation import Rotation, shorter_way
-from hrvlm.certificates.semantic import winners
 
 Move: TypeAlias = Literal["turn", "target"]
 LONGEST: dict[str, float] = {"turn": math.pi, "target": 1.0}
@@ -67,20 +66,32 @@ def sample_extents(
 
 def _extents(scorer: AffineScorer, rotation: Rotation, label: int, move: Move) -> Tensor:
     """Extents of one chunk of embeddings."""
-    winner, predicted, finite = winners(scorer, rotation)
+    scores = scorer.scores(rotation.features)[:, scorer.first]
+    best, winner = scores.max(dim=1)
     if move == "turn":
         way = torch.full_like(rotation.angle, math.pi)
     else:
         way = shorter_way(rotation.angle, rotation.plane.angle.expand_as(rotation.angle))
-    good = (finite & way.isfinite() & (predicted == label)).nonzero().squeeze(1)
-    waves = rotation.waves(scorer, torch.where(way < 0, -1.0, 1.0)).rows(good)
-    angle, sound = first_change(waves, winner[good])
+    finite = scores.isfinite().all(dim=1) & best.isfinite() & rotation.angle.isfinite() & way.isfinite()
+    good = (finite & (scorer.first[winner] == label)).nonzero().squeeze(1)
+    direction = torch.where(way < 0, -1.0, 1.0).to(way)
+    angle, sound = first_change(_waves(scorer, rotation, scores, direction, good), winner[good])
     extent = angle
     if move == "target":
         length = way[good].abs()
         extent = torch.where(length > 0, angle / torch.where(length > 0, length, 1.0), 1.0).clamp(max=1.0)
     found = torch.full_like(rotation.angle, NOT_THE_CLASS)
     return found.index_copy_(0, good, torch.where(sound, extent, NOT_THE_CLASS))
+
+
+def _waves(scorer: AffineScorer, rotation: Rotation, scores: Tensor, direction: Tensor, rows: Tensor) -> Waves:
+    """Scores of some embeddings as functions of the angle travelled."""
+    weight, (e1, e2, _) = scorer.weight[scorer.first], rotation.plane
+    along1, along2 = weight @ e1, weight @ e2
+    moved = rotation.features[rows] * ~rotation.flat[rows, None]
+    first, second = (moved @ e1)[:, None], (moved @ e2)[:, None]
+    cosine = first * along1 + second * along2
+    return Waves(cosine, direction[rows, None] * (first * along2 - second * along1), scores[rows] - cosine)
 
 
 def move_points(points: Tensor, source: Tensor, target: Tensor, extents: Tensor, *, move: Move = "turn") -> Tensor:
@@ -122,7 +133,7 @@ class ExtentGrid:
         check_move(move)
         if steps < 1:
             raise ValueError(f"expected steps >= 1, got {steps}")
-        self.edges: NDArray[np.float64] = np.arange(steps + 1) * (LONGEST[move] / steps)
+        self.edges: NDArray[np.float64] = np.arange(steps + 1, dtype=np.float64) * (LONGEST[move] / steps)
         self.edges[-1] = LONGEST[move]
 
     def count(self, extents: Tensor) -> NDArray[np.int64]:
