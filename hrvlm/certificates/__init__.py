@@ -14,6 +14,9 @@ from hrvlm.certificates.checks import Violation, check_semantic_dense, check_sta
 from hrvlm.certificates.extent import InvariantExtent, invariant_extent
 from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
+from hrvlm.certificates.joint import Family, JointQuestions, JointSample, PromptPair, certify_jointly
+from hrvlm.certificates.joint_claims import at_least, extent_at_radius, needed_count, radius_at_extent
+from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
 from hrvlm.certificates.misalignment import stable_coverage, stable_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
@@ -22,6 +25,7 @@ from hrvlm.certificates.radii import least_count, operational_threshold, radius_
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
+from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
 from hrvlm.certificates.sequential import (
@@ -42,10 +46,16 @@ __all__ = [
     "AffineScorer",
     "AtomLaw",
     "BetaLaw",
+    "ExtentGrid",
+    "Family",
     "ImageExtent",
     "InvariantExtent",
+    "JointQuestions",
+    "JointRecord",
+    "JointSample",
     "MixtureLaw",
     "Problem",
+    "PromptPair",
     "Question",
     "Reason",
     "RecordWriter",
@@ -62,14 +72,17 @@ __all__ = [
     "Violation",
     "anytime_lower",
     "anytime_upper",
+    "at_least",
     "automatic_batch_size",
     "certify",
+    "certify_jointly",
     "check_semantic_dense",
     "check_stable_sampled",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
     "decision_boundaries",
     "done_keys",
+    "extent_at_radius",
     "fill_gaussian",
     "forecast",
     "gaussian",
@@ -82,13 +95,17 @@ __all__ = [
     "look_times",
     "merge_rows",
     "minimal_samples",
+    "move_points",
+    "needed_count",
     "operational_threshold",
     "pilot_law",
     "plan_samples",
+    "radius_at_extent",
     "radius_between",
     "radius_ceiling",
     "read_rows",
     "record_from_row",
+    "sample_extents",
     "semantic_partition",
     "semantic_partitions",
     "smoothed_predict",
