@@ -48,9 +48,10 @@ def test_captioned_batches_carry_what_the_objective_needs() -> None:
     data = module(batch_size=8, caption_trees=TREES)
     assert isinstance(data.training_set, CaptionedEmoji)
     batch = next(iter(data.train_dataloader()))
-    assert batch.keys() == {"image", "label", "index", "node", "values", "stated", "caption"}
-    assert batch["values"].shape == batch["stated"].shape == (8, 5)
-    assert len(batch["caption"]) == 8
+    captions = {"caption", "altered_caption"}
+    assert batch.keys() == {"image", "label", "index", "node", "values", "stated", "altered", *captions}
+    assert batch["values"].shape == batch["stated"].shape == batch["altered"].shape == (8, 5)
+    assert all(len(batch[name]) == 8 for name in captions)
 
 
 def test_training_of_several_processes_shares_an_epoch() -> None:
