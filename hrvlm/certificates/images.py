@@ -19,6 +19,7 @@ from hrvlm.certificates.image_smoothing import smoothing_records, statements
 from hrvlm.certificates.joint_images import JointQuestions, joint_records
 from hrvlm.certificates.profiling import ProfileOptions
 from hrvlm.certificates.records import Key, Record, SemanticRecord
+from hrvlm.certificates.rescoring import rescored_records
 from hrvlm.certificates.semantic import semantic_partition
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
@@ -100,6 +101,7 @@ def certify_images(
     done: frozenset[Key] | set[Key] = frozenset(),
     progress: Callable[[int], None] = lambda images: None,
     store: FeatureStore | None = None,
+    kept: FeatureStore | None = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -111,17 +113,26 @@ def certify_images(
         done: Keys of the statements that a previous run has written already.
         progress: Called with 1 for each image that is finished, once per kind of certificate.
         store: Keeps the noisy features of the smoothing pass, to be scored again later.
+        kept: Features of an earlier pass over the same images, used instead of the image tower.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
     """
+    if kept is not None and plan.joint:
+        raise ValueError(
+            "expected joint: false where kept features are scored again: joint certificates need batches of one"
+        )
     with inferring(classifier):
         if plan.semantic and plan.attributes:
-            for records in _semantic(classifier, data, indices, plan, done):
+            for records in _semantic(classifier, data, indices, plan, done, kept):
                 yield records
                 progress(1)
         if plan.smoothing or plan.profile is not None:
-            for smoothed in smoothing_records(classifier, data, indices, plan, done, store):
+            for smoothed in (
+                smoothing_records(classifier, data, indices, plan, done, store)
+                if kept is None
+                else rescored_records(classifier, data, indices, plan, done, kept)
+            ):
                 yield smoothed
                 progress(1)
         if plan.joint:
@@ -138,7 +149,12 @@ def count_passes(plan: CertificationPlan, num_images: int) -> int:
 
 
 def _semantic(
-    classifier: HierarchicalClassifier, data: Any, indices: Sequence[int], plan: CertificationPlan, done: Iterable[Key]
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    done: Iterable[Key],
+    kept: FeatureStore | None,
 ) -> Iterator[list[Record]]:
     """Images one by one: rounding, and so the last digits of a row, must not depend on who else is in a batch."""
     finished = set(done)
@@ -151,7 +167,8 @@ def _semantic(
             yield []
             continue
         image, label = data[index]
-        feature = classifier.model.encode_image(image[None].to(device))
+        feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
+        feature = feature.to(device)
         records = _of_image(classifiers, feature, index, int(label), plan)
         yield [record for record in records if record.key not in finished]
 

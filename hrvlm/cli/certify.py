@@ -13,6 +13,8 @@ from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.evaluating import ROWS_OF, subject_parser
 from hrvlm.cli.plan import add_parser as add_plan
 from hrvlm.cli.plan import plan
+from hrvlm.cli.rescore import Rescore, rescore
+from hrvlm.cli.rescore import add_parser as add_rescore
 from hrvlm.cli.run import Run, run
 
 ROWS = ROWS_OF["run"]
@@ -37,6 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
         output = Path(chosen.output)
         if given.command == "attack":
             attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output)
+        elif given.command == "rescore":
+            settings, notes = Rescore(**_fields(Rescore, chosen)), _notes(given.rescore)
+            rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
         else:
             run(chosen.checkpoint, Run(**_fields(Run, chosen)), output, _notes(given.run))
 
@@ -71,6 +76,7 @@ def _parser() -> ClearParser:
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)
     add_plan(commands)
+    add_rescore(commands)
     return parser
 
 

@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from rich.progress import Progress
 
 from hrvlm.certificates import summarise
+from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys, run_rows
 from hrvlm.cli.evaluating import (
@@ -22,8 +23,11 @@ from hrvlm.cli.evaluating import (
     print_results,
     write_summary,
 )
+from hrvlm.cli.keeping import open_store
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
+from hrvlm.reports.joint_table import joint_table
+from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import semantic_table, smoothing_table
 from hrvlm.training.launching import Processes, StrategyName
 
@@ -45,12 +49,14 @@ class Run(Subject):
         num_nodes: Number of nodes, all of which see the output.
         strategy: How the processes of a node start: "ddp" ("auto"), "ddp_spawn" or "ddp_fork".
         plan: Which certificates of which images.
+        features: Folder that noisy features are kept in for `certify.py rescore`; none are if null.
     """
 
     devices: int = 1
     num_nodes: int = 1
     strategy: StrategyName = "auto"
     plan: CertificationPlan = field(default_factory=CertificationPlan)
+    features: str | None = None
 
 
 def run(checkpoint: str, settings: Run, output: Path, notes: dict[str, Any] | None = None) -> None:
@@ -81,16 +87,23 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
         check_unused(path)
         return path
 
+    def keep() -> FeatureStore | None:
+        if settings.features is None:
+            return None
+        return open_store(settings.features, settings.plan, classifier, data, settings.split)
+
     path = first_process(fabric, prepare)
+    store = first_process(fabric, keep)
     indices = settings.plan.indices(len(data))
     shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
     done = run_keys(path)
     fabric.barrier()  # nobody adds rows while another one reads
-    _write_rows(fabric, path, classifier, data, [indices[position] for position in shard], settings.plan, done)
+    mine = [indices[position] for position in shard]
+    _write_rows(fabric, path, classifier, data, mine, settings.plan, done, store)
     fabric.barrier()
     if fabric.is_global_zero:
         merge_parts(path)
-        _finish(path, output, settings.plan)
+        finish(path, output, settings.plan)
 
 
 def _write_rows(
@@ -101,6 +114,7 @@ def _write_rows(
     indices: list[int],
     plan: CertificationPlan,
     done: set[Any],
+    store: FeatureStore | None,
 ) -> None:
     with (
         PartWriter(path, fabric.global_rank) as writer,
@@ -108,7 +122,7 @@ def _write_rows(
     ):
         task = bar.add_task("certifying", total=count_passes(plan, len(indices)))
         for records in certify_images(
-            classifier, data, indices, plan, done=done, progress=lambda images: bar.advance(task, images)
+            classifier, data, indices, plan, done=done, progress=lambda images: bar.advance(task, images), store=store
         ):
             writer.write(records)
 
@@ -140,8 +154,10 @@ def _settings(classifier: HierarchicalClassifier, data: Any, settings: Run) -> d
     return {**identity(classifier, settings.split), **data_identity(data), **plan}
 
 
-def _finish(path: Path, output: Path, plan: CertificationPlan) -> None:
+def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
+    """Writes the summary of a run's rows and prints its tables."""
     summary = summarise(run_rows(path), plan.radii)
     write_summary(output, summary)
-    tables = [("smoothing", smoothing_table), ("semantic", semantic_table)]
+    tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
+    tables.append(("profile", profile_table))
     print_results(output, [table(summary) for part, table in tables if summary.get(part)])

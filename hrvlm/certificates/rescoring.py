@@ -1,0 +1,156 @@
+"""Kept noisy features, scored again: new prompts, trees or levels without the image tower.
+
+Every set of prompts, trees and levels is a label function of the noisy image. One that was fixed before any result on
+the noise was seen is certified from kept features exactly as from fresh ones: its labels are counted again, at error
+alpha, or alpha / K for K label functions that are to hold together. One that was chosen after looking at results on the
+same noise is not covered by any alpha; its rows say so, and noise of another seed is the remedy. A ledger beside the
+features notes which label functions have been scored, so that a row cannot pass for one of the first kind by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.feature_store import FeatureStore
+from hrvlm.certificates.image_smoothing import NoisePass
+from hrvlm.certificates.procedures import NUM_GROUPS
+from hrvlm.certificates.record_base import FunctionsChosen, Key, Record
+from hrvlm.certificates.sampling import Counts, Procedure, autocasting
+from hrvlm.certificates.smoothing import procedure_of
+from hrvlm.models import HierarchicalClassifier
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.images import CertificationPlan
+
+T = TypeVar("T")
+LEDGER = "functions.jsonl"
+
+
+def replay(
+    procedure: Procedure[T],
+    labels: Callable[[range], Iterable[Mapping[Any, Tensor]]],
+    num_classes: Mapping[Any, int],
+    num_groups: int = NUM_GROUPS,
+) -> T:
+    """Run the procedure of one image on labels that are known already; see `sampling.explore`.
+
+    Args:
+        procedure: what is drawn, and made of the counts.
+        labels: of draws, in order: labels `(B,)` per statement key, -1 for invalid, part by part.
+        num_classes: number of classes K per statement key.
+        num_groups: groups that draws are counted in.
+    """
+    counts: Counts = {key: np.zeros((num_groups, k + 1), dtype=np.int64) for key, k in num_classes.items()}
+    pieces = next(procedure)
+    while True:
+        for group, draws in pieces:
+            for part in labels(draws):
+                for key, k in num_classes.items():
+                    column = part[key].cpu().numpy()
+                    counts[key][group] += np.bincount(np.where(column < 0, k, column), minlength=k + 1)
+        try:
+            pieces = procedure.send(counts)
+        except StopIteration as finished:
+            result: T = finished.value
+            return result
+
+
+def rescored_records(
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    done: Iterable[Key],
+    store: FeatureStore,
+) -> Iterator[list[Record]]:
+    """Smoothing certificates and profiles of some images from their kept features; see `smoothing_records`.
+
+    Raises:
+        ValueError: if features of an image lack, or are those of another picture.
+    """
+    noise = NoisePass(classifier, plan, done)
+    noise.smoothing_plan.check(len(noise.statements))
+    make = procedure_of(noise.statements, noise.smoothing_plan, noise.profiler)
+    num_classes = {statement.key: statement.num_classes for statement in noise.statements}
+    for index in (index for index in indices if not noise.is_done(index)):
+        sample = noise.sample(data, index)
+        store.check_picture(sample)
+
+        def labels(draws: range, index: int = index) -> Iterator[Mapping[Any, Tensor]]:
+            for features in store.read(index, draws):
+                with torch.no_grad(), autocasting(noise.device, plan.sampling.precision):
+                    yield noise.labels(features.to(noise.device))
+
+        yield noise.wanted(replay(make(sample), labels, num_classes))
+
+
+def function_of(classifier: HierarchicalClassifier) -> str:
+    """Digest of a label function: the prompts and tree structure of every level. The weights belong to the store."""
+    forest = classifier.forest
+    told = [
+        [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
+        for key, ancestors in classifier.ancestors.items()
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+class Ledger:
+    """The label functions that have been scored on a store, in order, and how they were chosen.
+
+    Args:
+        store: kept features.
+    """
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._path = store.folder / LEDGER
+        self.entries: list[dict[str, Any]] = []
+        if self._path.is_file():
+            whole = self._path.read_text(encoding="utf-8").rpartition("\n")[0]  # a torn last line was never a result
+            for line in whole.splitlines():
+                entry = json.loads(line)
+                if not any(entry["function"] == known["function"] for known in self.entries):
+                    self.entries.append(entry)
+
+    def chosen(self, function: str, given: FunctionsChosen | None) -> FunctionsChosen:
+        """How a label function counts as chosen.
+
+        Args:
+            function: see `function_of`.
+            given: what the user declares; None to take what is noted, else "before" on noise without results, "after"
+                on noise that has some.
+
+        Raises:
+            ValueError: if it was noted as chosen after looking and is declared otherwise.
+        """
+        noted = next((entry["chosen"] for entry in self.entries if entry["function"] == function), None)
+        if noted == "after" and given == "before":
+            raise ValueError(
+                "expected prompts fixed before results were seen, got some that were scored on these features as "
+                "chosen after looking; use features of another seed"
+            )
+        if given is not None:
+            return given
+        found: FunctionsChosen = noted or ("after" if self.entries else "before")
+        return found
+
+    def note(self, function: str, chosen: FunctionsChosen, label_functions: int) -> None:
+        """Note a label function before its first result; once."""
+        if all(entry["function"] != function for entry in self.entries):
+            entry = {"function": function, "chosen": chosen, "label_functions": label_functions}
+            self.entries.append(entry)
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(entry) + "\n")
+
+    @property
+    def overspent(self) -> bool:
+        """Whether the label functions fixed in advance spend more than alpha together; each may still hold alone."""
+        fixed = [entry for entry in self.entries if entry["chosen"] == "before"]
+        return sum((Fraction(1, entry["label_functions"]) for entry in fixed), Fraction(0)) > 1

@@ -1,0 +1,41 @@
+"""Stores of noisy features as the commands use them: `certify.py run --features DIR` fills, `rescore` reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hrvlm.certificates.feature_store import FeatureStore
+from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.rescoring import Ledger, function_of
+from hrvlm.cli.evaluating import data_identity, identity
+from hrvlm.models import HierarchicalClassifier
+
+NOISE = ("sigma", "n0", "n", "seed")
+
+
+def noise_settings(
+    plan: CertificationPlan, classifier: HierarchicalClassifier, data: Any, split: str | None
+) -> dict[str, Any]:
+    """What noisy features depend on: weights, data and noise."""
+    found = identity(classifier, split) | data_identity(data) | {name: getattr(plan, name) for name in NOISE}
+    del found["trees"]
+    return found | {"noise": plan.sampling.noise, "precision": plan.sampling.precision}
+
+
+def open_store(
+    folder: str, plan: CertificationPlan, classifier: HierarchicalClassifier, data: Any, split: str | None
+) -> FeatureStore:
+    """The store for the features of a run, new or with those of the same run; the run's prompts are noted in it.
+
+    Raises:
+        ValueError: If it holds others, or the plan draws different numbers of samples for different images.
+    """
+    if plan.sampling.procedure in ("adaptive", "pilot") or not (plan.smoothing or plan.profile is not None):
+        raise ValueError(
+            "expected smoothing certificates or profiles by a procedure with a fixed number of samples to keep "
+            f"features of, got {plan.sampling.procedure!r}: use 'split', 'shared' or 'two bounds'"
+        )
+    store = FeatureStore(folder, noise_settings(plan, classifier, data, split), plan.smoothing_plan().estimation.stop)
+    ledger, function, options = Ledger(store), function_of(classifier), plan.sampling
+    ledger.note(function, ledger.chosen(function, options.functions_chosen), options.label_functions)
+    return store
