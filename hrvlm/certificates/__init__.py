@@ -1,6 +1,8 @@
 """Certificates: pure functions on tensors and arrays, and the records they are kept in."""
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.arcs import ReferenceArc, embedding_line, fit_reference_arc, reference_partition
+from hrvlm.certificates.attributes import Attribute, AttributeFamily, load_attributes
 from hrvlm.certificates.batching import automatic_batch_size
 from hrvlm.certificates.bounds import (
     clopper_pearson_lower,
@@ -14,18 +16,22 @@ from hrvlm.certificates.checks import Violation, check_semantic_dense, check_sta
 from hrvlm.certificates.extent import InvariantExtent, invariant_extent
 from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
-from hrvlm.certificates.joint import Family, JointQuestions, JointSample, PromptPair, certify_jointly
-from hrvlm.certificates.joint_claims import at_least, extent_at_radius, needed_count, radius_at_extent
-from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
-from hrvlm.certificates.misalignment import stable_coverage, stable_intervals
+from hrvlm.certificates.lines import SampledLine, pixel_line, sampled_invariance
+from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
+from hrvlm.certificates.proxies import (
+    WordingStability,
+    arc_alignment,
+    proxy_agreement,
+    rank_agreement,
+    wording_stability,
+)
 from hrvlm.certificates.radii import least_count, operational_threshold, radius_between, two_bound_radius
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
-from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
 from hrvlm.certificates.sequential import (
@@ -45,22 +51,20 @@ from hrvlm.certificates.voting import SmoothedPrediction, smoothed_predict
 __all__ = [
     "AffineScorer",
     "AtomLaw",
+    "Attribute",
+    "AttributeFamily",
     "BetaLaw",
-    "ExtentGrid",
-    "Family",
     "ImageExtent",
     "InvariantExtent",
-    "JointQuestions",
-    "JointRecord",
-    "JointSample",
     "MixtureLaw",
     "Problem",
-    "PromptPair",
     "Question",
     "Reason",
     "RecordWriter",
+    "ReferenceArc",
     "Sample",
     "SamplePlan",
+    "SampledLine",
     "SamplingOptions",
     "SemanticPartition",
     "SemanticRecord",
@@ -70,42 +74,46 @@ __all__ = [
     "Statement",
     "UniformLaw",
     "Violation",
+    "WordingStability",
     "anytime_lower",
     "anytime_upper",
-    "at_least",
+    "arc_alignment",
     "automatic_batch_size",
     "certify",
-    "certify_jointly",
     "check_semantic_dense",
     "check_stable_sampled",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "coverage_sweep",
     "decision_boundaries",
     "done_keys",
-    "extent_at_radius",
+    "embedding_line",
     "fill_gaussian",
+    "fit_reference_arc",
     "forecast",
     "gaussian",
     "grid_noise",
     "image_extent",
     "invariant_extent",
     "least_count",
+    "load_attributes",
     "log_evidence_above",
     "log_evidence_below",
     "look_times",
     "merge_rows",
     "minimal_samples",
-    "move_points",
-    "needed_count",
     "operational_threshold",
     "pilot_law",
+    "pixel_line",
     "plan_samples",
-    "radius_at_extent",
+    "proxy_agreement",
     "radius_between",
     "radius_ceiling",
+    "rank_agreement",
     "read_rows",
     "record_from_row",
-    "sample_extents",
+    "reference_partition",
+    "sampled_invariance",
     "semantic_partition",
     "semantic_partitions",
     "smoothed_predict",
@@ -116,5 +124,7 @@ __all__ = [
     "threshold_radius",
     "torn_line",
     "two_bound_radius",
+    "uncertainty_intervals",
     "verify_rows",
+    "wording_stability",
 ]

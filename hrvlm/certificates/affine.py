@@ -8,6 +8,7 @@ Shape letters of the semantic certificates: N images, K classes, D features.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -32,6 +33,7 @@ class AffineScorer:
     Attributes:
         first: `(U,)` increasing indices of the first class of each group of identical classes.
         repeated: `(U,)` True where the group holds more than one class.
+        distinct: `(U, D)` weights of the classes in `first`.
 
     Raises:
         ValueError: if the shapes do not fit together or there is no class.
@@ -41,6 +43,7 @@ class AffineScorer:
     bias: Tensor
     first: Tensor = field(init=False, repr=False)
     repeated: Tensor = field(init=False, repr=False)
+    distinct: Tensor = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         weight, bias = self.weight.detach().double(), self.bias.detach().double().to(self.weight.device)
@@ -51,7 +54,11 @@ class AffineScorer:
                 f"expected bias of shape (K,) or (N, K) with K = {weight.shape[0]}, got {tuple(bias.shape)}"
             )
         first, repeated = _groups(weight, bias)
-        for name, value in (("weight", weight), ("bias", bias), ("first", first), ("repeated", repeated)):
+        distinct = weight if len(first) == len(weight) else weight[first]
+        self._set(weight=weight, bias=bias, first=first, repeated=repeated, distinct=distinct)
+
+    def _set(self, **values: Tensor) -> None:
+        for name, value in values.items():
             object.__setattr__(self, name, value)
 
     @classmethod
@@ -90,17 +97,30 @@ class AffineScorer:
         return self.weight.shape[0]
 
     def rows(self, index: Tensor | slice) -> AffineScorer:
-        """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise."""
-        return self if self.bias.dim() == 1 else AffineScorer(self.weight, self.bias[index])
+        """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise.
+
+        Classes that are told apart for any image of the whole stay told apart.
+        """
+        if self.bias.dim() == 1:
+            return self
+        part = copy(self)
+        part._set(bias=self.bias[index])
+        return part
 
     def scores(self, points: Tensor) -> Tensor:
         """Scores `(N, K)` of points `(N, D)`, float64."""
         self.check_points(points)
         return points.detach().to(self.weight) @ self.weight.T + self.bias
 
+    def distinct_scores(self, points: Tensor) -> Tensor:
+        """Scores `(N, U)` of the classes in `first` for points `(N, D)`, float64."""
+        self.check_points(points)
+        bias = self.bias if len(self.first) == self.num_classes else self.bias[..., self.first]
+        return torch.addmm(bias, points.detach().to(self.weight), self.distinct.T)
+
     def predict(self, points: Tensor) -> Tensor:
         """Winning class `(N,)` of points `(N, D)`; among identical classes the lowest index."""
-        return self.first[self.scores(points)[:, self.first].argmax(dim=-1)]
+        return self.first[self.distinct_scores(points).argmax(dim=-1)]
 
     def check_points(self, points: Tensor) -> None:
         """Raise ValueError unless `points` is `(N, D)` and fits a per-image bias."""

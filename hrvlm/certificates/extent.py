@@ -15,8 +15,7 @@ from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.envelope import first_change
 from hrvlm.certificates.intervals import Reason, chunks
 from hrvlm.certificates.rotation import Rotation
-from hrvlm.certificates.semantic import nothing, reasons_of, winners
-from hrvlm.geometry.sphere import ParallelVectorsError
+from hrvlm.certificates.semantic import reasons_of, winners
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +43,11 @@ def invariant_extent(scorer: AffineScorer, features: Tensor, source: Tensor, tar
     Args:
         scorer: classifier.
         features: `(N, D)` embeddings.
-        source: `(D,)` embedding of the source prompt.
-        target: `(D,)` embedding of the target prompt.
+        source: `(D,)` embedding of the source prompt, or `(N, D)`, one per image.
+        target: `(D,)` embedding of the target prompt, or `(N, D)`, one per image.
     """
     scorer.check_points(features)
-    try:
-        rotation = Rotation.of(features, source, target)
-    except ParallelVectorsError:
-        empty = nothing(scorer, features, Reason.PARALLEL)
-        return InvariantExtent(empty.start, empty.start, empty.start, empty.label, empty.reasons)
+    rotation = Rotation.tolerant(features, source, target)
     pieces = [_either_way(scorer.rows(part), rotation.rows(part)) for part in chunks(len(features), scorer.num_classes)]
     columns = {
         name: torch.cat([getattr(piece, name) for piece in pieces]) for name in ("lower", "start", "upper", "label")
@@ -62,15 +57,18 @@ def invariant_extent(scorer: AffineScorer, features: Tensor, source: Tensor, tar
 
 def _either_way(scorer: AffineScorer, rotation: Rotation) -> InvariantExtent:
     """Invariant extents of one chunk of images."""
-    winner, label, finite = winners(scorer, rotation)
+    scores = scorer.distinct_scores(rotation.features)
+    winner, label, finite = winners(scorer, rotation, scores)
     good = finite.nonzero().squeeze(1)
     reach, verified = [], finite.clone()
     for sign in (-1.0, 1.0):
-        waves = rotation.waves(scorer, torch.full_like(rotation.angle, sign)).rows(good)
+        waves = rotation.waves(scorer, torch.full_like(rotation.angle, sign), scores).rows(good)
         angle, sound = first_change(waves, winner[good])
         reach.append(sign * torch.zeros_like(rotation.angle).index_copy_(0, good, angle))
         verified[good] &= sound
-    reasons = reasons_of(finite, torch.ones_like(finite), verified, rotation.flat, torch.ones_like(rotation.angle))
-    start = torch.where(finite, rotation.angle, 0.0)
+    verified &= rotation.spans
+    always, some = torch.ones_like(finite), torch.ones_like(rotation.angle)
+    reasons = reasons_of(rotation.spans, finite, always, verified, rotation.flat, some)
+    start = torch.where(finite & rotation.spans, rotation.angle, 0.0)
     lower, upper = (start + torch.where(verified, step, 0.0) for step in reach)
     return InvariantExtent(lower, start, upper, label, reasons)

@@ -9,7 +9,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-_CHUNK = 2**20  # scores held at once; keeps the temporaries of a walk within a few hundred MiB
+_CHUNK = 2**16  # scores held at once: the temporaries of a walk stay in the cache of a core
 
 
 class Reason(StrEnum):

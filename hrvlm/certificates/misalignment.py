@@ -10,7 +10,7 @@ closed form as the complement of a union of arcs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -20,7 +20,9 @@ from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.envelope import Waves
 from hrvlm.certificates.intervals import SemanticPartition, chunks
 from hrvlm.certificates.rotation import Rotation
-from hrvlm.certificates.semantic import Extent, semantic_partition
+from hrvlm.certificates.semantic import Extent, along_rotation
+
+Pieces = list[tuple[float, float, int]]
 
 
 def stable_coverage(
@@ -37,8 +39,8 @@ def stable_coverage(
     Args:
         scorer: classifier.
         features: `(N, D)` embeddings.
-        source: `(D,)` embedding of the source prompt.
-        target: `(D,)` embedding of the target prompt.
+        source: `(D,)` or `(N, D)` embedding of the source prompt.
+        target: `(D,)` or `(N, D)` embedding of the target prompt.
         delta: misalignment bound, Euclidean, in the units of the features; >= 0.
         target_extent: as in `semantic_partition`.
 
@@ -48,14 +50,31 @@ def stable_coverage(
     Raises:
         ValueError: if delta is negative or not finite, or shapes do not fit.
     """
-    partition = semantic_partition(scorer, features, source, target, target_extent=target_extent)
-    coverage, length = torch.zeros_like(partition.start), (partition.stop - partition.start).abs()
-    for piece in _pieces(scorer, features, source, target, delta, partition):
-        whole = length[piece.rows]
-        stable = (piece.high - piece.low).clamp(min=0).sum(dim=1)
-        coverage[piece.rows] += torch.where(
-            whole > 0, stable / torch.where(whole > 0, whole, 1.0), piece.begins.double()
-        )
+    return coverage_sweep(scorer, features, source, target, [delta], target_extent=target_extent)[0]
+
+
+def coverage_sweep(
+    scorer: AffineScorer,
+    features: Tensor,
+    source: Tensor,
+    target: Tensor,
+    deltas: Sequence[float],
+    *,
+    target_extent: Extent = None,
+) -> Tensor:
+    """Stable coverage `(M, N)` for M misalignment bounds, from one partition; arguments as for `stable_coverage`."""
+    scorer.check_points(features)
+    rotation = Rotation.tolerant(features, source, target)
+    partition = along_rotation(scorer, rotation, target_extent=target_extent)
+    coverage = partition.start.new_zeros(len(deltas), len(partition))
+    whole = (partition.stop - partition.start).abs()
+    _checked(deltas)
+    for piece in _pieces(scorer, rotation, partition):
+        range_ = whole[piece.rows]
+        for row, delta in zip(coverage, deltas, strict=True):
+            low, high, begins = piece.stable(delta)
+            stable = (high - low).clamp(min=0).sum(dim=1)
+            row[piece.rows] += torch.where(range_ > 0, stable / torch.where(range_ > 0, range_, 1.0), begins.double())
     return coverage.clamp(max=1.0)
 
 
@@ -67,64 +86,119 @@ def stable_intervals(
     delta: float,
     *,
     target_extent: Extent = None,
-) -> list[list[tuple[float, float, int]]]:
-    """Stable intervals (from, to, label) of each image, radians along its range; the rest is the uncertainty set.
+) -> list[Pieces]:
+    """Stable intervals (from, to, label) of each image, radians along its range.
 
     Takes the arguments of `stable_coverage`; the lengths of the intervals add up to the coverage.
     """
-    partition = semantic_partition(scorer, features, source, target, target_extent=target_extent)
-    sign = torch.where(partition.stop < partition.start, -1.0, 1.0)
-    found: list[list[tuple[float, float, int]]] = [[] for _ in range(len(partition))]
-    for piece in _pieces(scorer, features, source, target, delta, partition):
-        for row, column in (piece.high > piece.low).nonzero().tolist():
-            i = int(piece.rows[row])
-            begin, end = (float(piece.origin[row] + sign[i] * edge[row, column]) for edge in (piece.low, piece.high))
-            found[i].append((begin, end, int(piece.label[row])))
+    scorer.check_points(features)
+    rotation = Rotation.tolerant(features, source, target)
+    return _stable(scorer, rotation, along_rotation(scorer, rotation, target_extent=target_extent), delta)
+
+
+def uncertainty_intervals(
+    scorer: AffineScorer,
+    features: Tensor,
+    source: Tensor,
+    target: Tensor,
+    delta: float,
+    *,
+    target_extent: Extent = None,
+) -> list[Pieces]:
+    """The uncertainty set: what the stable intervals leave of the partition, as (from, to, label), radians.
+
+    There the label of the rotated embedding is known, but an e within delta may have another. Together with
+    `stable_intervals` the pieces cover the range once; where nothing is certified there are none. Takes the arguments
+    of `stable_coverage`.
+    """
+    scorer.check_points(features)
+    rotation = Rotation.tolerant(features, source, target)
+    partition = along_rotation(scorer, rotation, target_extent=target_extent)
+    stable = _stable(scorer, rotation, partition, delta)
+    return [_rest(partition.intervals(i), pieces) for i, pieces in enumerate(stable)]
+
+
+def _rest(whole: Pieces, stable: Pieces) -> Pieces:
+    """What `stable` leaves of the intervals `whole`; both run in one direction."""
+    found, following = [], iter([*stable, (math.nan, math.nan, -1)])
+    piece = next(following)
+    for start, stop, label in whole:
+        sign = -1.0 if stop < start else 1.0
+        while piece[2] >= 0 and sign * (stop - piece[0]) > 0:
+            if sign * (piece[0] - start) > 0:
+                found.append((start, piece[0], label))
+            start, piece = piece[1], next(following)
+        if sign * (stop - start) > 0:
+            found.append((start, stop, label))
     return found
 
 
+def _stable(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, delta: float) -> list[Pieces]:
+    """Stable intervals of each image."""
+    _checked([delta])
+    sign = torch.where(partition.stop < partition.start, -1.0, 1.0)
+    found: list[Pieces] = [[] for _ in range(len(partition))]
+    for piece in _pieces(scorer, rotation, partition):
+        low, high, _ = piece.stable(delta)
+        for row, column in (high > low).nonzero().tolist():
+            i, whole = int(piece.rows[row]), float(piece.length[row])
+            # The end of an interval is taken as the partition states it, not as start + length.
+            ends = (
+                float(piece.stop[row] if edge == whole else piece.origin[row] + sign[i] * edge)
+                for edge in (float(low[row, column]), float(high[row, column]))
+            )
+            found[i].append((*ends, int(piece.label[row])))  # type: ignore[arg-type]
+    return found
+
+
+def _checked(deltas: Sequence[float]) -> None:
+    for delta in deltas:
+        if not 0 <= delta < math.inf:
+            raise ValueError(f"expected delta >= 0 and finite, got {delta}: give a Euclidean bound in feature units")
+
+
 class _Piece(NamedTuple):
-    """Stable arcs within one interval of each of some images: `high > low` marks the arcs, angles travelled in it."""
+    """One interval of each of some images: the winner's margins over all classes, measured from where it begins."""
 
     rows: Tensor  # (n,) images
     origin: Tensor  # (n,) angle in the plane where the interval begins
+    stop: Tensor  # (n,) and where it ends
     label: Tensor  # (n,)
-    low: Tensor  # (n, 2U + 1)
-    high: Tensor  # (n, 2U + 1)
-    begins: Tensor  # (n,) whether the very first point is stable
+    length: Tensor  # (n,)
+    margin: Waves  # (n, U)
+    distances: Tensor  # (n, U) of the winner's weight to all; inf to itself if it has a twin, -inf if not
+
+    def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
+
+        The winner does not compete with itself, except through an identical twin, whose margin of 0 is never enough.
+        """
+        slack = torch.where(self.distances.isfinite(), delta * self.distances, self.distances)
+        low, high = _arcs(self.margin, slack, self.length)
+        return low, high, (self.margin.cosine + self.margin.offset > slack).all(dim=1)
 
 
-def _pieces(
-    scorer: AffineScorer, features: Tensor, source: Tensor, target: Tensor, delta: float, partition: SemanticPartition
-) -> Iterator[_Piece]:
-    """Stable arcs, one interval of the partition after the other; nothing where the partition certifies nothing."""
-    if not 0 <= delta < math.inf:
-        raise ValueError(f"expected delta >= 0 and finite, got {delta}: give a Euclidean bound in feature units")
+def _pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> Iterator[_Piece]:
+    """One interval of the partition after the other; nothing where the partition certifies nothing."""
     if not bool((partition.labels >= 0).any()):
         return
-    rotation = Rotation.of(features, source, target)
     direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
-    for part in chunks(len(features), scorer.num_classes):
+    for part in chunks(len(partition), scorer.num_classes):
         waves = rotation.rows(part).waves(scorer.rows(part), direction[part])
         for f in range(partition.labels.shape[1]):
             rows = part.start + (partition.labels[part, f] >= 0).nonzero().squeeze(1)
             if rows.numel():
-                yield _piece(scorer, waves, part.start, rows, f, delta, partition)
+                yield _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
 
 
-def _piece(
-    scorer: AffineScorer, waves: Waves, begin: int, rows: Tensor, f: int, delta: float, partition: SemanticPartition
-) -> _Piece:
-    """Stable arcs of interval f of images `rows`, whose waves lie at `rows - begin`."""
-    origin, label = partition.breaks[rows, f], partition.labels[rows, f]
+def _piece(scorer: AffineScorer, waves: Waves, rows: Tensor, f: int, partition: SemanticPartition) -> _Piece:
+    """Interval f of images `rows`, whose waves are given."""
+    origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
     winner = torch.searchsorted(scorer.first, label)
-    local = waves.rows(rows - begin).turned((origin - partition.start[rows]).abs()).minus(winner)
-    slack = delta * _distances(scorer.weight[scorer.first], winner)
-    # The winner does not compete with itself, except through an identical twin, whose margin of 0 is never enough.
-    slack.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].to(slack))
-    low, high = _arcs(local, slack, (partition.breaks[rows, f + 1] - origin).abs())
-    begins = (local.cosine + local.offset > slack).all(dim=1)
-    return _Piece(rows, origin, label, low, high, begins)
+    margin = waves.turned((origin - partition.start[rows]).abs()).minus(winner)
+    distances = _distances(scorer.distinct, winner)
+    distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
+    return _Piece(rows, origin, stop, label, (stop - origin).abs(), margin, distances)
 
 
 def _distances(weight: Tensor, winner: Tensor) -> Tensor:

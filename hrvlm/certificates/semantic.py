@@ -18,10 +18,9 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Walk, walk
 from hrvlm.certificates.intervals import Reason, SemanticPartition, certified_mask, chunks, joined
 from hrvlm.certificates.rotation import ImageExtent, Rotation, shorter_way
-from hrvlm.geometry.sphere import ParallelVectorsError
+from hrvlm.certificates.walking import Walk, walk
 
 Extent = float | Tensor | ImageExtent | None
 
@@ -34,8 +33,8 @@ def semantic_partition(
     Args:
         scorer: classifier; for a Poincaré scorer the features are image points and the bias belongs to their norms.
         features: `(N, D)` embeddings, of any norm the scorer is meant for.
-        source: `(D,)` embedding of the source prompt; only its direction matters.
-        target: `(D,)` embedding of the target prompt; only its direction matters.
+        source: `(D,)` embedding of the source prompt, or `(N, D)`, one per image; only directions matter.
+        target: `(D,)` embedding of the target prompt, or `(N, D)`, one per image; only directions matter.
         target_extent: None for the text-specified extent; else radians in the plane, one number or `(N,)`, or what
             `image_extent` returns for reference images.
 
@@ -43,16 +42,25 @@ def semantic_partition(
         ValueError: if shapes do not fit.
     """
     scorer.check_points(features)
-    try:
-        rotation = Rotation.of(features, source, target)
-    except ParallelVectorsError:
-        return nothing(scorer, features, Reason.PARALLEL)
-    stop, defined = _target_angles(target_extent, rotation)
+    return along_rotation(scorer, Rotation.tolerant(features, source, target), target_extent=target_extent)
+
+
+def along_rotation(
+    scorer: AffineScorer, rotation: Rotation, *, target_extent: Extent = None, scores: Tensor | None = None
+) -> SemanticPartition:
+    """Partition along a rotation; `scores` `(N, U)` are those of `scorer.distinct_scores`, where they are known."""
+    stop, defined = target_angles(target_extent, rotation)
     turn = shorter_way(rotation.angle, stop)
     return joined(
         [
-            _partition(scorer.rows(part), rotation.rows(part), turn[part], defined[part])
-            for part in chunks(len(features), scorer.num_classes)
+            _partition(
+                scorer.rows(part),
+                rotation.rows(part),
+                turn[part],
+                defined[part],
+                scorer.rows(part).distinct_scores(rotation.features[part]) if scores is None else scores[part],
+            )
+            for part in chunks(len(turn), scorer.num_classes)
         ]
     )
 
@@ -62,19 +70,24 @@ def semantic_partitions(
 ) -> dict[tuple[Hashable, str], SemanticPartition]:
     """Text-specified partitions for every statement (tree and level) and attribute, keyed by (statement, attribute).
 
+    The scores of an image are computed once per statement, its coordinates once per attribute.
+
     Args:
         scorers: one scorer per statement.
         features: `(N, D)` embeddings.
-        attributes: source and target embedding `(D,)` per attribute name.
+        attributes: source and target embedding per attribute name, as in `semantic_partition`.
     """
-    return {
-        (key, name): semantic_partition(scorer, features, *prompts)
-        for key, scorer in scorers.items()
-        for name, prompts in attributes.items()
-    }
+    features = features.double()
+    rotations = {name: Rotation.tolerant(features, *prompts) for name, prompts in attributes.items()}
+    found: dict[tuple[Hashable, str], SemanticPartition] = {}
+    for key, scorer in scorers.items():
+        scorer.check_points(features)
+        scores = scorer.distinct_scores(features)
+        found |= {(key, name): along_rotation(scorer, rotation, scores=scores) for name, rotation in rotations.items()}
+    return found
 
 
-def _target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
+def target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
     """Target angle `(N,)` and whether it is defined."""
     defined = torch.ones_like(rotation.flat)
     if extent is None:
@@ -87,26 +100,31 @@ def _target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
     return angle.expand_as(rotation.angle), defined
 
 
-def winners(scorer: AffineScorer, rotation: Rotation) -> tuple[Tensor, Tensor, Tensor]:
+def winners(scorer: AffineScorer, rotation: Rotation, scores: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Position in `scorer.first` and class of the winner at each image (-1 if not finite), and where all is finite."""
-    scores = scorer.scores(rotation.features)[:, scorer.first]
-    scored = scores.isfinite().all(dim=1)
-    winner = scores.argmax(dim=1)
+    if scores is None:
+        scores = scorer.distinct_scores(rotation.features)
+    best, winner = scores.max(dim=1)
+    scored = best.isfinite() & scores.sum(dim=1).isfinite()  # -inf would not show in the maximum
     label = torch.where(scored, scorer.first[winner], -1)
     return winner, label, scored & rotation.angle.isfinite() & rotation.plane.angle.isfinite()
 
 
-def _partition(scorer: AffineScorer, rotation: Rotation, turn: Tensor, defined: Tensor) -> SemanticPartition:
-    """Partition of one chunk of images for signed ranges `turn` `(N,)`."""
+def _partition(
+    scorer: AffineScorer, rotation: Rotation, turn: Tensor, defined: Tensor, scores: Tensor
+) -> SemanticPartition:
+    """Partition of one chunk of images with scores `(N, U)` for signed ranges `turn` `(N,)`."""
     direction = torch.where(turn < 0, -1.0, 1.0).to(turn)
-    winner, label, finite = winners(scorer, rotation)
+    winner, label, finite = winners(scorer, rotation, scores)
     finite = finite & turn.isfinite()
-    length = torch.where(finite & defined, turn.abs(), 0.0)
-    good = finite.nonzero().squeeze(1)
-    found = walk(rotation.waves(scorer, direction).rows(good), winner[good], length[good])
+    length = torch.where(finite & defined & rotation.spans, turn.abs(), 0.0)
+    waves, good = rotation.waves(scorer, direction, scores), finite.nonzero().squeeze(1)
+    if len(good) < len(turn):
+        waves = waves.rows(good)
+    found = walk(waves, winner[good], length[good])
     result = _spread(found, good, scorer, len(turn))
-    start = torch.where(finite, rotation.angle, 0.0)
-    reasons = reasons_of(finite, defined, result.verified, rotation.flat, length)
+    reasons = reasons_of(rotation.spans, finite, defined, result.verified, rotation.flat, length)
+    start = torch.where(finite & rotation.spans, rotation.angle, 0.0)
     return _assemble(result, start, direction, length, label, reasons)
 
 
@@ -124,18 +142,21 @@ def _spread(found: Walk, good: Tensor, scorer: AffineScorer, count: int) -> Walk
 
 
 def reasons_of(
-    finite: Tensor, defined: Tensor, verified: Tensor, flat: Tensor, length: Tensor
+    spans: Tensor, finite: Tensor, defined: Tensor, verified: Tensor, flat: Tensor, length: Tensor
 ) -> tuple[Reason | None, ...]:
     """The first reason that applies to each image."""
     order = (
+        (~spans, Reason.PARALLEL),
         (~finite, Reason.NOT_FINITE),
         (~defined, Reason.NO_REFERENCE),
         (~verified, Reason.NUMERICAL),
         (flat, Reason.CONSTANT),
         (length == 0, Reason.EMPTY_RANGE),
     )
-    rows = torch.stack([mask for mask, _ in order], dim=1).tolist()
-    return tuple(next((order[i][1] for i, hit in enumerate(row) if hit), None) for row in rows)
+    hits = torch.stack([mask for mask, _ in order], dim=1)
+    which = torch.where(hits.any(dim=1), hits.int().argmax(dim=1), len(order)).tolist()
+    reasons = (*(reason for _, reason in order), None)
+    return tuple(reasons[i] for i in which)
 
 
 def _assemble(
@@ -160,16 +181,4 @@ def _assemble(
         breaks=torch.where(found.breaks >= length[:, None], stop[:, None], breaks),
         labels=labels,
         reasons=reasons,
-    )
-
-
-def nothing(scorer: AffineScorer, features: Tensor, reason: Reason) -> SemanticPartition:
-    """The outcome of images for which nothing can be certified."""
-    finite = scorer.scores(features).isfinite().all(dim=1)
-    label = torch.where(finite, scorer.predict(features), -1)
-    zero = torch.zeros(len(features), dtype=torch.float64, device=label.device)
-    columns = dict.fromkeys(("start", "stop", "invariance", "extent", "smallest_margin"), zero)
-    labels = torch.full_like(label, -1)[:, None]
-    return SemanticPartition(
-        **columns, label=label, breaks=torch.stack([zero, zero], 1), labels=labels, reasons=(reason,) * len(features)
     )

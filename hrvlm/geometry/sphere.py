@@ -79,23 +79,50 @@ def plane_basis(source: Tensor, target: Tensor, tolerance: float | None = None) 
         raise ValueError(f"expected source and target of one shape (D,), got {shapes}: give one pair at a time")
     if tolerance is None:
         tolerance = 16.0 * torch.finfo(result_dtype(source, target)).eps
-    e1, direction = normalise(source), normalise(target)
-    along = e1 @ direction
-    residual = direction - along * e1
-    # At small angles the first subtraction leaves a part along e1, so subtract once more.
-    residual = residual - (residual @ e1) * e1
-    sine = safe_norm(residual).squeeze(-1)
-    if not bool(e1.any()) or not bool(direction.any()) or float(sine) <= tolerance:
+    plane, sine, spans = plane_bases(source[None], target[None], tolerance)
+    if not bool(spans):
         raise ParallelVectorsError(
             f"expected source and target that span a plane, got sine {float(sine):.3g} between them (parallel up to "
             f"{tolerance:.3g}): choose prompts with different embeddings"
         )
-    return Plane(e1, residual / sine, torch.atan2(sine, along))
+    return Plane(*(part[0] for part in plane))
+
+
+def plane_bases(source: Tensor, target: Tensor, tolerance: float) -> tuple[Plane, Tensor, Tensor]:
+    """Orthonormal bases of the planes of N pairs of vectors.
+
+    Args:
+        source: Vectors `(N, D)`; only their directions matter.
+        target: Vectors `(N, D)`; only their directions matter.
+        tolerance: Sine of the angle up to which two vectors count as parallel.
+
+    Returns:
+        Bases `(N, D)` with angles `(N,)`; sines `(N,)`; and where a pair spans a plane `(N,)`. A pair that spans none
+        has e2 = 0; not-a-number in is not-a-number out, and counts as spanning.
+    """
+    e1, direction = normalise(source), normalise(target)
+    along = (e1 * direction).sum(dim=-1, keepdim=True)
+    residual = direction - along * e1
+    # At small angles the first subtraction leaves a part along e1, so subtract once more.
+    residual = residual - (residual * e1).sum(dim=-1, keepdim=True) * e1
+    sine = safe_norm(residual)
+    spans = e1.any(dim=-1, keepdim=True) & direction.any(dim=-1, keepdim=True) & ~(sine <= tolerance)
+    e2 = torch.where(spans, residual / torch.where(spans, sine, 1.0), 0.0)
+    angle = torch.atan2(sine, along)
+    return Plane(e1, e2, angle.squeeze(-1)), sine.squeeze(-1), spans.squeeze(-1)
+
+
+def along(vectors: Tensor, direction: Tensor) -> Tensor:
+    """Inner products `(...)` of vectors `(..., D)` with one direction `(D,)`, or each with its own `(..., D)`."""
+    return vectors @ direction if direction.ndim == 1 else (vectors * direction).sum(dim=-1)
 
 
 def plane_coordinates(vectors: Tensor, e1: Tensor, e2: Tensor) -> tuple[Tensor, Tensor]:
-    """Radius and angle `(...)` of the in-plane part of vectors `(..., D)`; the angle lies in (−π, π]."""
-    first, second = vectors @ e1, vectors @ e2
+    """Radius and angle `(...)` of the in-plane part of vectors `(..., D)`; the angle lies in (−π, π].
+
+    The plane is one, with e1 and e2 of shape `(D,)`, or each vector has its own, with shapes broadcast to `(..., D)`.
+    """
+    first, second = along(vectors, e1), along(vectors, e2)
     return torch.hypot(first, second), torch.atan2(second, first)
 
 

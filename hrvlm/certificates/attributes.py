@@ -1,0 +1,153 @@
+"""A library of semantic changes in words, as data: families of attributes whose prompts differ in one word.
+
+The packaged file is `attributes.yaml`; a user's file of the same form adds families, or replaces those of its own. A
+template has "{}" for the class and "{word}" for the attribute:
+
+    families:
+      weather:
+        templates: ["a picture of a {} in {word} weather"]
+        source: dry
+        words: [rainy, snowy]
+
+`source` is the word of the source prompt; null leaves the word out. The first template is used unless another wording
+is asked for; the others serve to measure how much wording matters.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hrvlm.trees.files import read_yaml
+from hrvlm.trees.nodes import TreeError
+
+PACKAGED = Path(__file__).with_name("attributes.yaml")
+_FAMILY_KEYS = ("templates", "source", "words")
+_SLOTS = {"{}": "the class", "{word}": "the attribute"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attribute:
+    """A semantic change in words; "{}" stands for the class.
+
+    Attributes:
+        name: What it is called in records.
+        target: Prompt that states the attribute.
+        source: Prompt without it.
+    """
+
+    name: str
+    target: str
+    source: str = "a picture of a {}"
+
+    def __post_init__(self) -> None:
+        for prompt in (self.source, self.target):
+            if prompt.count("{}") != 1:
+                raise ValueError(
+                    f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}'
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeFamily:
+    """Words for one kind of change, with the wordings to put them in.
+
+    Attributes:
+        name: Of the family, for example "colour".
+        templates: Wordings, each with "{}" and "{word}" once.
+        source: Word of the source prompt; None leaves it out.
+        words: Words of the target prompts, all different.
+    """
+
+    name: str
+    templates: tuple[str, ...]
+    source: str | None
+    words: tuple[str, ...]
+
+    def attribute(self, word: str, wording: int = 0) -> Attribute:
+        """The change to one word, named "family: word", in one of the wordings.
+
+        Raises:
+            ValueError: If the family has no such word or wording.
+        """
+        if word not in self.words:
+            raise ValueError(f"expected a word of family {self.name!r}, got {word!r}; it has {', '.join(self.words)}")
+        if not 0 <= wording < len(self.templates):
+            raise ValueError(f"expected wording in 0..{len(self.templates) - 1} of {self.name!r}, got {wording}")
+        template = self.templates[wording]
+        return Attribute(
+            name=f"{self.name}: {word}", source=filled(template, self.source), target=filled(template, word)
+        )
+
+    def attributes(self, wording: int = 0) -> list[Attribute]:
+        """The changes to every word."""
+        return [self.attribute(word, wording) for word in self.words]
+
+
+def filled(template: str, word: str | None) -> str:
+    """The template with a word in its place, or without one; "a" before a vowel becomes "an"."""
+    words = template.replace("{word}", word or "").split()
+    for i, (first, second) in enumerate(itertools.pairwise(words)):
+        if first in ("a", "an") and second != "{}":
+            words[i] = "an" if second[0].lower() in "aeiou" else "a"
+    return " ".join(words)
+
+
+def load_attributes(*paths: str | Path, packaged: bool = True) -> dict[str, AttributeFamily]:
+    """The attribute library by family name.
+
+    Args:
+        *paths: Files of a user; a family of theirs replaces one of the same name that was read before.
+        packaged: Whether the packaged families come first.
+
+    Raises:
+        ValueError: For a file that cannot be used, in one sentence with file, family and what to mend.
+    """
+    found: dict[str, AttributeFamily] = {}
+    for path in ([PACKAGED] if packaged else []) + [Path(path) for path in paths]:
+        found |= _read(path)
+    return found
+
+
+def _read(path: Path) -> dict[str, AttributeFamily]:
+    where = str(path)
+    try:
+        content = read_yaml(path)
+    except TreeError as error:
+        raise ValueError(str(error).replace("tree file", "attribute file")) from None
+    if set(content) != {"families"} or not isinstance(content["families"], dict) or not content["families"]:
+        raise ValueError(f"{where}: expected one key 'families' with a mapping of families, got {sorted(content)}")
+    return {str(name): _family(str(name), entry, where) for name, entry in content["families"].items()}
+
+
+def _family(name: str, entry: Any, where: str) -> AttributeFamily:
+    what = f"{where}: family {name!r}"
+    if not isinstance(entry, Mapping) or not {"templates", "words"} <= set(entry) <= set(_FAMILY_KEYS):
+        got = ", ".join(map(str, entry)) if isinstance(entry, Mapping) else repr(entry)
+        raise ValueError(f"{what}: expected the keys templates and words, and perhaps source, got {got}")
+    templates, words = (_texts(entry[key], f"{what}: {key}") for key in ("templates", "words"))
+    source = entry.get("source")
+    if source is not None and (not isinstance(source, str) or not source.strip()):
+        raise ValueError(f"{what}: expected source as a word or null, got {source!r}; put words like no in quotes")
+    for template in templates:
+        for slot, meaning in _SLOTS.items():
+            if template.count(slot) != 1:
+                raise ValueError(f'{what}: expected one "{slot}" for {meaning} in the template, got {template!r}')
+    if source in words:
+        raise ValueError(f"{what}: expected words that differ from the source, got {source!r} as both")
+    return AttributeFamily(name=name, templates=templates, source=source, words=words)
+
+
+def _texts(value: Any, what: str) -> tuple[str, ...]:
+    """A list of different texts."""
+    if not isinstance(value, list) or not value:
+        raise ValueError(f"{what}: expected a list of texts, got {value!r}")
+    for text in value:
+        if not isinstance(text, str) or not text.strip():
+            raise ValueError(f"{what}: expected texts, got {text!r}; put words like no in quotes")
+    if len(set(value)) != len(value):
+        raise ValueError(f"{what}: expected each text once, got {value}")
+    return tuple(value)
