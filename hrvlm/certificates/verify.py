@@ -100,10 +100,14 @@ def _common(record: Record) -> Iterator[Problem]:
 def _compare(record: Record, name: str, derived: float) -> Iterator[Problem]:
     """Problem if a stated number differs from the derived one."""
     stated = float(getattr(record, name))
-    if not math.isclose(stated, derived, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+    if not _equal(stated, derived):
         too_much = not stated < derived
         text = f"states {name} {stated!r}, {'more' if too_much else 'less'} than the derived {derived!r}"
         yield Problem(record.key, name, too_much, text)
+
+
+def _equal(stated: float, derived: float) -> bool:
+    return math.isclose(stated, derived, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE)
 
 
 def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
@@ -113,6 +117,9 @@ def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
     if not 0 < record.alpha < 1 or record.alpha_share * together > record.alpha * (1 + _TOLERANCE):
         text = f"{together} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
         yield Problem(record.key, "alpha_share", True, text)
+    elif not _equal(record.alpha_share * together, record.alpha):
+        text = f"{together} statements at {record.alpha_share:g} each do not make alpha {record.alpha:g}"
+        yield Problem(record.key, "alpha", False, text)
     counts = (record.count, record.invalid, record.selection_count, record.n - record.count - record.invalid)
     if min(counts) < 0 or record.selection_count > record.n0:
         yield Problem(record.key, "count", True, f"counts do not fit n0={record.n0}, n={record.n}")
@@ -130,8 +137,9 @@ def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
     )
     yield from _compare(record, "lower", claim.lower)
     yield from _compare(record, "radius", claim.radius)
-    if record.upper is not None and claim.upper is not None and record.upper < claim.upper * (1 - _TOLERANCE):
-        yield Problem(record.key, "upper", True, f"states upper {record.upper!r}, less than {claim.upper!r}")
+    if record.upper is not None and claim.upper is not None and not _equal(record.upper, claim.upper):
+        too_much = not record.upper > claim.upper
+        yield Problem(record.key, "upper", too_much, f"states upper {record.upper!r} instead of {claim.upper!r}")
     certain = record.prediction >= 0 and claim.radius > 0
     if record.abstain == certain or record.abstain != (record.reason is not None):
         text = f"abstain={record.abstain} with reason {record.reason!r} does not fit the radius {claim.radius!r}"
@@ -153,9 +161,9 @@ def _procedure(record: SmoothingRecord) -> Iterator[Problem]:
         yield Problem(record.key, "votes", False, "votes and vote_error belong together")
     elif record.votes is not None and record.vote_error is not None:
         needed = operational_threshold(record.votes, record.vote_error)
-        if record.threshold < needed * (1 - _TOLERANCE):
-            text = f"threshold {record.threshold!r} is below {needed!r}, which {record.votes} votes need"
-            yield Problem(record.key, "threshold", True, text)
+        if not _equal(record.threshold, needed):
+            text = f"threshold {record.threshold!r} is not {needed!r}, which {record.votes} votes need"
+            yield Problem(record.key, "threshold", not record.threshold > needed, text)
     if record.n_max is not None and record.method != "anytime" and record.n not in (0, record.n_max):
         text = f"n was chosen by looking at samples ({record.n} of {record.n_max}), which {record.method!r} excludes"
         yield Problem(record.key, "method", True, text)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,7 +64,12 @@ class Processes:
         Raises:
             ValueError: If this machine has no such devices.
         """
-        return self._fabric().launch(function, *arguments)
+        before = dict(os.environ)
+        try:
+            return self._fabric().launch(function, *arguments)
+        finally:  # what Lightning tells its processes must not reach those that this one starts later
+            for name in set(os.environ) - set(before):
+                del os.environ[name]
 
     def _fabric(self) -> Fabric:
         try:

@@ -1,0 +1,165 @@
+"""Rows in the forms that other tools read: tab-separated files as of Cohen et al., and Parquet."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from hrvlm.certificates.record_base import SCHEMA, Row
+from hrvlm.certificates.records import SmoothingRecord, record_from_row
+
+TSV_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+
+
+def to_tsv(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Smoothing certificates in the form of the code of Cohen et al., ICML 2019: one table per level of a tree.
+
+    An abstention has predict -1, radius 0.0 and correct 0, as there. The column time is empty: rows hold no times.
+
+    Args:
+        rows: Rows of all kinds; only smoothing rows are exported.
+
+    Returns:
+        Texts by file name, such as "smoothing.emoji_unicode.1.tsv".
+
+    Raises:
+        ValueError: If there is no smoothing row.
+    """
+    tables: dict[str, list[SmoothingRecord]] = defaultdict(list)
+    for row in rows:
+        if row.get("kind") == SmoothingRecord.kind:
+            record = SmoothingRecord.from_row(row)
+            tables[f"smoothing.{_file_name(record.tree)}.{record.level}.tsv"].append(record)
+    if not tables:
+        raise ValueError("expected smoothing rows for a tab-separated export, got none; export to parquet instead")
+    return {name: _tsv(records) for name, records in sorted(tables.items())}
+
+
+def _tsv(records: list[SmoothingRecord]) -> str:
+    lines = ["\t".join(TSV_COLUMNS)]
+    for record in sorted(records, key=lambda record: record.index):
+        predict = -1 if record.abstain else record.prediction
+        correct = int(record.correct and not record.abstain)
+        radius = 0.0 if record.abstain else record.radius
+        lines.append(f"{record.index}\t{record.label}\t{predict}\t{radius!r}\t{correct}\t")
+    return "\n".join(lines) + "\n"
+
+
+def read_tsv(text: str) -> list[dict[str, Any]]:
+    """Lines of such a table, of this export or of Cohen et al.'s program: idx, label, predict, radius, correct, time.
+
+    Raises:
+        ValueError: If the columns are others.
+    """
+    head, *lines = text.splitlines()
+    if tuple(head.split("\t")) != TSV_COLUMNS:
+        raise ValueError(f"expected the columns {', '.join(TSV_COLUMNS)}, got {head!r}")
+    kinds = (int, int, int, float, lambda value: bool(int(value)), str)
+    return [
+        {name: kind(value) for name, kind, value in zip(TSV_COLUMNS, kinds, line.split("\t"), strict=True)}
+        for line in lines
+    ]
+
+
+def write_parquet(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> list[Path]:
+    """One Parquet file per kind of row, with the types of the record's fields; nothing is lost.
+
+    Returns:
+        The files, such as `smoothing.parquet`.
+
+    Raises:
+        ValueError: If pyarrow is not installed or a row does not fit its kind.
+    """
+    pyarrow, parquet = _pyarrow()
+    kinds: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        record = record_from_row(row)
+        kinds[record.kind].append(record)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    written = []
+    for kind, records in sorted(kinds.items()):
+        hints = field_types(type(records[0]))
+        schema = pyarrow.schema(
+            [pyarrow.field(name, _arrow(pyarrow, hint), nullable=_optional(hint)) for name, hint in hints.items()],
+            metadata={"kind": kind, "schema": str(SCHEMA)},
+        )
+        table = pyarrow.Table.from_pylist([_columns(record, hints) for record in records], schema=schema)
+        path = Path(folder) / f"{kind}.parquet"
+        parquet.write_table(table, path)
+        written.append(path)
+    return written
+
+
+def read_parquet(path: str | Path) -> list[Row]:
+    """The rows of one such file, as they were.
+
+    Raises:
+        ValueError: If pyarrow is not installed.
+    """
+    table = _pyarrow()[1].read_table(path)
+    kind = table.schema.metadata[b"kind"].decode()
+    schema = int(table.schema.metadata[b"schema"])
+    return [{"kind": kind, "schema": schema} | {k: _plain(v) for k, v in row.items()} for row in table.to_pylist()]
+
+
+def field_types(record: type) -> dict[str, Any]:
+    """Types of a record's fields, in the order of its rows."""
+    hints = get_type_hints(record)
+    return {name: hints[name] for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise ValueError('expected pyarrow for Parquet files, got none: pip install "hrvlm[parquet]"') from error
+    return pyarrow, parquet
+
+
+def _optional(hint: Any) -> bool:
+    return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
+
+
+def _arrow(pyarrow: Any, hint: Any) -> Any:
+    """Arrow's type for the type of a field; a tuple of unlike numbers is a structure with numbered fields."""
+    if _optional(hint):
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if get_origin(hint) is tuple:
+        parts = get_args(hint)
+        if parts[-1] is Ellipsis:
+            return pyarrow.list_(_arrow(pyarrow, parts[0]))
+        return pyarrow.struct([(str(place), _arrow(pyarrow, part)) for place, part in enumerate(parts)])
+    if get_origin(hint) is Literal:
+        return pyarrow.string()
+    plain = {bool: pyarrow.bool_(), int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string()}
+    return plain[hint]
+
+
+def _columns(record: Any, hints: Mapping[str, Any]) -> Row:
+    return {name: _structured(getattr(record, name), hint) for name, hint in hints.items()}
+
+
+def _structured(value: Any, hint: Any) -> Any:
+    if value is None or get_origin(hint) is not tuple:
+        return value
+    parts = get_args(hint)
+    if parts[-1] is Ellipsis:
+        return [_structured(item, parts[0]) for item in value]
+    return {str(place): _structured(item, part) for place, (item, part) in enumerate(zip(value, parts, strict=True))}
+
+
+def _plain(value: Any) -> Any:
+    """Structures as lists again."""
+    if isinstance(value, dict):
+        return [_plain(item) for item in value.values()]
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+def _file_name(tree: str) -> str:
+    """A tree's name as part of a file name."""
+    return tree if tree.isidentifier() else json.dumps(tree)[1:-1].replace("/", "_").replace("\\", "_")
