@@ -16,6 +16,9 @@ from hrvlm.certificates.checks import Violation, check_semantic_dense, check_sta
 from hrvlm.certificates.extent import InvariantExtent, invariant_extent
 from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
+from hrvlm.certificates.joint import Family, JointQuestions, JointSample, PromptPair, certify_jointly
+from hrvlm.certificates.joint_claims import at_least, extent_at_radius, needed_count, radius_at_extent
+from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
 from hrvlm.certificates.lines import SampledLine, pixel_line, sampled_invariance
 from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
@@ -32,6 +35,7 @@ from hrvlm.certificates.radii import least_count, operational_threshold, radius_
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
+from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
 from hrvlm.certificates.sequential import (
@@ -54,10 +58,16 @@ __all__ = [
     "Attribute",
     "AttributeFamily",
     "BetaLaw",
+    "ExtentGrid",
+    "Family",
     "ImageExtent",
     "InvariantExtent",
+    "JointQuestions",
+    "JointRecord",
+    "JointSample",
     "MixtureLaw",
     "Problem",
+    "PromptPair",
     "Question",
     "Reason",
     "RecordWriter",
@@ -78,8 +88,10 @@ __all__ = [
     "anytime_lower",
     "anytime_upper",
     "arc_alignment",
+    "at_least",
     "automatic_batch_size",
     "certify",
+    "certify_jointly",
     "check_semantic_dense",
     "check_stable_sampled",
     "clopper_pearson_lower",
@@ -88,6 +100,7 @@ __all__ = [
     "decision_boundaries",
     "done_keys",
     "embedding_line",
+    "extent_at_radius",
     "fill_gaussian",
     "fit_reference_arc",
     "forecast",
@@ -102,17 +115,21 @@ __all__ = [
     "look_times",
     "merge_rows",
     "minimal_samples",
+    "move_points",
+    "needed_count",
     "operational_threshold",
     "pilot_law",
     "pixel_line",
     "plan_samples",
     "proxy_agreement",
+    "radius_at_extent",
     "radius_between",
     "radius_ceiling",
     "rank_agreement",
     "read_rows",
     "record_from_row",
     "reference_partition",
+    "sample_extents",
     "sampled_invariance",
     "semantic_partition",
     "semantic_partitions",
