@@ -18,9 +18,11 @@ from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
 from hrvlm.certificates.joint import Family, JointQuestions, JointSample, PromptPair, certify_jointly
 from hrvlm.certificates.joint_claims import at_least, extent_at_radius, needed_count, radius_at_extent
+from hrvlm.certificates.joint_mean import MarginRange, MeanBounds, mean_bounds
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
 from hrvlm.certificates.lines import SampledLine, pixel_line, sampled_invariance
+from hrvlm.certificates.mean_bounds import betting_lower, betting_upper, mean_shift_bound, shifted_mean
 from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
@@ -65,6 +67,8 @@ __all__ = [
     "JointQuestions",
     "JointRecord",
     "JointSample",
+    "MarginRange",
+    "MeanBounds",
     "MixtureLaw",
     "Problem",
     "PromptPair",
@@ -90,6 +94,8 @@ __all__ = [
     "arc_alignment",
     "at_least",
     "automatic_batch_size",
+    "betting_lower",
+    "betting_upper",
     "certify",
     "certify_jointly",
     "check_semantic_dense",
@@ -113,6 +119,8 @@ __all__ = [
     "log_evidence_above",
     "log_evidence_below",
     "look_times",
+    "mean_bounds",
+    "mean_shift_bound",
     "merge_rows",
     "minimal_samples",
     "move_points",
@@ -133,6 +141,7 @@ __all__ = [
     "sampled_invariance",
     "semantic_partition",
     "semantic_partitions",
+    "shifted_mean",
     "smoothed_predict",
     "smoothing_radius",
     "stable_coverage",
