@@ -1,4 +1,4 @@
-"""`certify.py`: certifies and attacks checkpoints, checks certificates without the model, and plans sample sizes."""
+"""`certify.py`: certifies and attacks checkpoints, checks, exports and reports rows, and plans sample sizes."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hrvlm.cli.plan import add_parser as add_plan
 from hrvlm.cli.plan import plan
 from hrvlm.cli.rescore import Rescore, rescore
 from hrvlm.cli.rescore import add_parser as add_rescore
+from hrvlm.cli.results import add_parsers as add_results
+from hrvlm.cli.results import export, report
 from hrvlm.cli.run import Run, run
 
 ROWS = ROWS_OF["run"]
@@ -29,11 +31,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = _parser()
     with clear_errors("certify.py"):
         given = parser.parse_args(arguments)
-        if given.command == "verify":
-            verify(Path(given.verify.folder))
-            return
-        if given.command == "plan":
-            plan(given.plan)
+        if _without_model(given):
             return
         chosen = parser.instantiate_classes(given)[given.command]
         output = Path(chosen.output)
@@ -44,6 +42,22 @@ def main(arguments: list[str] | None = None) -> None:
             rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
         else:
             run(chosen.checkpoint, Run(**_fields(Run, chosen)), output, _notes(given.run))
+
+
+def _without_model(given: Any) -> bool:
+    """Runs the command if it is one that needs no model; whether it was."""
+    options = given[given.command]
+    if given.command == "verify":
+        verify(Path(options.folder))
+    elif given.command == "plan":
+        plan(options)
+    elif given.command == "report":
+        report(Path(options.folder), None if options.robustness is None else Path(options.robustness))
+    elif given.command == "export":
+        export(Path(options.folder), options.to)
+    else:
+        return False
+    return True
 
 
 def _fields(kind: type, chosen: Any) -> dict[str, Any]:
@@ -75,6 +89,7 @@ def _parser() -> ClearParser:
     verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)
+    add_results(commands)
     add_plan(commands)
     add_rescore(commands)
     return parser

@@ -24,6 +24,7 @@ from hrvlm.cli.evaluating import (
     write_summary,
 )
 from hrvlm.cli.keeping import open_store
+from hrvlm.cli.results import write_report
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.joint_table import joint_table
@@ -155,9 +156,10 @@ def _settings(classifier: HierarchicalClassifier, data: Any, settings: Run) -> d
 
 
 def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
-    """Writes the summary of a run's rows and prints its tables."""
+    """Writes the summary and the report of a run's rows and prints its tables."""
     summary = summarise(run_rows(path), plan.radii)
     write_summary(output, summary)
+    write_report(output, radii=plan.radii)
     tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
     tables.append(("profile", profile_table))
     print_results(output, [table(summary) for part, table in tables if summary.get(part)])

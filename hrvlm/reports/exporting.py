@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -109,7 +110,7 @@ def read_parquet(path: str | Path) -> list[Row]:
 def field_types(record: type) -> dict[str, Any]:
     """Types of a record's fields, in the order of its rows."""
     hints = get_type_hints(record)
-    return {name: hints[name] for name in record.__dataclass_fields__}  # type: ignore[attr-defined]
+    return {field.name: hints[field.name] for field in fields(record)}
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -1,0 +1,125 @@
+"""`certify.py report` and `certify.py export`: what is made from a folder of rows, without the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hrvlm.certificates import read_rows
+from hrvlm.certificates.parts import part_files, replace_text, run_rows
+from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, data_identity
+from hrvlm.data.base import ImageDataModule
+from hrvlm.reports.exporting import to_tsv, write_parquet
+from hrvlm.reports.html import AtHand, render_report
+from hrvlm.trees import load_forest
+
+REPORT = "report.html"
+FORMS = ("tsv", "parquet")
+
+
+def add_parsers(commands: Any) -> None:
+    """Adds both to the commands of `certify.py`."""
+    reporter = ClearParser(description=f"Writes {REPORT} from rows alone; with pictures if the data set is at hand.")
+    reporter.add_argument("folder", type=str, help="folder of the results of certify.py run or attack")
+    reporter.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
+    commands.add_subcommand("report", reporter)
+    exporter = ClearParser(description="Writes rows in the forms that other tools read, into the same folder.")
+    exporter.add_argument("folder", type=str, help="folder of the results of certify.py run")
+    exporter.add_argument("--to", required=True, choices=FORMS, help="Cohen's tables of smoothing rows, or all rows")
+    commands.add_subcommand("export", exporter)
+
+
+def report(folder: Path, robustness: Path | None = None) -> None:
+    """Writes the report, and says where it lies and what it lacks.
+
+    Raises:
+        ValueError: If there are no rows.
+    """
+    path, lacking = write_report(folder, robustness=robustness)
+    print(f"{path}" + (f" (without pictures: {lacking})" if lacking else ""))
+
+
+def export(folder: Path, form: str) -> None:
+    """Writes the rows of a folder in another form, and says where.
+
+    Raises:
+        ValueError: If there are no rows that can be exported, or pyarrow is missing.
+    """
+    rows = _rows(folder, "run")
+    if not rows:
+        raise ValueError(f"expected rows of certify.py run in {folder}, found none")
+    if form == "parquet":
+        written = write_parquet(rows, folder)
+    else:
+        written = [folder / name for name in to_tsv(rows)]
+        for path, text in zip(written, to_tsv(rows).values(), strict=True):
+            replace_text(path, text)
+    for path in written:
+        print(path)
+
+
+def write_report(
+    folder: Path, *, robustness: Path | None = None, radii: Sequence[float] | None = None
+) -> tuple[Path, str]:
+    """Writes `report.html` into a folder of results.
+
+    Args:
+        folder: Holds certificates, robustness rows, or both.
+        robustness: Another folder with robustness rows.
+        radii: L2 radii of the tables; None takes round ones.
+
+    Returns:
+        The report, and why it has no pictures ("" if it has).
+
+    Raises:
+        ValueError: If there are no rows.
+    """
+    rows = _rows(folder, "run")
+    attacked = _rows(folder if robustness is None else robustness, "attack")
+    if robustness is not None and not attacked:
+        raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
+    if not rows and not attacked:
+        raise ValueError(f"expected rows of certify.py run or attack in {folder}, found none")
+    noted = folder / SETTINGS
+    settings: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    at_hand, lacking = look_around(settings)
+    title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
+    page = render_report(rows, attacked, title=title, radii=radii, settings=settings, at_hand=at_hand)
+    replace_text(folder / REPORT, page)
+    return folder / REPORT, lacking
+
+
+def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
+    path = folder / ROWS_OF[command]
+    if command == "attack":
+        return read_rows(path) if path.is_file() else []
+    return run_rows(path) if part_files(path) else []
+
+
+def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
+    """Pictures and names of classes by what a run noted of its data and trees; and why there are none, if so."""
+    try:
+        module = _data_module(settings["given_data"])
+        data = module.evaluation_set(settings["split"])
+        known = data_identity(data)
+        if any(settings[name] != value for name, value in known.items()):
+            return AtHand(), "the data set has changed"
+        levels = settings["given_num_levels"]
+        forest = load_forest(settings["given_trees"], leaves=module.class_ids, num_levels=levels)
+    except (KeyError, ValueError, TypeError, OSError, ImportError, AttributeError) as error:
+        return AtHand(), f"the data set is not at hand ({' '.join(str(error).split())})"
+    names = {(tree.name, level.index): level.names for tree in forest for level in tree.levels}
+    return AtHand(lambda index: data[index][0], names), ""
+
+
+def _data_module(noted: dict[str, Any]) -> ImageDataModule:
+    module, _, name = noted["class_path"].rpartition(".")
+    kind = getattr(import_module(module), name)
+    if not issubclass(kind, ImageDataModule):
+        raise ValueError(f"expected a data module, got {noted['class_path']}")
+    made: ImageDataModule = kind(**noted.get("init_args", {}))
+    return made

@@ -1,0 +1,153 @@
+"""The report: one page without links outside, whose numbers are those of the rows."""
+
+from __future__ import annotations
+
+import io
+import re
+from html.parser import HTMLParser
+from typing import Any
+from xml.dom import minidom
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from report_rows import all_rows, profile_row, robustness_rows, semantic_rows, smoothing_row
+
+from hrvlm.certificates.records import record_from_row
+from hrvlm.reports import figures
+from hrvlm.reports.html import AtHand, render_report
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Outline(HTMLParser):
+    """Sections, and everything that a browser would fetch; complains of tags that are not closed."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.sections: list[str] = []
+        self.fetched: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        given = dict(attrs)
+        if tag == "section":
+            self.sections.append(str(given["id"]))
+        self.fetched += [str(given[name]) for name in ("src", "href", "xlink:href", "srcset") if given.get(name)]
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def report(rows: list[dict[str, Any]], *more: Any, **options: Any) -> tuple[str, Outline]:
+    page = render_report(rows, *more, **options)
+    return page, Outline(page)
+
+
+def test_a_report_has_a_section_per_kind_and_fetches_nothing() -> None:
+    page, outline = report(all_rows(), robustness_rows(), at_hand=AtHand(lambda index: torch.full((3, 8, 8), 0.5)))
+    assert outline.sections == ["guarantees", "smoothing", "profile", "semantic", "joint", "robustness-0", "settings"]
+    assert {link[:1] for link in outline.fetched} == {"#", "d"}  # parts of the page itself, and data
+    assert sum(link.startswith("data:image/png;base64,") for link in outline.fetched) == 6
+    assert not re.search(r"url\((?!#)|@import|<script", page)
+    for drawing in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
+        minidom.parseString(drawing)
+    assert "prefers-color-scheme: dark" in page
+    assert figures.INK not in page
+
+
+def test_sections_without_rows_are_left_out_and_no_rows_at_all_refused() -> None:
+    assert report([smoothing_row()])[1].sections == ["guarantees", "smoothing", "settings"]
+    assert report([], robustness_rows())[1].sections == ["robustness-0", "settings"]
+    with pytest.raises(ValueError, match="expected rows"):
+        render_report([])
+
+
+def test_the_wording_names_alpha_and_assumptions_of_the_rows() -> None:
+    def section(rows: list[dict[str, Any]]) -> str:
+        return report(rows)[0].partition('id="guarantees"')[2].partition("</section>")[0]
+
+    text = section([smoothing_row()])
+    assert "at least 0.99 (alpha = 0.01)" in text
+    assert "all 2 levels" in text
+    assert "real arithmetic" in text
+    assert "Nothing is said about the base classifier" in text
+    grid = smoothing_row(float_mode="integer noise on the 8-bit grid")
+    assert "real arithmetic" not in section([grid])
+    assert "Deterministic" in section(semantic_rows(2))
+
+
+def test_rows_that_claim_too_much_are_told_of() -> None:
+    good = smoothing_row()
+    assert "every claim holds" in report([good])[0]
+    assert "1 claims do not hold" in report([good | {"radius": 1.1 * good["radius"]}])[0]
+
+
+def test_names_come_from_outside_and_are_escaped() -> None:
+    rows = semantic_rows(2)
+    page = report(rows, title="<b>", at_hand=AtHand(None, {("t", 0): ["ant", "<bee>", "cat", "dog"]}))[0]
+    assert "of &lt;bee&gt;" in page
+    assert "<bee>" not in page
+    assert "<title>&lt;b&gt;</title>" in page
+    assert "class 1" in report(rows)[0]
+
+
+def test_the_curve_is_certified_accuracy() -> None:
+    rows = [smoothing_row(index=i, count=count) for i, count in enumerate([99, 90, 90, 40])]
+    rows += [smoothing_row(index=4, count=99, label=2)]
+    records = [record_from_row(row) for row in rows]
+    (curve,) = figures.certified_accuracy(records).axes[0].patches
+    shares, edges, _ = curve.get_data()
+    for radius in (0.0, 0.01, records[1].radius - 1e-9, records[1].radius + 1e-9, records[0].radius - 1e-9):
+        expected = 100 * np.mean([r.correct and not r.abstain and r.radius >= radius for r in records])
+        assert shares[np.searchsorted(edges, radius, side="right") - 1] == pytest.approx(expected)
+
+
+def test_the_profile_is_the_deepest_certified_level() -> None:
+    records = [record_from_row(profile_row(i, radii)) for i, radii in enumerate([(0.1, 0.4), (0.2, 0.2)])]
+    figure = figures.profile_depths(records)
+    assert len(figure.axes) == 1
+    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["level 0", "level 1"]
+    tops = [part.get_datalim(figure.axes[0].transData).y1 for part in figure.axes[0].collections]
+    assert tops == [pytest.approx(100.0), pytest.approx(100.0)]
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_bars_are_coloured_by_the_prediction(changed: bool) -> None:
+    row = semantic_rows(1)[0]
+    start, stop, own = row["start"], row["stop"], row["prediction"]
+    middle = start + 0.25 * (stop - start)
+    last = (own + 1) % 4 if changed else own
+    row |= {"intervals": [[start, middle, own], [middle, stop, last]], "label": own, "correct": True}
+    figure = figures.interval_bars([record_from_row(row)], lambda tree, level, label: f"class {label}")
+    first, second = figure.axes[0].patches
+    assert (first.get_width(), second.get_x()) == (pytest.approx(25), pytest.approx(25))
+    assert (first.get_facecolor() == second.get_facecolor()) is not changed
+
+
+def test_a_figure_can_be_drawn_as_pixels() -> None:
+    records = [record_from_row(row) for row in all_rows()]
+    smoothing = [record for record in records if record.kind == "smoothing"]
+    out = io.BytesIO()
+    figures.certified_accuracy(smoothing).savefig(out, format="png", facecolor="white")
+    pixels = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
+    assert {(59, 130, 196), (217, 130, 43)} <= set(map(tuple, pixels.tolist()))  # both curves
+
+
+def test_round_radii_end_below_the_largest() -> None:
+    records = [record_from_row(smoothing_row(count=99))]
+    radii = figures.nice_radii(records)
+    assert radii[0] == 0
+    assert 2 <= len(radii) <= 6
+    assert radii[-1] <= records[0].radius < radii[-1] + radii[1]
+    assert figures.nice_radii([]) == [0.0]
