@@ -114,21 +114,17 @@ class JointRecord(Record):
         if self.abstain:
             return f"{where}: abstains ({self.reason}); nothing is certified."
         pairs = [(r, e) for r, e in self.at_radii if e is not None] + [(r, e) for e, r in self.at_extents if r > 0]
-        claims = " and ".join(f"at most {r!r} (L2) from the image up to {e!r} {UNITS[self.move]}" for r, e in pairs)
         mode = "Noise and pixels in float32: not sound against floating-point rounding."
         if self.float_mode != "float32":
             mode = f"By {self.float_mode}: sound in floating point, for noise and pixels."
         return (
-            f"{where}: of the noisy copies (Gaussian, sigma {self.sigma:g}, {self.noise_space}) of every image "
-            f"{claims}, a share above {self.threshold:g} has class {self.prediction} under the {self.scorer} "
-            f"classifier at every point of the semantic move {self._move()}; false with probability at most "
-            f"{self.alpha:g} over the noise, jointly for {self.num_statements} statements. The move is of embeddings. "
-            f"{mode}"
+            f"{where}: of the noisy copies (Gaussian, sigma {self.sigma:g}, {self.noise_space}) of every image within r "
+            f"(L2) of this one, a share above {self.threshold:g} keeps class {self.prediction} under the {self.scorer} "
+            f"classifier while the embedding moves in the plane of {self.source_prompt!r} and {self.target_prompt!r}, "
+            f"by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = {', '.join(map(str, pairs))}; false "
+            f"with probability at most {self.alpha:g} over the noise, for all {self.num_statements} joint statements of "
+            f"the image together. The move is one of embeddings. {mode}"
         )
-
-    def _move(self) -> str:
-        plane = f"in the plane of {self.source_prompt!r} and {self.target_prompt!r}"
-        return f"{plane}, by that angle" if self.move == "turn" else f"{plane}, by that share of the copy's own way"
 
 
 def sparse(histogram: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:

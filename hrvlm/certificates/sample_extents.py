@@ -23,7 +23,7 @@ from hrvlm.certificates.rotation import Rotation, shorter_way
 
 Move: TypeAlias = Literal["turn", "target"]
 LONGEST: dict[str, float] = {"turn": math.pi, "target": 1.0}
-UNITS: dict[str, str] = {"turn": "rad", "target": "of the way"}
+UNITS: dict[str, str] = {"turn": "rad", "target": "of its way to the target"}
 NOT_THE_CLASS = -1.0
 
 

@@ -200,7 +200,9 @@ def test_rows_survive_a_file(record, tmp_path):
     with RecordWriter(tmp_path / "rows.jsonl") as writer:
         writer.write([record])
     assert record_from_row(read_rows(tmp_path / "rows.jsonl")[0]) == record
-    assert "every image at most" in record.statement
+    assert (
+        f"every image within r (L2) of this one, a share above 0.5 keeps class {record.prediction}" in record.statement
+    )
     group = summarise([record.to_row()], [])["joint"]["t"]["0"]["size"]["cosine"]
     assert group["at_radii"]["0.1"]["certified_accuracy"] == float(record.correct)
     with pytest.raises(ValueError, match="expected one setting"):
