@@ -1,0 +1,110 @@
+"""Tests of `certify.py rescore`: features kept by a run, scored again by its own prompts and by others."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hrvlm.cli.certify import main
+
+ROWS = "certificates.jsonl"
+PLAN = {
+    "num_images": 4, "sigma": 0.02, "n0": 8, "n": 40, "alpha": 0.05, "radii": [0.0, 0.02], "batch_size": 64,
+    "profile": {"radii": [0.01]}, "attributes": [{"name": "dark", "target": "a dark picture of a {}"}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def command(tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
+    folders = {"train_folder": str(pictures), "evaluation_folders": {"validation": str(pictures)}}
+    data = {
+        "class_path": "hrvlm.data.folder.FolderDataModule",
+        "init_args": folders | {"image_size": 32, "batch_size": 8, "num_workers": 0},
+    }
+    config = tmp_path_factory.mktemp("rescore") / "config.yaml"
+    config.write_text(yaml.safe_dump({"data": data, "trees": [str(tree_file)], "plan": PLAN}), encoding="utf-8")
+
+    def run(name: str, output: Path, features: Path, *more: str) -> Path:
+        given = ["--config", str(config), "--checkpoint", str(tiny_model), "--output", str(output)]
+        main([name, *given, "--features", str(features), *more])
+        return output / ROWS
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def kept(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("kept")
+    return command("run", folder / "run", folder / "features"), folder / "features"
+
+
+def test_the_same_prompts_give_the_same_file(
+    kept: tuple[Path, Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    direct, features = kept
+    assert command("rescore", tmp_path, features).read_bytes() == direct.read_bytes()
+    shown = capsys.readouterr().out
+    assert "Hierarchical profile" in shown
+    assert "alpha does not cover" not in shown
+    main(["verify", str(tmp_path)])
+    rows = [json.loads(line) for line in direct.read_text(encoding="utf-8").splitlines()]
+    assert {row["kind"] for row in rows} == {"smoothing", "semantic", "profile"}
+    assert json.loads((tmp_path / "summary.json").read_text())["profile"]["kinds"]["budget"] == "fixed radii"
+
+
+def test_other_prompts_are_marked_as_chosen_after_looking_unless_declared(
+    kept: tuple[Path, Path], command: Callable, tree_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: others"), encoding="utf-8")
+    asked = ["--trees", f"[{other}]", "--plan.sampling.label_functions", "2"]
+    for folder, more, chosen in [("a", ["--chosen", "before"], "before"), ("b", [], "before")]:
+        path = command("rescore", tmp_path / folder, kept[1], *asked, *more)
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        found = {(r["functions_chosen"], r["label_functions"]) for r in rows if r["kind"] != "semantic"}
+        assert found == {(chosen, 2)}
+    capsys.readouterr()
+    third = tmp_path / "third.yaml"
+    third.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: third"), encoding="utf-8")
+    path = command("rescore", tmp_path / "c", kept[1], "--trees", f"[{third}]")
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    assert {r["functions_chosen"] for r in rows if r["kind"] != "semantic"} == {"after"}
+    assert "alpha does not cover these rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--plan.sigma", "0.03"], "sigma=0.02"),
+        (["--plan.n", "30"], "n=40"),
+        (["--plan.seed", "1"], "seed=0"),
+        (["--plan.sampling.noise", "grid"], "noise='float32'"),
+    ],
+)
+def test_other_noise_is_refused(
+    more: list[str],
+    named: str,
+    kept: tuple[Path, Path],
+    command: Callable,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit):
+        command("rescore", tmp_path, kept[1], *more)
+    assert named in capsys.readouterr().err
+
+
+def test_features_are_not_kept_of_adaptive_runs(
+    command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    adaptive = ["--plan.sampling.procedure", "adaptive", "--plan.sampling.goal", "0.01", "--plan.profile", "null"]
+    with pytest.raises(SystemExit):
+        command("run", tmp_path / "run", tmp_path / "features", *adaptive)
+    assert "fixed number of samples" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        command("rescore", tmp_path / "again", tmp_path / "none")
+    assert "found no store.json" in capsys.readouterr().err
