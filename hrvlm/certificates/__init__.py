@@ -14,6 +14,7 @@ from hrvlm.certificates.bounds import (
 )
 from hrvlm.certificates.checks import Violation, check_semantic_dense, check_stable_sampled
 from hrvlm.certificates.extent import InvariantExtent, invariant_extent
+from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.grid_noise import grid_noise
 from hrvlm.certificates.intervals import Reason, SemanticPartition
 from hrvlm.certificates.joint import Family, JointQuestions, JointSample, PromptPair, certify_jointly
@@ -26,6 +27,16 @@ from hrvlm.certificates.mean_bounds import betting_lower, betting_upper, mean_sh
 from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
+from hrvlm.certificates.profile import (
+    certifying_count,
+    chain_of,
+    counts_along,
+    deepest_certified,
+    node_counts,
+    profile_radii,
+)
+from hrvlm.certificates.profile_records import ProfileRecord
+from hrvlm.certificates.profiling import ProfileOptions, Profiler
 from hrvlm.certificates.proxies import (
     WordingStability,
     arc_alignment,
@@ -35,6 +46,7 @@ from hrvlm.certificates.proxies import (
 )
 from hrvlm.certificates.radii import least_count, operational_threshold, radius_between, two_bound_radius
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
+from hrvlm.certificates.rescoring import Ledger, replay
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
 from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
@@ -62,15 +74,20 @@ __all__ = [
     "BetaLaw",
     "ExtentGrid",
     "Family",
+    "FeatureStore",
     "ImageExtent",
     "InvariantExtent",
     "JointQuestions",
     "JointRecord",
     "JointSample",
+    "Ledger",
     "MarginRange",
     "MeanBounds",
     "MixtureLaw",
     "Problem",
+    "ProfileOptions",
+    "ProfileRecord",
+    "Profiler",
     "PromptPair",
     "Question",
     "Reason",
@@ -98,12 +115,16 @@ __all__ = [
     "betting_upper",
     "certify",
     "certify_jointly",
+    "certifying_count",
+    "chain_of",
     "check_semantic_dense",
     "check_stable_sampled",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "counts_along",
     "coverage_sweep",
     "decision_boundaries",
+    "deepest_certified",
     "done_keys",
     "embedding_line",
     "extent_at_radius",
@@ -125,10 +146,12 @@ __all__ = [
     "minimal_samples",
     "move_points",
     "needed_count",
+    "node_counts",
     "operational_threshold",
     "pilot_law",
     "pixel_line",
     "plan_samples",
+    "profile_radii",
     "proxy_agreement",
     "radius_at_extent",
     "radius_between",
@@ -137,6 +160,7 @@ __all__ = [
     "read_rows",
     "record_from_row",
     "reference_partition",
+    "replay",
     "sample_extents",
     "sampled_invariance",
     "semantic_partition",
