@@ -60,7 +60,7 @@ def _without_model(given: Any) -> bool:
     return True
 
 
-def _fields(kind: type, chosen: Any) -> dict[str, Any]:
+def _fields(kind: type[Any], chosen: Any) -> dict[str, Any]:
     return {name: getattr(chosen, name) for name in kind.__dataclass_fields__}
 
 

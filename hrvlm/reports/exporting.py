@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
@@ -59,7 +59,7 @@ def read_tsv(text: str) -> list[dict[str, Any]]:
     head, *lines = text.splitlines()
     if tuple(head.split("\t")) != TSV_COLUMNS:
         raise ValueError(f"expected the columns {', '.join(TSV_COLUMNS)}, got {head!r}")
-    kinds = (int, int, int, float, lambda value: bool(int(value)), str)
+    kinds: tuple[Callable[[str], Any], ...] = (int, int, int, float, lambda value: bool(int(value)), str)
     return [
         {name: kind(value) for name, kind, value in zip(TSV_COLUMNS, kinds, line.split("\t"), strict=True)}
         for line in lines

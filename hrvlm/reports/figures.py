@@ -22,7 +22,7 @@ INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
 SAME, RIGHT, OTHER, NOTHING = "#3b82c4", "#2e9e6b", "#d9822b", "#9a9a9a"
 Name = Callable[[str, int, int], str]
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -106,7 +106,7 @@ def mean_invariance(records: Sequence[SemanticRecord]) -> Figure:
     attributes = list(dict.fromkeys(record.attribute for record in records))
     levels = sorted({(r.level > 0, r.tree if r.level else "", r.level, r.level_name) for r in records})
     with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(scorers), height=0.9 + 0.15 * len(attributes) * (len(levels) + 1))
+        figure, panels = _panels(len(scorers), height=0.9 + 0.15 * len(attributes) * (len(levels) + 1), beside=2.0)
         for axes, scorer in zip(panels, scorers, strict=True):
             for place, (_, tree, level, words) in enumerate(levels):
                 here = [r for r in records if r.scorer == scorer and r.level == level and tree in ("", r.tree)]
@@ -156,8 +156,9 @@ def _bar(axes: Any, place: int, record: SemanticRecord, name: Name) -> None:
             axes.text((first + last) / 2, place, shown, ha="center", va="center", fontsize=7)
 
 
-def _panels(count: int, *, height: float) -> tuple[Figure, list[Any]]:
-    figure = Figure(figsize=(max(4.6, 3.6 * count), height))
+def _panels(count: int, *, height: float, beside: float = 0.0) -> tuple[Figure, list[Any]]:
+    """Panels side by side, with so many inches left for a legend."""
+    figure = Figure(figsize=(max(4.6, 3.6 * count) + beside, height))
     return figure, list(figure.subplots(1, count, sharey=True, squeeze=False)[0])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from hrvlm.certificates.joint_records import JointRecord
@@ -20,7 +20,7 @@ def guarantees(records: Iterable[Any]) -> list[tuple[str, list[str]]]:
     found: dict[type, list[Any]] = {}
     for record in records:
         found.setdefault(type(record), []).append(record)
-    told = {
+    told: dict[type, tuple[str, Callable[[list[Any]], list[str]]]] = {
         SmoothingRecord: ("Smoothing", _smoothing),
         ProfileRecord: ("Hierarchical profile", _profile),
         SemanticRecord: ("Semantic extent", _semantic),

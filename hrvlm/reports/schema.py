@@ -47,7 +47,7 @@ def field_table(kind: type) -> str:
     meanings: dict[str, str] = {}
     for part in reversed(kind.__mro__):
         meanings |= _attributes(part.__doc__ or "")
-    added = getattr(kind, "added", frozenset())
+    added: frozenset[str] = getattr(kind, "added", frozenset())
     lines = ["| field | type | meaning |", "| --- | --- | --- |"]
     for field in fields(kind):
         if field.name not in meanings:

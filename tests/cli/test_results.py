@@ -1,0 +1,127 @@
+"""`certify.py report` and `certify.py export`, as a user calls them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import PLAN
+
+from hrvlm.certificates import read_rows
+from hrvlm.cli.certify import main
+from hrvlm.reports.exporting import read_parquet, read_tsv
+
+ROWS = "certificates.jsonl"
+
+
+@pytest.fixture(scope="module")
+def certified(
+    tiny_model: Path, make_pictures: Callable[..., Path], tree_file: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Path]:
+    """A finished run, and the pictures that it certified."""
+    folder, pictures = tmp_path_factory.mktemp("certified"), make_pictures()
+    data = {"evaluation_folders": {"validation": str(pictures)}, "train_folder": str(pictures), "image_size": 32,
+            "batch_size": 8, "num_workers": 0}  # fmt: skip
+    settings = {
+        "data": {"class_path": "hrvlm.data.folder.FolderDataModule", "init_args": data},
+        "trees": [str(tree_file)],
+        "plan": PLAN,
+    }
+    config = folder / "config.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    main(["run", "--config", str(config), "--checkpoint", str(tiny_model), "--output", str(folder)])
+    return folder, pictures
+
+
+def copied(folder: Path, target: Path, *names: str) -> Path:
+    for name in names:
+        shutil.copy(folder / name, target)
+    return target
+
+
+def test_a_run_ends_with_a_report_with_pictures_and_names(certified: tuple[Path, Path]) -> None:
+    page = (certified[0] / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 6
+    assert "<b>Image 0</b> of ant" in page
+    assert "every claim holds" in page
+
+
+def test_report_is_made_again_from_rows_and_without_pictures_if_they_are_gone(
+    certified: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, _ = certified
+    copied(folder, tmp_path, ROWS, "settings.json")
+    main(["report", str(tmp_path)])
+    assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
+    assert "data:image/png;base64," in (tmp_path / "report.html").read_text(encoding="utf-8")
+    noted = json.loads((tmp_path / "settings.json").read_text())
+    for changed, reason in [({"pictures": "0"}, "has changed"), ({"given_data": {"class_path": "os.path"}}, "at hand")]:
+        (tmp_path / "settings.json").write_text(json.dumps(noted | changed))
+        main(["report", str(tmp_path)])
+        assert reason in capsys.readouterr().out
+        assert "data:image/png;base64," not in (tmp_path / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "settings.json").unlink()
+    main(["report", str(tmp_path)])
+    assert "class 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_path: Path) -> None:
+    copied(certified[0], tmp_path, ROWS)
+    main(["export", str(tmp_path), "--to", "parquet"])
+    back = [row for kind in ("semantic", "smoothing") for row in read_parquet(tmp_path / f"{kind}.parquet")]
+    rows = read_rows(tmp_path / ROWS)
+    assert back == rows
+    main(["export", str(tmp_path), "--to", "tsv"])
+    tables = sorted(tmp_path.glob("*.tsv"))
+    assert [table.name for table in tables] == ["smoothing.kinds.0.tsv", "smoothing.kinds.1.tsv"]
+    lines = [line for table in tables for line in read_tsv(table.read_text(encoding="utf-8"))]
+    smoothing = [row for row in rows if row["kind"] == "smoothing"]
+    assert sorted(line["radius"] for line in lines) == sorted(row["radius"] for row in smoothing)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["report"], "expected rows of certify.py run or attack"),
+        (["export", "--to", "parquet"], "expected rows of certify.py run"),
+        (["export", "--to", "csv"], "--to"),
+        (["verify"], "expected the rows of a run"),
+    ],
+)
+def test_folders_without_rows_are_refused(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([arguments[0], str(tmp_path), *arguments[1:]])
+    assert stopped.value.code in (1, 2)
+    assert sentence in capsys.readouterr().err
+
+
+def test_missing_pyarrow_is_one_sentence(
+    certified: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(certified[0], tmp_path, ROWS)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)  # importing it now fails
+    with pytest.raises(SystemExit):
+        main(["export", str(tmp_path), "--to", "parquet"])
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_devices_that_are_not_there_are_refused(
+    certified: tuple[Path, Path], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = certified[0] / "config.yaml"
+    start = ["run", "--config", str(config), "--checkpoint", str(tiny_model), "--output", str(tmp_path)]
+    for more, sentence in [
+        (["--device", "tpu9"], "expected devices of this machine"),
+        (["--devices", "0"], "expected devices >= 1"),
+        (["--strategy", "fsdp"], "ddp_spawn"),
+    ]:
+        with pytest.raises(SystemExit):
+            main([*start, *more])
+        assert sentence in capsys.readouterr().err
