@@ -68,7 +68,7 @@ def _check_positive(value: float, name: str) -> None:
 def safe_norm(x: Tensor, given: torch.dtype = torch.float64) -> Tensor:
     """Euclidean norm over the last dimension, shape `(..., 1)`, that neither overflows nor underflows.
 
-    The gradient at the zero vector is zero, one of the subgradients.
+    The gradient at the zero vector is zero, one of the subgradients. A vector with a NaN has norm NaN.
 
     Args:
         x: Vectors `(..., D)`.
@@ -80,9 +80,9 @@ def safe_norm(x: Tensor, given: torch.dtype = torch.float64) -> Tensor:
         x = x / scale
     squares = x.square().sum(dim=-1, keepdim=True)
     # A vector that is not zero has squares >= 1 after scaling, so the guard acts on zero (and subnormal) vectors only.
-    nonzero = squares > 0.0 if scale is None else squares >= 0.5
-    norm = torch.where(nonzero, squares, 1.0).sqrt()
-    return torch.where(nonzero, norm if scale is None else scale * norm, 0.0)
+    zero = squares == 0.0 if scale is None else squares < 0.5  # false for NaN, which must not pass for zero
+    norm = torch.where(zero, 1.0, squares).sqrt()
+    return torch.where(zero, 0.0, norm if scale is None else scale * norm)
 
 
 def boundary_margin(dtype: torch.dtype) -> float:

@@ -40,7 +40,8 @@ def normalise(x: Tensor) -> Tensor:
     with torch.autocast(x.device.type, enabled=False):
         x = x.to(dtype)
         norm = safe_norm(x)
-        return torch.where(norm > 0.0, x / torch.where(norm > 0.0, norm, 1.0), 0.0)
+        zero = norm == 0.0  # false for NaN, which must not pass for zero
+        return torch.where(zero, 0.0, x / torch.where(zero, 1.0, norm))
 
 
 def attainable_margin(norm: Scalar, logit_scale: Scalar) -> Tensor:
