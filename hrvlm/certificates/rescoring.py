@@ -116,8 +116,12 @@ class Ledger:
             whole = self._path.read_text(encoding="utf-8").rpartition("\n")[0]  # a torn last line was never a result
             for line in whole.splitlines():
                 entry = json.loads(line)
-                if not any(entry["function"] == known["function"] for known in self.entries):
+                if not self.knows(entry["function"]):
                     self.entries.append(entry)
+
+    def knows(self, function: str) -> bool:
+        """Whether a label function is noted."""
+        return any(entry["function"] == function for entry in self.entries)
 
     def chosen(self, function: str, given: FunctionsChosen | None) -> FunctionsChosen:
         """How a label function counts as chosen.
@@ -143,7 +147,7 @@ class Ledger:
 
     def note(self, function: str, chosen: FunctionsChosen, label_functions: int) -> None:
         """Note a label function before its first result; once."""
-        if all(entry["function"] != function for entry in self.entries):
+        if not self.knows(function):
             entry = {"function": function, "chosen": chosen, "label_functions": label_functions}
             self.entries.append(entry)
             with self._path.open("a", encoding="utf-8") as file:

@@ -28,7 +28,8 @@ def open_store(
     """The store for the features of a run, new or with those of the same run; the run's prompts are noted in it.
 
     Raises:
-        ValueError: If it holds others, or the plan draws different numbers of samples for different images.
+        ValueError: If it holds others, prompts or trees were others, or the plan draws different numbers of samples for
+            different images.
     """
     if plan.sampling.procedure in ("adaptive", "pilot") or not (plan.smoothing or plan.profile is not None):
         raise ValueError(
@@ -37,5 +38,10 @@ def open_store(
         )
     store = FeatureStore(folder, noise_settings(plan, classifier, data, split), plan.smoothing_plan().estimation.stop)
     ledger, function, options = Ledger(store), function_of(classifier), plan.sampling
+    if ledger.entries and not ledger.knows(function):
+        raise ValueError(
+            f"expected the prompts and trees that the features in {folder} were made with, got others: score them with "
+            "certify.py rescore, which needs no image tower"
+        )
     ledger.note(function, ledger.chosen(function, options.functions_chosen), options.label_functions)
     return store

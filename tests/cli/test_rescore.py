@@ -108,3 +108,17 @@ def test_features_are_not_kept_of_adaptive_runs(
     with pytest.raises(SystemExit):
         command("rescore", tmp_path / "again", tmp_path / "none")
     assert "found no store.json" in capsys.readouterr().err
+
+
+def test_a_run_with_other_prompts_is_sent_to_rescore(
+    kept: tuple[Path, Path],
+    command: Callable,
+    tree_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: fourth"), encoding="utf-8")
+    with pytest.raises(SystemExit):
+        command("run", tmp_path / "run", kept[1], "--trees", f"[{other}]")
+    assert "certify.py rescore" in capsys.readouterr().err
