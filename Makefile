@@ -1,13 +1,14 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs all tests
 # make lint         ruff and mypy
+# make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := configs/emoji/quickstart.yaml
 
-.PHONY: quickstart test lint format clean
+.PHONY: quickstart test lint format benchmark-semantic clean
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -31,6 +32,9 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmark-semantic: $(INSTALLED)
+	$(BIN)/python benchmarks/semantic.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -41,7 +41,7 @@ class Waves:
     def values(self, angle: Tensor) -> Tensor:
         """Scores `(N, K)` at `angle` `(N,)`."""
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-        return torch.addcmul(torch.addcmul(self.offset, self.cosine, cos), self.sine, sin)
+        return torch.addcmul(self.offset, self.cosine, cos).addcmul_(self.sine, sin)
 
     def minus(self, label: Tensor) -> Waves:
         """Margin waves of class `label` `(N,)` over every class (its own is zero throughout)."""
@@ -54,7 +54,7 @@ class Waves:
 
     def tolerance(self) -> Tensor:
         """Rounding error `(N,)` to expect of a margin."""
-        sizes = [torch.linalg.vector_norm(part, ord=math.inf, dim=1) for part in (self.cosine, self.sine, self.offset)]
+        sizes = [part.abs().amax(dim=1) for part in (self.cosine, self.sine, self.offset)]
         return _ROUNDING * torch.finfo(self.offset.dtype).eps * sum(sizes[1:], sizes[0])
 
 
@@ -90,12 +90,13 @@ def first_crossing(margin: Waves) -> tuple[Tensor, Tensor]:
 
 def lows(margin: Waves, length: Tensor) -> Tensor:
     """Smallest value `(N, K)` of each margin wave over the angles from 0 to `length` <= pi, in closed form."""
-    end = margin.turned(length)
-    ends = torch.minimum(margin.cosine + margin.offset, end.cosine + end.offset)
-    valley = margin.offset - torch.addcmul(margin.cosine.square(), margin.sine, margin.sine).sqrt_()
+    end_slope = torch.addcmul(margin.sine * length.cos()[:, None], margin.cosine, length.sin()[:, None], value=-1)
     # On at most half a turn a sinusoid has its minimum inside exactly when it starts falling and ends rising.
-    inside = (margin.sine < 0) & (end.sine > 0)
-    return torch.where(inside, valley, ends)
+    inside = (margin.sine < 0).logical_and_(end_slope > 0)
+    ends = margin.values(length)
+    ends = torch.minimum(ends, torch.add(margin.cosine, margin.offset, out=end_slope), out=ends)
+    size = torch.addcmul(torch.square(margin.cosine, out=end_slope), margin.sine, margin.sine, out=end_slope).sqrt_()
+    return torch.where(inside, torch.sub(margin.offset, size, out=size), ends)
 
 
 def first_change(waves: Waves, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,14 +104,3 @@ def first_change(waves: Waves, label: Tensor) -> tuple[Tensor, Tensor]:
     margin = waves.minus(label)
     angle = first_crossing(margin)[0].clamp(max=math.pi)
     return angle, lows(margin, angle).amin(dim=1) >= -waves.tolerance()
-
-
-def may_fall(margin: Waves, length: Tensor, tolerance: Tensor) -> Tensor:
-    """Where `(N, K)` a margin wave might fall to `tolerance` `(N,)` between the angles 0 and `length` <= pi.
-
-    A cheap and safe answer: a wave lies above the lower of its two ends less `length^2 / 8` times the largest second
-    derivative, which is at most `|cosine| + |sine|`.
-    """
-    lower_end = torch.minimum(margin.cosine + margin.offset, margin.values(length))
-    bend = margin.cosine.abs().add_(margin.sine.abs())
-    return lower_end.addcmul_(bend, (length.square() / -8)[:, None]) <= tolerance[:, None]

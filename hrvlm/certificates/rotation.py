@@ -70,8 +70,8 @@ class Rotation:
         shared = source.dim() == target.dim() == 1
         native = torch.float64 if source.dtype == target.dtype == torch.float64 else torch.float32
         features = features.detach().double()
-        pair = [_rows(prompt.detach().to(features), features, shared) for prompt in (source, target)]
-        plane, _, spans = sphere.plane_bases(*pair, tolerance=16.0 * torch.finfo(native).eps)
+        first, second = (_rows(prompt.detach().to(features), features, shared) for prompt in (source, target))
+        plane, _, spans = sphere.plane_bases(first, second, tolerance=16.0 * torch.finfo(native).eps)
         if shared:
             plane, spans = sphere.Plane(*(part[0] for part in plane)), spans.expand(len(features))
         return cls._in(plane, spans, features)
@@ -107,15 +107,26 @@ class Rotation:
         move2 = (self.radius * angle.sin() - second)[..., None] * self.plane.e2
         return torch.where(self.flat[:, None], self.features, self.features + move1 + move2)
 
-    def waves(self, scorer: AffineScorer, direction: Tensor, scores: Tensor | None = None) -> Waves:
+    def axes(self, scorer: AffineScorer) -> tuple[Tensor, Tensor]:
+        """Inner products of e1 and e2 with the weights of `scorer.first`, `(U,)` or `(N, U)`."""
+        return self.plane.e1 @ scorer.distinct.T, self.plane.e2 @ scorer.distinct.T
+
+    def waves(
+        self,
+        scorer: AffineScorer,
+        direction: Tensor,
+        scores: Tensor | None = None,
+        axes: tuple[Tensor, Tensor] | None = None,
+    ) -> Waves:
         """Scores of the classes `scorer.first` as functions of the angle travelled since the image.
 
         Args:
             scorer: scorer of these images.
             direction: `(N,)` +1 where angles grow along the way, -1 where they fall.
             scores: `(N, U)` scores of the images, where they are known.
+            axes: what `axes` returns, where it is known.
         """
-        along1, along2 = (axis @ scorer.distinct.T for axis in self.plane[:2])
+        along1, along2 = self.axes(scorer) if axes is None else axes
         first, second = (sphere.along(self.features, axis) * ~self.flat for axis in self.plane[:2])
         cosine = _combined(first, along1, second, along2)
         sine = _combined(direction * first, along2, -direction * second, along1)

@@ -51,18 +51,13 @@ def along_rotation(
     """Partition along a rotation; `scores` `(N, U)` are those of `scorer.distinct_scores`, where they are known."""
     stop, defined = target_angles(target_extent, rotation)
     turn = shorter_way(rotation.angle, stop)
-    return joined(
-        [
-            _partition(
-                scorer.rows(part),
-                rotation.rows(part),
-                turn[part],
-                defined[part],
-                scorer.rows(part).distinct_scores(rotation.features[part]) if scores is None else scores[part],
-            )
-            for part in chunks(len(turn), scorer.num_classes)
-        ]
-    )
+    axes = rotation.axes(scorer) if rotation.plane.e1.dim() == 1 else None  # the same for all chunks
+    pieces = []
+    for part in chunks(len(turn), scorer.num_classes):
+        some, images = scorer.rows(part), rotation.rows(part)
+        known = some.distinct_scores(images.features) if scores is None else scores[part]
+        pieces.append(_partition(some, images, turn[part], defined[part], known, axes))
+    return joined(pieces)
 
 
 def semantic_partitions(
@@ -111,14 +106,19 @@ def winners(scorer: AffineScorer, rotation: Rotation, scores: Tensor | None = No
 
 
 def _partition(
-    scorer: AffineScorer, rotation: Rotation, turn: Tensor, defined: Tensor, scores: Tensor
+    scorer: AffineScorer,
+    rotation: Rotation,
+    turn: Tensor,
+    defined: Tensor,
+    scores: Tensor,
+    axes: tuple[Tensor, Tensor] | None,
 ) -> SemanticPartition:
     """Partition of one chunk of images with scores `(N, U)` for signed ranges `turn` `(N,)`."""
     direction = torch.where(turn < 0, -1.0, 1.0).to(turn)
     winner, label, finite = winners(scorer, rotation, scores)
     finite = finite & turn.isfinite()
     length = torch.where(finite & defined & rotation.spans, turn.abs(), 0.0)
-    waves, good = rotation.waves(scorer, direction, scores), finite.nonzero().squeeze(1)
+    waves, good = rotation.waves(scorer, direction, scores, axes), finite.nonzero().squeeze(1)
     if len(good) < len(turn):
         waves = waves.rows(good)
     found = walk(waves, winner[good], length[good])

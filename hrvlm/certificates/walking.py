@@ -1,9 +1,8 @@
 """A walk along the upper envelope of sinusoids: from winner to winner, for all images at once.
 
-A class that the first winner beats over the whole range can win nowhere in it. One pass over all K classes finds those
-that might overtake the first winner, by a bound that errs to the safe side; among these an exact computation finds
-the rivals that do, and the walk goes on among the rivals alone: O(K + C F) for C rivals and F label changes, instead of
-the O(K^2) pairs.
+A class that the first winner beats over the whole range can win nowhere in it. One pass over all K classes computes
+the first winner's smallest margin over each, which leaves the few rivals that overtake it somewhere, and the walk goes
+on among these alone: O(K + C F) for C rivals and F label changes, instead of the O(K^2) pairs.
 
 Every interval is verified in closed form: the minimum over it of the winner's margin over each class must not lie below
 zero by more than rounding; for classes that are no rivals this follows from the first winner's margin over them. An
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.envelope import Waves, first_crossing, half_crossings, lows, may_fall
+from hrvlm.certificates.envelope import Waves, first_crossing, lows
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,31 +52,16 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
     margin, tolerance = waves.minus(label), waves.tolerance()
     verified = torch.ones_like(label, dtype=torch.bool)
     breaks, labels = torch.stack([torch.zeros_like(length), length], dim=1), label[:, None]
-    close = may_fall(margin, length, tolerance).scatter_(1, label[:, None], False)
-    busy = close.any(dim=1).nonzero().squeeze(1)
+    rivals = (lows(margin, length) <= tolerance[:, None]).scatter_(1, label[:, None], False)
+    busy = rivals.any(dim=1).nonzero().squeeze(1)
     if busy.numel():
-        columns = _columns(close[busy], label[busy])
+        columns = _columns(rivals[busy], label[busy])
         found = _among(waves.rows(busy).columns(columns), columns, label[busy], length[busy], tolerance[busy])
         verified[busy] = found.verified
         width = found.labels.shape[1]
         labels = torch.nn.functional.pad(labels, (0, width - 1), value=-1).index_copy_(0, busy, found.labels)
         breaks = torch.cat([breaks, length[:, None].expand(-1, width - 1)], dim=1).index_copy_(0, busy, found.breaks)
     return Walk(breaks, labels, _smallest_lead(waves, margin, breaks, labels), verified)
-
-
-def _among(waves: Waves, columns: Tensor, label: Tensor, length: Tensor, tolerance: Tensor) -> Walk:
-    """The walk among the classes `columns` `(n, C)`, whose waves are given, from the class `label` `(n,)` on.
-
-    A class that does not overtake the first winner is left out of the walk, but checked against the first winner.
-    """
-    now = (columns == label[:, None]).int().argmax(dim=1)
-    margin = waves.minus(now)
-    limit = torch.where(length < math.pi, (length / 2).tan() * (1 + 1e-9), torch.finfo(length.dtype).max)
-    rivals = half_crossings(margin) <= limit[:, None]
-    sound = torch.where(rivals, math.inf, lows(margin, length)).amin(dim=1) >= -tolerance
-    chosen = _columns(rivals, now)
-    found = _step_by_step(waves.columns(chosen), columns.gather(1, chosen), label, length, tolerance)
-    return Walk(found.breaks, found.labels, length, found.verified & sound)
 
 
 def _columns(rivals: Tensor, label: Tensor) -> Tensor:
@@ -90,8 +74,11 @@ def _columns(rivals: Tensor, label: Tensor) -> Tensor:
     return columns.sort(dim=1).values
 
 
-def _step_by_step(waves: Waves, columns: Tensor, label: Tensor, length: Tensor, tolerance: Tensor) -> Walk:
-    """The walk from winner to winner, each interval checked against all classes `columns`; no leads."""
+def _among(waves: Waves, columns: Tensor, label: Tensor, length: Tensor, tolerance: Tensor) -> Walk:
+    """The walk among the classes `columns` `(n, C)`, whose waves are given, from the class `label` `(n,)` on.
+
+    Each interval is checked against all of these classes; leads are left to the caller.
+    """
     count, num_classes = columns.shape
     now = (columns == label[:, None]).int().argmax(dim=1)
     position, verified = torch.zeros_like(length), torch.ones_like(length, dtype=torch.bool)

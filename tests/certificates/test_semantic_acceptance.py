@@ -1,0 +1,129 @@
+"""Ten thousand random problems against the scores themselves: no crossing is solved here, labels are counted."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from semantic_problems import CURV, Problem, random_problem, unit
+
+from hrvlm.certificates import Reason, SemanticPartition, coverage_sweep, semantic_partition, stable_intervals
+
+CLASSES = (2, 3, 5, 10, 30, 100, 300, 1000)
+IMAGES, PLANES = 125, 5  # 2 scorers x 8 numbers of classes x 5 planes x 125 images = 10,000 problems
+DELTA = 0.01
+CLEAR = 1e-9  # a lead below this is a tie as far as a grid can tell
+
+
+def varied(kind: str, num_classes: int, plane: int) -> Problem:
+    """A random problem; some have identical classes, images in the plane's complement, or on the source."""
+    dimension = (2, 3, 5, 16, 64)[plane]
+    problem = random_problem(kind, num_classes, dimension, IMAGES, seed=100 + plane)
+    rng = np.random.default_rng([plane, num_classes])
+    if plane % 2:
+        problem.classes[rng.integers(num_classes, size=num_classes // 3)] = problem.classes[0]
+    if dimension > 3:
+        basis = np.linalg.qr(np.stack([problem.source, problem.target], axis=1))[0]
+        problem.images[:3] -= problem.images[:3] @ basis @ basis.T
+        problem.images[:3] *= 0.5 / np.linalg.norm(problem.images[:3], axis=1, keepdims=True)
+    problem.images[3] = problem.source / np.linalg.norm(problem.source) * 0.5
+    if kind == "cosine":
+        problem.images /= np.linalg.norm(problem.images, axis=1, keepdims=True)
+    return problem
+
+
+def paths(problem: Problem, angles: np.ndarray) -> np.ndarray:
+    """gamma at angles (N, A), from the definition: (N, A, D)."""
+    return np.stack([problem.path(i, angles[i]) for i in range(len(angles))])
+
+
+def scores(problem: Problem, points: np.ndarray) -> np.ndarray:
+    """(N, A, K) scores in the units of the scorer; in the ball from squared distances, not from its weights."""
+    if problem.kind == "cosine":
+        return points @ problem.classes.T
+    gap = (points**2).sum(-1)[..., None] - 2 * points @ problem.classes.T + (problem.classes**2).sum(-1)
+    return -gap / (1 - CURV * (problem.classes**2).sum(-1))
+
+
+def grid(partition: SemanticPartition, count: int) -> np.ndarray:
+    """Angles (N, A) inside each range, off the ends and unevenly spread."""
+    shares = (np.arange(count) + np.random.default_rng(0).uniform(0.1, 0.9, count)) / count
+    start, stop = partition.start.numpy()[:, None], partition.stop.numpy()[:, None]
+    return start + (stop - start) * shares
+
+
+def holders(pieces: list[tuple[float, float, int]], angles: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label of the piece that holds each angle, -1 for none, and the distance to the nearest edge."""
+    label, near = np.full(len(angles), -1), np.full(len(angles), math.inf)
+    for start, stop, k in pieces:
+        label[(angles > min(start, stop)) & (angles < max(start, stop))] = k
+        near = np.minimum(near, np.minimum(abs(angles - start), abs(angles - stop)))
+    return label, near
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+@pytest.mark.parametrize("num_classes", CLASSES)
+def test_labels_and_stable_parts_are_those_of_the_scores(kind: str, num_classes: int) -> None:
+    checked, ways, unstable = 0, set(), 0
+    for plane in range(PLANES):
+        problem = varied(kind, num_classes, plane)
+        arguments = (problem.scorer, *problem.arguments)
+        partition = semantic_partition(*arguments)
+        stable = stable_intervals(*arguments, DELTA)
+        coverage = coverage_sweep(*arguments, [0.0, DELTA])
+        numbers = (partition.start, partition.stop, partition.invariance, partition.breaks, coverage)
+        assert all(x.dtype == torch.float64 and bool(x.isfinite().all()) for x in numbers)
+        assert bool((coverage[1] <= coverage[0] + 1e-12).all())
+        ways |= set(torch.sign(partition.stop - partition.start).tolist())
+        angles = grid(partition, 96 if num_classes < 100 else 24)
+        weight = problem.scorer.weight.numpy()
+        for some in np.array_split(np.arange(IMAGES), max(1, num_classes // 25)):
+            part = Problem(kind, problem.classes, problem.images[some], problem.source, problem.target)
+            values = scores(part, paths(part, angles[some]))
+            order = np.argsort(-values, axis=-1, kind="stable")[..., :1]
+            best = np.take_along_axis(values, order, -1)
+            moved = np.linalg.norm(weight[order] - weight, axis=-1)
+            margin = best - values
+            own = np.arange(num_classes) == order
+            slack = np.where(own, math.inf, margin - DELTA * moved).min(-1)
+            lead = np.where(own | (moved == 0), math.inf, margin).min(-1)
+            for row, i in enumerate(some):
+                assert partition.reasons[i] in (None, Reason.CONSTANT), partition.reasons[i]
+                stated, near = holders(partition.intervals(i), angles[i])
+                clear = (near > 1e-7) & (lead[row] > CLEAR)
+                assert (problem.classes[stated] == problem.classes[order[row, :, 0]])[clear].all()
+                inside, edge = holders(stable[i], angles[i])
+                surely = (abs(slack[row]) > 1e-7) & (edge > 1e-7) & clear
+                assert ((inside >= 0) == (slack[row] > 0))[surely].all()
+                assert (inside == stated)[(inside >= 0) & surely].all()
+                total = sum(abs(b - a) for a, b, _ in stable[i])
+                assert total == pytest.approx(float(coverage[1, i] * (partition.stop - partition.start)[i].abs()))
+                checked += 1
+                unstable += int((slack[row] < 0).any())
+    assert checked == PLANES * IMAGES
+    assert {-1.0, 1.0} <= ways
+    assert unstable > 10
+
+
+def test_planes_of_each_image_are_those_of_one_call_each() -> None:
+    rng = np.random.default_rng(5)
+    problem = random_problem("poincare", 40, 6, 30, seed=3)
+    features = torch.from_numpy(problem.images)
+    source, target = torch.from_numpy(unit(rng, 30, 6)), torch.from_numpy(unit(rng, 30, 6))
+    target[4] = 3 * source[4]
+    target[5] = math.nan
+    together = semantic_partition(problem.scorer, features, source, target)
+    assert together.reasons[4] == Reason.PARALLEL
+    assert together.intervals(4) == together.intervals(5) == []
+    for i in range(30):
+        scorer = problem.scorer.rows(slice(i, i + 1))
+        alone = semantic_partition(scorer, features[i : i + 1], source[i], target[i])
+        assert [label for *_, label in together.intervals(i)] == [label for *_, label in alone.intervals(0)]
+        np.testing.assert_allclose(
+            [p[:2] for p in together.intervals(i)], [p[:2] for p in alone.intervals(0)], atol=1e-12
+        )
+    with pytest.raises(ValueError, match="expected source and target"):
+        semantic_partition(problem.scorer, features, source[:3], target)
