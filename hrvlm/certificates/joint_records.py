@@ -117,13 +117,14 @@ class JointRecord(Record):
         mode = "Noise and pixels in float32: not sound against floating-point rounding."
         if self.float_mode != "float32":
             mode = f"By {self.float_mode}: sound in floating point, for noise and pixels."
+        noise = f"Gaussian, sigma {self.sigma:g}, {self.noise_space}"
+        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}"
         return (
-            f"{where}: of the noisy copies (Gaussian, sigma {self.sigma:g}, {self.noise_space}) of every image within r "
-            f"(L2) of this one, a share above {self.threshold:g} keeps class {self.prediction} under the {self.scorer} "
-            f"classifier while the embedding moves in the plane of {self.source_prompt!r} and {self.target_prompt!r}, "
-            f"by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = {', '.join(map(str, pairs))}; false "
-            f"with probability at most {self.alpha:g} over the noise, for all {self.num_statements} joint statements of "
-            f"the image together. The move is one of embeddings. {mode}"
+            f"{where}: of the noisy copies ({noise}) of every image within r (L2) of this one, a share above "
+            f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "
+            f"moves in {plane}, by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = "
+            f"{', '.join(map(str, pairs))}; false with probability at most {self.alpha:g} over the noise, for all "
+            f"{self.num_statements} joint statements of the image together. The move is one of embeddings. {mode}"
         )
 
 
