@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
@@ -90,14 +91,19 @@ def profile_depths(records: Sequence[ProfileRecord]) -> Figure:
             group = [record for record in records if record.tree == tree]
             names = group[0].level_names
             radii = np.linspace(0, top * 1.02 or 1.0, 101)
-            depths = np.array([[record.deepest_at(radius) for radius in radii] for record in group])
-            parts = [100 * (depths == level).mean(axis=0) for level in range(len(names))]
+            parts = depth_shares(group, radii)
             colours = [COLOURS[level % len(COLOURS)] for level in range(len(names))]
             axes.stackplot(radii, *parts, labels=names, colors=colours, alpha=0.85, linewidth=0, step="post")
             axes.set(title=tree, xlabel="L2 radius in pixel units", ylim=(0, 100), xlim=(0, radii[-1]))
             axes.legend(title="deepest certified level", loc="upper right")
         panels[0].set_ylabel("images in percent")
     return figure
+
+
+def depth_shares(records: Sequence[ProfileRecord], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percent of images `(L, R)` whose deepest certified ancestor at a radius lies at a level; profiles of one tree."""
+    depths = np.array([[record.deepest_at(radius) for radius in radii] for record in records])
+    return np.stack([100 * (depths == level).mean(axis=0) for level in range(len(records[0].level_names))])
 
 
 def mean_invariance(records: Sequence[SemanticRecord]) -> Figure:
