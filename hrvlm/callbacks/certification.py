@@ -80,4 +80,22 @@ def flatten_summary(summary: dict[str, Any]) -> dict[str, float]:
                 for scorer, kinds in scorers.items():
                     name = f"certificates/semantic/{tree}/{level}/{attribute}/{scorer}/invariance"
                     flat[name] = kinds["text"]["mean_invariance"]
-    return flat
+    return flat | _flat_joint(summary.get("joint", {}))
+
+
+def _flat_joint(joint: dict[str, Any]) -> dict[str, float]:
+    """The numbers of joint certificates to log."""
+    groups = {
+        f"certificates/joint/{tree}/{level}/{attribute}/{scorer}": numbers
+        for tree, levels in joint.items()
+        for level, attributes in levels.items()
+        for attribute, scorers in attributes.items()
+        for scorer, numbers in scorers.items()
+    }
+    kinds = (("at_radii", "mean_extent"), ("at_extents", "mean_radius"))
+    return {
+        f"{start}/{mean}_at_{asked}": found[mean]
+        for start, numbers in groups.items()
+        for part, mean in kinds
+        for asked, found in numbers[part].items()
+    }

@@ -15,6 +15,7 @@ import yaml
 from semantic_problems import CURV
 from torch import Tensor
 
+from hrvlm.callbacks.certification import flatten_summary
 from hrvlm.certificates import (
     AffineScorer,
     Family,
@@ -205,6 +206,9 @@ def test_rows_survive_a_file(record, tmp_path):
     )
     group = summarise([record.to_row()], [])["joint"]["t"]["0"]["size"]["cosine"]
     assert group["at_radii"]["0.1"]["certified_accuracy"] == float(record.correct)
+    logged = flatten_summary(summarise([record.to_row()], []))
+    extent = record.at_radii[1][1] if record.correct else 0.0
+    assert logged["certificates/joint/t/0/size/cosine/mean_extent_at_0.1"] == extent
     with pytest.raises(ValueError, match="expected one setting"):
         summarise([record.to_row(), replace(record, index=9, n0=11).to_row()], [])
 
