@@ -68,23 +68,10 @@ class SmoothingRecord(Record):
     """
 
     kind: ClassVar[str] = "smoothing"
-    added: ClassVar[frozenset[str]] = frozenset(
-        {
-            "method",
-            "threshold",
-            "votes",
-            "vote_error",
-            "runner_up",
-            "upper",
-            "n_max",
-            "goal",
-            "give_up",
-            "decision",
-            "precision",
-            "label_functions",
-            "functions_chosen",
-        }
-    )
+    added: ClassVar[frozenset[str]] = frozenset({
+        "method", "threshold", "votes", "vote_error", "runner_up", "upper", "n_max", "goal", "give_up", "decision",
+        "precision", "label_functions", "functions_chosen",
+    })  # fmt: skip
 
     sigma: float
     noise_space: str
