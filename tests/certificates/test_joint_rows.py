@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,6 +155,24 @@ def test_batches_are_of_one_image_and_bounded_and_memory_is_counts_alone():
     families = [family()]
     list(certify_jointly(watched, samples(families), families, PLAN, QUESTIONS, num_attributes=1, batch_size=50))
     assert sizes == [43, 43, 44] * 3
+
+
+def test_no_more_batches_and_features_are_kept_for_more_samples():
+    def most_alive(n: int) -> int:
+        refs: list[weakref.ref[Tensor]] = []
+        alive = []
+
+        def watched(images: Tensor) -> Tensor:
+            features = encode(images)
+            refs.extend((weakref.ref(images), weakref.ref(features)))
+            alive.append(sum(ref() is not None for ref in refs))
+            return features
+
+        given = {"num_attributes": 1, "batch_size": 20}
+        list(certify_jointly(watched, samples([family()], 2), [family()], replace(PLAN, n=n), QUESTIONS, **given))
+        return max(alive)
+
+    assert most_alive(1000) == most_alive(100) <= 4
 
 
 def test_grid_noise_votes_and_thresholds():
