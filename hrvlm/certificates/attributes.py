@@ -16,7 +16,7 @@ is asked for; the others serve to measure how much wording matters.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,23 @@ def load_attributes(*paths: str | Path, packaged: bool = True) -> dict[str, Attr
     for path in ([PACKAGED] if packaged else []) + [Path(path) for path in paths]:
         found |= _read(path)
     return found
+
+
+def chosen_attributes(words: Mapping[str, Sequence[str]], files: Sequence[str | Path] = ()) -> list[Attribute]:
+    """The changes to some words of the library.
+
+    Args:
+        words: Words by family.
+        files: Files that add families to the packaged library.
+
+    Raises:
+        ValueError: For an unknown family or word, or a file that cannot be used.
+    """
+    library = load_attributes(*files)
+    unknown = [name for name in words if name not in library]
+    if unknown:
+        raise ValueError(f"expected families of the attribute library ({', '.join(library)}), got {unknown[0]!r}")
+    return [library[name].attribute(word) for name, chosen in words.items() for word in chosen]
 
 
 def _read(path: Path) -> dict[str, AttributeFamily]:

@@ -13,7 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.attributes import Attribute
+from hrvlm.certificates.attributes import Attribute, chosen_attributes
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import smoothing_records, statements
 from hrvlm.certificates.joint_images import JointQuestions, joint_records
@@ -45,6 +45,8 @@ class CertificationPlan:
         seed: Of the noise.
         sampling: How noise samples are spent, and what exactly is certified.
         attributes: Semantic changes.
+        library: More of them, from the attribute library: words by family, for example `{size: [small, large]}`.
+        library_files: Files that add families to the packaged library, see `hrvlm.certificates.attributes`.
         joint_questions: Radii and extents of joint certificates.
         radii: L2 radii at which certified accuracy is reported, in pixel units.
         batch_size: Images, or noisy copies, per pass.
@@ -62,6 +64,8 @@ class CertificationPlan:
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     attributes: list[Attribute] = field(default_factory=list)
+    library: dict[str, list[str]] = field(default_factory=dict)
+    library_files: list[str] = field(default_factory=list)
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
     batch_size: int = 128
@@ -69,6 +73,9 @@ class CertificationPlan:
     def __post_init__(self) -> None:
         if self.num_images is not None and self.num_images < 1:
             raise ValueError(f"expected num_images >= 1 or null, got {self.num_images}")
+        given = {attribute.name for attribute in self.attributes}
+        named = [change for change in chosen_attributes(self.library, self.library_files) if change.name not in given]
+        object.__setattr__(self, "attributes", [*self.attributes, *named])
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
@@ -184,31 +191,39 @@ def _scorers(classifier: HierarchicalClassifier) -> Classifiers:
 def _of_image(
     classifiers: Classifiers, feature: Tensor, index: int, label: int, plan: CertificationPlan
 ) -> Iterator[SemanticRecord]:
-    """All semantic records of one image, whose features are (1, D)."""
+    """All semantic records of one image, whose features are (1, D); each level certifies all attributes at once."""
     any_classifier = next(iter(classifiers.values()))
     noun = any_classifier.forest[0].levels[0].names[label]
-    for attribute in plan.attributes:
-        prompts = [attribute.source.format(noun), attribute.target.format(noun)]
-        source, target = any_classifier.model.project_text(any_classifier.model.text_hidden(prompts)).double()
-        for scorer_kind, classifier in classifiers.items():
-            point = classifier.head.lift_image(feature)
-            for key in classifier.keys:
-                scorer = AffineScorer(*classifier.head.affine(point, classifier.text_points(key)))
-                partition = semantic_partition(scorer, point.double(), source, target)
-                tree = classifier.forest[key.tree]
-                yield SemanticRecord.of_partition(
-                    partition,
-                    0,
-                    label=int(classifier.ancestors[key][label]),
-                    index=index,
-                    tree=tree.name,
-                    level=key.level,
-                    level_name=tree.levels[key.level].name,
-                    scorer=scorer_kind,
-                    attribute=attribute.name,
-                    source_prompt=prompts[0],
-                    target_prompt=prompts[1],
-                )
+    texts = [prompt.format(noun) for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
+    source, target = (
+        any_classifier.model.project_text(any_classifier.model.text_hidden(texts))
+        .double()
+        .view(len(plan.attributes), 2, -1)
+        .unbind(dim=1)
+    )
+    partitions = {}
+    for scorer_kind, classifier in classifiers.items():
+        point = classifier.head.lift_image(feature)
+        for key in classifier.keys:
+            weight, bias = classifier.head.affine(point, classifier.text_points(key))
+            scorer = AffineScorer(weight, bias.reshape(-1, len(weight))[0])
+            partitions[scorer_kind, key] = semantic_partition(scorer, point.double().expand_as(source), source, target)
+    for i, attribute in enumerate(plan.attributes):
+        for (scorer_kind, key), partition in partitions.items():
+            tree = any_classifier.forest[key.tree]
+            yield SemanticRecord.of_partition(
+                partition,
+                i,
+                label=int(any_classifier.ancestors[key][label]),
+                index=index,
+                tree=tree.name,
+                level=key.level,
+                level_name=tree.levels[key.level].name,
+                scorer=scorer_kind,
+                attribute=attribute.name,
+                source_prompt=texts[2 * i],
+                target_prompt=texts[2 * i + 1],
+            )
 
 
 __all__ = ["Attribute", "CertificationPlan", "LevelKey", "certify_images", "count_passes", "statements"]

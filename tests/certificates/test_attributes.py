@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hrvlm.certificates import Attribute, load_attributes
+from hrvlm.certificates.images import CertificationPlan
 
 FAMILIES = {
     "colour", "shape", "material", "style", "texture", "background", "viewpoint", "illumination", "size",
@@ -90,3 +91,22 @@ def test_absent_files_words_and_wordings(tmp_path: Path) -> None:
         size.attribute("blue")
     with pytest.raises(ValueError, match=r"expected wording in 0\.\.2"):
         size.attribute("small", 3)
+
+
+def test_a_plan_takes_words_of_the_library(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("families: {mood: {templates: ['a {word} {}'], words: [sad]}}")
+    own = Attribute(name="size: small", target="a wee picture of a {}")
+    plan = CertificationPlan(
+        smoothing=False,
+        attributes=[own],
+        library={"size": ["small", "large"], "mood": ["sad"]},
+        library_files=[str(path)],
+    )
+    assert [attribute.name for attribute in plan.attributes] == ["size: small", "size: large", "mood: sad"]
+    assert plan.attributes[0] is own
+    assert plan.attributes[2].target == "a sad {}"
+    with pytest.raises(ValueError, match=r"expected families of the attribute library .* got 'taste'"):
+        CertificationPlan(smoothing=False, library={"taste": ["sweet"]})
+    with pytest.raises(ValueError, match="expected a word of family 'size', got 'blue'"):
+        CertificationPlan(smoothing=False, library={"size": ["blue"]})

@@ -100,7 +100,9 @@ def test_labels_and_stable_parts_are_those_of_the_scores(kind: str, num_classes:
                 assert ((inside >= 0) == (slack[row] > 0))[surely].all()
                 assert (inside == stated)[(inside >= 0) & surely].all()
                 total = sum(abs(b - a) for a, b, _ in stable[i])
-                assert total == pytest.approx(float(coverage[1, i] * (partition.stop - partition.start)[i].abs()))
+                # Where a margin just touches its slack the ends of a piece are known to about 1e-8.
+                covered = float(coverage[1, i] * (partition.stop - partition.start)[i].abs())
+                assert total == pytest.approx(covered, abs=1e-6)
                 checked += 1
                 unstable += int((slack[row] < 0).any())
     assert checked == PLANES * IMAGES
