@@ -9,7 +9,7 @@ from enum import StrEnum
 import torch
 from torch import Tensor
 
-_CHUNK = 2**16  # scores held at once: the temporaries of a walk stay in the cache of a core
+_CHUNK = 2**17  # scores held at once: enough to hide the overhead of calls, little enough to stay in a cache
 
 
 class Reason(StrEnum):
