@@ -23,7 +23,7 @@ from hrvlm.certificates.rescoring import rescored_records
 from hrvlm.certificates.semantic import semantic_partition
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
-from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring
+from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring, one_thread
 
 Classifiers = dict[str, HierarchicalClassifier]
 
@@ -163,7 +163,7 @@ def _semantic(
     done: Iterable[Key],
     kept: FeatureStore | None,
 ) -> Iterator[list[Record]]:
-    """Images one by one: rounding, and so the last digits of a row, must not depend on who else is in a batch."""
+    """Images one by one, in one thread: last digits of rows must not depend on who shares a batch or the cores."""
     finished = set(done)
     classifiers = _scorers(classifier)
     device = classifier.text_points(classifier.keys[0]).device
@@ -174,9 +174,9 @@ def _semantic(
             yield []
             continue
         image, label = data[index]
-        feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
-        feature = feature.to(device)
-        records = _of_image(classifiers, feature, index, int(label), plan)
+        with one_thread():
+            feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
+            records = list(_of_image(classifiers, feature.to(device), index, int(label), plan))
         yield [record for record in records if record.key not in finished]
 
 

@@ -1,6 +1,6 @@
 """open_clip models behind one pixel interface; classifier heads; loading and export."""
 
-from hrvlm.models._modes import evaluating, inferring
+from hrvlm.models._modes import evaluating, inferring, one_thread
 from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
 from hrvlm.models.export import export_model
@@ -22,4 +22,5 @@ __all__ = [
     "level_keys",
     "load",
     "load_model",
+    "one_thread",
 ]

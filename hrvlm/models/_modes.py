@@ -38,3 +38,14 @@ def inferring(*modules: nn.Module) -> Iterator[None]:
     finally:
         for parameter, flag in flags:
             parameter.requires_grad_(flag)
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of PyTorch inside: how sums are cut into threads decides how they round on a CPU."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from hrvlm.models._head import Head
-from hrvlm.models._modes import inferring
+from hrvlm.models._modes import inferring, one_thread
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees import Forest
 
@@ -52,7 +52,7 @@ class HierarchicalClassifier(nn.Module):
             raise ValueError("expected an initialised head, got one that waits for `initialise`; load or initialise it")
         self.model, self.head, self.forest = model, head, forest
         self.keys = level_keys(forest)
-        with inferring(model, head):
+        with inferring(model, head), one_thread():  # the same points in 1 process and in 8 that share the cores
             for key in self.keys:
                 features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))
                 self.register_buffer(self._buffer(key), self._lift(features, key.level), persistent=False)
