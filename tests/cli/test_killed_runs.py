@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from conftest import PLAN
 
@@ -172,3 +173,20 @@ def test_settings_name_the_data_and_rows_of_other_pictures_are_refused(
     with pytest.raises(SystemExit):
         main(arguments(tmp_path, moved, json.dumps({"validation": str(other)})))
     assert "expected the pictures that the rows" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_semantic_rows_do_not_depend_on_the_number_of_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    config = ROOT / "configs" / "certify" / "emoji.yaml"
+    more = ["--plan.num_images", "2", "--plan.smoothing", "false"]
+    folders = [tmp_path / str(threads) for threads in (1, 2)]
+    before = torch.get_num_threads()
+    try:
+        for threads, folder in enumerate(folders, 1):
+            torch.set_num_threads(threads)
+            main(["run", "--config", str(config), "--checkpoint", "emoji", "--output", str(folder), *more])
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert (folders[0] / ROWS).read_bytes() == (folders[1] / ROWS).read_bytes()
