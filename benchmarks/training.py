@@ -145,11 +145,10 @@ def tune(name: str, method: Method, results: Results) -> None:
     for rate in LEARNING_RATES:
         if not results.has("tuning", method=name, learning_rate=rate):
             module, _ = fine_tune(method, TUNING_SEED, rate, max(1, EPOCHS // 2))
-            found = accuracies(evaluate(module, "validation", plans(0)[0]))
+            found = accuracies(evaluate(module.model, module.objective.head, "validation", plans(0)[0]))
             scores = {f"{level} {attack}": value for (level, attack), value in found.items()}
-            results.add(
-                "tuning", {"method": name, "learning_rate": rate, "score": statistics.fmean(found.values()), **scores}
-            )
+            score = statistics.fmean(found.values())
+            results.add("tuning", {"method": name, "learning_rate": rate, "score": score, **scores})
             print(f"tuning {name}, learning rate {rate}: {scores}", flush=True)
 
 
