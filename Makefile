@@ -1,6 +1,7 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs all tests
 # make lint         ruff and mypy
+# make benchmark-training   all training methods side by side, hours on two cores; stopped, it goes on where it was
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := configs/emoji/quickstart.yaml
 
-.PHONY: quickstart test lint format benchmark-semantic clean
+.PHONY: quickstart test lint format benchmark-semantic benchmark-training clean
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -32,6 +33,9 @@ lint: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+benchmark-training: $(INSTALLED)
+	$(BIN)/python benchmarks/training.py
 
 benchmark-semantic: $(INSTALLED)
 	$(BIN)/python benchmarks/semantic.py
