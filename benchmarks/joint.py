@@ -36,6 +36,7 @@ from hrvlm.certificates import (
 from hrvlm.certificates.batches import Drawing, noisy_batch
 from hrvlm.certificates.images import Attribute
 from hrvlm.certificates.joint_images import prompt_pairs
+from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, PoincareHead, cosine_head, inferring
 
 TREE = "trees/emoji_unicode.yaml"
@@ -124,7 +125,7 @@ def main() -> None:
     data = hrvlm.data.emoji("unseen_artist")
     model = hrvlm.load_model(given.model)
     forest = hrvlm.load_forest([TREE]).restrict(data.class_names)
-    indices = [i * len(data) // given.images for i in range(given.images)]
+    indices = evenly_spread(len(data), given.images)
     images = torch.stack([data[index][0] for index in indices])
     with inferring(model):
         texts = [model.project_text(model.text_hidden(forest[0].prompts(level.index))) for level in forest[0].levels]

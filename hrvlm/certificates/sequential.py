@@ -12,6 +12,7 @@ Robustness", Voráček, NeurIPS 2024 (arXiv 2406.17830). The one-sided mixture k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -42,25 +43,25 @@ def log_evidence_above(successes: ArrayLike, trials: ArrayLike, probability: Arr
     Raises:
         ValueError: if an argument lies outside its range.
     """
-    k, n = checked_counts(successes, trials)
-    p = np.asarray(probability, dtype=np.float64)
-    if not np.all((p > 0) & (p < 1)):
-        raise ValueError(f"expected probabilities in (0, 1), got {probability!r}")
-    with np.errstate(divide="ignore"):
-        after = betaln(_PRIOR + k, _PRIOR + n - k) + np.log(betaincc(_PRIOR + k, _PRIOR + n - k, p))
-        before = betaln(_PRIOR, _PRIOR) + np.log(betaincc(_PRIOR, _PRIOR, p))
-    return plain(np.asarray(after - before - k * np.log(p) - (n - k) * np.log1p(-p)))
+    return _log_evidence(successes, trials, probability, betaincc)
 
 
 def log_evidence_below(successes: ArrayLike, trials: ArrayLike, probability: ArrayLike) -> Result:
     """Log evidence against "the true probability is at least `probability`"; see `log_evidence_above`."""
+    return _log_evidence(successes, trials, probability, betainc)
+
+
+def _log_evidence(
+    successes: ArrayLike, trials: ArrayLike, probability: ArrayLike, weight: Callable[..., NDArray[np.float64]]
+) -> Result:
+    """Log mixture of likelihood ratios; `weight` is the Beta law's mass on the side that the mixture takes."""
     k, n = checked_counts(successes, trials)
     p = np.asarray(probability, dtype=np.float64)
     if not np.all((p > 0) & (p < 1)):
         raise ValueError(f"expected probabilities in (0, 1), got {probability!r}")
     with np.errstate(divide="ignore"):
-        after = betaln(_PRIOR + k, _PRIOR + n - k) + np.log(betainc(_PRIOR + k, _PRIOR + n - k, p))
-        before = betaln(_PRIOR, _PRIOR) + np.log(betainc(_PRIOR, _PRIOR, p))
+        after = betaln(_PRIOR + k, _PRIOR + n - k) + np.log(weight(_PRIOR + k, _PRIOR + n - k, p))
+        before = betaln(_PRIOR, _PRIOR) + np.log(weight(_PRIOR, _PRIOR, p))
     return plain(np.asarray(after - before - k * np.log(p) - (n - k) * np.log1p(-p)))
 
 
