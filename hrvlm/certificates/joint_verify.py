@@ -10,12 +10,8 @@ from typing import Any
 from hrvlm.certificates.claims import FLOAT_MODES, SEPARATE
 from hrvlm.certificates.joint_claims import extent_at_radius, radius_at_extent
 from hrvlm.certificates.joint_records import JointRecord
-from hrvlm.certificates.radii import operational_threshold
+from hrvlm.certificates.row_checks import TOLERANCE, Finding, alpha_findings, vote_findings
 from hrvlm.certificates.sample_extents import ExtentGrid
-
-TOLERANCE = 1e-9
-Finding = tuple[str, bool, str]
-"""Field at fault, whether the row claims too much, and one sentence."""
 
 
 def joint_findings(record: JointRecord) -> Iterator[Finding]:
@@ -24,9 +20,7 @@ def joint_findings(record: JointRecord) -> Iterator[Finding]:
     Raises:
         ValueError: if a number lies outside its range.
     """
-    if not 0 < record.alpha < 1 or record.alpha_share * record.num_statements > record.alpha * (1 + TOLERANCE):
-        text = f"{record.num_statements} statements at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
-        yield "alpha_share", True, text
+    yield from alpha_findings(record.alpha, record.alpha_share, record.num_statements, "statements")
     histogram = record.counts()
     if int(histogram.sum()) != record.count or not 0 <= record.count <= record.n:
         yield "count", True, f"the histogram of {int(histogram.sum())} does not fit count={record.count}, n={record.n}"
@@ -36,7 +30,7 @@ def joint_findings(record: JointRecord) -> Iterator[Finding]:
     for name, known in (("float_mode", tuple(FLOAT_MODES.values())), ("split", (SEPARATE,))):
         if getattr(record, name) not in known:
             yield name, False, f"expected {name} one of {list(known)}, got {getattr(record, name)!r}"
-    yield from _votes(record)
+    yield from vote_findings(record.votes, record.vote_error, record.threshold)
     given: dict[str, Any] = {"grid": ExtentGrid(record.move, record.steps), "threshold": record.threshold}
     shared = (histogram, record.n, record.alpha_share)
     for radius, extent in record.at_radii:
@@ -54,15 +48,6 @@ def _compare(field: str, what: str, stated: float | None, derived: float | None)
     if stated != derived:
         too_much = stated is not None and not (derived is not None and stated < derived)
         yield field, too_much, f"states {what} as {stated!r}, derived {derived!r}"
-
-
-def _votes(record: JointRecord) -> Iterator[Finding]:
-    if (record.votes is None) != (record.vote_error is None):
-        yield "votes", False, "votes and vote_error belong together"
-    elif record.votes is not None and record.vote_error is not None:
-        needed = operational_threshold(record.votes, record.vote_error)
-        if record.threshold < needed * (1 - TOLERANCE):
-            yield "threshold", True, f"threshold {record.threshold!r} is below {needed!r}, which its votes need"
 
 
 def _abstention(record: JointRecord) -> Iterator[Finding]:

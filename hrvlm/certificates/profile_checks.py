@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TypeAlias
 
 from hrvlm.certificates.claims import FLOAT_MODES
 from hrvlm.certificates.profile_records import SEPARATE_CHAIN, ProfileRecord
 from hrvlm.certificates.profiling import derive_profile
-from hrvlm.certificates.radii import operational_threshold
-
-Fault: TypeAlias = tuple[str, bool, str]
-"""Field, whether the row claims too much, and one sentence."""
-_TOLERANCE = 1e-9
+from hrvlm.certificates.row_checks import TOLERANCE, Finding, alpha_findings, vote_findings
 
 
-def profile_faults(record: ProfileRecord) -> Iterator[Fault]:
+def profile_faults(record: ProfileRecord) -> Iterator[Finding]:
     """Everything about a profile that cannot be derived again.
 
     Raises:
@@ -28,7 +23,7 @@ def profile_faults(record: ProfileRecord) -> Iterator[Fault]:
         yield from _claims(record)
 
 
-def _form(record: ProfileRecord) -> Iterator[Fault]:
+def _form(record: ProfileRecord) -> Iterator[Finding]:
     size = len(record.level_names)
     if {len(record.chain), len(record.node_names), len(record.labels), len(record.counts)} != {size} or not size:
         yield "chain", True, f"the lists do not have one entry for each of {size} levels"
@@ -50,23 +45,15 @@ def _form(record: ProfileRecord) -> Iterator[Fault]:
         yield "n0", True, f"{record.n0} selection samples do not fit {record.split!r}"
 
 
-def _alpha(record: ProfileRecord) -> Iterator[Fault]:
+def _alpha(record: ProfileRecord) -> Iterator[Finding]:
     together = record.num_statements * record.label_functions
-    if not 0 < record.alpha < 1 or record.alpha_share * together > record.alpha * (1 + _TOLERANCE):
-        text = f"{together} profiles at {record.alpha_share:g} each exceed alpha {record.alpha:g}"
-        yield "alpha_share", True, text
+    yield from alpha_findings(record.alpha, record.alpha_share, together, "profiles")
     if record.functions_chosen not in ("before", "after"):
         yield "functions_chosen", True, f"expected 'before' or 'after', got {record.functions_chosen!r}"
-    if (record.votes is None) != (record.vote_error is None):
-        yield "votes", False, "votes and vote_error belong together"
-    elif record.votes is not None and record.vote_error is not None:
-        needed = operational_threshold(record.votes, record.vote_error)
-        if record.threshold < needed * (1 - _TOLERANCE):
-            text = f"threshold {record.threshold!r} is below {needed!r}, which {record.votes} votes need"
-            yield "threshold", True, text
+    yield from vote_findings(record.votes, record.vote_error, record.threshold)
 
 
-def _claims(record: ProfileRecord) -> Iterator[Fault]:
+def _claims(record: ProfileRecord) -> Iterator[Finding]:
     derived = derive_profile(
         record.counts,
         record.n,
@@ -86,7 +73,7 @@ def _claims(record: ProfileRecord) -> Iterator[Fault]:
         return
     for name, numbers in (("lower", derived.lower), ("radii", derived.radii)):
         for stated, number in zip(getattr(record, name), numbers, strict=True):
-            if not math.isclose(stated, number, rel_tol=_TOLERANCE, abs_tol=_TOLERANCE):
+            if not math.isclose(stated, number, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
                 more = not stated < number
                 text = f"states {name} {stated!r}, {'more' if more else 'less'} than the derived {number!r}"
                 yield name, more, text
