@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hrvlm.attacks.randomness import PerImageGenerator
-from hrvlm.objectives import CleanObjective, HierarchicalObjective, TeCoAObjective
+from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
 LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
@@ -37,6 +38,10 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "euclidean": (HierarchicalObjective, ATTACK | {"head": "cosine", "lambda_order": 0.0}, 2),
     "local": (HierarchicalObjective, ATTACK | PARTS | {"average_over": "local"}, 2),
     "tecoa": (TeCoAObjective, ATTACK, 1),
+    "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
+    "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
+    "fare": (FAREObjective, ATTACK, 1),
+    "fare, l2": (FAREObjective, ATTACK | {"norm": "l2"}, 1),
     "clean": (CleanObjective, {}, 1),
 }
 
@@ -56,6 +61,9 @@ class SmallModel(nn.Module):
     def encode_image(self, images: torch.Tensor) -> torch.Tensor:
         return 20 * self.image(images)
 
+    def frozen_image_tower(self) -> SmallModel:
+        return copy.deepcopy(self).requires_grad_(False).eval()
+
     @torch.no_grad()
     def text_hidden(self, texts: Sequence[str]) -> torch.Tensor:
         generators = [torch.Generator().manual_seed(zlib.crc32(text.encode())) for text in texts]
@@ -68,11 +76,11 @@ class SmallModel(nn.Module):
 class Step(nn.Module):
     """What Lightning's training step does, as one module to be wrapped."""
 
-    def __init__(self, case: str) -> None:
+    def __init__(self, case: str, kind: type[SmallModel] = SmallModel) -> None:
         super().__init__()
         torch.manual_seed(0)
         make, arguments, trees = CASES[case]
-        self.model, self.objective = SmallModel(), make(**arguments)
+        self.model, self.objective = kind(), make(**arguments)
         parents = [DEEP, FLAT][:trees]
         kinds = [
             ClassTree.from_nodes([Node(key, key, parent) for key, parent in tree.items()], TreeInfo(name=str(index)))
@@ -81,6 +89,9 @@ class Step(nn.Module):
         self.objective.bind(Forest([kind.restrict(LEAVES) for kind in kinds]))
         self.objective.prepare(self.model, images_of(range(len(LABELS))))
         self.model.text_projection.requires_grad_(self.objective.trains_text)
+        with torch.no_grad():  # away from the model that PMG-AFT and FARE hold on to, as after some training
+            for parameter in self.model.image.parameters():
+                parameter += 0.02 * torch.randn_like(parameter)
 
     def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         images, labels = images_of(indices), LABELS[list(indices)]
