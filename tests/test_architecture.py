@@ -20,6 +20,7 @@ LAYERS = (
     ("geometry", "trees"),
     ("data", "models"),
     ("attacks",),
+    ("generative",),
     ("objectives",),
     ("training",),
     ("certificates",),

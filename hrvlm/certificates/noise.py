@@ -1,8 +1,9 @@
 """Noise by address: each draw is a function of (seed, dataset index, draw number) and of nothing else.
 
-The bits come from a counter-based generator, Philox-4x64: (seed, index) is its key and the draw number one word of its
-counter, so every draw owns 2^128 blocks of bits that no other address touches. Hence any batch size, order, process or
-machine asks for the same numbers and gets them (for one version of NumPy, whose normal transform may change).
+The bits come from a counter-based generator, Philox-4x64: (seed, index) is its key, the draw number one word of its
+counter and the stream (pixels, or the decoding of answers) another, so every draw owns 2^128 blocks of bits per stream
+that nothing else touches. Hence any batch size, order, process or machine asks for the same numbers and gets them (for
+one version of NumPy, whose normal transform may change).
 
 Noise is float32: fast, and flagged in every record, since certificates assume real arithmetic.
 """
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 _WORD = 2**64
+_PIXELS, _DECODING = 0, 1  # streams of an address
 
 
 def gaussian(shape: Sequence[int], seed: int, index: int, draws: Sequence[int], sigma: float) -> Tensor:
@@ -53,12 +55,35 @@ def fill_gaussian(out: Tensor, seed: int, index: int, draws: Sequence[int], sigm
         raise ValueError(f"expected sigma >= 0 and finite, got {sigma}")
     if out.dtype != torch.float32 or out.device.type != "cpu" or not out.is_contiguous() or len(out) != len(draws):
         raise ValueError(f"expected a contiguous float32 CPU tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
-    key = np.array([_word(seed, "seed"), _word(index, "index")], dtype=np.uint64)
-    for row, draw in zip(out.numpy(), draws, strict=True):
-        counter = np.array([0, 0, _word(draw, "draw"), 0], dtype=np.uint64)
-        generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
+    for row, generator in zip(out.numpy(), _generators(seed, index, draws, _PIXELS), strict=True):
         generator.standard_normal(dtype=np.float32, out=row)
     out.mul_(sigma)
+
+
+def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:
+    """Uniform numbers in [0, 1) at the addresses (seed, index, draw), independent of the noise there.
+
+    Args:
+        size: numbers per draw; the first ones do not depend on how many there are.
+        seed: see `gaussian`.
+        index: see `gaussian`.
+        draws: see `gaussian`.
+
+    Returns:
+        `(len(draws), size)` float64 on the CPU.
+
+    Raises:
+        ValueError: if a number lies outside its range.
+    """
+    rows = [generator.random(size) for generator in _generators(seed, index, draws, _DECODING)]
+    return torch.from_numpy(np.stack(rows) if rows else np.empty((0, size)))
+
+
+def _generators(seed: int, index: int, draws: Sequence[int], stream: int) -> Iterator[np.random.Generator]:
+    key = np.array([_word(seed, "seed"), _word(index, "index")], dtype=np.uint64)
+    for draw in draws:
+        counter = np.array([0, 0, _word(draw, "draw"), stream], dtype=np.uint64)
+        yield np.random.Generator(np.random.Philox(key=key, counter=counter))
 
 
 def _word(value: int, name: str) -> int:

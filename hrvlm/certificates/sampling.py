@@ -24,13 +24,16 @@ from torch import Tensor
 
 from hrvlm.certificates.batches import Drawing, NoiseMode, Sample, check_image, makers
 
-Classify = Callable[[Tensor], Mapping[Any, Tensor]]
-"""Images `(B, C, H, W)` to labels `(B,)` per statement key; -1 marks a sample without a valid label."""
+Parts: TypeAlias = Sequence[tuple[Sample, range]]
+"""Which draws of which samples a batch holds, in order."""
+
+Classify: TypeAlias = Callable[..., Mapping[Any, Tensor]]
+"""Images `(B, C, H, W)`, and `Parts` if asked for, to labels `(B,)` per statement key; -1: no valid label."""
 
 Counts = dict[Hashable, NDArray[np.int64]]
 """Per statement `(G, K + 1)`: samples of each group of draws with each label; the last column counts invalid ones."""
 
-Observe: TypeAlias = Callable[[Sequence[tuple[Sample, range]], Mapping[Any, Tensor]], None]
+Observe: TypeAlias = Callable[[Parts, Mapping[Any, Tensor]], None]
 """Shown the draws of each batch and everything the classifier returned for them, before they are counted."""
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
@@ -131,6 +134,7 @@ def explore(
     threads: int = 1,
     precision: Precision = "float32",
     observe: Observe | None = None,
+    with_draws: bool = False,
 ) -> Iterator[T]:
     """Run a procedure on every sample; see `tally` for the arguments and errors that both have.
 
@@ -146,6 +150,7 @@ def explore(
         threads: see `tally`.
         precision: see `tally`.
         observe: see `Observe`.
+        with_draws: whether `classify` is given the draws besides the images.
 
     Yields:
         Results, each as soon as it is known; in the order of the samples if all draw the same.
@@ -173,10 +178,11 @@ def explore(
             if not flights:
                 return
             landed, pixels = flights.popleft()
+            parts = [(image.sample, draws) for image, (_, draws) in landed]
             with torch.no_grad(), autocasting(device, precision):
-                labels = classify(pixels.result())
+                labels = classify(pixels.result(), parts) if with_draws else classify(pixels.result())
             if observe is not None:
-                observe([(image.sample, draws) for image, (_, draws) in landed], labels)
+                observe(parts, labels)
             for image in _count(landed, labels, num_classes):
                 try:
                     image.todo.extend(image.procedure.send(image.counts))

@@ -46,6 +46,7 @@ def certify(
     threads: int = 1,
     profiler: Profiler | None = None,
     observe: Observe | None = None,
+    with_draws: bool = False,
 ) -> Iterator[list[Any]]:
     """Certify every statement about every sample.
 
@@ -61,6 +62,8 @@ def certify(
         threads: threads that prepare noise ahead; 0 for none.
         profiler: makes hierarchical profiles of the same samples; its key must be that of a statement.
         observe: shown everything that `classify` returns, see `sampling.Observe`.
+        with_draws: whether `classify` is given the draws of its images as well, see `sampling.Parts`; needs a
+            `batch_size`.
 
     Returns:
         An iterator over the records of each sample, one per statement in their order, then its profiles; in the order
@@ -96,6 +99,7 @@ def certify(
             threads=threads,
             precision=plan.precision,
             observe=observe,
+            with_draws=with_draws,
         )
 
     return run()

@@ -9,6 +9,7 @@ import torch
 from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
+from hrvlm.certificates.noise import uniform
 
 SHAPE = (3, 16, 16)
 
@@ -76,3 +77,18 @@ def test_scale_and_errors():
             gaussian((8,), 1, 1, [4], sigma)
     with pytest.raises(ValueError, match="expected a contiguous float32"):
         fill_gaussian(torch.empty(2, 4, dtype=torch.float64), 1, 1, [0, 1], 1.0)
+
+
+def test_uniform_numbers_go_by_address_and_are_not_those_of_the_noise():
+    whole = uniform(6, 7, 123, range(40))
+    assert torch.equal(uniform(6, 7, 123, range(10, 20)), whole[10:20])
+    assert torch.equal(uniform(3, 7, 123, [39, 5]), whole[[39, 5], :3])
+    assert uniform(4, 7, 123, range(0)).shape == (0, 4)
+    many = torch.cat([uniform(50, 1, index, range(40)) for index in range(20)]).flatten()
+    assert many.min() >= 0
+    assert many.max() < 1
+    assert kstest(many.numpy(), "uniform").pvalue > 1e-4
+    noise = torch.cat([gaussian((50,), 1, index, range(40), 1.0) for index in range(20)]).flatten().double()
+    assert abs(float(torch.corrcoef(torch.stack([many, noise]))[0, 1])) < 5 / len(many) ** 0.5
+    bits = np.random.Philox(key=np.array([1, 0], dtype=np.uint64), counter=np.array([0, 0, 0, 0], dtype=np.uint64))
+    assert not np.allclose(np.random.Generator(bits).random(50), uniform(50, 1, 0, [0])[0])
