@@ -1,0 +1,70 @@
+"""Loads any generative model by one name or path."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import torch
+
+from hrvlm.generative.decoding import Decoding
+from hrvlm.generative.generator import Generator
+
+PACKAGED = {"emoji-captioner": Path(__file__).parent / "emoji_captioner"}
+CAPTIONER_FILE = "captioner.json"
+
+
+def load_generator(
+    path: str | Path,
+    *,
+    prompt: str | None = None,
+    decoding: Decoding | None = None,
+    device: str | torch.device = "cpu",
+) -> Generator:
+    """Loads a generative model, in evaluation mode.
+
+    Args:
+        path: "emoji-captioner" (packaged), a folder of a captioner as exported by training, a folder that transformers'
+            `save_pretrained` wrote (model and processor), or an open_clip CoCa name with its pretrained tag such as
+            "coca_ViT-B-32/laion2b_s13b_b90k"; the tag "none" leaves it untrained.
+        prompt: What the model is asked; None for the model's own default. The captioner knows "describe" and "act".
+        decoding: How answers are chosen; None for greedy decoding.
+        device: Where the model goes.
+
+    Returns:
+        The generator.
+
+    Raises:
+        ValueError: If nothing of the kind is there, files do not fit each other, or a needed package is missing.
+    """
+    return _load(str(path), prompt, decoding or Decoding()).to(device).eval()
+
+
+def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
+    folder = PACKAGED.get(path, Path(path))
+    name, _, tag = path.rpartition("/")
+    if (folder / CAPTIONER_FILE).is_file():
+        from hrvlm.generative.captioner_files import load_captioner
+
+        return load_captioner(folder, prompt=prompt, decoding=decoding)
+    if name.startswith("coca_") and not folder.exists():
+        _require("transformers", "generative")  # open_clip's CoCa needs it to generate
+        from hrvlm.generative.coca import load_coca
+
+        return load_coca(name, tag, prompt=prompt, decoding=decoding)
+    if (folder / "config.json").is_file():
+        _require("transformers", "generative")
+        from hrvlm.generative.transformers_model import load_transformers
+
+        return load_transformers(folder, prompt=prompt, decoding=decoding)
+    raise ValueError(
+        f"expected path as one of {sorted(PACKAGED)}, a folder with {CAPTIONER_FILE} or transformers' config.json, "
+        f'or an open_clip CoCa with its tag such as "coca_ViT-B-32/laion2b_s13b_b90k", got {path!r}'
+    )
+
+
+def _require(package: str, extra: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ValueError(
+            f'expected the package {package} to be installed, found none; run `pip install "hrvlm[{extra}]"`'
+        )
