@@ -78,9 +78,7 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
 
     def _run(self) -> dict[str, int]:
         """What has to be the same for a place in an epoch to mean the same."""
-        order, batch_size = self.place.sampler, self.batch_size or 0
-        numbers = {"size": order.size, "seed": order.seed, "num_replicas": order.num_replicas}
-        return numbers | {"batch_size": batch_size}
+        return self.place.sampler.settings() | {"batch_size": self.batch_size or 0}
 
     def _check(self, state: dict[str, int]) -> None:
         changed = {name: (state.get(name), value) for name, value in self._run().items() if state.get(name) != value}
@@ -98,7 +96,7 @@ class ResumableLoader(DataLoader[dict[str, Any]]):
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Goes on where `state_dict` was taken, if the next pass is of that epoch; the same for every process.
 
-        That pass raises a ValueError if data, seed, batch size or number of processes are others, so that the place
-        means nothing.
+        That pass raises a ValueError if data, seed, batch size, number of processes or window of shards are others, so
+        that the place means nothing.
         """
         self._loaded = dict(state)

@@ -55,6 +55,10 @@ class EpochSampler(Sampler[Address]):
         """Chooses the order; Lightning calls this before each epoch."""
         self.epoch = epoch
 
+    def settings(self) -> dict[str, int]:
+        """What the orders of all processes depend on besides the epoch."""
+        return {"size": self.size, "seed": self.seed, "num_replicas": self.num_replicas}
+
     def __len__(self) -> int:
         return self.size // self.num_replicas
 
@@ -93,6 +97,10 @@ class ShardSampler(EpochSampler):
             raise ValueError(f"expected shuffle_window >= 1, got {window}")
         super().__init__(int(sum(shard_sizes)), seed=seed, num_replicas=num_replicas, rank=rank)
         self.shard_sizes, self.window = np.array(shard_sizes, dtype=np.int64), window
+
+    def settings(self) -> dict[str, int]:
+        """What the orders of all processes depend on besides the epoch."""
+        return super().settings() | {"num_shards": len(self.shard_sizes), "shuffle_window": self.window}
 
     def __iter__(self) -> Iterator[Address]:
         starts = np.cumsum(self.shard_sizes) - self.shard_sizes

@@ -13,19 +13,40 @@ from typing import Any
 
 import pytest
 import torch
+import webdataset
 import yaml
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.resuming import ResumableLoader
-from hrvlm.data.sampling import Address, EpochSampler
+from hrvlm.data.sampling import Address, EpochSampler, ShardSampler
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-# batches after which the process kills itself, and further settings; an epoch has 8 batches, 3 steps if accumulating
+# batches after which the process kills itself, further settings; an epoch has 8 batches, 3 steps if accumulating
 RUNS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     "averaging": (13, {}, {"average_decay": 0.9}),
     "accumulating": (13, {"accumulate_grad_batches": 3}, {}),
+    "shards": (13, {}, {}),
 }
+SIZES = (9, 3, 12, 8)  # of the shards: uneven, with 32 pictures in all
+
+
+def as_shards(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The data of some settings as tar shards, read ahead by a worker."""
+    pictures = sorted(Path(settings["train_folder"]).glob("*/*.png"))
+    classes = sorted({picture.parent.name for picture in pictures})
+    folder.mkdir(exist_ok=True)
+    (folder / "classes.txt").write_text("\n".join(classes), encoding="utf-8")
+    for shard in range(len(SIZES)):
+        with webdataset.TarWriter(str(folder / f"{shard}.tar")) as writer:
+            for number in range(sum(SIZES[:shard]), sum(SIZES[: shard + 1])):
+                picture = pictures[7 * number % len(pictures)]
+                label = classes.index(picture.parent.name)
+                writer.write({"__key__": str(number), "png": picture.read_bytes(), "cls": label})
+    shards = str(folder / f"{{0..{len(SIZES) - 1}}}.tar")
+    places = {"train_shards": shards, "evaluation_shards": {"validation": shards}}
+    places["classes_file"] = str(folder / "classes.txt")
+    return {"image_size": 32, "num_workers": 1, "shuffle_window": 10} | places
 
 
 def chosen(settings: dict[str, Any], folder: Path, run: str, kill_after: int | None) -> dict[str, Any]:
@@ -40,6 +61,9 @@ def chosen(settings: dict[str, Any], folder: Path, run: str, kill_after: int | N
     ]
     settings["trainer"]["limit_val_batches"] = 0
     settings["model"]["init_args"] |= model
+    if run == "shards":
+        arguments = as_shards(settings["data"]["init_args"], folder)
+        settings["data"] = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": arguments}
     settings["data"]["init_args"]["batch_size"] = 4
     return settings
 
@@ -195,3 +219,23 @@ def test_places_of_other_runs_are_refused(changed: dict[str, int]) -> None:
     other.load_state_dict(state)
     other.sampler.set_epoch(1)  # at the end of an epoch everything may change
     assert len(indices(other)) == len(other)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "window", "named"),
+    [([12, 8], 6, "shuffle_window 6 instead of 5"), ([6, 6, 8], 5, "num_shards 3 instead")],
+)
+def test_a_place_in_other_shards_or_windows_is_refused(sizes: list[int], window: int, named: str) -> None:
+    def over(sizes: list[int], window: int) -> ResumableLoader:
+        sampler = ShardSampler(sizes, window=window, seed=1)
+        return ResumableLoader(Echo(), sampler=sampler, batch_size=3)
+
+    first, same, other = over([12, 8], 5), over([12, 8], 5), over(sizes, window)
+    expected = indices(first)
+    iterator = iter(first)
+    next(iterator)
+    same.load_state_dict(first.state_dict())
+    assert indices(same) == expected[1:]
+    other.load_state_dict(first.state_dict())
+    with pytest.raises(ValueError, match=f"settings of the interrupted run .* got {named}"):
+        next(iter(other))
