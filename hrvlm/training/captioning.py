@@ -1,0 +1,180 @@
+"""Training of the small captioner on the packaged emoji, with noise, so that it can be smoothed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning.pytorch import LightningModule
+from torch import Tensor
+
+from hrvlm.data.emoji_pack.captions import BACKGROUNDS, SIZES
+from hrvlm.data.emoji_pack.splits import split_items
+from hrvlm.generative.captioner import IGNORED, Captioner, Vocabulary
+from hrvlm.generative.captioner_files import export_captioner
+from hrvlm.generative.captions import PROMPTS, answer, reference_answers, sentences
+from hrvlm.models import load_model
+from hrvlm.training.randomness import step_seed
+from hrvlm.training.schedule import adamw_with_cosine
+
+COLOUR_JITTER = 0.08  # of an empty picture, as of the backgrounds of other pictures
+
+
+class CaptionTraining(LightningModule):
+    """Cross-entropy of the true answers to every prompt, about pictures with Gaussian noise.
+
+    The data module's training set gives the looks of the pictures (see `CaptionedEmoji`). Noise leaves [0, 1], as it
+    does in smoothing.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "emoji",
+        width: int = 128,
+        layers: int = 2,
+        heads: int = 4,
+        dropout: float = 0.1,
+        learning_rate: float = 1e-3,
+        tower_learning_rate: float = 4e-4,
+        weight_decay: float = 0.05,
+        warmup_steps: int = 100,
+        noise_share: float = 0.5,
+        noise: float = 0.25,
+        empty_share: float = 0.02,
+        validation_sigmas: Sequence[float] = (0.0, 0.1, 0.25),
+        folder: str | None = None,
+        half: bool = True,
+        seed: int = 0,
+    ) -> None:
+        """Builds the captioner.
+
+        Args:
+            model: Whose image tower training starts from (see `hrvlm.load_model`).
+            width: Of the decoder.
+            layers: Of the decoder.
+            heads: Of the decoder's attention.
+            dropout: In the decoder.
+            learning_rate: Peak value for the decoder.
+            tower_learning_rate: Peak value for the image tower.
+            weight_decay: Of AdamW.
+            warmup_steps: Linear warm-up.
+            noise_share: Share of the pictures that get noise.
+            noise: Largest standard deviation of that noise, drawn evenly from 0 on, in pixel units.
+            empty_share: Share of pictures replaced by their background alone.
+            validation_sigmas: Noise at which answers are judged in validation.
+            folder: The captioner is exported here when training ends; None for nowhere.
+            half: Whether the export stores matrices and convolutions in 16 bits.
+            seed: Of noise, empty pictures and dropout.
+        """
+        super().__init__()
+        self.save_hyperparameters()
+        self.entries, _ = split_items("train")
+        self.captioner = Captioner(
+            load_model(model),
+            Vocabulary.of(sentences(self.entries)),
+            name="emoji-captioner",
+            width=width,
+            layers=layers,
+            heads=heads,
+            dropout=dropout,
+        )
+
+    def on_train_start(self) -> None:
+        """Lightning leaves a loaded model in evaluation mode, also where a run goes on inside an epoch."""
+        self.captioner.train()
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Mean cross-entropy of the words of the true answers to all prompts."""
+        torch.manual_seed(step_seed(self.hparams["seed"], self.current_epoch, batch_idx, self.global_rank))
+        images, empty = self._with_empty(batch["image"], batch["values"][:, 0])
+        memory = self.captioner.image_tokens(self._noisy(images))
+        answers = self.answers(batch["label"], batch["values"], empty)
+        targets = self.captioner.targets(answers)
+        prompts = torch.arange(len(PROMPTS), device=memory.device).repeat_interleave(len(memory))
+        repeated = memory.repeat(len(PROMPTS), 1, 1)
+        logits = self.captioner.decoder(repeated, prompts, targets[:, :-1].clamp(min=0))
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        self.log("train/loss", loss, prog_bar=True)
+        return loss
+
+    def _with_empty(self, images: Tensor, backgrounds: Tensor) -> tuple[Tensor, Tensor]:
+        """Some pictures replaced by their background's colour, and which."""
+        empty = torch.rand(len(images), device=images.device) < self.hparams["empty_share"]
+        colours = torch.tensor(list(BACKGROUNDS.values()), device=images.device)[backgrounds]
+        colours = (colours + COLOUR_JITTER * (2 * torch.rand_like(colours) - 1)).clamp(0, 1)
+        return torch.where(empty[:, None, None, None], colours[:, :, None, None], images), empty
+
+    def _noisy(self, images: Tensor) -> Tensor:
+        """Adds noise of a random strength to some of the pictures; nothing is clipped."""
+        size = (len(images), 1, 1, 1)
+        noisy = torch.rand(size, device=images.device) < self.hparams["noise_share"]
+        sigma = torch.rand(size, device=images.device) * self.hparams["noise"] * noisy
+        return images + sigma * torch.randn_like(images)
+
+    def answers(self, labels: Tensor, values: Tensor, empty: Tensor) -> list[str]:
+        """True answers, all pictures for one prompt after another.
+
+        Args:
+            labels: Classes (N,).
+            values: Attribute values (N, 5) of the looks.
+            empty: Which pictures are empty (N,).
+        """
+        backgrounds = list(BACKGROUNDS)
+        rows = list(zip(labels.tolist(), values.tolist(), empty.tolist(), strict=True))
+        return [
+            answer(
+                None if is_empty else self.entries[label],
+                prompt,
+                background=backgrounds[background],
+                size="" if is_empty else SIZES[size],
+            )
+            for prompt in PROMPTS
+            for label, (background, size, *_), is_empty in rows
+        ]
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
+        """Share of exactly true answers to every prompt, clean and under noise that is the same in every epoch."""
+        generator = torch.Generator(self.device).manual_seed(step_seed(self.hparams["seed"], 0, batch_idx, 0))
+        images, chosen = batch["image"], self.captioner.prompt
+        try:
+            for sigma in self.hparams["validation_sigmas"]:
+                noise = torch.randn(images.shape, generator=generator, device=self.device)
+                for prompt in PROMPTS:
+                    self.captioner.prompt = prompt
+                    found = self.captioner.generate(images + sigma * noise)
+                    true = [reference_answers(self.entries[label].name, prompt) for label in batch["label"].tolist()]
+                    correct = [text in texts for text, texts in zip(found, true, strict=True)]
+                    share = sum(correct) / len(correct)
+                    name = f"validation/{prompt}_{sigma:g}"
+                    self.log(name, share, batch_size=len(correct), sync_dist=True)
+        finally:
+            self.captioner.prompt = chosen
+
+    def on_fit_end(self) -> None:
+        """Exports the captioner on the first process."""
+        if self.hparams["folder"] is not None and self.trainer.is_global_zero:
+            export_captioner(self.captioner, self.hparams["folder"], half=self.hparams["half"])
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with warm-up and cosine over the whole run; the image tower at a rate of its own."""
+        total, hparams = int(self.trainer.estimated_stepping_batches), self.hparams
+        shared = {"total_steps": total} | {key: hparams[key] for key in ("weight_decay", "warmup_steps")}
+        tower = list(self.captioner.image_tokens.tower.parameters())
+        known = set(map(id, tower))
+        others = [parameter for parameter in self.captioner.parameters() if id(parameter) not in known]
+        parts = [
+            adamw_with_cosine(others, learning_rate=hparams["learning_rate"], **shared),
+            adamw_with_cosine(tower, learning_rate=hparams["tower_learning_rate"], **shared),
+        ]
+        groups = [
+            {"params": group["params"], "lr": group["initial_lr"], "weight_decay": group["weight_decay"]}
+            for part in parts
+            for group in part["optimizer"].param_groups
+        ]
+        optimizer = torch.optim.AdamW(groups)
+        factor = parts[0]["lr_scheduler"]["scheduler"].lr_lambdas[0]
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
