@@ -1,0 +1,86 @@
+"""Reading of models that transformers saved: without running code, from safetensors, complete or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+EXTRA = 'run `pip install "hrvlm[generative]"`'
+
+
+def require_transformers() -> Any:
+    """The package transformers.
+
+    Raises:
+        ValueError: If it is not installed.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise ValueError(f"expected the package transformers to be installed, found none; {EXTRA}") from error
+    return transformers
+
+
+def read_pretrained(path: str | Path, *, dtype: str) -> tuple[Any, Any]:
+    """Model and processor.
+
+    Args:
+        path: A folder, from which alone is read, or a name on the hub.
+        dtype: As transformers calls it.
+
+    Returns:
+        What AutoModelForImageTextToText and AutoProcessor give.
+
+    Raises:
+        ValueError: If the package is missing, or anything of the model is missing, damaged or of another kind.
+    """
+    library = require_transformers()
+    options = {"local_files_only": Path(path).is_dir(), "trust_remote_code": False}
+    try:
+        with _quiet(library):
+            processor = library.AutoProcessor.from_pretrained(str(path), **options)
+            model, found = library.AutoModelForImageTextToText.from_pretrained(
+                str(path), dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            )
+    except ImportError as error:  # some processors need one more package
+        raise ValueError(f"could not load {path}: {_line(error)}; {EXTRA}") from error
+    except Exception as error:  # from_pretrained raises many kinds for damaged files; all mean the same to the user
+        raise ValueError(
+            "expected a model that answers about pictures, as saved by transformers with its processor and safetensors "
+            f"weights, at {path}: {_line(error)}"
+        ) from error
+    _check_complete(path, found)
+    if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
+        raise ValueError(f"expected a processor of images and texts at {path}, got {type(processor).__name__}")
+    return model, processor
+
+
+def _check_complete(path: str | Path, found: dict[str, Any]) -> None:
+    """Transformers gives random values to weights that files lack and goes on."""
+    lacking = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in found.get(kind) or ())
+    if lacking:
+        raise ValueError(
+            f"expected weights for all of the model at {path}, got none that fit for {len(lacking)}, such as "
+            f"{lacking[0]}; the files are incomplete or of another model"
+        )
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+@contextmanager
+def _quiet(library: Any) -> Iterator[None]:
+    """Transformers draws progress bars and logs what is told here by errors."""
+    log = library.utils.logging
+    verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(verbosity)
+        if bars:
+            log.enable_progress_bar()

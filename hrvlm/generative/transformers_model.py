@@ -1,0 +1,203 @@
+"""Hugging Face models that answer about pictures (LLaVA, Qwen-VL, SmolVLM and others of the Auto classes)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.generative.decoding import Decoding, choose_tokens
+from hrvlm.generative.generator import Generator
+from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
+from hrvlm.generative.transformers_files import read_pretrained, require_transformers
+from hrvlm.generative.transformers_pixels import PixelPath
+
+DEFAULT_PROMPT = "Describe the picture in one sentence."
+
+
+class AddressedChoice:
+    """A logits processor that leaves one token: the one that `choose_tokens` chooses.
+
+    So transformers' greedy search decodes as `Decoding` says, from numbers with an address, and not from torch's
+    global stream.
+    """
+
+    def __init__(self, decoding: Decoding, uniforms: Tensor | None, prompt_length: int) -> None:
+        """Takes the settings, uniforms (N, max_new_tokens) if random, and how many tokens precede the answer."""
+        self.decoding, self.uniforms, self.prompt_length = decoding, uniforms, prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Scores (N, V) of the next token after input_ids (N, L), -inf for all but the chosen one."""
+        step = input_ids.shape[1] - self.prompt_length
+        numbers = None if self.uniforms is None else self.uniforms[:, step].to(scores.device)
+        chosen = choose_tokens(scores, self.decoding, numbers)
+        return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+
+class TransformersGenerator(Generator):
+    """A transformers image-text-to-text model with its processor.
+
+    Pictures go through the model's own image processing as floating-point tensors (see `PixelPath`). The decoding is
+    `decoding` alone: sampling settings and penalties that were saved with the model are not used. Pictures of one call
+    have one size, so their prompts have one length and need no padding.
+    """
+
+    def __init__(self, model: Any, processor: Any, *, name: str, prompt: str, decoding: Decoding) -> None:
+        """Wraps a model.
+
+        Args:
+            model: What AutoModelForImageTextToText gives.
+            processor: What AutoProcessor gives for it.
+            name: What to call it in records.
+            prompt: What it is asked, put into the processor's chat template if there is one; else after the image
+                token. A prompt that holds the image token is taken as it is.
+            decoding: How tokens are chosen.
+
+        Raises:
+            ValueError: If the image processor clips or rounds, the prompt does not hold one image, or the model has no
+                end token.
+        """
+        super().__init__(name=name, prompt=prompt, decoding=decoding)
+        self.model, self.processor, self.tokenizer = model, processor, processor.tokenizer
+        self.pixels = PixelPath(processor.image_processor)
+        self.pixels.check()
+        self.question = _question(processor, prompt)
+        self.ends = _end_tokens(model, self.tokenizer)
+        self.pad = _pad_token(model, self.tokenizer, self.ends)
+        library = require_transformers()
+        self._list = library.LogitsProcessorList
+        self._settings = library.GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=decoding.max_new_tokens,
+            eos_token_id=self.ends,
+            pad_token_id=self.pad,
+        )
+        model.generation_config = self._settings  # what it says otherwise fills in what is not set
+        self._prompts: dict[tuple[int, int], dict[str, Tensor]] = {}
+
+    @torch.no_grad()
+    def generate(self, images: Tensor, uniforms: Tensor | None = None) -> list[str]:
+        """See `Generator.generate`."""
+        self.check_inputs(images, uniforms)
+        inputs = self._inputs(images)
+        length = inputs["input_ids"].shape[1]
+        choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length)
+        tokens = self.model.generate(**inputs, generation_config=self._settings, logits_processor=self._list([choice]))
+        return [self._text(row) for row in tokens[:, length:].tolist()]
+
+    def log_probability(self, images: Tensor, answers: Sequence[str]) -> Tensor:
+        """See `Generator.log_probability`; with several end tokens, any of them ends the answer.
+
+        Raises:
+            ValueError: If there is not one answer per picture, or if images need a gradient that the model's image
+                processing does not pass on.
+        """
+        check_answers(answers, len(images))
+        encoded = [self.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
+        targets = target_tokens(encoded).to(images.device)
+        inputs = self._inputs(images)
+        if images.requires_grad and torch.is_grad_enabled() and not inputs["pixel_values"].requires_grad:
+            raise ValueError(
+                f"expected image processing with gradients, got {type(self.processor.image_processor).__name__}, which "
+                "passes none on; use a torchvision-based (fast) image processor, or attack without gradients"
+            )
+        length = inputs["input_ids"].shape[1]
+        spoken = targets[:, :-1]
+        follow = {"input_ids": spoken.masked_fill(spoken < 0, self.pad), "attention_mask": torch.ones_like(spoken)}
+        for key in self._prompt(images.shape[2:]):
+            inputs[key] = torch.cat([inputs[key], follow.get(key, torch.zeros_like(spoken))], dim=1)
+        logits = self.model(**inputs, use_cache=False).logits[:, length - 1 :]
+        return answer_log_probability(logits, targets, self.ends)
+
+    def describe(self) -> dict[str, Any]:
+        """See `Generator.describe`; "weights" is of the parameters in memory, in the type they compute in."""
+        return super().describe() | {
+            "model_type": self.model.config.model_type,
+            "dtype": str(self.model.dtype).removeprefix("torch."),
+            "question": self.question,
+            "image_processor": json.loads(self.processor.image_processor.to_json_string()),
+        }
+
+    def _inputs(self, images: Tensor) -> dict[str, Tensor]:
+        """All that the model is given, for images (N, 3, H, W)."""
+        prompt = self._prompt(images.shape[2:])
+        inputs = {key: value.to(images.device).repeat(len(images), 1) for key, value in prompt.items()}
+        for key, value in self.pixels(images).items():
+            inputs[key] = value.to(self.model.dtype) if value.is_floating_point() else value
+        return inputs
+
+    def _prompt(self, size: torch.Size) -> dict[str, Tensor]:
+        """Tokens (1, L) and their masks for a picture of this size; how many stand for it depends on nothing else."""
+        key = (int(size[0]), int(size[1]))
+        if key not in self._prompts:
+            blank = torch.zeros(1, 3, *key)
+            images = {"input_data_format": "channels_first"}
+            begins = getattr(self.tokenizer, "bos_token", None) and self.question.startswith(self.tokenizer.bos_token)
+            text = {"add_special_tokens": not begins}  # a chat template may write the first token itself
+            inputs = self.processor(
+                text=[self.question], images=[[blank[0]]], return_tensors="pt", images_kwargs=images, text_kwargs=text
+            )
+            drawn = self.pixels(blank)
+            self._prompts[key] = {name: value for name, value in inputs.items() if name not in drawn}
+        return self._prompts[key]
+
+    def _text(self, tokens: list[int]) -> str:
+        end = next((place for place, token in enumerate(tokens) if token in self.ends), len(tokens))
+        text: str = self.tokenizer.decode(tokens[:end], skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+
+def load_transformers(
+    path: str | Path, *, prompt: str | None, decoding: Decoding, dtype: str = "float32"
+) -> TransformersGenerator:
+    """Loads a model with its processor, in evaluation mode.
+
+    Args:
+        path: A folder written by `save_pretrained` of model and processor (nothing is downloaded), or a name on the
+            hub. Weights are read from safetensors only and no code that comes with a model is run.
+        prompt: What it is asked; None for a request to describe the picture.
+        decoding: How tokens are chosen.
+        dtype: "float32", "bfloat16", "float16", or "auto" for the type of the files. Below float32 answers may change
+            with the batch size.
+
+    Raises:
+        ValueError: If transformers is not installed, files are missing, damaged or do not fit each other, or the model
+            is none that answers about pictures.
+    """
+    model, processor = read_pretrained(path, dtype=dtype)
+    question = DEFAULT_PROMPT if prompt is None else prompt
+    name = Path(path).resolve().name if Path(path).is_dir() else str(path)
+    return TransformersGenerator(model, processor, name=name, prompt=question, decoding=decoding).eval()
+
+
+def _question(processor: Any, prompt: str) -> str:
+    """The whole text with the place of the picture."""
+    token = str(getattr(processor, "image_token", "<image>"))
+    question = prompt
+    if token not in prompt and getattr(processor, "chat_template", None):
+        content = [{"type": "image"}, {"type": "text", "text": prompt}]
+        question = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    elif token not in prompt:
+        question = f"{token}\n{prompt}"
+    if question.count(token) != 1:
+        raise ValueError(f"expected a prompt with one picture ({token}), got {question.count(token)} in {question!r}")
+    return question
+
+
+def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    ends = model.generation_config.eos_token_id
+    ends = tokenizer.eos_token_id if ends is None else ends
+    if ends is None:
+        raise ValueError("expected a model that names its end token, got none in its generation settings and tokenizer")
+    return [int(end) for end in ends] if isinstance(ends, Sequence) else [int(ends)]
+
+
+def _pad_token(model: Any, tokenizer: Any, ends: list[int]) -> int:
+    """What follows an answer that has ended."""
+    known = (model.generation_config.pad_token_id, tokenizer.pad_token_id, ends[0])
+    return int(next(token for token in known if token is not None))

@@ -1,0 +1,113 @@
+"""Tiny untrained models of real transformers families, saved with processors and word-level tokenizers of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers.models.qwen2_vl import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
+from transformers.models.smolvlm import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
+
+WORDS = ["a", "red", "blue", "apple", "fox", "cat", "on", "white", "what", "is", "this", "user", "assistant"]
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>", "<vision>", "</vision>", "<around>", "<global>"]
+TEMPLATE = (
+    "<s> {% for m in messages %}{{ m['role'] }} {% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE "
+    "{% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}{% if add_generation_prompt %}assistant {% endif %}"
+)
+TEXT = {
+    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+    "num_key_value_heads": 2, "vocab_size": len(WORDS) + len(SPECIAL), "max_position_embeddings": 256,
+    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0,
+}  # fmt: skip
+VISION = {
+    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 16,
+    "patch_size": 4,
+}  # fmt: skip
+
+
+def tokenizer() -> Any:
+    """Words by white space; id 0 pads, 2 ends."""
+    ids = {word: number for number, word in enumerate([*SPECIAL, *WORDS])}
+    words = Tokenizer(WordLevel(ids, unk_token="<unk>"))
+    words.pre_tokenizer = WhitespaceSplit()
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>",
+        extra_special_tokens={
+            "image_token": "<image>", "video_token": "<video>", "fake_image_token": "<around>",
+            "global_image_token": "<global>", "vision_start_token": "<vision>", "vision_end_token": "</vision>",
+        },
+    )  # fmt: skip
+
+
+def llava() -> tuple[Any, Any]:
+    """LLaVA: a CLIP tower in front of a Llama; without a chat template."""
+    config = transformers.LlavaConfig(
+        vision_config=transformers.CLIPVisionConfig(**VISION), text_config=transformers.LlamaConfig(**TEXT),
+        image_token_index=4, image_seq_length=16,
+    )  # fmt: skip
+    size = {"height": 16, "width": 16}
+    images = transformers.LlavaImageProcessor(size={"shortest_edge": 16}, crop_size=size)
+    processor = transformers.LlavaProcessor(
+        images, tokenizer(), patch_size=4, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    return transformers.LlavaForConditionalGeneration(config), processor
+
+
+def qwen() -> tuple[Any, Any]:
+    """Qwen2-VL: patches of any number, places in three dimensions; with a chat template."""
+    vision = {"depth": 2, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "patch_size": 4, "mlp_ratio": 2}
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    config = transformers.Qwen2VLConfig(
+        text_config=TEXT | {"rope_parameters": rope}, vision_config=vision, image_token_id=4, video_token_id=5,
+        vision_start_token_id=6, vision_end_token_id=7,
+    )  # fmt: skip
+    images = Qwen2VLImageProcessor(patch_size=4, size={"shortest_edge": 64, "longest_edge": 1024})
+    template = TEMPLATE.replace("IMAGE", "<vision><image></vision>")
+    processor = Qwen2VLProcessor(images, tokenizer(), Qwen2VLVideoProcessor(patch_size=4), chat_template=template)
+    return transformers.Qwen2VLForConditionalGeneration(config), processor
+
+
+def smolvlm() -> tuple[Any, Any]:
+    """SmolVLM: one picture as several; with a chat template."""
+    config = transformers.SmolVLMConfig(
+        vision_config=VISION, text_config={"model_type": "llama", **TEXT}, image_token_id=4, scale_factor=2
+    )
+    images = SmolVLMImageProcessor(size={"longest_edge": 16}, max_image_size={"longest_edge": 16})
+    processor = SmolVLMProcessor(
+        images,
+        tokenizer(),
+        SmolVLMVideoProcessor(),
+        image_seq_len=4,
+        chat_template=TEMPLATE.replace("IMAGE", "<image>"),
+    )
+    return transformers.SmolVLMForConditionalGeneration(config), processor
+
+
+FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {"llava": llava, "qwen": qwen, "smolvlm": smolvlm}
+
+
+def save(kind: str, folder: Path, *, seed: int = 0, **settings: Any) -> Path:
+    """Saves model and processor, with weights large enough for pictures to show in answers.
+
+    Args:
+        kind: Of `FAMILIES`.
+        folder: Is made.
+        seed: Of the weights.
+        settings: Saved as generation settings with the model.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model, processor = FAMILIES[kind]()
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter += 0.3 * torch.randn_like(parameter)
+    model.generation_config = transformers.GenerationConfig(eos_token_id=2, pad_token_id=0, **settings)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
