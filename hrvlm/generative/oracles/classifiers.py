@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from hrvlm.generative.generator import weights_digest
 from hrvlm.generative.oracles.base import checked_count, checked_number, checked_texts
 from hrvlm.generative.oracles.embedders import Embedder
 from hrvlm.generative.oracles.optional import missing, quiet_loading
@@ -133,7 +134,7 @@ class TransformersClassifier:
             checked_count("batch_size", batch_size),
         )
         self._tokenizer, self._model = _load(self.path)
-        self._model.to(self.device)
+        self._digest = weights_digest(self._model.to(self.device))
         labels: dict[int, str] = self._model.config.id2label
         self._harmful = [index for index, label in labels.items() if label in self.harmful_labels]
         if not self.harmful_labels or len(self._harmful) != len(self.harmful_labels):
@@ -151,6 +152,7 @@ class TransformersClassifier:
         return {
             "classifier": type(self).__name__,
             "path": self.path,
+            "weights": self._digest,
             "harmful_labels": list(self.harmful_labels),
             "max_tokens": self.max_tokens,
         }

@@ -16,6 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from hrvlm.generative.generator import weights_digest
 from hrvlm.generative.oracles.base import checked_count
 from hrvlm.generative.oracles.optional import missing, quiet_loading
 from hrvlm.generative.oracles.phrases import words
@@ -117,10 +118,12 @@ class SentenceEmbedder(CachedEmbedder):
             raise missing("sentence-transformers", "sentence embeddings", "sentences") from error
         with quiet_loading():
             self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        self._digest = weights_digest(self._model)
 
     def describe(self) -> dict[str, Any]:
-        """See `Embedder`; adds the model and how many tokens it reads."""
-        return super().describe() | {"model": self.name, "max_tokens": self._model.max_seq_length}
+        """See `Embedder`; adds the model, how many tokens it reads, SHA-256 of its weights."""
+        own = {"model": self.name, "max_tokens": self._model.max_seq_length, "weights": self._digest}
+        return super().describe() | own
 
     def _embed_batch(self, texts: list[str]) -> NDArray[Any]:
         with one_thread(), inferring(self._model):
@@ -145,10 +148,11 @@ class ModelTextEmbedder(CachedEmbedder):
         super().__init__(batch_size=batch_size, cache_size=cache_size)
         self.path = path
         self._model = load_model(path).to(device)
+        self._digest = weights_digest(self._model)
 
     def describe(self) -> dict[str, Any]:
-        """See `Embedder`; adds the model."""
-        return super().describe() | {"model": self.path}
+        """See `Embedder`; adds the model and SHA-256 of its weights."""
+        return super().describe() | {"model": self.path, "weights": self._digest}
 
     def _embed_batch(self, texts: list[str]) -> NDArray[Any]:
         with one_thread(), inferring(self._model):
