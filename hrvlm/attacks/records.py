@@ -79,6 +79,13 @@ def robustness_key(row: Mapping[str, Any]) -> RobustnessKey:
     return tuple(row[name] for name in _KEY)
 
 
+def robustness_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a row is about, by which rows sort: by stage, image and attack, clean and leaves first, then by tree."""
+    stage, index, attack, *levels = robustness_key(row)
+    pairs = zip(levels[::2], levels[1::2], strict=True)
+    return stage or "", index, attack != CLEAN, attack, *((bool(level), tree or "", level) for tree, level in pairs)
+
+
 def done_robustness_keys(rows: Iterable[Mapping[str, Any]]) -> set[RobustnessKey]:
     """Keys of the rows of an earlier run.
 

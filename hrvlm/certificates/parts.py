@@ -11,13 +11,14 @@ import fcntl
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from hrvlm.certificates.records import Key, Row
 from hrvlm.certificates.rows import RecordWriter, read_lines, row_key
 
+RowKey = Callable[[Row], Any]
 _log = logging.getLogger(__name__)
 
 
@@ -76,13 +77,17 @@ def lock(file: IO[str] | IO[bytes], path: Path) -> None:
         _log.warning("%s cannot be locked (%s): make sure that only one run writes to this folder", path, error)
 
 
-def run_rows(path: str | Path) -> list[Row]:
+def run_rows(path: str | Path, key: RowKey = row_key) -> list[Row]:
     """All rows of a run, finished or not, ordered by kind, dataset index and statement.
+
+    Args:
+        path: merged file of the run.
+        key: what a row states, by which rows are ordered; of certificates if not given.
 
     Raises:
         ValueError: if two different rows make the same statement about the same image.
     """
-    return [json.loads(line) for line in _sorted_lines(Path(path))]
+    return [json.loads(line) for line in _sorted_lines(Path(path), key)]
 
 
 def unchecked_rows(path: str | Path) -> list[Row]:
@@ -97,20 +102,24 @@ def unchecked_rows(path: str | Path) -> list[Row]:
 
 def run_keys(path: str | Path) -> set[Key]:
     """Keys of all statements that a run has certified so far; see `done_keys`."""
-    return {key for key, _ in _keyed_lines(Path(path))}
+    return {key for key, _ in _keyed_lines(Path(path), row_key)}
 
 
-def merge_parts(path: str | Path) -> None:
+def merge_parts(path: str | Path, key: RowKey = row_key) -> None:
     """Move the rows of all parts into the merged file, ordered by kind, dataset index and statement.
 
     The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills.
+
+    Args:
+        path: merged file of the run.
+        key: as in `run_rows`.
 
     Raises:
         ValueError: if two different rows make the same statement, or a process still writes to a part.
     """
     merged = Path(path)
     check_unused(merged)
-    replace_text(merged, "".join(line + "\n" for line in _sorted_lines(merged)))
+    replace_text(merged, "".join(line + "\n" for line in _sorted_lines(merged, key)))
     for part in part_files(merged):
         if part != merged:
             part.unlink()
@@ -133,15 +142,17 @@ def _folder(merged: Path) -> Path:
     return merged.with_suffix(".parts")
 
 
-def _sorted_lines(merged: Path) -> list[str]:
-    found: dict[Key, str] = {}
-    for key, line in _keyed_lines(merged):
-        if found.setdefault(key, line) != line:
-            raise ValueError(f"expected one row per image and statement, got two different ones for {key} in {merged}")
-    return [found[key] for key in sorted(found)]
+def _sorted_lines(merged: Path, key: RowKey) -> list[str]:
+    found: dict[Any, str] = {}
+    for stated, line in _keyed_lines(merged, key):
+        if found.setdefault(stated, line) != line:
+            raise ValueError(
+                f"expected one row per image and statement, got two different ones for {stated} in {merged}"
+            )
+    return [found[stated] for stated in sorted(found)]
 
 
-def _keyed_lines(merged: Path) -> Iterator[tuple[Key, str]]:
+def _keyed_lines(merged: Path, key: RowKey) -> Iterator[tuple[Any, str]]:
     for part in part_files(merged):
         for line, row in read_lines(part):
-            yield row_key(row), line
+            yield key(row), line

@@ -6,15 +6,27 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric import Fabric
 from rich.progress import Progress
 
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
-from hrvlm.attacks.records import done_robustness_keys
+from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import summarise_robustness
-from hrvlm.certificates import RecordWriter, read_rows
-from hrvlm.cli.evaluating import Subject, identity, load_subject, open_folder, print_results, write_summary
+from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_rows, unchecked_rows
+from hrvlm.cli.evaluating import (
+    Subject,
+    data_identity,
+    identity,
+    load_subject,
+    open_folder,
+    print_results,
+    write_summary,
+)
+from hrvlm.cli.run import first_process
+from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.training.launching import Processes, StrategyName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +38,16 @@ class Attack(Subject):
         trees: Tree files over the data's classes.
         split: Split of the data module; its validation split if null.
         num_levels: Cuts every tree to at most this many levels.
-        device: For example "cuda" or "cpu".
+        device: Kind of device, for example "cuda" or "cpu".
+        devices: Devices per node, each with a process of its own that attacks whole batches.
+        num_nodes: Number of nodes, all of which see the output.
+        strategy: How the processes of a node start: "ddp" ("auto"), "ddp_spawn" or "ddp_fork".
         plan: Which attacks on which images.
     """
 
+    devices: int = 1
+    num_nodes: int = 1
+    strategy: StrategyName = "auto"
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
 
 
@@ -38,32 +56,79 @@ def attack(checkpoint: str, chosen: Attack, output: Path) -> None:
 
     Args:
         checkpoint: See `hrvlm.models.load`.
-        chosen: Data, trees and plan.
+        chosen: Data, trees, plan and processes.
         output: Folder of the results; rows that it holds already are kept and not made again.
 
     Raises:
-        ValueError: If checkpoint, trees or data do not fit each other, or the folder holds another run's rows.
+        ValueError: If checkpoint, trees or data do not fit each other, the folder holds another run's rows or is being
+            written to, or this machine lacks the devices.
     """
-    classifier, data = load_subject(checkpoint, chosen)
-    indices = chosen.plan.indices(len(data))
-    path = open_folder(output, "attack", _settings(classifier, chosen, len(data)))
-    with RecordWriter(path) as writer, Progress(transient=True) as bar:
-        done = done_robustness_keys(read_rows(path))
-        task = bar.add_task("attacking", total=count_attacks(classifier, len(indices), chosen.plan))
+    names = ("device", "devices", "num_nodes", "strategy")
+    processes = Processes(**{name: getattr(chosen, name) for name in names})
+    processes.launch(_attack_share, checkpoint, chosen, output)
+
+
+def _attack_share(fabric: Fabric, checkpoint: str, chosen: Attack, output: Path) -> None:
+    """What each process does: every so many-th batch, in a file of its own; the first one merges."""
+    classifier, data = load_subject(checkpoint, chosen, fabric.device)
+    depends_on = _settings(classifier, data, chosen)
+
+    def prepare() -> Path:
+        path = open_folder(output, "attack", depends_on)
+        check_unused(path)
+        done_robustness_keys(unchecked_rows(path))  # so that one process complains of rows that it cannot read
+        return path
+
+    path = first_process(fabric, prepare)
+    done = done_robustness_keys(unchecked_rows(path))
+    fabric.barrier()  # nobody adds rows while another one reads
+    mine = share_of_batches(
+        chosen.plan.indices(len(data)),
+        chosen.plan.batch_size,
+        num_replicas=fabric.world_size,
+        rank=fabric.global_rank,
+    )
+    with PartWriter(path, fabric.global_rank) as writer, _progress(fabric) as bar:
+        task = bar.add_task("attacking", total=count_attacks(classifier, len(mine), chosen.plan))
         for records in evaluate_robustness(
-            classifier, data, indices, chosen.plan, done=done, progress=lambda images: bar.advance(task, images)
+            classifier, data, mine, chosen.plan, done=done, progress=lambda images: bar.advance(task, images)
         ):
             writer.write(records)
-    rows = read_rows(path)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        merge_parts(path, robustness_order)
+        _finish(path, output, chosen.plan)
+
+
+def share_of_batches(indices: list[int], batch_size: int, *, num_replicas: int, rank: int) -> list[int]:
+    """The images of every so many-th batch: batches, on which some attacks depend, are those of one process.
+
+    Args:
+        indices: Images of all processes.
+        batch_size: Images per batch.
+        num_replicas: Number of processes.
+        rank: Of this process.
+    """
+    starts = range(0, len(indices), batch_size)
+    shard = shard_indices(len(starts), num_replicas=num_replicas, rank=rank)
+    return [index for batch in shard for index in indices[starts[batch] : starts[batch] + batch_size]]
+
+
+def _progress(fabric: Fabric) -> Progress:
+    return Progress(transient=True, disable=not fabric.is_global_zero)
+
+
+def _finish(path: Path, output: Path, plan: RobustnessPlan) -> None:
+    """Writes the summary of all rows and prints their tables."""
+    rows = run_rows(path, robustness_order)
     write_summary(output, summarise_robustness(rows))
-    plan = chosen.plan
     title = f"Accuracy in percent, {plan.norm} eps={plan.eps * 255:.3g}/255, each level attacked by its own classifier"
     print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
 
 
-def _settings(classifier: HierarchicalClassifier, chosen: Attack, size: int) -> dict[str, Any]:
+def _settings(classifier: HierarchicalClassifier, data: Any, chosen: Attack) -> dict[str, Any]:
     """What rows depend on; attacks may be added to a folder, and transfer to attacks."""
     plan = asdict(chosen.plan)
     for free in ("attacks", "transfer"):
         del plan[free]
-    return {**identity(classifier, chosen.split), "data_size": size, **plan}
+    return {**identity(classifier, chosen.split), **data_identity(data), **plan}
