@@ -26,6 +26,10 @@ from hrvlm.certificates.lines import SampledLine, pixel_line, sampled_invariance
 from hrvlm.certificates.mean_bounds import betting_lower, betting_upper, mean_shift_bound, shifted_mean
 from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
 from hrvlm.certificates.noise import fill_gaussian, gaussian
+from hrvlm.certificates.oracle_claims import derive_oracle
+from hrvlm.certificates.oracle_errors import OracleError, corrected_lower
+from hrvlm.certificates.oracle_records import OracleRecord
+from hrvlm.certificates.oracle_rows import OracleTask, audited_records, corrected_records, oracle_records
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
 from hrvlm.certificates.profile import (
     certifying_count,
@@ -84,6 +88,9 @@ __all__ = [
     "MarginRange",
     "MeanBounds",
     "MixtureLaw",
+    "OracleError",
+    "OracleRecord",
+    "OracleTask",
     "Problem",
     "ProfileOptions",
     "ProfileRecord",
@@ -110,6 +117,7 @@ __all__ = [
     "anytime_upper",
     "arc_alignment",
     "at_least",
+    "audited_records",
     "automatic_batch_size",
     "betting_lower",
     "betting_upper",
@@ -121,10 +129,13 @@ __all__ = [
     "check_stable_sampled",
     "clopper_pearson_lower",
     "clopper_pearson_upper",
+    "corrected_lower",
+    "corrected_records",
     "counts_along",
     "coverage_sweep",
     "decision_boundaries",
     "deepest_certified",
+    "derive_oracle",
     "done_keys",
     "embedding_line",
     "extent_at_radius",
@@ -148,6 +159,7 @@ __all__ = [
     "needed_count",
     "node_counts",
     "operational_threshold",
+    "oracle_records",
     "pilot_law",
     "pixel_line",
     "plan_samples",

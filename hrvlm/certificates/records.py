@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Self, TypeAlias
 from hrvlm.certificates.claims import SEPARATE
 from hrvlm.certificates.intervals import SemanticPartition
 from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row, not_covered
 
@@ -22,6 +23,7 @@ __all__ = [
     "AnyRecord",
     "JointRecord",
     "Key",
+    "OracleRecord",
     "ProfileRecord",
     "Record",
     "Row",
@@ -218,7 +220,7 @@ class SemanticRecord(Record):
         )
 
 
-AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord
+AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord | OracleRecord
 
 
 def record_from_row(row: Mapping[str, Any]) -> AnyRecord:
@@ -235,5 +237,7 @@ def record_from_row(row: Mapping[str, Any]) -> AnyRecord:
         return JointRecord.from_row(row)
     if row.get("kind") == ProfileRecord.kind:
         return ProfileRecord.from_row(row)
-    known = "'smoothing', 'semantic', 'joint' or 'profile'"
+    if row.get("kind") == OracleRecord.kind:
+        return OracleRecord.from_row(row)
+    known = "'smoothing', 'semantic', 'joint', 'profile' or 'oracle'"
     raise ValueError(f"expected a row of kind {known}, got {row.get('kind')!r}")

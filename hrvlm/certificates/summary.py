@@ -9,6 +9,8 @@ from typing import Any
 
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.joint_summary import summarise_joint
+from hrvlm.certificates.oracle_records import OracleRecord
+from hrvlm.certificates.oracle_summary import summarise_oracles
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.profile_summary import summarise_profiles
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
@@ -29,8 +31,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     Returns:
         `{"smoothing": {tree: {level: {...}}}, "semantic": {tree: {level: {attribute:
         {scorer: {target_kind: {...}}}}}}, "joint": {tree: {level: {attribute: {scorer: {...}}}}}, "profile": {tree:
-        {...}}}` with levels and radii as strings. Shares are over all images of the group: an abstention is not a
-        certified image, and its radius counts as 0.
+        {...}}, "oracle": {oracle: {claim: {...}}}}` with levels and radii as strings. Shares are over all images of the
+        group: an abstention is not a certified image, and its radius counts as 0.
 
     Raises:
         ValueError: if a row does not fit its kind, two rows make the same statement, or the smoothing rows of a level
@@ -40,8 +42,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
         raise ValueError(f"expected radii >= 0, got {list(radii)}")
     smoothing: dict[tuple[str, int], list[SmoothingRecord]] = defaultdict(list)
     semantic: dict[tuple[str, int, str, str, str], list[SemanticRecord]] = defaultdict(list)
-    joint: list[JointRecord] = []
-    profiles: list[ProfileRecord] = []
+    others: dict[type, list[Any]] = defaultdict(list)
     seen = set()
     for row in rows:
         record = record_from_row(row)
@@ -50,15 +51,14 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
         seen.add(record.key)
         if isinstance(record, SmoothingRecord):
             smoothing[record.tree, record.level].append(record)
-        elif isinstance(record, JointRecord):
-            joint.append(record)
-        elif isinstance(record, ProfileRecord):
-            profiles.append(record)
+        elif not isinstance(record, SemanticRecord):
+            others[type(record)].append(record)
         else:
             key = (record.tree, record.level, record.attribute, record.scorer, record.target_kind)
             semantic[key].append(record)
-    summary: Summary = {"smoothing": {}, "semantic": {}, "joint": summarise_joint(joint)}
-    summary["profile"] = summarise_profiles(profiles, radii)
+    summary: Summary = {"smoothing": {}, "semantic": {}, "joint": summarise_joint(others[JointRecord])}
+    summary["profile"] = summarise_profiles(others[ProfileRecord], radii)
+    summary["oracle"] = summarise_oracles(others[OracleRecord], radii)
     for (tree, level), group in sorted(smoothing.items()):
         summary["smoothing"].setdefault(tree, {})[str(level)] = _smoothing(group, radii)
     for (tree, level, attribute, scorer, kind), part in sorted(semantic.items()):

@@ -16,6 +16,8 @@ from typing import Any
 from hrvlm.certificates.claims import FLOAT_MODES, SPLITS, decide, derive
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.joint_verify import joint_families_findings, joint_findings
+from hrvlm.certificates.oracle_checks import oracle_family_findings, oracle_findings
+from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_checks import profile_faults
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.radii import operational_threshold
@@ -69,6 +71,8 @@ def _of_record(record: AnyRecord) -> Iterator[Problem]:
         yield from (Problem(record.key, *finding) for finding in joint_findings(record))
     elif isinstance(record, ProfileRecord):
         yield from (Problem(record.key, *fault) for fault in profile_faults(record))
+    elif isinstance(record, OracleRecord):
+        yield from (Problem(record.key, *finding) for finding in oracle_findings(record))
     elif isinstance(record, SmoothingRecord):
         yield from _smoothing(record)
     else:
@@ -82,6 +86,8 @@ def _families(records: list[AnyRecord]) -> Iterator[Problem]:
             yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
     for joint, finding in joint_families_findings(record for record in records if isinstance(record, JointRecord)):
         yield Problem(joint.key, *finding)
+    for oracle, finding in oracle_family_findings(record for record in records if isinstance(record, OracleRecord)):
+        yield Problem(oracle.key, *finding)
     sharing = [record for record in records if isinstance(record, SmoothingRecord | ProfileRecord)]
     statements = Counter((r.kind, r.index) for r in {record.key: record for record in sharing}.values())
     for record in sharing:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from hrvlm.certificates.joint_records import JointRecord
+from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
+from hrvlm.reports.oracle_guarantees import oracle_sentences
 
 NAIVE = (
     "Noise and pixels are float32: the certificate assumes real arithmetic, and an attack inside a radius computed so "
@@ -25,6 +27,7 @@ def guarantees(records: Iterable[Any]) -> list[tuple[str, list[str]]]:
         ProfileRecord: ("Hierarchical profile", _profile),
         SemanticRecord: ("Semantic extent", _semantic),
         JointRecord: ("Joint pixel-and-semantic", _joint),
+        OracleRecord: ("Generative model with an oracle", _oracle),
     }
     return [(heading, tell(found[kind])) for kind, (heading, tell) in told.items() if kind in found]
 
@@ -76,6 +79,10 @@ def _joint(records: list[JointRecord]) -> list[str]:
         *_assumed(records),
         *_limits(records),
     ]
+
+
+def _oracle(records: list[OracleRecord]) -> list[str]:
+    return [*oracle_sentences(records), *_assumed(records), *_limits(records)]
 
 
 def _reading(record: SmoothingRecord | ProfileRecord) -> str:

@@ -20,6 +20,7 @@ from hrvlm.data.sampling import evenly_spread
 from hrvlm.reports import figures
 from hrvlm.reports.guarantees import guarantees
 from hrvlm.reports.joint_table import joint_table
+from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
 
@@ -117,6 +118,9 @@ def _certificates(
     if summary.get("joint"):
         text = "Pixels and meaning together: every image within the radius, moved up to the extent."
         yield _section("joint", "Joint pixel-and-semantic", text, [], [joint_table(summary)])
+    if summary.get("oracle"):
+        text = "Answers under an oracle: its own label (composite), and that of an ideal oracle (semantic, corrected)."
+        yield _section("oracle", "Generative model with an oracle", text, [], [oracle_table(summary)])
 
 
 def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
