@@ -56,6 +56,7 @@ from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_ro
 from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
+from hrvlm.certificates.semantic_evidence import semantic_evidence
 from hrvlm.certificates.sequential import (
     anytime_lower,
     anytime_upper,
@@ -175,6 +176,7 @@ __all__ = [
     "replay",
     "sample_extents",
     "sampled_invariance",
+    "semantic_evidence",
     "semantic_partition",
     "semantic_partitions",
     "shifted_mean",

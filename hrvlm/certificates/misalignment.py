@@ -10,17 +10,16 @@ closed form as the complement of a union of arcs.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Waves
-from hrvlm.certificates.intervals import SemanticPartition, chunks
+from hrvlm.certificates.intervals import SemanticPartition
 from hrvlm.certificates.rotation import Rotation
 from hrvlm.certificates.semantic import Extent, along_rotation
+from hrvlm.certificates.stable_arcs import stable_pieces
 
 Pieces = list[tuple[float, float, int]]
 
@@ -65,11 +64,17 @@ def coverage_sweep(
     """Stable coverage `(M, N)` for M misalignment bounds, from one partition; arguments as for `stable_coverage`."""
     scorer.check_points(features)
     rotation = Rotation.tolerant(features, source, target)
-    partition = along_rotation(scorer, rotation, target_extent=target_extent)
+    return coverage_of(scorer, rotation, along_rotation(scorer, rotation, target_extent=target_extent), deltas)
+
+
+def coverage_of(
+    scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, deltas: Sequence[float]
+) -> Tensor:
+    """Stable coverage `(M, N)` of a partition along a rotation."""
     coverage = partition.start.new_zeros(len(deltas), len(partition))
     whole = (partition.stop - partition.start).abs()
     _checked(deltas)
-    for piece in _pieces(scorer, rotation, partition):
+    for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
         range_ = whole[piece.rows]
         for row, delta in zip(coverage, deltas, strict=True):
             low, high, begins = piece.stable(delta)
@@ -138,7 +143,7 @@ def _stable(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartiti
     _checked([delta])
     sign = torch.where(partition.stop < partition.start, -1.0, 1.0)
     found: list[Pieces] = [[] for _ in range(len(partition))]
-    for piece in _pieces(scorer, rotation, partition):
+    for piece in stable_pieces(scorer, rotation, partition):
         low, high, _ = piece.stable(delta)
         for row, column in (high > low).nonzero().tolist():
             i, whole = int(piece.rows[row]), float(piece.length[row])
@@ -155,75 +160,3 @@ def _checked(deltas: Sequence[float]) -> None:
     for delta in deltas:
         if not 0 <= delta < math.inf:
             raise ValueError(f"expected delta >= 0 and finite, got {delta}: give a Euclidean bound in feature units")
-
-
-class _Piece(NamedTuple):
-    """One interval of each of some images: the winner's margins over all classes, measured from where it begins."""
-
-    rows: Tensor  # (n,) images
-    origin: Tensor  # (n,) angle in the plane where the interval begins
-    stop: Tensor  # (n,) and where it ends
-    label: Tensor  # (n,)
-    length: Tensor  # (n,)
-    margin: Waves  # (n, U)
-    distances: Tensor  # (n, U) of the winner's weight to all; inf to itself if it has a twin, -inf if not
-
-    def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
-
-        The winner does not compete with itself, except through an identical twin, whose margin of 0 is never enough.
-        """
-        slack = torch.where(self.distances.isfinite(), delta * self.distances, self.distances)
-        low, high = _arcs(self.margin, slack, self.length)
-        return low, high, (self.margin.cosine + self.margin.offset > slack).all(dim=1)
-
-
-def _pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> Iterator[_Piece]:
-    """One interval of the partition after the other; nothing where the partition certifies nothing."""
-    if not bool((partition.labels >= 0).any()):
-        return
-    direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
-    for part in chunks(len(partition), scorer.num_classes):
-        waves = rotation.rows(part).waves(scorer.rows(part), direction[part])
-        for f in range(partition.labels.shape[1]):
-            rows = part.start + (partition.labels[part, f] >= 0).nonzero().squeeze(1)
-            if rows.numel():
-                yield _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
-
-
-def _piece(scorer: AffineScorer, waves: Waves, rows: Tensor, f: int, partition: SemanticPartition) -> _Piece:
-    """Interval f of images `rows`, whose waves are given."""
-    origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
-    winner = torch.searchsorted(scorer.first, label)
-    margin = waves.turned((origin - partition.start[rows]).abs()).minus(winner)
-    distances = _distances(scorer.distinct, winner)
-    distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
-    return _Piece(rows, origin, stop, label, (stop - origin).abs(), margin, distances)
-
-
-def _distances(weight: Tensor, winner: Tensor) -> Tensor:
-    """Distances `(n, U)` of the winners' weights to all weights, by differences: a product form would cancel."""
-    distinct, position = winner.unique(return_inverse=True)
-    return torch.cdist(weight[distinct], weight, compute_mode="donot_use_mm_for_euclid_dist")[position]
-
-
-def _arcs(margin: Waves, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor]:
-    """Where on [0, length] all margins exceed their slack.
-
-    Margin j fails where ``R cos(x - psi) <= slack - offset``: on the arc from psi + h to psi + 2 pi - h with
-    ``h = arccos((slack - offset) / R)``. A range of at most half a turn from 0 meets that arc or the one a turn before.
-
-    Returns:
-        low, high `(n, 2U + 1)`: the gaps between the failing arcs in increasing order; those with low < high are real.
-    """
-    need, amplitude = slack - margin.offset, torch.hypot(margin.cosine, margin.sine)
-    half = (need / torch.where(amplitude > 0, amplitude, 1.0)).clamp(-1, 1).acos()
-    phase = torch.atan2(margin.sine, margin.cosine)
-    far = 4 * math.pi
-    never, always = need < -amplitude, need >= amplitude
-    low = torch.where(always, -far, torch.where(never, 2 * far, phase + half))
-    high = torch.where(always, 2 * far, torch.where(never, 2 * far, phase + 2 * math.pi - half))
-    zero, end = torch.zeros_like(length)[:, None], length[:, None]
-    low, order = torch.cat([low, low - 2 * math.pi], dim=1).clamp(min=zero).clamp(max=end).sort(dim=1)
-    high = torch.cat([high, high - 2 * math.pi], dim=1).clamp(min=zero).clamp(max=end).gather(1, order)
-    return torch.cat([zero, high.cummax(dim=1).values], dim=1), torch.cat([low, end], dim=1)

@@ -6,17 +6,16 @@ with the record's kind and schema version; see `record_base`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from hrvlm.certificates.claims import SEPARATE
-from hrvlm.certificates.intervals import SemanticPartition
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row, not_covered
+from hrvlm.certificates.semantic_records import SemanticRecord
 
 __all__ = [
     "SCHEMA",
@@ -133,91 +132,6 @@ class SmoothingRecord(Record):
         if self.float_mode == "float32":
             return "Noise and pixels in float32: not sound against floating-point rounding."
         return f"By {self.float_mode}, to which the classifier rounds its input: sound in floating point."
-
-
-@dataclass(frozen=True, kw_only=True)
-class SemanticRecord(Record):
-    """A semantic-extent certificate (Yang et al., ICML 2026) for one statement, image and attribute.
-
-    Attributes:
-        scorer: kind of the scorer, "cosine" or "poincare".
-        attribute: name of the attribute.
-        source_prompt: prompt without the attribute.
-        target_prompt: prompt with the attribute.
-        target_kind: "text" or "image": what specified the target extent.
-        start: angle of the image, radians.
-        stop: target extent, radians.
-        intervals: (from, to, label), contiguous from start to stop; empty where nothing is certified.
-        invariance: share of the range with the prediction of the image.
-        smallest_margin: smallest lead of the winner at interval midpoints; None for a single class.
-        stable: (delta, stable coverage) pairs.
-    """
-
-    kind: ClassVar[str] = "semantic"
-
-    scorer: str
-    attribute: str
-    source_prompt: str
-    target_prompt: str
-    target_kind: str = "text"
-    start: float
-    stop: float
-    intervals: tuple[tuple[float, float, int], ...]
-    invariance: float
-    smallest_margin: float | None
-    stable: tuple[tuple[float, float], ...] = ()
-
-    def __post_init__(self) -> None:
-        intervals = tuple((float(a), float(b), int(k)) for a, b, k in self.intervals)
-        object.__setattr__(self, "intervals", intervals)
-        object.__setattr__(self, "stable", tuple((float(delta), float(share)) for delta, share in self.stable))
-
-    def to_row(self) -> Row:
-        """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
-        row = super().to_row()
-        return row | {name: [list(item) for item in row[name]] for name in ("intervals", "stable")}
-
-    @classmethod
-    def of_partition(cls, partition: SemanticPartition, i: int, *, label: int, **described: Any) -> Self:
-        """Record of image i of a partition.
-
-        Args:
-            partition: result of `semantic_partition`.
-            i: position of the image in it.
-            label: true label.
-            **described: the fields that a partition does not know (index, tree, level, prompts, ...).
-        """
-        margin, prediction, reason = float(partition.smallest_margin[i]), int(partition.label[i]), partition.reasons[i]
-        return cls(
-            label=label,
-            prediction=prediction,
-            correct=prediction == label,
-            start=float(partition.start[i]),
-            stop=float(partition.stop[i]),
-            intervals=tuple(partition.intervals(i)),
-            invariance=float(partition.invariance[i]),
-            smallest_margin=margin if math.isfinite(margin) else None,
-            reason=None if reason is None else str(reason),
-            **described,
-        )
-
-    @property
-    def key(self) -> Key:
-        """What identifies the statement within one run."""
-        return (*super().key, self.scorer, self.attribute, self.target_kind)
-
-    @property
-    def statement(self) -> str:
-        """The claim in words."""
-        where = f"image {self.index}, tree {self.tree!r}, level {self.level} ({self.level_name}), {self.attribute}"
-        if not self.intervals:
-            return f"{where}: nothing is certified ({self.reason})."
-        pieces = "; ".join(f"class {label} from {a!r} to {b!r}" for a, b, label in self.intervals)
-        return (
-            f"{where}: rotating the embedding from {self.start!r} to {self.stop!r} rad in the plane of "
-            f"{self.source_prompt!r} and {self.target_prompt!r}, the {self.scorer} classifier predicts {pieces}; the "
-            f"prediction of the image holds on {self.invariance:.4%} of the range. Deterministic, about embeddings."
-        )
 
 
 AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord | OracleRecord

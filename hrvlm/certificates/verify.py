@@ -1,8 +1,7 @@
 """Derives every certificate again from its row, without the model.
 
-A smoothing row is recomputed from its counts, alpha, sigma and method; a semantic row must be consistent in itself (its
-intervals cover the range one after the other, and the shares follow from them). What cannot be derived is reported,
-never repaired.
+A smoothing row is recomputed from its counts, alpha, sigma and method; a semantic row from the scores that it holds.
+What cannot be derived is reported, never repaired.
 """
 
 from __future__ import annotations
@@ -21,7 +20,8 @@ from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_checks import profile_faults
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.radii import operational_threshold
-from hrvlm.certificates.records import AnyRecord, Key, Record, SemanticRecord, SmoothingRecord, record_from_row
+from hrvlm.certificates.records import AnyRecord, Key, Record, SmoothingRecord, record_from_row
+from hrvlm.certificates.semantic_verify import semantic_findings
 
 _TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
 
@@ -76,7 +76,8 @@ def _of_record(record: AnyRecord) -> Iterator[Problem]:
     elif isinstance(record, SmoothingRecord):
         yield from _smoothing(record)
     else:
-        yield from _semantic(record)
+        yield from _common(record)
+        yield from (Problem(record.key, *finding) for finding in semantic_findings(record))
 
 
 def _families(records: list[AnyRecord]) -> Iterator[Problem]:
@@ -194,47 +195,3 @@ def _decision(record: SmoothingRecord) -> Iterator[Problem]:
     if record.decision != derived and not (record.n == 0 and record.decision == "given up"):
         text = f"states the decision {record.decision!r}, where the counts say {derived!r}"
         yield Problem(record.key, "decision", record.decision == "certified", text)
-
-
-def _semantic(record: SemanticRecord) -> Iterator[Problem]:
-    """Problems of one semantic record."""
-    yield from _common(record)
-    numbers = (record.start, record.stop, record.invariance, *(x for piece in record.intervals for x in piece))
-    if not all(math.isfinite(number) for number in numbers):
-        yield Problem(record.key, "intervals", True, "holds a number that is not finite")
-        return
-    for previous, following in zip(sorted(record.stable), sorted(record.stable)[1:], strict=False):
-        if following[1] > previous[1] + _TOLERANCE:
-            yield Problem(
-                record.key, "stable", True, f"stable coverage grows with delta from {previous} to {following}"
-            )
-    if any(delta < 0 or not 0 <= share <= 1 for delta, share in record.stable):
-        yield Problem(record.key, "stable", True, f"stable coverage outside [0, 1]: {record.stable}")
-    if record.intervals:
-        yield from _intervals(record)
-        return
-    yield from _compare(record, "invariance", 0.0)
-    if record.reason is None:
-        yield Problem(record.key, "reason", False, "nothing is certified and no reason given")
-
-
-def _intervals(record: SemanticRecord) -> Iterator[Problem]:
-    """Problems of the intervals of a semantic record."""
-    ends = [record.start, *(piece[1] for piece in record.intervals)]
-    begins = [*(piece[0] for piece in record.intervals), record.stop]
-    for end, begin in zip(ends, begins, strict=True):
-        if end != begin:
-            overlap = (end - begin) * (record.stop - record.start) > 0
-            yield Problem(
-                record.key, "intervals", overlap, f"the intervals do not join: {end!r} is followed by {begin!r}"
-            )
-    whole = record.stop - record.start
-    steps = [(b - a) * math.copysign(1.0, whole) for a, b, _ in record.intervals]
-    if min(steps) < 0 or abs(whole) > math.pi * (1 + _TOLERANCE):
-        yield Problem(
-            record.key, "intervals", True, f"the intervals do not run from {record.start!r} to {record.stop!r}"
-        )
-    if any(label < 0 for _, _, label in record.intervals):
-        yield Problem(record.key, "intervals", False, "an interval has no label")
-    same = sum(step for step, (_, _, label) in zip(steps, record.intervals, strict=True) if label == record.prediction)
-    yield from _compare(record, "invariance", same / abs(whole) if whole else 1.0)

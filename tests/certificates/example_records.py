@@ -45,7 +45,9 @@ def semantics(count=8, **options):
     problem = random_problem("cosine", 12, 4, count, seed=31)
     partition = semantic_partition(problem.scorer, *problem.arguments, **options)
     described = {"tree": "t", "level": 0, "level_name": "leaf", "scorer": "cosine", "attribute": "size"}
-    prompts = {"source_prompt": "a fox", "target_prompt": "a big fox", "stable": [(0.0, 1.0), (0.1, 0.25)]}
+    prompts = {"source_prompt": "a fox", "target_prompt": "a big fox"}
+    stable = [[(0.0, 1.0), (0.1, 0.25)] if partition.intervals(i) else [(0.0, 0.0)] for i in range(count)]
     return [
-        SemanticRecord.of_partition(partition, i, label=3, index=i, **described, **prompts) for i in range(count)
+        SemanticRecord.of_partition(partition, i, label=3, index=i, **described, **prompts, stable=stable[i])
+        for i in range(count)
     ], partition

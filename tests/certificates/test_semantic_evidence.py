@@ -1,0 +1,187 @@
+"""Semantic rows follow from the scores that they hold; altered ones are caught, and real ones never are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+
+import pytest
+import torch
+from semantic_problems import CURV, Problem, random_problem
+
+from hrvlm.certificates import (
+    AffineScorer,
+    SemanticRecord,
+    coverage_sweep,
+    image_extent,
+    record_from_row,
+    semantic_evidence,
+    semantic_partition,
+    verify_rows,
+)
+from hrvlm.reports.exporting import read_parquet, write_parquet
+
+DELTAS = (0.0, 0.02, 0.2, 2.0)
+FIELDS = {
+    "tree": "t", "level": 0, "level_name": "leaf", "scorer": "x", "attribute": "size",
+    "source_prompt": "a fox", "target_prompt": "a big fox",
+}  # fmt: skip
+
+
+def records(scorer, features, source, target, *, deltas=DELTAS, **options):
+    given = (scorer, features, source, target)
+    partition = semantic_partition(*given, **options)
+    evidence = semantic_evidence(*given, partition, deltas=deltas, **options)
+    return [
+        SemanticRecord.of_partition(partition, i, label=3, index=i, **FIELDS, **fields)
+        for i, fields in enumerate(evidence)
+    ]
+
+
+def of_problem(problem: Problem, **options):
+    return records(problem.scorer, *problem.arguments, **options)
+
+
+def rows_of(found):
+    return [json.loads(json.dumps(record.to_row())) for record in found]
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+@pytest.mark.parametrize(("num_classes", "dimension"), [(1, 3), (2, 2), (5, 3), (40, 4), (300, 16)])
+def test_real_rows_are_never_reported(kind, num_classes, dimension):
+    for seed in range(2):
+        problem = random_problem(kind, num_classes, dimension, 25, seed)
+        shown = image_extent(torch.from_numpy(problem.images).roll(1, 0), *problem.arguments[1:])
+        for options in ({}, {"target_extent": shown}, {"target_extent": -1.0}):
+            rows = rows_of(of_problem(problem, **options))
+            assert all(row["waves"] and row["plane"] for row in rows)
+            assert verify_rows(rows) == []
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_edge_cases_are_never_reported(kind):
+    problem = random_problem(kind, 6, 4, 12, 5)
+    features, source, target = problem.arguments
+    points = torch.from_numpy(problem.classes)
+    twins = torch.cat([points, points[:3]])
+    norm = features.norm(dim=1)
+    twin = AffineScorer.cosine(twins) if kind == "cosine" else AffineScorer.poincare(twins, norm, CURV)
+    outside = torch.linalg.qr(torch.stack([source, target], 1), mode="complete").Q[:, 2:]
+    flat = (features @ outside) @ outside.T
+    start = semantic_partition(problem.scorer, features, source, target).start
+    for given, options in [
+        ((twin, features, source, target), {}),
+        ((problem.scorer, flat * norm[:, None] / flat.norm(dim=1, keepdim=True), source, target), {}),
+        ((problem.scorer, features, source, target), {"target_extent": start}),
+        ((problem.scorer, features, source, target), {"target_extent": start + math.pi}),
+        ((problem.scorer, features, source, target), {"target_extent": start + 1e-13}),
+        ((problem.scorer, features, source, source), {}),
+    ]:
+        made = records(*given, **options)
+        assert verify_rows(rows_of(made)) == []
+        assert all(record.waves for record in made) or given[3] is source
+    found = records(twin, features, source, target)
+    assert {record.smallest_margin == 0 for record in found} == {True, False}
+    assert all((dict(record.stable)[0.0] == 0) == (record.prediction < 3) for record in found if record.invariance == 1)
+
+
+def test_ties_at_the_image_are_never_reported():
+    eye = torch.eye(4, dtype=torch.float64)
+    texts = torch.nn.functional.normalize(torch.stack([eye[0] + eye[2], eye[0] + eye[1] + eye[2], eye[1]]), dim=1)
+    image = torch.nn.functional.normalize(eye[0] + 0.3 * eye[2], dim=0)
+    # The second class is scaled so that it ties with the first at the image, and overtakes at once.
+    scorer = AffineScorer(texts * torch.tensor([[1.0], [float((texts[0] @ image) / (texts[1] @ image))], [1.0]]),
+                          torch.zeros(3))  # fmt: skip
+    [record] = records(scorer, image[None], eye[0], eye[1])
+    assert verify_rows(rows_of([record])) == []
+    assert record.intervals[0][2] == 1
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_stable_coverage_of_rows_is_the_swept_one(kind):
+    problem = random_problem(kind, 30, 5, 40, 8)
+    swept = coverage_sweep(problem.scorer, *problem.arguments, list(DELTAS))
+    for i, record in enumerate(of_problem(problem)):
+        assert [share for _, share in record.stable] == pytest.approx(swept[:, i].tolist())
+    assert len({round(float(share), 3) for share in swept[1:3].flatten()}) > 10
+
+
+def changed(row):
+    """Altered rows that claim more, or something else, and the field that tells."""
+    (a, b, k), (_, c, j), *rest = row["intervals"]
+    other = next(label for label, *_ in row["waves"] if label not in (k, j))
+    whole = row["stop"] - row["start"]
+
+    def shares(pieces):
+        same = sum(abs(y - x) for x, y, label in pieces if label == row["prediction"])
+        return {"intervals": pieces, "invariance": same / abs(whole)}
+
+    shift = 1e-4 * (c - b)
+    yield shares([[a, b + shift, k], [b + shift, c, j], *rest]), "intervals"
+    yield shares([[a, b - shift, k], [b - shift, c, j], *rest]), "intervals"
+    yield shares([[a, c, k], *rest]), "intervals"
+    yield shares([[a, b, k], [b, c, other], *rest]), "intervals"
+    yield shares([[a, b, k], [b, c, 10_000], *rest]), "waves"
+    yield shares([[a, b, k], [b, c, k], *rest]), "intervals"
+    yield shares([[a, row["stop"], k]]), "intervals"
+    yield {"prediction": j, "label": j, "correct": True}, "prediction"
+    yield {"invariance": row["invariance"] + 1e-6}, "invariance"
+    yield {"start": a + 0.01, "intervals": [[a + 0.01, b, k], [b, c, j], *rest]}, "start"
+    ended = [list(piece) for piece in row["intervals"]]
+    ended[-1][1] += 0.01 * whole
+    yield {"stop": ended[-1][1], "intervals": ended}, "stop"
+    yield {"smallest_margin": row["smallest_margin"] * 1.01 + 1e-6}, "smallest_margin"
+    yield {"smallest_margin": None}, "smallest_margin"
+    yield {"waves": [wave for wave in row["waves"] if wave[0] != row["prediction"]]}, "waves"
+    yield {"plane": None}, "waves"
+    yield {"plane": [row["plane"][0] + 0.01, *row["plane"][1:]]}, "start"
+    (delta, share), *others = sorted(row["stable"], key=lambda pair: abs(pair[1] - 0.5))
+    yield {"stable": [[delta, share + 1e-3]]}, "stable"
+    yield {"stable": [[delta * 1.1 + 0.001, share], *others]}, "stable"
+    yield {"distances": []}, "stable"
+    yield {"distances": [[x, y, d / 1.1] for x, y, d in row["distances"]]}, "stable"
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_altered_rows_are_caught(kind):
+    rows = rows_of(of_problem(random_problem(kind, 25, 3, 200, 3)))
+    changing = [row for row in rows if len(row["intervals"]) > 2 and min(map(length, row["intervals"])) > 0.02][:6]
+    assert len(changing) == 6
+    for row in changing:
+        assert 0.01 < min(abs(share - 0.5) for _, share in row["stable"]) + 0.5 < 0.99
+        for changes, field in changed(row):
+            found = {problem.field for problem in verify_rows([row | changes])}
+            assert field in found, (changes, found)
+
+
+def length(piece):
+    return abs(piece[1] - piece[0])
+
+
+def test_a_longer_range_than_the_classes_allow_is_caught():
+    """One interval to an end of its own making: start, stop, interval and share agree, the target's angle does not."""
+    rows = rows_of(of_problem(random_problem("cosine", 3, 4, 60, 4)))
+    row = next(row for row in rows if len(row["intervals"]) == 1 and abs(row["stop"] - row["start"]) < 2)
+    stop = row["stop"] + 0.5 * math.copysign(1, row["stop"] - row["start"])
+    forged = row | {"stop": stop, "intervals": [[row["start"], stop, row["prediction"]]]}
+    assert "stop" in {problem.field for problem in verify_rows([forged])}
+
+
+def test_rows_from_before_scores_were_kept_are_read_and_checked_as_before():
+    row = rows_of(of_problem(random_problem("cosine", 25, 3, 40, 3), deltas=()))[0]
+    old = {name: value for name, value in row.items() if name not in ("plane", "waves", "distances")}
+    record = record_from_row(old)
+    assert (record.plane, record.waves, record.distances) == (None, (), ())
+    assert verify_rows([old]) == []
+    assert verify_rows([old | {"invariance": 1.01}])
+    assert verify_rows([old | {"stop": old["stop"] + 0.1}])
+
+
+def test_rows_come_back_from_json_and_parquet(tmp_path):
+    problem = random_problem("poincare", 12, 4, 5, 1)
+    found = [*of_problem(problem), dataclasses.replace(of_problem(problem, deltas=())[0], index=9, plane=None)]
+    assert [record_from_row(row) for row in rows_of(found)] == found
+    pytest.importorskip("pyarrow")
+    [path] = write_parquet(rows_of(found), tmp_path)
+    assert [record_from_row(row) for row in read_parquet(path)] == found
