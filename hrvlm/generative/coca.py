@@ -1,8 +1,9 @@
 """Captions by open_clip's CoCa models (Contrastive Captioners, arXiv 2205.01917, section 3.2).
 
-open_clip's own `generate` draws from torch's global stream, chooses beam search by default and takes the token 0 (the
-letter "!") for padding, hence for an end. Here the model's own forward pass gives the logits and tokens are chosen as
-`Decoding` says; greedy answers are the same.
+open_clip's own `generate` draws from torch's global stream, chooses beam search by default, takes the token 0 (the
+letter "!") for padding, hence for an end, and does not run with transformers 5, which has no beam search scorer any
+more. Here the model's own forward pass gives the logits and tokens are chosen as `Decoding` says, without that package;
+greedy answers are the same.
 """
 
 from __future__ import annotations
@@ -120,5 +121,9 @@ def load_coca(name: str, pretrained: str | None, *, prompt: str | None, decoding
     if "multimodal_cfg" not in config or "hf_model_name" in config["text_cfg"]:
         known = ", ".join(model for model in open_clip.list_models() if model.startswith("coca_"))
         raise ValueError(f"expected an open_clip CoCa with open_clip's own tokenizer (of {known}), got {name!r}")
-    model = from_open_clip(name, None if pretrained == UNTRAINED else pretrained)
+    tag = None if pretrained == UNTRAINED else pretrained
+    model = from_open_clip(name, tag)
+    if tag is None:  # open_clip leaves this one matrix as the memory was, which may hold anything
+        projection = model.clip.text_decoder.text_projection
+        torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
     return CoCaGenerator(model, prompt=prompt or "", decoding=decoding)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 STEP = 2.0**-12  # a sixteenth of a step of 8 bits
 TOLERANCE = 0.05
+MEND = "use a model with a torchvision-based (fast) image processor"
 
 
 class PixelPath:
@@ -45,13 +46,15 @@ class PixelPath:
             levels = [self._level(value, size) for value in (-0.5, 0.5, 0.5 + STEP, 1.5)]
         except Exception as error:  # processors refuse in many ways what they were not made for
             problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise ValueError(f"expected {self._name} to take pictures as floating-point tensors: {problem}") from error
+            raise ValueError(
+                f"expected an image processor that takes floating-point tensors, got {self._name} ({problem}); {MEND}"
+            ) from error
         wide, narrow = (levels[3] - levels[0]) / 2, (levels[2] - levels[1]) / STEP
         largest = float(wide.abs().max())
         if largest == 0 or float((wide - narrow).abs().max()) > TOLERANCE * largest:
             raise ValueError(
                 f"expected an image processor that neither clips nor rounds pictures, got {self._name}, which does, so "
-                "noise would be changed on its way; use a model with a torchvision-based (fast) image processor"
+                f"noise would be changed on its way; {MEND}"
             )
 
     @property

@@ -46,7 +46,7 @@ def usual_inputs(folder: Path, generator: TransformersGenerator, picture: torch.
     return processor(text=[generator.question], images=[[picture]], return_tensors="pt", add_special_tokens=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def greedy(folder: Path) -> TransformersGenerator:
     return load(folder)
 
@@ -57,8 +57,9 @@ def test_noisy_pixels_arrive_normalised_and_nothing_else(greedy: TransformersGen
     assert images.max() > 1.5
     arrivals: list[torch.Tensor] = []
     tower = next(part for part in greedy.model.modules() if isinstance(part, (nn.Conv2d, nn.Conv3d)))
-    tower.register_forward_pre_hook(lambda _, inputs: arrivals.append(inputs[0]))
+    hook = tower.register_forward_pre_hook(lambda _, inputs: arrivals.append(inputs[0]))
     greedy.generate(images)
+    hook.remove()
     settings = greedy.processor.image_processor
     mean, std = (torch.tensor(v)[:, None, None] for v in (settings.image_mean, settings.image_std))
     expected = ((images - mean) / std).flatten().sort().values
@@ -139,7 +140,7 @@ def test_first_words_are_distributed_as_the_model_says(folder: Path, settings: d
 
 def test_log_probability_is_the_models_own(folder: Path, greedy: TransformersGenerator):
     pictures, answers = levels(3), ["a red apple on white", "", "fox"]
-    found = greedy.log_probability(pictures / 255, answers)
+    found = greedy.log_probability(pictures / 255, answers).tolist()
     for picture, answer, value in zip(pictures, answers, found, strict=True):
         inputs = usual_inputs(folder, greedy, picture)
         expected = 0.0
@@ -151,7 +152,7 @@ def test_log_probability_is_the_models_own(folder: Path, greedy: TransformersGen
             for key in {"attention_mask", "mm_token_type_ids"} & set(inputs):
                 more = torch.full((1, 1), int(key == "attention_mask"))
                 inputs[key] = torch.cat([inputs[key], more], 1)
-        assert float(value) == pytest.approx(expected, abs=1e-4)
+        assert value == pytest.approx(expected, abs=1e-4)
 
 
 def test_log_probability_has_the_gradient_of_the_pixels(greedy: TransformersGenerator):
