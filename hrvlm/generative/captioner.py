@@ -187,5 +187,6 @@ class Captioner(Generator):
         targets = self.targets(answers)
         known = targets.clamp(min=END)
         logits = self.decoder(self.image_tokens(images), self._prompts(images), known[:, :-1])
-        found = logits.float().log_softmax(-1).gather(2, known[:, :, None])[:, :, 0]
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        found = logits.log_softmax(-1).gather(2, known[:, :, None])[:, :, 0]
         return found.masked_fill(targets == IGNORED, 0.0).sum(1)

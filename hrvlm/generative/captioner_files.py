@@ -113,11 +113,17 @@ def _stored(value: Tensor, half: bool) -> Tensor:
 
 
 def _probe(captioner: Captioner, images: Tensor) -> Tensor:
-    """Log-probabilities of a first and a last word for some images, on the CPU."""
+    """Log-probabilities of a first and a last word for some images and each prompt (prompts, 4), on the CPU."""
     words = captioner.vocabulary.words
     answers = [words[0], words[-1], f"{words[0]} {words[-1]}", ""]
-    with inferring(captioner):
-        return captioner.log_probability(images.to(captioner.decoder.places.device), answers).float().cpu()
+    found, chosen = [], captioner.prompt
+    try:
+        with inferring(captioner):
+            for captioner.prompt in PROMPTS:
+                found.append(captioner.log_probability(images.to(captioner.decoder.places.device), answers))
+    finally:
+        captioner.prompt = chosen
+    return torch.stack(found).float().cpu()
 
 
 def _check_probe(captioner: Captioner, folder: Path) -> None:

@@ -124,7 +124,6 @@ def choose_tokens(logits: Tensor, decoding: Decoding, uniforms: Tensor | None = 
         raise ValueError("expected uniforms in [0, 1), got a number outside")
     cumulative = token_probabilities(logits, decoding).cumsum(-1)
     target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
-    chosen = torch.searchsorted(cumulative, target, right=True)
-    # Rounding may take the product to the very end; the first place that reaches the end is the last possible token.
-    last = torch.searchsorted(cumulative, cumulative[:, -1:].contiguous(), right=False)
-    return torch.minimum(chosen, last)[:, 0]
+    # The target stays below the last sum also after rounding: u <= 1 - 2**-53 takes at least half a unit in the last
+    # place from it. So a token of probability 0 is never chosen, nor one behind the end.
+    return torch.searchsorted(cumulative, target, right=True)[:, 0]

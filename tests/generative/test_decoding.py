@@ -108,6 +108,12 @@ def test_equal_tokens_are_kept_in_their_order() -> None:
     torch.testing.assert_close(found, torch.tensor([[0.5, 0.5, 0, 0, 0]], dtype=torch.float64))
 
 
+def test_top_p_counts_what_top_k_left() -> None:
+    logits = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
+    found = token_probabilities(logits, Decoding(temperature=1.0, top_k=2, top_p=0.55))  # 4/7 is enough alone
+    torch.testing.assert_close(found, torch.tensor([[1.0, 0, 0, 0]], dtype=torch.float64))
+
+
 def test_greedy_takes_the_largest_and_needs_no_numbers() -> None:
     logits: Tensor = torch.tensor([[0.0, 3.0, 1.0], [5.0, 5.0, -1.0]])
     assert choose_tokens(logits, Decoding()).tolist() == [1, 0]
