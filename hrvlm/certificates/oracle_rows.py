@@ -81,8 +81,9 @@ def oracle_records(
     """
     if not -1 <= record.prediction < len(task.classes):
         raise ValueError(f"expected a prediction among {len(task.classes)} classes, got {record.prediction}")
-    if not record.invalid <= unparseable <= record.n:
-        raise ValueError(f"expected unparseable between {record.invalid} and {record.n}, got {unparseable}")
+    most = record.n if record.prediction == len(task.classes) - 1 else record.n - record.count
+    if not record.invalid <= unparseable <= most:
+        raise ValueError(f"expected unparseable between {record.invalid} and {most}, got {unparseable}")
     composite = OracleRecord(
         **{name: getattr(record, name) for name in _KEPT},
         correct=0 <= record.prediction == record.label,
