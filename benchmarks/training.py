@@ -3,23 +3,28 @@
     python benchmarks/training.py [--methods NAME ...] [--seeds N] [--minutes M] [--no-tune]
 
 Every method fine-tunes the packaged model with the same data, batches, epochs and attacker; the learning rate is chosen
-per method from the same three, by accuracy on validation pictures in a run of half the length (ablations take the full
-method's). Runs that benchmarks/results/training.json holds are not repeated, so the benchmark may be stopped and
-started at will; each run's rows per image are in runs/benchmark-training.
+per method from the same three, by accuracy on validation pictures in one run of full length with a seed of its own
+(the single tree and the ablations take that of the full method). What benchmarks/results/training.json holds is not repeated, so the benchmark may be
+stopped and started at will, and several processes may work at it side by side. Checkpoints and rows per image are in
+runs/benchmark-training.
 
 Levels: "leaf", and "superclass", the mean over the upper levels of the Unicode tree; every level is attacked through
-its own classifier. AutoAttack runs on a fixed subset of the pictures. "pretrained" is the model that all start from.
+its own classifier. AutoAttack runs on a fixed subset of the pictures and the first seed of each method. "pretrained" is
+the model that all start from.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import platform
 import statistics
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,27 +38,29 @@ from hrvlm.attacks.evaluation import RobustnessPlan, evaluate_robustness
 from hrvlm.attacks.records import RobustnessRecord, own_level
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_head
+from hrvlm.models.checkpoints import load
 from hrvlm.models.heads import Head
 from hrvlm.training.fine_tuning import RobustFineTuning
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "training.json"
 ROWS = Path("runs/benchmark-training")
-EPOCHS, BATCH_SIZE, TUNING_SEED = 10, 128, 1000
-AUTOATTACK_IMAGES = 16
+EPOCHS, BATCH_SIZE, TUNING_SEED = 5, 128, 1000
+AUTOATTACK_IMAGES = 8
 SPLITS = ("unseen_artist", "unseen_classes")
 PRETRAINED = "pretrained"
+PGD = RobustnessPlan(attacks=["pgd20"], eps=EPS, transfer=False)
 
 
-def fine_tune(method: Method, seed: int, learning_rate: float, epochs: int) -> tuple[RobustFineTuning, float]:
-    """A fine-tuned model and the seconds that an epoch took."""
+def fine_tune(method: Method, seed: int, learning_rate: float, path: Path) -> float:
+    """Writes the checkpoint of a fine-tuned model; returns the seconds that an epoch took."""
     seed_everything(seed, verbose=False)
     module = RobustFineTuning(
         objective=method.objective(), trees=method.trees, learning_rate=learning_rate, warmup_steps=10, seed=seed
     )
     data = EmojiDataModule(batch_size=BATCH_SIZE, seed=seed, plain_share=0.5)
     trainer = Trainer(
-        max_epochs=epochs,
+        max_epochs=EPOCHS,
         accelerator="auto",
         devices=1,
         logger=False,
@@ -67,7 +74,9 @@ def fine_tune(method: Method, seed: int, learning_rate: float, epochs: int) -> t
     )
     start = time.perf_counter()
     trainer.fit(module, datamodule=data)
-    return module, (time.perf_counter() - start) / epochs
+    seconds = (time.perf_counter() - start) / EPOCHS
+    trainer.save_checkpoint(path, weights_only=True)
+    return seconds
 
 
 def evaluate(model: VisionLanguageModel, head: Head, split: str, plan: RobustnessPlan) -> list[RobustnessRecord]:
@@ -76,14 +85,6 @@ def evaluate(model: VisionLanguageModel, head: Head, split: str, plan: Robustnes
     classifier = HierarchicalClassifier(model, head, hrvlm.load_forest(ONE_TREE).restrict(data.class_names))
     batches = evaluate_robustness(classifier, data, plan.indices(len(data)), plan)
     return [record for batch in batches for record in batch]
-
-
-def plans(autoattack_images: int) -> list[RobustnessPlan]:
-    """PGD-20 on all pictures, AutoAttack on some."""
-    pgd = RobustnessPlan(attacks=["pgd20"], eps=EPS, transfer=False)
-    if not autoattack_images:
-        return [pgd]
-    return [pgd, RobustnessPlan(attacks=["autoattack"], eps=EPS, num_images=autoattack_images, transfer=False)]
 
 
 def accuracies(records: Iterable[RobustnessRecord]) -> dict[tuple[str, str], float]:
@@ -101,103 +102,189 @@ def accuracies(records: Iterable[RobustnessRecord]) -> dict[tuple[str, str], flo
 
 
 class Results:
-    """The result file: read at the start, written after every run."""
+    """The result file: read and written under a lock, so that several processes may add to it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.content: dict[str, Any] = {"machine": {}, "setting": {}, "tuning": [], "runs": [], "rows": []}
-        if path.exists():
-            self.content |= json.loads(path.read_text(encoding="utf-8"))
-        self.content["machine"] = {
-            "processor": platform.machine(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-            "cuda": torch.cuda.is_available(),
-        }
-        self.content["setting"] = {
-            "epochs": EPOCHS,
-            "batch_size": BATCH_SIZE,
-            "eps": EPS,
-            "learning_rates": LEARNING_RATES,
-        }
+        path.parent.mkdir(exist_ok=True)
+
+    def read(self) -> dict[str, Any]:
+        """All there is."""
+        content: dict[str, Any] = {"tuning": [], "runs": [], "rows": []}
+        if self.path.exists():
+            content |= json.loads(self.path.read_text(encoding="utf-8"))
+        setting = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "eps": EPS, "learning_rates": LEARNING_RATES}
+        machine = {"processor": platform.machine(), "torch": torch.__version__, "cuda": torch.cuda.is_available()}
+        return {"machine": machine, "setting": setting} | {key: content[key] for key in ("tuning", "runs", "rows")}
 
     def has(self, kind: str, **values: Any) -> bool:
         """Whether an entry with these values is there."""
-        return any(all(entry[key] == value for key, value in values.items()) for entry in self.content[kind])
+        return any(all(entry[key] == value for key, value in values.items()) for entry in self.read()[kind])
 
-    def add(self, kind: str, *entries: dict[str, Any]) -> None:
-        """Appends and writes."""
-        self.content[kind].extend(entries)
-        self.path.parent.mkdir(exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(self.content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(self.path)
-        write_table(self.content, self.path.with_suffix(".md"))
+    def add(self, **entries: list[dict[str, Any]]) -> None:
+        """Appends entries by kind, and writes."""
+        with lock("results", wait=True):
+            content = self.read()
+            for kind, added in entries.items():
+                content[kind].extend(added)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            temporary.replace(self.path)
+            write_table(content, self.path.with_suffix(".md"))
 
-    def best_rate(self, name: str) -> float:
-        """The learning rate with the best score; the middle one if none was tried."""
-        tried = [entry for entry in self.content["tuning"] if entry["method"] == name]
-        return max(tried, key=lambda entry: entry["score"])["learning_rate"] if tried else LEARNING_RATES[1]
-
-
-def tune(name: str, method: Method, results: Results) -> None:
-    """Scores each learning rate: mean of clean and PGD-20 accuracy, of leaf and superclass, on validation pictures."""
-    for rate in LEARNING_RATES:
-        if not results.has("tuning", method=name, learning_rate=rate):
-            module, _ = fine_tune(method, TUNING_SEED, rate, max(1, EPOCHS // 2))
-            found = accuracies(evaluate(module.model, module.objective.head, "validation", plans(0)[0]))
-            scores = {f"{level} {attack}": value for (level, attack), value in found.items()}
-            score = statistics.fmean(found.values())
-            results.add("tuning", {"method": name, "learning_rate": rate, "score": score, **scores})
-            print(f"tuning {name}, learning rate {rate}: {scores}", flush=True)
+    def rate(self, name: str) -> float | None:
+        """The learning rate with the best score; None while one is still untried."""
+        tried = {e["learning_rate"]: e["score"] for e in self.read()["tuning"] if e["method"] == name}
+        return max(tried, key=tried.__getitem__) if set(tried) >= set(LEARNING_RATES) else None
 
 
-def run(name: str, method: Method, seed: int, results: Results, autoattack_images: int) -> None:
-    """One fine-tuning run, evaluated on both splits."""
-    rate = results.best_rate(method.rate_of or name)
-    module, seconds = fine_tune(method, seed, rate, EPOCHS)
-    rows = measure(name, seed, module.model, module.objective.head, autoattack_images)
-    results.content["rows"].extend(rows)
-    results.add("runs", {"method": name, "seed": seed, "learning_rate": rate, "seconds_per_epoch": seconds})
+@contextmanager
+def lock(name: str, *, wait: bool) -> Iterator[bool]:
+    """Holds a lock that goes with the process; yields whether it was free."""
+    ROWS.mkdir(parents=True, exist_ok=True)
+    with (ROWS / f"{name}.lock").open("w", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
 
 
-def run_pretrained(results: Results, autoattack_images: int) -> None:
+@dataclass(frozen=True)
+class Task:
+    """One piece of work that a process takes.
+
+    Attributes:
+        name: For its lock and the log.
+        done: Whether its result is there.
+        ready: Whether what it builds on is there.
+        work: Does it and adds its result.
+    """
+
+    name: str
+    done: Callable[[], bool]
+    ready: Callable[[], bool]
+    work: Callable[[], None]
+
+
+def tuning_task(name: str, method: Method, rate: float, results: Results) -> Task:
+    """Scores a learning rate: mean of clean and PGD-20 accuracy, of leaf and superclass, on validation pictures."""
+    label = f"{name}.tuning={rate:g}"
+
+    def work() -> None:
+        path = ROWS / f"{label}.ckpt"
+        fine_tune(method, TUNING_SEED, rate, path)
+        found = accuracies(evaluate(*loaded(path), "validation", PGD))
+        scores = {f"{level} {attack}": value for (level, attack), value in found.items()}
+        score = statistics.fmean(found.values())
+        results.add(tuning=[{"method": name, "learning_rate": rate, "score": score, **scores}])
+        path.unlink()
+
+    return Task(label, lambda: results.has("tuning", method=name, learning_rate=rate), lambda: True, work)
+
+
+def run_task(name: str, method: Method, seed: int, results: Results, tuned: bool) -> Task:
+    """One fine-tuning run, and its accuracies clean and under PGD-20."""
+
+    def work() -> None:
+        rate = results.rate(method.rate_of or name) or LEARNING_RATES[1]
+        seconds = fine_tune(method, seed, rate, checkpoint(name, seed))
+        rows = measure(name, seed, *loaded(checkpoint(name, seed)), PGD)
+        results.add(
+            rows=rows, runs=[{"method": name, "seed": seed, "learning_rate": rate, "seconds_per_epoch": seconds}]
+        )
+
+    def ready() -> bool:
+        return not tuned or results.rate(method.rate_of or name) is not None
+
+    return Task(f"{name}.seed={seed}", lambda: results.has("runs", method=name, seed=seed), ready, work)
+
+
+def pretrained_task(results: Results) -> Task:
     """The model that all methods start from, as plain CLIP classifies."""
-    model = hrvlm.load_model("emoji")
-    results.content["rows"].extend(measure(PRETRAINED, 0, model, cosine_head(model), autoattack_images))
-    results.add("runs", {"method": PRETRAINED, "seed": 0, "learning_rate": 0.0, "seconds_per_epoch": 0.0})
+
+    def work() -> None:
+        model = hrvlm.load_model("emoji")
+        rows = measure(PRETRAINED, 0, model, cosine_head(model), PGD)
+        results.add(rows=rows, runs=[{"method": PRETRAINED, "seed": 0, "learning_rate": 0.0, "seconds_per_epoch": 0.0}])
+
+    return Task(PRETRAINED, lambda: results.has("runs", method=PRETRAINED), lambda: True, work)
 
 
-def measure(
-    name: str, seed: int, model: VisionLanguageModel, head: Head, autoattack_images: int
-) -> list[dict[str, Any]]:
+def autoattack_task(name: str, results: Results, images: int) -> Task:
+    """AutoAttack on some pictures, for the first seed."""
+    plan = RobustnessPlan(attacks=["autoattack"], eps=EPS, num_images=images, transfer=False)
+
+    def work() -> None:
+        if name == PRETRAINED:
+            model = hrvlm.load_model("emoji")
+            rows = measure(name, 0, model, cosine_head(model), plan)
+        else:
+            rows = measure(name, 0, *loaded(checkpoint(name, 0)), plan)
+        results.add(rows=[row for row in rows if row["attack"] != "clean"])  # clean accuracy is that of all pictures
+
+    return Task(
+        f"{name}.autoattack",
+        lambda: results.has("rows", method=name, seed=0, attack="autoattack"),
+        lambda: results.has("runs", method=name, seed=0),
+        work,
+    )
+
+
+def checkpoint(name: str, seed: int) -> Path:
+    """Where a run leaves its weights."""
+    return ROWS / f"{name}.seed={seed}.ckpt"
+
+
+def loaded(path: Path) -> tuple[VisionLanguageModel, Head]:
+    """Model and head of a checkpoint."""
+    found = load(path)
+    return found.model, found.head
+
+
+def measure(name: str, seed: int, model: VisionLanguageModel, head: Head, plan: RobustnessPlan) -> list[dict[str, Any]]:
     """Accuracies on both splits; rows per image go to a file."""
     rows: list[dict[str, Any]] = []
-    with _rows_file(name, seed) as file:
+    with (ROWS / f"{name}.seed={seed}.{plan.attacks[0]}.jsonl").open("w", encoding="utf-8") as file:
         for split in SPLITS:
-            for plan in plans(autoattack_images):
-                records = evaluate(model, head, split, plan)
-                file.write("".join(json.dumps({"split": split, **record.to_row()}) + "\n" for record in records))
-                for (level, attack), accuracy in accuracies(records).items():
-                    if attack == "clean" and plan.attacks == ["autoattack"]:
-                        continue  # clean accuracy is that of all pictures
-                    row = {"method": name, "seed": seed, "split": split, "level": level, "attack": attack}
-                    rows.append(row | {"accuracy": accuracy})
+            records = evaluate(model, head, split, plan)
+            file.write("".join(json.dumps({"split": split, **record.to_row()}) + "\n" for record in records))
+            for (level, attack), accuracy in accuracies(records).items():
+                row = {"method": name, "seed": seed, "split": split, "level": level, "attack": attack}
+                rows.append(row | {"accuracy": accuracy})
     shown = {f"{r['split']} {r['level']} {r['attack']}": round(100 * r["accuracy"], 1) for r in rows}
     print(f"{name}, seed {seed}: {shown}", flush=True)
     return rows
 
 
-def _rows_file(name: str, seed: int) -> Any:
-    ROWS.mkdir(parents=True, exist_ok=True)
-    return (ROWS / f"{name}.seed={seed}.jsonl").open("w", encoding="utf-8")
+def tasks(chosen: Sequence[str], seeds: int, images: int, tuned: bool, results: Results) -> list[Task]:
+    """Everything: learning rates, methods seed by seed, ablations, then AutoAttack."""
+    everything = {**METHODS, **ABLATIONS}
+    runs = [(name, seed) for name in chosen for seed in range(min(seeds, everything[name].seeds))]
+    runs.sort(key=lambda run: (run[0] in ABLATIONS, run[1]))
+    rates = [(name, rate) for name in chosen if tuned and not everything[name].rate_of for rate in LEARNING_RATES]
+    return [
+        pretrained_task(results),
+        *(tuning_task(name, METHODS[name], rate, results) for name, rate in rates),
+        *(run_task(name, everything[name], seed, results, tuned) for name, seed in runs),
+        *(autoattack_task(name, results, images) for name in (PRETRAINED, *chosen) if images),
+    ]
 
 
-def schedule(chosen: Sequence[str], seeds: int) -> list[tuple[str, Method, int]]:
-    """All runs: the first seed of every method comes first, then the ablations, then further seeds."""
-    methods = {**METHODS, **ABLATIONS}
-    runs = [(name, methods[name], seed) for name in chosen for seed in range(min(seeds, methods[name].seeds))]
-    return sorted(runs, key=lambda entry: (entry[2], entry[0] in ABLATIONS))
+def work_through(todo: list[Task], in_time: Callable[[], bool]) -> None:
+    """Takes the first task that is open, ready and not another process's, until none is left or time is out."""
+    while in_time():
+        open_tasks = [task for task in todo if not task.done()]
+        if not open_tasks:
+            return
+        for task in open_tasks:
+            with lock(task.name, wait=False) as free:
+                if free and task.ready() and not task.done():
+                    task.work()
+                    break
+        else:
+            time.sleep(5)  # the rest waits for what other processes do
 
 
 def main() -> None:
@@ -207,23 +294,15 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--seeds", type=int, default=3, help="at most this many seeds of each method")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no further run after this time")
-    parser.add_argument("--no-tune", action="store_true", help="take the learning rates that were chosen before")
+    parser.add_argument("--no-tune", action="store_true", help="take the middle learning rate where none was chosen")
     parser.add_argument("--autoattack-images", type=int, default=AUTOATTACK_IMAGES)
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*num_workers.*|.*Checkpoint directory.*|.*dataloader.*")
-    results, started = Results(RESULT), time.monotonic()
-
-    def in_time() -> bool:
-        return time.monotonic() - started < 60 * arguments.minutes
-
-    if not results.has("runs", method=PRETRAINED):
-        run_pretrained(results, arguments.autoattack_images)
-    for name in arguments.methods:
-        if name in METHODS and not arguments.no_tune and in_time():
-            tune(name, METHODS[name], results)
-    for name, method, seed in schedule(arguments.methods, arguments.seeds):
-        if in_time() and not results.has("runs", method=name, seed=seed):
-            run(name, method, seed, results, arguments.autoattack_images)
+    todo = tasks(
+        arguments.methods, arguments.seeds, arguments.autoattack_images, not arguments.no_tune, Results(RESULT)
+    )
+    started = time.monotonic()
+    work_through(todo, lambda: time.monotonic() - started < 60 * arguments.minutes)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from hrvlm.objectives import (
 EPS, STEPS, STEP_SIZE = 4 / 255, 3, 2 / 255
 ONE_TREE = ("trees/emoji_unicode.yaml",)
 FOREST = (*ONE_TREE, "trees/emoji_wordnet.yaml")
-LEARNING_RATES = (2e-4, 5e-4, 1e-3)
+LEARNING_RATES = (5e-4, 1e-3, 2e-3)
 ATTACK = {"eps": EPS, "steps": STEPS, "step_size": STEP_SIZE}
 
 
@@ -48,7 +48,7 @@ def _ablation(**switches: object) -> Method:
 
 METHODS: dict[str, Method] = {
     "hierarchical_forest": Method(_hierarchical(), FOREST),
-    "hierarchical_tree": Method(_hierarchical()),
+    "hierarchical_tree": Method(_hierarchical(), rate_of="hierarchical_forest"),
     "hierarchical_euclidean": Method(_hierarchical(head="cosine", lambda_order=0.0, lambda_vicinity=0.0), FOREST),
     "tecoa": Method(lambda: TeCoAObjective(**ATTACK)),
     "pmg_aft": Method(lambda: PMGAFTObjective(**ATTACK)),

@@ -22,6 +22,7 @@ from hrvlm.models._head import Head, log_parameter
 __all__ = ["CosineHead", "Head", "PoincareHead"]
 
 IMAGE_RADIUS = 0.87
+_TINY = 1e-12
 TEXT_RADIUS_LEAF = 0.95
 TEXT_RADIUS_TOP = 0.55
 MIN_TEMPERATURE = 0.01
@@ -43,6 +44,7 @@ class PoincareHead(Head):
         text_scales: Sequence[float] | int = 1,
         temperature: float = 0.12,
         norm_cap: float = 0.98,
+        normalise_texts: bool = True,
         trainable_scales: bool = True,
         trainable_temperature: bool = True,
     ) -> None:
@@ -55,6 +57,7 @@ class PoincareHead(Head):
                 features.
             temperature: Start value of τ > 0; smaller values than 0.01 are held there.
             norm_cap: Largest √c‖u‖ of a point, in (0.8, 0.999].
+            normalise_texts: Whether texts give only directions, so that all texts of a level are equally deep.
             trainable_scales: Whether the scales are learned.
             trainable_temperature: Whether the temperature is learned.
 
@@ -79,9 +82,11 @@ class PoincareHead(Head):
         self.log_temperature = log_parameter(float(temperature), "temperature", trainable_temperature)
         self.curv: Tensor
         self.norm_cap: Tensor
+        self.normalise_texts: Tensor
         self.initialised: Tensor
         self.register_buffer("curv", torch.tensor(curv, dtype=torch.float32))
         self.register_buffer("norm_cap", torch.tensor(norm_cap, dtype=torch.float32))
+        self.register_buffer("normalise_texts", torch.tensor(normalise_texts))
         self.register_buffer("initialised", torch.tensor(image_scale is not None))
 
     @property
@@ -129,7 +134,8 @@ class PoincareHead(Head):
         root = math.sqrt(float(self.curv))
         self.log_image_scale.fill_(math.log(IMAGE_RADIUS / root / _mean_norm(image_features, "image_features")))
         for level, (radius, features) in enumerate(zip(radii, text_features, strict=True)):
-            self.log_text_scales[level] = math.log(float(radius) / root / _mean_norm(features, "text_features"))
+            norm = 1.0 if self.normalise_texts else _mean_norm(features, "text_features")
+            self.log_text_scales[level] = math.log(float(radius) / root / norm)
         self.initialised.fill_(True)
 
     def lift_image(self, features: Tensor) -> Tensor:
@@ -139,7 +145,11 @@ class PoincareHead(Head):
     def lift_text(self, features: Tensor, level: int | Tensor) -> Tensor:
         """Scale by the level's scale, cap and map by exp0: `(K, D)` to points of the ball."""
         scale = self.text_scales[level]
-        return self._lift(features, scale if isinstance(level, int) else scale.unsqueeze(-1))
+        with torch.autocast(features.device.type, enabled=False):
+            features = features.to(torch.promote_types(features.dtype, torch.float32))
+            norms = torch.linalg.vector_norm(features, dim=-1, keepdim=True).clamp_min(_TINY)
+            directions = features / torch.where(self.normalise_texts, norms, 1.0)
+        return self._lift(directions, scale if isinstance(level, int) else scale.unsqueeze(-1))
 
     def _lift(self, features: Tensor, scale: Tensor) -> Tensor:
         with torch.autocast(features.device.type, enabled=False):

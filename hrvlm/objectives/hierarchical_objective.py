@@ -44,6 +44,7 @@ class HierarchicalObjective(Objective):
         head: Literal["poincare", "cosine"] = "poincare",
         curv: float = 1.0,
         norm_cap: float = 0.98,
+        normalise_texts: bool = True,
         temperature: float = 0.12,
         image_scale: float | None = None,
         text_scales: Sequence[float] | None = None,
@@ -74,6 +75,7 @@ class HierarchicalObjective(Objective):
             head: "poincare", or "cosine" for the Euclidean ablation, which needs `lambda_order` 0.
             curv: Curvature parameter of the ball.
             norm_cap: Largest norm of a point as a share of the ball's radius.
+            normalise_texts: Whether all texts of a level are equally deep in the ball, see `PoincareHead`.
             temperature: Start value of the temperature of the Poincaré head.
             image_scale: Scale of image features; None takes it from features, as with `text_scales`.
             text_scales: Scale of text features per level, leaf first.
@@ -126,6 +128,7 @@ class HierarchicalObjective(Objective):
             image_scale=image_scale,
             temperature=temperature,
             norm_cap=norm_cap,
+            normalise_texts=normalise_texts,
             trainable_scales=trainable_scales,
             trainable_temperature=trainable_temperature,
         )

@@ -97,14 +97,32 @@ def test_state_dict_holds_tensors_and_restores_the_head(make) -> None:
 def test_points_are_scaled_features_under_exp0() -> None:
     head, x = poincare_head(), features(10, 3)
     torch.testing.assert_close(head.lift_image(x), poincare.exp_map0(0.06 * x, 0.5))
-    torch.testing.assert_close(head.lift_text(x, 2), poincare.exp_map0(0.04 * x, 0.5))
+    unit = x / x.norm(dim=-1, keepdim=True)
+    torch.testing.assert_close(head.lift_text(x, 2), poincare.exp_map0(0.04 * unit, 0.5))
+    uneven = poincare_head(normalise_texts=False)
+    torch.testing.assert_close(uneven.lift_text(x, 2), poincare.exp_map0(0.04 * x, 0.5))
     torch.testing.assert_close(head.logits(head.lift_image(x), head.lift_text(x, 2)).diagonal(),
                                -head.distance(head.lift_image(x), head.lift_text(x, 2)) / 0.12)  # fmt: skip
 
 
+def test_ranking_of_texts_at_the_start_is_that_of_cosines() -> None:
+    images, texts = features(40, 200), features(41, 50, scale=3.0)
+    texts *= torch.linspace(0.5, 2.0, 50)[:, None]  # norms that say nothing of the classes
+    cosine = torch.nn.functional.normalize(images, dim=-1) @ torch.nn.functional.normalize(texts, dim=-1).T
+    same = []
+    for even in (True, False):
+        head = PoincareHead(text_scales=1, normalise_texts=even)
+        head.initialise(images, [texts])
+        logits = head.logits(head.lift_image(images), head.lift_text(texts, 0))
+        same.append(float((logits.argmax(1) == cosine.argmax(1)).float().mean()))
+    assert same[0] == 1.0
+    assert same[1] < 0.9
+
+
+@pytest.mark.parametrize("even", [True, False])
 @pytest.mark.parametrize("levels", [1, 2, 3, 5])
-def test_initial_radii_follow_the_start_values(levels: int) -> None:
-    head = PoincareHead(curv=2.0, text_scales=levels)
+def test_initial_radii_follow_the_start_values(levels: int, even: bool) -> None:
+    head = PoincareHead(curv=2.0, text_scales=levels, normalise_texts=even)
     assert head.needs_features
     images, texts = (
         features(11, 50, scale=9.0),
@@ -115,7 +133,7 @@ def test_initial_radii_follow_the_start_values(levels: int) -> None:
     radius = root * (head.image_scale.detach() * images).norm(dim=-1).mean()
     assert float(radius) == pytest.approx(0.87, rel=1e-5)
     got = [
-        float(root * (scale * text).norm(dim=-1).mean())
+        float(root * (scale * (text / text.norm(dim=-1, keepdim=True) if even else text)).norm(dim=-1).mean())
         for scale, text in zip(head.text_scales.detach(), texts, strict=True)
     ]
     expected = {1: [0.95], 2: [0.95, 0.55], 3: [0.95, 0.75, 0.55], 5: [0.95, 0.85, 0.75, 0.65, 0.55]}[levels]
