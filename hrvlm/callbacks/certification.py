@@ -9,6 +9,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.certificates import RecordWriter, summarise
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.data.references import TargetPictures
 from hrvlm.data.sampling import shard_indices
 
 
@@ -56,7 +57,12 @@ class CertificationCallback(Callback):
             progress_bar(trainer, "certifying", count_passes(self.plan, len(mine))) as bar,
         ):
             steps = certify_images(
-                module.classifier(), data, mine, self.plan, progress=lambda images: bar.advance(bar.task_ids[0], images)
+                module.classifier(),
+                data,
+                mine,
+                self.plan,
+                progress=lambda images: bar.advance(bar.task_ids[0], images),
+                references=TargetPictures(data),
             )
             for records in steps:
                 writer.write(records)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +37,17 @@ class Attribute:
         name: What it is called in records.
         target: Prompt that states the attribute.
         source: Prompt without it.
+        pictures: Files, or folders of files, that show the target; their mean embedding says how far the change goes
+            (image-specified), instead of the target prompt (text-specified).
+        appearances: Ways to show the image itself as the target, for data that can be shown in several ways: settings
+            of `hrvlm.data.Appearance`, such as {size: 0.5}, for the packaged emoji.
     """
 
     name: str
     target: str
     source: str = "a picture of a {}"
+    pictures: list[str] = field(default_factory=list)
+    appearances: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for prompt in (self.source, self.target):
@@ -49,6 +55,18 @@ class Attribute:
                 raise ValueError(
                     f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}'
                 )
+        if self.pictures and self.appearances:
+            raise ValueError(f"expected pictures or appearances of the target of attribute {self.name!r}, got both")
+
+    @property
+    def shown(self) -> bool:
+        """Whether pictures specify the target."""
+        return bool(self.pictures or self.appearances)
+
+    @property
+    def target_kind(self) -> str:
+        """What specifies the target: "text" or "image"."""
+        return "image" if self.shown else "text"
 
 
 @dataclass(frozen=True, kw_only=True)

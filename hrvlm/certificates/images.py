@@ -6,26 +6,22 @@ weights and seed. Noise comes by address, so no random state outside is read or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from torch import Tensor
-
-from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.attributes import Attribute, chosen_attributes
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import smoothing_records, statements
 from hrvlm.certificates.joint_images import JointQuestions, joint_records
 from hrvlm.certificates.profiling import ProfileOptions
-from hrvlm.certificates.records import Key, Record, SemanticRecord
+from hrvlm.certificates.records import Key, Record
 from hrvlm.certificates.rescoring import rescored_records
-from hrvlm.certificates.semantic import semantic_partition
+from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
-from hrvlm.models import CosineHead, HierarchicalClassifier, LevelKey, inferring, one_thread
-
-Classifiers = dict[str, HierarchicalClassifier]
+from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +40,8 @@ class CertificationPlan:
         alpha: Error probability per image, over all its smoothing statements together.
         seed: Of the noise.
         sampling: How noise samples are spent, and what exactly is certified.
-        attributes: Semantic changes.
+        attributes: Semantic changes; with pictures or appearances of the target, these say how far the change goes.
+        deltas: Misalignment bounds at which semantic rows state stable coverage, Euclidean, in units of the features.
         library: More of them, from the attribute library: words by family, for example `{size: [small, large]}`.
         library_files: Files that add families to the packaged library, see `hrvlm.certificates.attributes`.
         joint_questions: Radii and extents of joint certificates.
@@ -64,6 +61,7 @@ class CertificationPlan:
     seed: int = 0
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     attributes: list[Attribute] = field(default_factory=list)
+    deltas: list[float] = field(default_factory=list)
     library: dict[str, list[str]] = field(default_factory=dict)
     library_files: list[str] = field(default_factory=list)
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
@@ -79,8 +77,16 @@ class CertificationPlan:
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
+        if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta < math.inf for delta in self.deltas):
+            raise ValueError(
+                f"expected different deltas >= 0, got {self.deltas}: bounds in feature units"
+            )
         if self.joint and not self.attributes:
             raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
+        if self.joint and self.joint_questions.move == "target" and any(a.shown for a in self.attributes):
+            raise ValueError(
+                "expected attributes in words alone for joint rows with move: target, got pictures"
+            )
         if self.smoothing or self.joint or self.profile is not None:
             self.smoothing_plan()
         if self.profile is not None:
@@ -109,6 +115,7 @@ def certify_images(
     progress: Callable[[int], None] = lambda images: None,
     store: FeatureStore | None = None,
     kept: FeatureStore | None = None,
+    references: References | None = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -121,6 +128,7 @@ def certify_images(
         progress: Called with 1 for each image that is finished, once per kind of certificate.
         store: Keeps the noisy features of the smoothing pass, to be scored again later.
         kept: Features of an earlier pass over the same images, used instead of the image tower.
+        references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names any.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
@@ -131,7 +139,7 @@ def certify_images(
         )
     with inferring(classifier):
         if plan.semantic and plan.attributes:
-            for records in _semantic(classifier, data, indices, plan, done, kept):
+            for records in semantic_records(classifier, data, indices, plan, done, kept, references):
                 yield records
                 progress(1)
         if plan.smoothing or plan.profile is not None:
@@ -143,7 +151,7 @@ def certify_images(
                 yield smoothed
                 progress(1)
         if plan.joint:
-            for joint in joint_records(_scorers(classifier), data, indices, plan, done):
+            for joint in joint_records(classifiers_of(classifier), data, indices, plan, done):
                 yield [record for record in joint if record.key not in done]
                 progress(1)
 
@@ -153,77 +161,6 @@ def count_passes(plan: CertificationPlan, num_images: int) -> int:
     return num_images * (
         int(plan.smoothing or plan.profile is not None) + int(plan.semantic and bool(plan.attributes)) + int(plan.joint)
     )
-
-
-def _semantic(
-    classifier: HierarchicalClassifier,
-    data: Any,
-    indices: Sequence[int],
-    plan: CertificationPlan,
-    done: Iterable[Key],
-    kept: FeatureStore | None,
-) -> Iterator[list[Record]]:
-    """Images one by one, in one thread: last digits of rows must not depend on who shares a batch or the cores."""
-    finished = set(done)
-    classifiers = _scorers(classifier)
-    device = classifier.text_points(classifier.keys[0]).device
-    names = [(scorer, attribute.name, "text") for scorer in classifiers for attribute in plan.attributes]
-    asked = [(s.tree, s.level, *name) for s in statements(classifier) for name in names]
-    for index in indices:
-        if all((SemanticRecord.kind, index, *statement) in finished for statement in asked):
-            yield []
-            continue
-        image, label = data[index]
-        with one_thread():
-            feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
-            records = list(_of_image(classifiers, feature.to(device), index, int(label), plan))
-        yield [record for record in records if record.key not in finished]
-
-
-def _scorers(classifier: HierarchicalClassifier) -> Classifiers:
-    """The classifier's own head, and plain cosines over the same features."""
-    if isinstance(classifier.head, CosineHead):
-        return {"cosine": classifier}
-    cosine = HierarchicalClassifier(classifier.model, CosineHead(logit_scale=1.0), classifier.forest)
-    return {"poincare": classifier, "cosine": cosine.to(classifier.text_points(classifier.keys[0]).device)}
-
-
-def _of_image(
-    classifiers: Classifiers, feature: Tensor, index: int, label: int, plan: CertificationPlan
-) -> Iterator[SemanticRecord]:
-    """All semantic records of one image, whose features are (1, D); each level certifies all attributes at once."""
-    any_classifier = next(iter(classifiers.values()))
-    noun = any_classifier.forest[0].levels[0].names[label]
-    texts = [prompt.format(noun) for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
-    source, target = (
-        any_classifier.model.project_text(any_classifier.model.text_hidden(texts))
-        .double()
-        .view(len(plan.attributes), 2, -1)
-        .unbind(dim=1)
-    )
-    partitions = {}
-    for scorer_kind, classifier in classifiers.items():
-        point = classifier.head.lift_image(feature)
-        for key in classifier.keys:
-            weight, bias = classifier.head.affine(point, classifier.text_points(key))
-            scorer = AffineScorer(weight, bias.reshape(-1, len(weight))[0])
-            partitions[scorer_kind, key] = semantic_partition(scorer, point.double().expand_as(source), source, target)
-    for i, attribute in enumerate(plan.attributes):
-        for (scorer_kind, key), partition in partitions.items():
-            tree = any_classifier.forest[key.tree]
-            yield SemanticRecord.of_partition(
-                partition,
-                i,
-                label=int(any_classifier.ancestors[key][label]),
-                index=index,
-                tree=tree.name,
-                level=key.level,
-                level_name=tree.levels[key.level].name,
-                scorer=scorer_kind,
-                attribute=attribute.name,
-                source_prompt=texts[2 * i],
-                target_prompt=texts[2 * i + 1],
-            )
 
 
 __all__ = ["Attribute", "CertificationPlan", "LevelKey", "certify_images", "count_passes", "statements"]

@@ -17,6 +17,7 @@ from hrvlm.certificates.rescoring import Ledger, function_of
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, open_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.run import FREE, finish
+from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.models import HierarchicalClassifier
 
 
@@ -68,17 +69,17 @@ def rescore(
     chosen = ledger.chosen(function, settings.chosen)
     plan = replace(settings.plan, sampling=replace(settings.plan.sampling, functions_chosen=chosen))
     depends_on = {name: value for name, value in asdict(plan).items() if name not in FREE}
-    path = open_folder(
-        output, "run", {**identity(classifier, settings.split), **data_identity(data), **depends_on}, dict(notes or {})
-    )
+    depends_on |= {**identity(classifier, settings.split), **data_identity(data), **pictures_identity(plan.attributes)}
+    path = open_folder(output, "run", depends_on, dict(notes or {}))
     check_unused(path)
     ledger.note(function, chosen, plan.sampling.label_functions)
     indices, done = plan.indices(len(data)), run_keys(path)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=count_passes(plan, len(indices)))
         for records in certify_images(
-            classifier, data, indices, plan, done=done, progress=lambda n: bar.advance(task, n), kept=store
-        ):
+            classifier, data, indices, plan, done=done, progress=lambda n: bar.advance(task, n), kept=store,
+            references=TargetPictures(data),
+        ):  # fmt: skip
             writer.write(records)
     merge_parts(path)
     finish(path, output, plan)

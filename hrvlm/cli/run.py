@@ -25,6 +25,7 @@ from hrvlm.cli.evaluating import (
 )
 from hrvlm.cli.keeping import open_store
 from hrvlm.cli.results import write_report
+from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.joint_table import joint_table
@@ -122,8 +123,9 @@ def _write_rows(
         Progress(transient=True, disable=not fabric.is_global_zero) as bar,
     ):
         task = bar.add_task("certifying", total=count_passes(plan, len(indices)))
+        given: dict[str, Any] = {"done": done, "progress": lambda images: bar.advance(task, images), "store": store}
         for records in certify_images(
-            classifier, data, indices, plan, done=done, progress=lambda images: bar.advance(task, images), store=store
+            classifier, data, indices, plan, references=TargetPictures(data), **given
         ):
             writer.write(records)
 
@@ -152,7 +154,8 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
 def _settings(classifier: HierarchicalClassifier, data: Any, settings: Run) -> dict[str, Any]:
     """What rows depend on."""
     plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
-    return {**identity(classifier, settings.split), **data_identity(data), **plan}
+    shown = pictures_identity(settings.plan.attributes)
+    return {**identity(classifier, settings.split), **data_identity(data), **plan, **shown}
 
 
 def finish(path: Path, output: Path, plan: CertificationPlan) -> None:

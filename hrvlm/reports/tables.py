@@ -116,18 +116,39 @@ def smoothing_table(summary: Mapping[str, Any]) -> Table:
 
 
 def semantic_table(summary: Mapping[str, Any]) -> Table:
-    """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer."""
-    attributes = sorted(
-        {name for levels in summary["semantic"].values() for found in levels.values() for name in found}
-    )
+    """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.
+
+    Where rows state stable coverage, its mean over the attributes follows per misalignment bound.
+    """
+    kinds = [
+        (name, kind, list(numbers["stable_coverage"]))
+        for levels in summary["semantic"].values()
+        for found in levels.values()
+        for name, scorers in found.items()
+        for by_kind in scorers.values()
+        for kind, numbers in by_kind.items()
+    ]
+    attributes = sorted({(name, kind) for name, kind, _ in kinds})
+    deltas = sorted({delta for *_, stated in kinds for delta in stated}, key=float)
     table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
-    for name in ("tree", "level", "scorer", *attributes):
-        table.add_column(name, justify="right" if name in attributes else "left")
+    for column in ("tree", "level", "scorer"):
+        table.add_column(column)
+    for name, kind in attributes:
+        table.add_column(name if kind == "text" else f"{name} ({kind})", justify="right")
+    for delta in deltas:
+        table.add_column(f"stable at delta={delta}", justify="right")
     for tree, levels in summary["semantic"].items():
         for level, found in levels.items():
-            scorers = sorted({scorer for kinds in found.values() for scorer in kinds})
-            for scorer in scorers:
-                numbers = [found[name][scorer]["text"] for name in attributes]
-                shares = [f"{100 * number['mean_invariance']:.1f}" for number in numbers]
-                table.add_row("(all)" if level == "0" else tree, numbers[0]["level_name"], scorer, *shares)
+            for scorer in sorted({scorer for scorers in found.values() for scorer in scorers}):
+                numbers = [found.get(name, {}).get(scorer, {}).get(kind) for name, kind in attributes]
+                _semantic_line(table, "(all)" if level == "0" else tree, scorer, numbers, deltas)
     return table
+
+
+def _semantic_line(table: Table, tree: str, scorer: str, numbers: list[Any], deltas: list[str]) -> None:
+    shares = ["" if number is None else f"{100 * number['mean_invariance']:.1f}" for number in numbers]
+    present = [number for number in numbers if number is not None]
+    for delta in deltas:
+        stable = [number["stable_coverage"][delta] for number in present if delta in number["stable_coverage"]]
+        shares.append(f"{100 * sum(stable) / len(stable):.1f}" if stable else "")
+    table.add_row(tree, present[0]["level_name"], scorer, *shares)
