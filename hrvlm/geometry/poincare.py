@@ -186,8 +186,9 @@ def pairwise_distance(u: Tensor, v: Tensor, curv: Scalar) -> Tensor:
         wide_left = torch.cat([u * (-2.0 * c * left), c * left * left_squares, c * left], dim=-1)
         wide_right = torch.cat([v * right, right, right * right_squares], dim=-1)
         # Rounding may leave a coincident pair below zero; the bound gives it a distance of 1e-19 and no gradient.
-        ratio = (wide_left @ wide_right.mT).clamp_min(torch.finfo(torch.float32).tiny)
-        return torch.asinh(ratio.sqrt().to(dtype)) * (2.0 / c.sqrt()).to(dtype)
+        ratio = (wide_left @ wide_right.mT).to(dtype).clamp_min(torch.finfo(torch.float32).tiny)
+        # 2·arsinh(√x) = log1p(2x + 2√(x + x²)): as exact near zero, and several times as fast as torch's asinh.
+        return torch.log1p(2.0 * (ratio + (ratio + ratio.square()).sqrt())) * (1.0 / c.sqrt()).to(dtype)
 
 
 def attainable_margin(norm: Scalar, curv: Scalar, temperature: Scalar) -> Tensor:
