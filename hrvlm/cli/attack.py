@@ -51,13 +51,14 @@ class Attack(Subject):
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
 
 
-def attack(checkpoint: str, chosen: Attack, output: Path) -> None:
+def attack(checkpoint: str, chosen: Attack, output: Path, notes: dict[str, Any] | None = None) -> None:
     """Attacks a model at every level and writes rows and summary.
 
     Args:
         checkpoint: See `hrvlm.models.load`.
         chosen: Data, trees, plan and processes.
         output: Folder of the results; rows that it holds already are kept and not made again.
+        notes: What `settings.json` shall hold besides what rows depend on.
 
     Raises:
         ValueError: If checkpoint, trees or data do not fit each other, the folder holds another run's rows or is being
@@ -65,16 +66,16 @@ def attack(checkpoint: str, chosen: Attack, output: Path) -> None:
     """
     names = ("device", "devices", "num_nodes", "strategy")
     processes = Processes(**{name: getattr(chosen, name) for name in names})
-    processes.launch(_attack_share, checkpoint, chosen, output)
+    processes.launch(_attack_share, checkpoint, chosen, output, notes)
 
 
-def _attack_share(fabric: Fabric, checkpoint: str, chosen: Attack, output: Path) -> None:
+def _attack_share(fabric: Fabric, checkpoint: str, chosen: Attack, output: Path, notes: dict[str, Any] | None) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
     classifier, data = load_subject(checkpoint, chosen, fabric.device)
     depends_on = _settings(classifier, data, chosen)
 
     def prepare() -> Path:
-        path = open_folder(output, "attack", depends_on)
+        path = open_folder(output, "attack", depends_on, notes)
         check_unused(path)
         done_robustness_keys(unchecked_rows(path))  # so that one process complains of rows that it cannot read
         return path
@@ -121,8 +122,10 @@ def _progress(fabric: Fabric) -> Progress:
 def _finish(path: Path, output: Path, plan: RobustnessPlan) -> None:
     """Writes the summary of all rows and prints their tables."""
     rows = run_rows(path, robustness_order)
-    write_summary(output, summarise_robustness(rows))
-    title = f"Accuracy in percent, {plan.norm} eps={plan.eps * 255:.3g}/255, each level attacked by its own classifier"
+    summary = summarise_robustness(rows)
+    write_summary(output, summary)
+    title = f"{plan.norm} eps={plan.eps * 255:.3g}/255: accuracy in percent of {summary['images']} images"
+    title += ", each level attacked by its own classifier"
     print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
 
 
