@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
+from hrvlm.data import emoji
 from hrvlm.generative import Decoding, choose_tokens, load_generator, weights_digest
 from hrvlm.generative.captioner import END, Captioner, Vocabulary
 from hrvlm.generative.captioner_files import export_captioner
@@ -224,3 +225,19 @@ def test_vocabulary_says_what_it_reads() -> None:
     assert vocabulary.decode([*vocabulary.encode("a red fox"), END, 1]) == "a red fox"
     assert vocabulary.decode(vocabulary.encode("fox")) == "fox"
     assert len(vocabulary) == 5
+
+
+def test_the_packaged_captioner_answers_about_pictures_and_noise() -> None:
+    data = emoji("unseen_artist")
+    names = ("sailboat", "soccer ball", "tulip")
+    shown = torch.stack([data[data.class_names.index(name)][0] for name in names])
+    shown = torch.cat([shown, torch.full((1, 3, 64, 64), 0.5)])
+    noise = torch.randn(shown.shape, generator=torch.Generator().manual_seed(0))
+    act = load_generator("emoji-captioner", prompt="act", decoding=Decoding(max_new_tokens=12))
+    describe = load_generator("emoji-captioner")
+    for sigma in (0.0, 0.1):
+        commands = ["go to the sailboat", "watch the soccer ball", "follow the tulip", "wait"]
+        assert act.generate(shown + sigma * noise) == commands
+        texts = describe.generate((shown + sigma * noise)[1:])
+        assert [name in text for name, text in zip((*names[1:], "nothing"), texts, strict=True)] == [True] * 3
+    assert act.log_probability(shown[:3], commands[:3]).min() > -2
