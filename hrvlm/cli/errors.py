@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from hrvlm.attacks import NonFiniteError
-from hrvlm.training.fine_tuning import NonFiniteLossError
+from hrvlm.training.failure import NonFiniteLossError
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
