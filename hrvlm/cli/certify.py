@@ -13,6 +13,7 @@ from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.evaluating import ROWS_OF, subject_parser
 from hrvlm.cli.plan import add_parser as add_plan
 from hrvlm.cli.plan import plan
+from hrvlm.cli.push import Push, push
 from hrvlm.cli.rescore import Rescore, rescore
 from hrvlm.cli.rescore import add_parser as add_rescore
 from hrvlm.cli.results import add_parsers as add_results
@@ -37,6 +38,8 @@ def main(arguments: list[str] | None = None) -> None:
         output = Path(chosen.output)
         if given.command == "attack":
             attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output)
+        elif given.command == "push":
+            push(chosen.checkpoint, Push(**_fields(Push, chosen)), output)
         elif given.command == "rescore":
             settings, notes = Rescore(**_fields(Rescore, chosen)), _notes(given.rescore)
             rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
@@ -86,6 +89,8 @@ def _parser() -> ClearParser:
     commands.add_subcommand("run", runner)
     attacker = subject_parser(Attack, "Attacks every level of a model; run again, it goes on where it stopped.")
     commands.add_subcommand("attack", attacker)
+    pusher = subject_parser(Push, "Pushes a model that answers in words towards a forbidden answer.")
+    commands.add_subcommand("push", pusher)
     verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)

@@ -18,7 +18,7 @@ from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.trees import load_forest
 
 SUMMARY, SETTINGS = "summary.json", "settings.json"
-ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl"}
+ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "push": "pushes.jsonl"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,8 @@ class Subject:
     device: str = "cpu"
 
 
-def subject_parser(kind: type[Subject], description: str) -> ClearParser:
-    """A parser of --config, --checkpoint, --output and the fields of a kind of `Subject`."""
+def subject_parser(kind: type, description: str) -> ClearParser:
+    """A parser of --config, --checkpoint, --output and the fields of a kind of settings, such as `Subject`."""
     parser = ClearParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
     parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
@@ -106,7 +106,7 @@ def open_folder(output: Path, command: str, settings: dict[str, Any], notes: dic
 
     Args:
         output: Folder of the results, made if absent.
-        command: "run" or "attack".
+        command: "run", "attack" or "push".
         settings: Whatever must not change between runs that share the folder; JSON values.
         notes: What else `settings.json` shall hold, of the latest run, such as where the data lie.
 

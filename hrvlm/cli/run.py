@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import torch
 from lightning.fabric import Fabric
 from rich.progress import Progress
 
@@ -14,6 +15,9 @@ from hrvlm.certificates import summarise
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys, run_rows
+from hrvlm.certificates.records import Key, Record
+from hrvlm.cli.answer_options import AnswerOptions
+from hrvlm.cli.answering import AnswerWork
 from hrvlm.cli.evaluating import (
     Subject,
     data_identity,
@@ -27,8 +31,8 @@ from hrvlm.cli.keeping import open_store
 from hrvlm.cli.results import write_report
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.data.sampling import shard_indices
-from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.joint_table import joint_table
+from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import semantic_table, smoothing_table
 from hrvlm.training.launching import Processes, StrategyName
@@ -43,7 +47,7 @@ class Run(Subject):
 
     Attributes:
         data: Data module whose split is certified.
-        trees: Tree files over the data's classes.
+        trees: Tree files over the data's classes; none for a model that answers in words.
         split: Split of the data module; its validation split if null.
         num_levels: Cuts every tree to at most this many levels.
         device: Kind of device, for example "cuda" or "cpu".
@@ -51,22 +55,75 @@ class Run(Subject):
         num_nodes: Number of nodes, all of which see the output.
         strategy: How the processes of a node start: "ddp" ("auto"), "ddp_spawn" or "ddp_fork".
         plan: Which certificates of which images.
+        answers: Prompt, decoding and oracles of a model that answers in words; null for a classifier.
         features: Folder that noisy features are kept in for `certify.py rescore`; none are if null.
     """
 
+    trees: list[str] = field(default_factory=list)
     devices: int = 1
     num_nodes: int = 1
     strategy: StrategyName = "auto"
     plan: CertificationPlan = field(default_factory=CertificationPlan)
+    answers: AnswerOptions | None = None
     features: str | None = None
+
+
+class Work(Protocol):
+    """What a process certifies: a model on a data set."""
+
+    depends_on: dict[str, Any]
+    """What rows depend on, as JSON values."""
+    data: Any
+    """Map-style data set."""
+
+    def open_store(self) -> FeatureStore | None:
+        """Where features are kept, if they are; called by one process."""
+
+    def count(self, num_images: int) -> int:
+        """How often progress is reported for so many images."""
+
+    def records(
+        self, indices: list[int], done: set[Key], progress: Callable[[int], None], store: FeatureStore | None
+    ) -> Iterator[Sequence[Record]]:
+        """Records of some images that are not done."""
+
+
+class ImageWork:
+    """Certificates of the classifiers of every level."""
+
+    def __init__(self, checkpoint: str, settings: Run, device: torch.device) -> None:
+        self.classifier, self.data = load_subject(checkpoint, settings, device)
+        self.settings, self.plan = settings, settings.plan
+        plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
+        self.depends_on = {**identity(self.classifier, settings.split), **data_identity(self.data), **plan}
+        self.depends_on |= pictures_identity(self.plan.attributes)
+
+    def open_store(self) -> FeatureStore | None:
+        """Where features are kept, if they are."""
+        if self.settings.features is None:
+            return None
+        return open_store(self.settings.features, self.plan, self.classifier, self.data, self.settings.split)
+
+    def count(self, num_images: int) -> int:
+        """See `Work`."""
+        return count_passes(self.plan, num_images)
+
+    def records(
+        self, indices: list[int], done: set[Key], progress: Callable[[int], None], store: FeatureStore | None
+    ) -> Iterator[Sequence[Record]]:
+        """See `Work`."""
+        given: dict[str, Any] = {"done": done, "progress": progress, "store": store}
+        return certify_images(
+            self.classifier, self.data, indices, self.plan, references=TargetPictures(self.data), **given
+        )
 
 
 def run(checkpoint: str, settings: Run, output: Path, notes: dict[str, Any] | None = None) -> None:
     """Certifies a model and writes rows and summary.
 
     Args:
-        checkpoint: See `hrvlm.models.load`.
-        settings: Data, trees, plan and processes.
+        checkpoint: See `hrvlm.models.load`; for a model that answers in words `hrvlm.generative.load_generator`.
+        settings: Data, trees or oracles, plan and processes.
         output: Folder of the results; rows that it holds already are kept and not made again.
         notes: What `settings.json` shall hold besides what rows depend on.
 
@@ -79,55 +136,42 @@ def run(checkpoint: str, settings: Run, output: Path, notes: dict[str, Any] | No
     processes.launch(_certify_share, checkpoint, settings, output, notes)
 
 
+def _work(checkpoint: str, settings: Run, device: torch.device) -> Work:
+    if settings.answers is None:
+        return ImageWork(checkpoint, settings, device)
+    if settings.trees or settings.features is not None:
+        raise ValueError("expected no trees and no features with answers: oracles take the place of trees")
+    data = settings.data.evaluation_set(settings.split)
+    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
+
+
 def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path, notes: dict[str, Any] | None) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
-    classifier, data = load_subject(checkpoint, settings, fabric.device)
-    depends_on = _settings(classifier, data, settings)
+    work = _work(checkpoint, settings, fabric.device)
 
     def prepare() -> Path:
-        path = open_folder(output, "run", depends_on, notes)
+        path = open_folder(output, "run", work.depends_on, notes)
         check_unused(path)
         return path
 
-    def keep() -> FeatureStore | None:
-        if settings.features is None:
-            return None
-        return open_store(settings.features, settings.plan, classifier, data, settings.split)
-
     path = first_process(fabric, prepare)
-    store = first_process(fabric, keep)
-    indices = settings.plan.indices(len(data))
+    store = first_process(fabric, work.open_store)
+    indices = settings.plan.indices(len(work.data))
     shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
     done = run_keys(path)
     fabric.barrier()  # nobody adds rows while another one reads
     mine = [indices[position] for position in shard]
-    _write_rows(fabric, path, classifier, data, mine, settings.plan, done, store)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        merge_parts(path)
-        finish(path, output, settings.plan)
-
-
-def _write_rows(
-    fabric: Fabric,
-    path: Path,
-    classifier: HierarchicalClassifier,
-    data: Any,
-    indices: list[int],
-    plan: CertificationPlan,
-    done: set[Any],
-    store: FeatureStore | None,
-) -> None:
     with (
         PartWriter(path, fabric.global_rank) as writer,
         Progress(transient=True, disable=not fabric.is_global_zero) as bar,
     ):
-        task = bar.add_task("certifying", total=count_passes(plan, len(indices)))
-        given: dict[str, Any] = {"done": done, "progress": lambda images: bar.advance(task, images), "store": store}
-        for records in certify_images(
-            classifier, data, indices, plan, references=TargetPictures(data), **given
-        ):
+        task = bar.add_task("certifying", total=work.count(len(mine)))
+        for records in work.records(mine, done, lambda images: bar.advance(task, images), store):
             writer.write(records)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        merge_parts(path)
+        finish(path, output, settings.plan)
 
 
 def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
@@ -151,18 +195,11 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
     return result
 
 
-def _settings(classifier: HierarchicalClassifier, data: Any, settings: Run) -> dict[str, Any]:
-    """What rows depend on."""
-    plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
-    shown = pictures_identity(settings.plan.attributes)
-    return {**identity(classifier, settings.split), **data_identity(data), **plan, **shown}
-
-
 def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
     """Writes the summary and the report of a run's rows and prints its tables."""
     summary = summarise(run_rows(path), plan.radii)
     write_summary(output, summary)
     write_report(output, radii=plan.radii)
     tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
-    tables.append(("profile", profile_table))
+    tables += [("profile", profile_table), ("oracle", oracle_table)]
     print_results(output, [table(summary) for part, table in tables if summary.get(part)])

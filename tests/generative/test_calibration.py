@@ -79,10 +79,10 @@ def test_counts_by_hand():
         ("no action", "no action"), ("unparseable", "follow"),
     )  # fmt: skip
     expected = {
-        "O1": ((4, 4, 4, 4), (7, 7, 7, 7)),
-        "O2": ((1, 2, 0, 1), (7, 7, 7, 7)),
-        "O3": ((1, 2, 0, 1), (3, 6, 5, 7)),
-        "O4": ((1, 2, 0, 1), (3, 2, 1, 1)),
+        "overall": ((4, 4, 4, 4), (7, 7, 7, 7)),
+        "false positive": ((1, 2, 0, 1), (7, 7, 7, 7)),
+        "conditional": ((1, 2, 0, 1), (3, 6, 5, 7)),
+        "audit": ((1, 2, 0, 1), (3, 2, 1, 1)),
     }
     for model, (errors, trials) in expected.items():
         counts = calibration_counts(ORACLE, pairs, model)
@@ -104,16 +104,16 @@ def test_rates_give_the_ideal_share_its_bound(model):
             q = sum(used == name for used, _ in drawn) / len(drawn)
             errors, trials = counts.of(name)
             rate = errors / trials if trials else 0.0
-            bound = {"O1": q - rate, "O2": q - rate, "O4": q * (1 - rate)}.get(model)
-            if model == "O3":
+            bound = {"overall": q - rate, "false positive": q - rate, "audit": q * (1 - rate)}.get(model)
+            if model == "conditional":
                 bound = (q - rate) / (1 - rate) if rate < 1 else 0.0
             assert p >= bound - 1e-12
 
 
 def test_wrong_requests():
-    with pytest.raises(ValueError, match="model as one of O1, O2, O3, O4"):
+    with pytest.raises(ValueError, match="model as one of overall, false positive, conditional, audit"):
         calibration_counts(ORACLE, labelled(("follow", "follow")), "O5")
     with pytest.raises(ValueError, match="no pairs"):
-        calibration_counts(ORACLE, [], "O1")
+        calibration_counts(ORACLE, [], "overall")
     with pytest.raises(ValueError, match="'sing'"):
-        calibration_counts(ORACLE, [CalibrationPair("follow", "sing")], "O1")
+        calibration_counts(ORACLE, [CalibrationPair("follow", "sing")], "overall")

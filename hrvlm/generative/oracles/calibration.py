@@ -20,7 +20,7 @@ from typing import Any
 
 from hrvlm.generative.oracles.base import Oracle
 
-ERROR_MODELS = ("O1", "O2", "O3", "O4")
+ERROR_MODELS = ("overall", "false positive", "conditional", "audit")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CalibrationCounts:
     """Errors of an oracle per class. Each pair (errors, trials) is binomial with the rate the error model names.
 
     Attributes:
-        model: "O1" to "O4".
+        model: "overall" to "audit".
         classes: Classes of the oracle, "unparseable" last.
         errors: Errors for each class.
         trials: Pairs out of which they are counted; 0 where nothing is known of a class.
@@ -89,10 +89,10 @@ def read_calibration(path: str | Path, classes: Sequence[str] | None = None) -> 
 def calibration_counts(oracle: Oracle, pairs: Sequence[CalibrationPair], model: str) -> CalibrationCounts:
     """Counts how often the oracle O differs from the ideal one O*, as an error model asks.
 
-    - "O1", P(O != O*): all errors, out of all pairs; the same number for each class.
-    - "O2", P(O = c and O* != c): answers taken for c by mistake, out of all pairs.
-    - "O3", P(O = c | O* != c): the same errors, out of the pairs that are not c.
-    - "O4", P(O* != c | O = c): the same errors, out of the pairs that the oracle calls c.
+    - "overall", P(O != O*): all errors, out of all pairs; the same number for each class.
+    - "false positive", P(O = c and O* != c): answers taken for c by mistake, out of all pairs.
+    - "conditional", P(O = c | O* != c): the same errors, out of the pairs that are not c.
+    - "audit", P(O* != c | O = c): the same errors, out of the pairs that the oracle calls c.
 
     Args:
         oracle: The oracle in use.
@@ -113,10 +113,10 @@ def calibration_counts(oracle: Oracle, pairs: Sequence[CalibrationPair], model: 
     wrong = [sum(o == c != i for o, i in zip(used, ideal, strict=True)) for c in indices]
     everything = [len(pairs)] * len(oracle.classes)
     errors, trials = {
-        "O1": ([sum(wrong)] * len(oracle.classes), everything),
-        "O2": (wrong, everything),
-        "O3": (wrong, [len(pairs) - ideal.count(c) for c in indices]),
-        "O4": (wrong, [used.count(c) for c in indices]),
+        "overall": ([sum(wrong)] * len(oracle.classes), everything),
+        "false positive": (wrong, everything),
+        "conditional": (wrong, [len(pairs) - ideal.count(c) for c in indices]),
+        "audit": (wrong, [used.count(c) for c in indices]),
     }[model]
     return CalibrationCounts(model, oracle.classes, tuple(errors), tuple(trials))
 

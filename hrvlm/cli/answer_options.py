@@ -1,0 +1,106 @@
+"""What `certify.py` is told of a model that answers in words: prompt, decoding, oracles, their errors, true answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+
+from hrvlm.certificates.oracle_errors import ErrorModel, OracleError, Scope
+from hrvlm.generative import Decoding
+from hrvlm.generative.captions import reference_answers
+from hrvlm.generative.oracles import Oracle
+
+EMOJI_REFERENCES = "emoji"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """Labelled outputs that an oracle's error rate is estimated from; the other fields are those of `OracleError`.
+
+    Attributes:
+        file: JSON lines {"answer", "label"}, see `hrvlm.generative.oracles.calibration`.
+        model: What the rate is: "overall", "false positive", "conditional" or "audit".
+        scope: Where the outputs come from: "image", "homogeneous" or "population".
+        gamma: Share of a population's images that its certificates leave out.
+        calibration_share: Part of alpha spent on the rate.
+    """
+
+    file: str
+    model: ErrorModel
+    scope: Scope
+    gamma: float | None = None
+    calibration_share: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionOptions:
+    """An oracle and what is known of its errors; without either only the composite claim is made.
+
+    Attributes:
+        oracle: Labels answers. An `EquivalenceOracle` without anchors compares with the answer on the clean image.
+        error: A rate that is given.
+        calibration: Labelled outputs to estimate the rate from.
+    """
+
+    oracle: Oracle
+    error: OracleError | None = None
+    calibration: Calibration | None = None
+
+    def __post_init__(self) -> None:
+        if self.error is not None and self.calibration is not None:
+            raise ValueError("expected error or calibration of an oracle, got both: a rate is given or estimated")
+        if self.calibration is not None and self.oracle.needs_anchors:
+            raise ValueError("expected error with anchors that differ by image, got calibration: so do its classes")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerOptions:
+    """What is asked of a model that answers in words.
+
+    Attributes:
+        questions: Oracles; they share alpha, and every answer is labelled by all of them.
+        prompt: What the model is asked; its own default if null.
+        decoding: How answers are chosen.
+        references: YAML or JSON file of true answers by class id, "emoji" for those of the packaged pictures, or null
+            where none are known.
+    """
+
+    questions: list[QuestionOptions]
+    prompt: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    references: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [question.oracle.name for question in self.questions]
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"expected at least one oracle and distinct names, got {names}")
+
+
+def read_references(source: str | None, class_names: Sequence[str], prompt: str) -> list[tuple[str, ...]] | None:
+    """True answers per class of the data.
+
+    Raises:
+        ValueError: If the file is missing, is no mapping of texts, or lacks a class.
+    """
+    if source is None:
+        return None
+    if source == EMOJI_REFERENCES:
+        return [reference_answers(name, prompt) for name in class_names]
+    path = Path(source)
+    if not path.is_file():
+        raise ValueError(f'expected references as "emoji" or a file, got {source!r}, which is no file')
+    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(found, dict):
+        raise ValueError(f"expected a mapping of class ids to true answers in {path}, got {type(found).__name__}")
+    answers = {str(key): [value] if isinstance(value, str) else value for key, value in found.items()}
+    lacking = [name for name in class_names if name not in answers]
+    if lacking:
+        raise ValueError(f"expected true answers for every class in {path}, got none for {lacking[:5]}")
+    for name in class_names:
+        texts = answers[name]
+        if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"expected a text or a list of texts for {name!r} in {path}, got {texts!r}")
+    return [tuple(answers[name]) for name in class_names]

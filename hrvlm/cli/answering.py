@@ -1,0 +1,198 @@
+"""`certify.py run` for models that answer in words."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrvlm.certificates.answers import AnsweredImage, AnswerQuestion, Labelling, certify_answers
+from hrvlm.certificates.feature_store import FeatureStore
+from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.oracle_errors import OracleError
+from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
+from hrvlm.certificates.oracle_rows import OracleTask, oracle_records
+from hrvlm.certificates.records import Key, Record
+from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions, read_references
+from hrvlm.cli.evaluating import data_identity
+from hrvlm.generative import load_generator
+from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle
+from hrvlm.generative.oracles.calibration import calibration_counts, read_calibration
+
+# What rows of answers do not depend on, or say themselves.
+UNUSED = (
+    "smoothing", "semantic", "joint", "profile", "joint_questions", "attributes", "library", "library_files",
+    "num_images", "radii", "batch_size",
+)  # fmt: skip
+
+
+class NoAnchor:
+    """Stands for an oracle where the clean answer is none to compare with: everything is unparseable."""
+
+    classes = ("equivalent to an unparseable answer", OTHER, UNPARSEABLE)
+
+    def labels(self, answers: Sequence[str]) -> list[int]:
+        """The last class."""
+        return [2] * len(answers)
+
+
+def _anchored(oracle: EquivalenceOracle, index: int, clean: str) -> Labelling:
+    """The oracle of an image: its anchor is the answer on the clean image."""
+    return oracle.anchored([clean]) if oracle.anchors_of([clean]) else NoAnchor()
+
+
+class AnswerWork:
+    """Certificates of the answers of a model; see `run.Work`.
+
+    Raises:
+        ValueError: If the plan asks for certificates of classifiers, or files do not fit.
+    """
+
+    def __init__(
+        self,
+        checkpoint: str,
+        options: AnswerOptions,
+        plan: CertificationPlan,
+        data: Any,
+        split: str | None,
+        device: torch.device,
+    ) -> None:
+        if plan.semantic or plan.joint or plan.profile is not None or not plan.smoothing:
+            raise ValueError("expected a plan of smoothing alone with answers: `semantic: false`, no joint, no profile")
+        if plan.sampling.procedure == "two bounds":
+            raise ValueError("expected a procedure other than 'two bounds' with answers: no oracle error corrects both")
+        self.options, self.plan, self.data, self.device = options, plan, data, device
+        self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
+        self.references = read_references(options.references, data.class_names, self.generator.prompt)
+        self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
+        self.questions = [self._question(question) for question in options.questions]
+        self.errors = {question.oracle.name: _errors(question) for question in options.questions}
+        self.depends_on = self._identity(split)
+
+    def open_store(self) -> FeatureStore | None:
+        """Answers come from no features that could be kept."""
+        return None
+
+    def count(self, num_images: int) -> int:
+        """One pass over the images."""
+        return num_images
+
+    def records(
+        self, indices: list[int], done: set[Key], progress: Callable[[int], None], store: FeatureStore | None
+    ) -> Iterator[Sequence[Record]]:
+        """Rows of each image as soon as it is finished."""
+        left = [index for index in indices if not self._is_done(index, done)]
+        progress(len(indices) - len(left))
+        answered = certify_answers(
+            self.generator,
+            self.data,
+            left,
+            self.questions,
+            self.plan.smoothing_plan(),
+            batch_size=self.plan.batch_size,
+            device=self.device,
+        )
+        for image in answered:
+            yield [row for row in self._rows(image) if row.key not in done]
+            progress(1)
+
+    def failures(self) -> list[str]:
+        """What went wrong inside oracles and was counted as unparseable, in words."""
+        asked = [question.oracle for question in self.options.questions]
+        return [
+            f"{oracle.name}: {oracle.failures.count} answers unparseable by {oracle.failures.first}"
+            for oracle in asked
+            if oracle.failures.count
+        ]
+
+    def _rows(self, image: AnsweredImage) -> Iterator[OracleRecord]:
+        for record, oracle, unparseable in zip(image.records, image.oracles, image.unparseable, strict=True):
+            task = OracleTask(
+                oracle=record.tree,
+                classes=oracle.classes,
+                generator=self.generator.name,
+                prompt=self.generator.prompt,
+                decoding=asdict(self.generator.decoding),
+            )
+            yield from oracle_records(
+                record,
+                task,
+                unparseable=unparseable,
+                error=self.errors[record.tree](record.prediction),
+                answer=image.answer,
+                anchor=image.clean if record.tree in self.anchored else None,
+            )
+
+    def _is_done(self, index: int, done: set[Key]) -> bool:
+        return all(
+            (OracleRecord.kind, index, question.name, 0, question.name, claim) in done
+            for question in self.questions
+            for claim in (CLAIMS if self.errors[question.name](0) is not None else CLAIMS[:1])
+        )
+
+    def _question(self, options: QuestionOptions) -> AnswerQuestion:
+        oracle = options.oracle
+        if isinstance(oracle, EquivalenceOracle) and oracle.needs_anchors:
+            return AnswerQuestion(oracle.name, 3, partial(_anchored, oracle), self._label, target=0)
+        return AnswerQuestion(oracle.name, len(oracle.classes), lambda index, clean: oracle, self._label)
+
+    def _label(self, index: int, label: int, oracle: Labelling) -> int:
+        """Class of the true answer: the first class that a true answer has, -1 where none is known."""
+        if self.references is None:
+            return -1
+        return min(oracle.labels(self.references[label]))
+
+    def _identity(self, split: str | None) -> dict[str, Any]:
+        plan = {name: value for name, value in asdict(self.plan).items() if name not in UNUSED}
+        asked = [
+            {
+                "oracle": question.oracle.describe(),
+                "error": None if question.error is None else asdict(question.error),
+                "calibration": None if question.calibration is None else _described(question.calibration),
+            }
+            for question in self.options.questions
+        ]
+        return {
+            "generator": self.generator.describe(),
+            "questions": asked,
+            "references": self.options.references,
+            "split": split,
+            **data_identity(self.data),
+            **plan,
+        }
+
+
+def _described(calibration: Calibration) -> dict[str, Any]:
+    """A calibration with a digest of its file in place of the path."""
+    digest = hashlib.sha256(Path(calibration.file).read_bytes()).hexdigest()
+    return asdict(calibration) | {"file": digest}
+
+
+def _errors(question: QuestionOptions) -> Callable[[int], OracleError | None]:
+    """The oracle error that goes with a predicted class."""
+    calibration, oracle = question.calibration, question.oracle
+    if calibration is None:
+        return lambda prediction: question.error
+    pairs = read_calibration(calibration.file)
+
+    counts = calibration_counts(oracle, pairs, calibration.model)
+
+    def of_class(prediction: int) -> OracleError | None:
+        position = max(0, prediction)
+        if not counts.trials[position]:
+            return None  # nothing is known of the class, so nothing is said of the ideal label
+        return OracleError(
+            model=calibration.model,
+            errors=counts.errors[position],
+            trials=counts.trials[position],
+            scope=calibration.scope,
+            gamma=calibration.gamma,
+            calibration_share=calibration.calibration_share,
+        )
+
+    return of_class

@@ -1,0 +1,236 @@
+"""`certify.py push`: attacks that push a model which answers in words towards a forbidden answer.
+
+Each image is certified first; then it is attacked within each budget, plain and through noise, and once more just
+inside its certified radius. Images that have the forbidden class to begin with are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+from torch import Tensor
+
+from hrvlm.attacks.threat_model import ThreatModel
+from hrvlm.certificates import RecordWriter, read_rows
+from hrvlm.certificates.answers import AnswerQuestion, certify_answers
+from hrvlm.certificates.noise import gaussian
+from hrvlm.certificates.records import SmoothingRecord
+from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
+from hrvlm.cli.evaluating import data_identity, open_folder, print_results, write_summary
+from hrvlm.data.base import ImageDataModule
+from hrvlm.generative import Decoding, Generator, load_generator
+from hrvlm.generative.oracles import Oracle
+from hrvlm.generative.push_records import Defence, PushRecord, push_key, summarise_pushes
+from hrvlm.generative.pushing import easiest_answers, push_towards
+from hrvlm.models import inferring
+from hrvlm.reports.push_table import push_table
+
+JUST_INSIDE = 0.99
+
+
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """What `certify.py push` needs besides checkpoint and output.
+
+    Attributes:
+        data: Data module whose split is attacked.
+        oracle: Labels answers.
+        forbidden: Class of the oracle that the attack wants.
+        wanted: Answers of that class; per image the one that the model finds most probable is pushed towards.
+        split: Split of the data module; its validation split if null.
+        device: For example "cuda" or "cpu".
+        prompt: What the model is asked; its own default if null.
+        decoding: How answers are chosen; greedy, since the attack is on the model and not on its luck.
+        num_images: Images spread evenly over the split.
+        eps: L2 budgets in pixel units.
+        steps: Steps of the attack.
+        samples: Noisy copies per gradient of the attack on the smoothed model.
+        sigma: Standard deviation of the smoothing noise.
+        n0: Selection samples of the certificates.
+        n: Estimation samples of the certificates.
+        alpha: Error probability of each certificate.
+        votes: Noisy copies that vote at attacked images.
+        seed: Of noise and attack.
+        batch_size: Noisy copies per pass.
+    """
+
+    data: ImageDataModule
+    oracle: Oracle
+    forbidden: str
+    wanted: list[str]
+    split: str | None = None
+    device: str = "cpu"
+    prompt: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    num_images: int = 32
+    eps: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 1.0, 2.0])
+    steps: int = 20
+    samples: int = 8
+    sigma: float = 0.1
+    n0: int = 32
+    n: int = 500
+    alpha: float = 0.001
+    votes: int = 200
+    seed: int = 0
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.forbidden not in self.oracle.classes:
+            raise ValueError(
+                f"expected forbidden among the classes {list(self.oracle.classes)}, got {self.forbidden!r}"
+            )
+        if self.oracle.needs_anchors:
+            raise ValueError(f"expected an oracle with classes of its own, got {self.oracle.name!r} without anchors")
+        if self.decoding.random:
+            raise ValueError(f"expected greedy decoding, got temperature {self.decoding.temperature:g}")
+        if self.num_images < 1 or self.votes < 1 or not self.wanted or not all(eps > 0 for eps in self.eps):
+            raise ValueError("expected num_images and votes >= 1, at least one wanted answer, and every eps > 0")
+        index = self.oracle.classes.index(self.forbidden)
+        other = [
+            answer for answer, label in zip(self.wanted, self.oracle.labels(self.wanted), strict=True) if label != index
+        ]
+        if other:
+            raise ValueError(f"expected wanted answers of the class {self.forbidden!r}, got {other}")
+        self.plan()
+
+    def plan(self) -> SmoothingPlan:
+        """Of the certificates."""
+        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed)
+
+
+def push(checkpoint: str, settings: Push, output: Path) -> None:
+    """Attacks a model and writes `pushes.jsonl` and summary; run again, it goes on where it stopped.
+
+    Args:
+        checkpoint: See `hrvlm.generative.load_generator`.
+        settings: Data, oracle, forbidden class and effort.
+        output: Folder of the results.
+
+    Raises:
+        ValueError: If parts do not fit each other, or the folder holds another run's rows.
+    """
+    generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
+    data = settings.data.evaluation_set(settings.split)
+    path = open_folder(output, "push", _identity(generator, data, settings))
+    count = min(settings.num_images, len(data))
+    indices = [position * len(data) // count for position in range(count)]
+    attacker = Pusher(generator, settings)
+    with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
+        done = {PushRecord.from_row(row).key for row in read_rows(path)}
+        for index in bar.track(indices, description="pushing"):
+            for record in attacker.attack(data, index, done):
+                writer.write([record])
+    records = [PushRecord.from_row(row) for row in read_rows(path)]
+    summary = summarise_pushes(records)
+    write_summary(output, summary)
+    print_results(output, [push_table(summary, forbidden=settings.forbidden)])
+
+
+class Pusher:
+    """Certifies and attacks images one by one, so that rows do not depend on which others there are."""
+
+    def __init__(self, generator: Generator, settings: Push) -> None:
+        self.generator, self.settings, self.oracle = generator, settings, settings.oracle
+        self.forbidden = settings.oracle.classes.index(settings.forbidden)
+        self.question = AnswerQuestion(
+            settings.oracle.name, len(settings.oracle.classes), lambda index, clean: settings.oracle, lambda *_: -1
+        )
+
+    def attack(self, data: Any, index: int, done: set[Any]) -> Iterator[PushRecord]:
+        """Rows of an image that are not done; none if it has the forbidden class to begin with."""
+        settings = self.settings
+        plans: list[tuple[Defence, float, bool]] = [(d, e, False) for d in ("none", "smoothing") for e in settings.eps]
+        left = [p for p in plans if push_key(index, p[0], inside=False, eps=p[1]) not in done]
+        if not left and push_key(index, "smoothing", inside=True, eps=0.0) in done:
+            return
+        record, clean = self._certify(data, index)
+        if self.forbidden in (record.prediction, self.oracle.labels([clean])[0]):
+            return
+        if record.radius > 0 and push_key(index, "smoothing", inside=True, eps=0.0) not in done:
+            left.append(("smoothing", JUST_INSIDE * record.radius, True))
+        image = data[index][0][None].to(settings.device)
+        wanted = easiest_answers(self.generator, image, settings.wanted)[0]
+        for defence, eps, inside in left:
+            yield self._push(image, record, clean, wanted, defence, eps, inside)
+
+    def _certify(self, data: Any, index: int) -> tuple[SmoothingRecord, str]:
+        settings = self.settings
+        found = next(
+            certify_answers(
+                self.generator,
+                data,
+                [index],
+                [self.question],
+                settings.plan(),
+                batch_size=settings.batch_size,
+                device=settings.device,
+            )
+        )
+        return found.records[0], found.clean
+
+    def _push(
+        self,
+        image: Tensor,
+        record: SmoothingRecord,
+        clean: str,
+        wanted: str,
+        defence: Defence,
+        eps: float,
+        inside: bool,
+    ) -> PushRecord:
+        settings, smoothed = self.settings, defence == "smoothing"
+        attacked = push_towards(
+            self.generator,
+            image,
+            [wanted],
+            ThreatModel(norm="l2", eps=eps),
+            steps=settings.steps,
+            sigma=settings.sigma if smoothed else 0.0,
+            samples=settings.samples,
+            seed=settings.seed + record.index,
+        )
+        answer = self.generator.generate(attacked)[0]
+        counts = self._vote(attacked[0], record.index) if smoothed else None
+        label = self.oracle.labels([answer])[0] if counts is None else counts.index(max(counts))
+        return PushRecord(
+            index=record.index,
+            defence=defence,
+            eps=eps,
+            oracle=self.oracle.name,
+            forbidden=settings.forbidden,
+            wanted=wanted,
+            clean_answer=clean,
+            answer=answer,
+            label=self.oracle.classes[label],
+            success=label == self.forbidden,
+            certified_radius=record.radius,
+            inside=inside,
+            sigma=settings.sigma,
+            votes=settings.votes if smoothed else None,
+            forbidden_votes=None if counts is None else counts[self.forbidden],
+            steps=settings.steps,
+            samples=settings.samples if smoothed else None,
+            seed=settings.seed,
+        )
+
+    def _vote(self, image: Tensor, index: int) -> list[int]:
+        """Votes per class of noisy copies, from draws that no certificate uses."""
+        settings, counts = self.settings, [0] * len(self.oracle.classes)
+        for first in range(0, settings.votes, settings.batch_size):
+            draws = range(PREDICT_DRAWS + first, PREDICT_DRAWS + min(first + settings.batch_size, settings.votes))
+            noise = gaussian(tuple(image.shape), settings.seed, index, draws, settings.sigma)
+            for label in self.oracle.labels(self.generator.generate(image + noise.to(image))):
+                counts[label] += 1
+        return counts
+
+
+def _identity(generator: Generator, data: Any, settings: Push) -> dict[str, Any]:
+    """What rows depend on; budgets and images may be added to a folder."""
+    names = ("forbidden", "wanted", "split", "steps", "samples", "sigma", "n0", "n", "alpha", "votes", "seed")
+    chosen = {name: getattr(settings, name) for name in names}
+    oracle = {"oracle": settings.oracle.describe(), "generator": generator.describe()}
+    return {**oracle, **data_identity(data), **chosen}

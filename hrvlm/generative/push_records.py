@@ -1,0 +1,113 @@
+"""Rows and curves of attacks that push a model towards a forbidden answer, with and without smoothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self, TypeAlias
+
+Defence: TypeAlias = Literal["none", "smoothing"]
+PushKey: TypeAlias = tuple[int, str, bool, float]
+SCHEMA = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushRecord:
+    """One image, pushed within one budget.
+
+    Attributes:
+        index: Dataset index of the image.
+        defence: "none": the plain model answers; "smoothing": the most frequent label of many noisy copies counts.
+        eps: L2 budget in pixel units.
+        oracle: Name of the oracle that labels answers.
+        forbidden: Class that the attack wants.
+        wanted: Answer that it pushes towards.
+        clean_answer: The model's answer to the clean image.
+        answer: Its answer to the attacked image without noise.
+        label: Class of the attacked image: of that answer, or by vote.
+        success: Whether that is the forbidden class.
+        certified_radius: L2 radius within which the vote provably has another class; 0 where nothing is certified.
+        inside: Whether the budget was chosen just within that radius, where success would refute the certificate.
+        sigma: Standard deviation of the smoothing noise.
+        votes: Noisy copies that vote; None without smoothing.
+        forbidden_votes: Those of the forbidden class; None without smoothing.
+        steps: Steps of the attack.
+        samples: Noisy copies per gradient of the attack; None without smoothing.
+        seed: Of noise and attack.
+    """
+
+    kind: ClassVar[str] = "push"
+
+    index: int
+    defence: Defence
+    eps: float
+    oracle: str
+    forbidden: str
+    wanted: str
+    clean_answer: str
+    answer: str
+    label: str
+    success: bool
+    certified_radius: float
+    inside: bool
+    sigma: float
+    votes: int | None
+    forbidden_votes: int | None
+    steps: int
+    samples: int | None
+    seed: int
+
+    @property
+    def key(self) -> PushKey:
+        """What the row is about, to resume; the budget just inside a certificate differs by image."""
+        return push_key(self.index, self.defence, inside=self.inside, eps=self.eps)
+
+    def to_row(self) -> dict[str, Any]:
+        """A flat mapping of JSON values with kind and schema."""
+        return {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The record of a row.
+
+        Raises:
+            ValueError: If the row is of another kind or schema.
+        """
+        if row.get("kind") != cls.kind or row.get("schema") != SCHEMA:
+            given = f"{row.get('kind')!r}, {row.get('schema')!r}"
+            raise ValueError(f"expected rows of kind 'push' and schema {SCHEMA}, got {given}; use another output")
+        return cls(**{name: value for name, value in row.items() if name not in ("kind", "schema")})
+
+
+def push_key(index: int, defence: Defence, *, inside: bool, eps: float) -> PushKey:
+    """What a row is about; see `PushRecord.key`."""
+    return (index, defence, inside, 0.0 if inside else eps)
+
+
+def summarise_pushes(records: Iterable[PushRecord]) -> dict[str, Any]:
+    """Share of images that reach the forbidden class, by budget, without and with smoothing, and inside certificates.
+
+    With smoothing, "beyond" counts only images whose certificate does not reach the budget; "inside" those attacked
+    just within their own certified radius, or within a budget that their certificate covers.
+    """
+    rows = list(records)
+    curves = {
+        defence: [
+            {"eps": eps, **_share([r for r in rows if r.defence == defence and r.eps == eps and not r.inside])}
+            for eps in sorted({r.eps for r in rows if not r.inside})
+        ]
+        for defence in ("none", "smoothing")
+    }
+    smoothed = [r for r in rows if r.defence == "smoothing"]
+    covered = [r for r in smoothed if 0 < r.eps < r.certified_radius]
+    beyond = [r for r in smoothed if r.eps >= r.certified_radius]
+    return {**curves, "inside": _share(covered), "beyond": _share(beyond)}
+
+
+def _share(records: list[PushRecord]) -> dict[str, Any]:
+    successes = sum(record.success for record in records)
+    return {
+        "attacked": len(records),
+        "successes": successes,
+        "rate": successes / len(records) if records else None,
+    }

@@ -1,0 +1,34 @@
+"""The curve of attacks that push a model towards a forbidden answer, as a table for the terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+
+
+def push_table(summary: dict[str, Any], *, forbidden: str) -> Table:
+    """Share of images that reach the forbidden class, by budget.
+
+    Args:
+        summary: See `hrvlm.generative.push_records.summarise_pushes`.
+        forbidden: The class.
+    """
+    table = Table(title=f"Images pushed to {forbidden!r}, percent, by L2 budget in pixel units")
+    table.add_column("defence")
+    budgets = [point["eps"] for point in summary["none"]] or [point["eps"] for point in summary["smoothing"]]
+    for eps in budgets:
+        table.add_column(f"{eps:g}", justify="right")
+    for defence in ("none", "smoothing"):
+        rates = {point["eps"]: point["rate"] for point in summary[defence]}
+        table.add_row(defence, *(_percent(rates.get(eps)) for eps in budgets))
+    inside, beyond = summary["inside"], summary["beyond"]
+    table.caption = (
+        f"With smoothing, inside certified radii {inside['successes']} of {inside['attacked']} attacks succeed, "
+        f"beyond them {beyond['successes']} of {beyond['attacked']}."
+    )
+    return table
+
+
+def _percent(rate: float | None) -> str:
+    return "" if rate is None else f"{100 * rate:.1f}"
