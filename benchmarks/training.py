@@ -4,7 +4,7 @@
 
 Every method fine-tunes the packaged model with the same data, batches, epochs and attacker; the learning rate is chosen
 per method from the same three, by accuracy on validation pictures in one run of full length with a seed of its own
-(the single tree and the ablations take that of the full method). What benchmarks/results/training.json holds is not repeated, so the benchmark may be
+(variants of the hierarchical method take that of the full one). What benchmarks/results/training.json holds is not repeated, so the benchmark may be
 stopped and started at will, and several processes may work at it side by side. Checkpoints and rows per image are in
 runs/benchmark-training.
 

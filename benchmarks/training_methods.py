@@ -39,7 +39,7 @@ class Method:
 
 
 def _hierarchical(**switches: object) -> Callable[[], Objective]:
-    return lambda: HierarchicalObjective(**{**ATTACK, **switches})  # type: ignore[arg-type]
+    return lambda: HierarchicalObjective(**{**ATTACK, "image_share": 1.0, **switches})  # type: ignore[arg-type]
 
 
 def _ablation(**switches: object) -> Method:
@@ -49,7 +49,9 @@ def _ablation(**switches: object) -> Method:
 METHODS: dict[str, Method] = {
     "hierarchical_forest": Method(_hierarchical(), FOREST),
     "hierarchical_tree": Method(_hierarchical(), rate_of="hierarchical_forest"),
-    "hierarchical_euclidean": Method(_hierarchical(head="cosine", lambda_order=0.0, lambda_vicinity=0.0), FOREST),
+    "hierarchical_euclidean": Method(
+        _hierarchical(head="cosine", lambda_order=0.0, lambda_vicinity=0.0), FOREST, rate_of="hierarchical_forest"
+    ),
     "tecoa": Method(lambda: TeCoAObjective(**ATTACK)),
     "pmg_aft": Method(lambda: PMGAFTObjective(**ATTACK)),
     "fare": Method(lambda: FAREObjective(**ATTACK)),
@@ -58,6 +60,7 @@ METHODS: dict[str, Method] = {
 
 # The paper's tables: parts of the loss, sources of negatives, strategies of the perturbation, sides of the norm order.
 ABLATIONS: dict[str, Method] = {
+    "align_averages": _ablation(image_share=0.0),
     "hita": _ablation(lambda_vicinity=0.0, lambda_order=0.0),
     "hita_vicinity": _ablation(lambda_order=0.0),
     "hita_norm_order": _ablation(lambda_vicinity=0.0),

@@ -33,6 +33,7 @@ class ForestBatch:
         points: Points of the images `(B, D)`.
         texts: Points of all nodes `(nodes, D)`, each in the columns that its trees' tables name.
         pool: Points `(P, D)` of the images that groups are averages of; `points` itself where they are the same.
+        image_share: See `hierarchical.hita_terms`.
     """
 
     head: Head
@@ -41,6 +42,7 @@ class ForestBatch:
     points: Tensor
     texts: Tensor
     pool: Tensor
+    image_share: float = 0.0
 
     def attacked_loss(self, weights: TermWeights, level: int | None) -> Tensor:
         """Weighted HITA of all levels, or of one, summed over the trees: what a perturbation raises."""
@@ -50,7 +52,7 @@ class ForestBatch:
             if level == 0:
                 return chosen[0] * leaf_term(points, texts, self.head, group, table)
             rows = group_points(self.head, points, group, pool)
-            return (chosen * hita_terms(rows, texts, self.head, group, table)).sum()
+            return (chosen * hita_terms(rows, texts, self.head, group, table, image_share=self.image_share)).sum()
 
         return self._sum(part)
 
@@ -66,7 +68,15 @@ class ForestBatch:
 
         def part(table: TreeTable, group: BatchGroups, points: Tensor, texts: Tensor, pool: Tensor | None) -> Tensor:
             terms = tree_terms(
-                points, texts, self.head, group, table, zeta_vicinity=zeta_vicinity, zeta_gap=zeta_gap, pool=pool
+                points,
+                texts,
+                self.head,
+                group,
+                table,
+                zeta_vicinity=zeta_vicinity,
+                zeta_gap=zeta_gap,
+                pool=pool,
+                image_share=self.image_share,
             )
             logs.append(numbers(terms, level))
             return weights.total(terms, level)

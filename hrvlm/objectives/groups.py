@@ -96,6 +96,11 @@ class BatchGroups:
     row_level: Tensor
     parents: Tensor
 
+    @property
+    def num_images(self) -> int:
+        """B, the number of rows that are images."""
+        return len(self.targets) - sum(len(membership) for membership in self.memberships[1:])
+
 
 def group_batch(table: TreeTable, labels: Tensor, pool: Tensor | None = None) -> BatchGroups:
     """Group a batch by the nodes of a tree.

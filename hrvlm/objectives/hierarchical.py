@@ -69,9 +69,27 @@ def level_means(values: Tensor, levels: Tensor, num_levels: int) -> Tensor:
     return zeros.index_add(0, levels, values) / count.clamp_min(1.0)
 
 
-def hita_terms(rows: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
-    """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree."""
-    return _hita(head.logits(rows, text_points), groups, table)
+def hita_terms(
+    rows: Tensor,
+    text_points: Tensor,
+    head: Head,
+    groups: BatchGroups,
+    table: TreeTable,
+    *,
+    image_share: float = 0.0,
+) -> Tensor:
+    """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
+
+    Args:
+        rows: `(R, D)`, see `group_points`.
+        text_points: `(T, D)`.
+        head: Scores.
+        groups: Groups of the batch.
+        table: Index tensors of the tree.
+        image_share: Share in [0, 1] of the alignment above the leaves that concerns the images themselves, each with
+            its ancestor's text, instead of the groups' averages.
+    """
+    return _hita(head.logits(rows, text_points), groups, table, image_share)
 
 
 def leaf_term(points: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
@@ -81,9 +99,24 @@ def leaf_term(points: Tensor, text_points: Tensor, head: Head, groups: BatchGrou
     return masked_cross_entropy(head.logits(points, text_points[:columns]), leaves, candidates).mean()
 
 
-def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable) -> Tensor:
+def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable, image_share: float) -> Tensor:
     losses = masked_cross_entropy(logits, groups.targets, table.candidates[groups.targets])
-    return level_means(losses, groups.row_level, table.num_levels)
+    averages = level_means(losses, groups.row_level, table.num_levels)
+    if image_share == 0.0 or table.num_levels == 1:
+        return averages
+    return torch.cat(
+        [averages[:1], averages[1:].lerp(_of_images(logits[: groups.num_images], groups, table), image_share)]
+    )
+
+
+def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable) -> Tensor:
+    """Mean cross-entropy per level above the leaves `(L,)` of images `(B, T)` with their ancestors."""
+    leaves = groups.targets[: len(logits)]
+    losses = []
+    for level in range(1, table.num_levels):
+        targets = table.offsets[level] + table.ancestors[level, leaves]
+        losses.append(masked_cross_entropy(logits, targets, table.candidates[targets]).mean())
+    return torch.stack(losses)
 
 
 def tree_terms(
@@ -96,6 +129,7 @@ def tree_terms(
     zeta_vicinity: float,
     zeta_gap: float,
     pool: Tensor | None = None,
+    image_share: float = 0.0,
 ) -> TreeTerms:
     """All terms of one tree.
 
@@ -108,6 +142,7 @@ def tree_terms(
         zeta_vicinity: Distance within which an image counts as aligned.
         zeta_gap: Gap of norms wanted between a node and its parent.
         pool: Points of the images that groups are averages of, see `group_points`.
+        image_share: See `hita_terms`.
 
     Returns:
         The terms, see `TreeTerms`.
@@ -117,7 +152,7 @@ def tree_terms(
     logits = head.logits(rows, text_points)
     leaf = groups.targets[:count]
     return TreeTerms(
-        hita=_hita(logits, groups, table),
+        hita=_hita(logits, groups, table, image_share),
         vicinity=vicinity(head.distance(image_points, text_points[leaf]), zeta_vicinity).mean(),
         order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
         order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),

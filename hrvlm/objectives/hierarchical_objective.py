@@ -57,6 +57,7 @@ class HierarchicalObjective(Objective):
         lambda_order_image: float | None = None,
         lambda_order_text: float | None = None,
         level_weights: Sequence[float] | None = None,
+        image_share: float = 0.0,
         zeta_vicinity: float = 1.0,
         zeta_gap: float = 0.05,
         strategy: Strategy = "universal",
@@ -88,6 +89,8 @@ class HierarchicalObjective(Objective):
             lambda_order_image: Weight of the norm order of images.
             lambda_order_text: Weight of the norm order of texts.
             level_weights: Weights ω of the alignment per level of the deepest tree, leaf first; None for the paper's.
+            image_share: Share in [0, 1] of the alignment above the leaves that concerns each image itself instead of
+                the averages of groups; 0 is the paper's method.
             zeta_vicinity: Distance within which an image counts as aligned with its class text.
             zeta_gap: Gap of norms wanted between neighbouring levels.
             strategy: "universal": one perturbation raises the loss of all levels; "leaf": of the leaf level only;
@@ -107,6 +110,8 @@ class HierarchicalObjective(Objective):
             ValueError: If a name is unknown, a weight negative, or parts do not fit together.
         """
         super().__init__(norm=norm, eps=eps, steps=steps, step_size=step_size, random_start=random_start)
+        if not 0.0 <= image_share <= 1.0:
+            raise ValueError(f"expected image_share in [0, 1], got {image_share}: it is a share of the alignment")
         _check_name("head", head, ("poincare", "cosine"))
         _check_name("strategy", strategy, STRATEGIES)
         _check_name("hnsa", hnsa, ("both", "up", "down", "none"))
@@ -119,7 +124,7 @@ class HierarchicalObjective(Objective):
         self.head_name, self.strategy, self.hnsa, self.average_over = head, strategy, hnsa, average_over
         self.lambda_vicinity, self.lambda_order = lambda_vicinity, lambda_order
         self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
-        self.eps_text = eps_text
+        self.eps_text, self.image_share = eps_text, image_share
         self.step_size_text = eps_text if step_size_text is None else step_size_text
         self._make_cosine = partial(CosineHead, logit_scale, trainable_temperature)
         self._make_ball = partial(
@@ -221,7 +226,7 @@ class HierarchicalObjective(Objective):
         return total, {"loss": total.detach()} | {name: torch.stack(values).mean() for name, values in logs.items()}
 
     def _batch(self, points: Tensor, texts: Tensor, groups: list[BatchGroups]) -> ForestBatch:
-        return ForestBatch(self.head, self._tables(), groups, points, texts, self._pool(points))
+        return ForestBatch(self.head, self._tables(), groups, points, texts, self._pool(points), self.image_share)
 
     def _pool(self, rows: Tensor) -> Tensor:
         """What groups are made of: rows of all processes, or of this one."""

@@ -34,7 +34,7 @@ def slow_average(points: list[Tensor]) -> Tensor:
 
 
 def slow_terms(  # noqa: C901 (one place to read the whole method)
-    images: Tensor, labels: list[int], texts: dict[tuple[int, str], Tensor], tree: ClassTree, hnsa: str
+    images: Tensor, labels: list[int], texts: dict[tuple[int, str], Tensor], tree: ClassTree, hnsa: str, share: float
 ):
     """Per level: mean cross-entropy; hinges of vicinity and norm order. Plain loops."""
     rows = tree.rows
@@ -61,7 +61,9 @@ def slow_terms(  # noqa: C901 (one place to read the whole method)
 
     hita = [torch.stack([cross_entropy(x, 0, tree.leaves[k]) for x, k in zip(images, labels, strict=True)]).mean()]
     for level in range(1, top + 1):
-        hita.append(torch.stack([cross_entropy(point, level, node) for node, point in members[level].items()]).mean())
+        averages = torch.stack([cross_entropy(point, level, node) for node, point in members[level].items()]).mean()
+        own = [cross_entropy(x, level, rows[level][k]) for x, k in zip(images, labels, strict=True)]
+        hita.append((1 - share) * averages + share * torch.stack(own).mean())
     zero = torch.zeros((), dtype=images.dtype)
     near = [slow_distance(x, texts[0, tree.leaves[k]]) - ZETA_VICINITY for x, k in zip(images, labels, strict=True)]
     order_image = []
@@ -87,7 +89,9 @@ def slow_loss(objective: HierarchicalObjective, model, points: Tensor, labels: l
             for node, prompt in zip(level.ids, tree.prompts(level.index), strict=True):
                 feature = model.project_text(model.text_hidden([prompt]))
                 table[level.index, node] = objective.head.lift_text(feature, level.index)[0]
-        hita, near, order_image, order_text = slow_terms(points, labels, table, tree, objective.hnsa)
+        hita, near, order_image, order_text = slow_terms(
+            points, labels, table, tree, objective.hnsa, objective.image_share
+        )
         count = len(hita)
         total = total + sum((1 - level / count) * term for level, term in enumerate(hita))
         total = total + objective.lambda_vicinity * near + objective.lambda_order * (sum(order_image) + sum(order_text))
@@ -96,12 +100,12 @@ def slow_loss(objective: HierarchicalObjective, model, points: Tensor, labels: l
 
 @pytest.mark.parametrize("labels", [[0, 1, 0, 3, 5, 0, 3], [4], [5, 2]])
 @pytest.mark.parametrize("hnsa", ["both", "up", "down", "none"])
-@pytest.mark.parametrize(("vicinity", "order"), [(0.5, 1.0), (0.0, 0.0)])
-def test_loss_and_gradients_equal_the_slow_loops(labels, hnsa, vicinity, order, model, forest) -> None:
+@pytest.mark.parametrize(("vicinity", "order", "share"), [(0.5, 1.0, 0.0), (0.0, 0.0, 0.3), (0.5, 1.0, 1.0)])
+def test_loss_and_gradients_equal_the_slow_loops(labels, hnsa, vicinity, order, share, model, forest) -> None:
     model = model.double()
     objective = HierarchicalObjective(
         curv=CURV, temperature=TAU, hnsa=hnsa, lambda_vicinity=vicinity, lambda_order=order,
-        zeta_vicinity=ZETA_VICINITY, zeta_gap=ZETA_GAP, steps=0,
+        zeta_vicinity=ZETA_VICINITY, zeta_gap=ZETA_GAP, steps=0, image_share=share,
     )  # fmt: skip
     objective.bind(forest)
     images = torch.rand(len(labels), 3, 12, 12, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
