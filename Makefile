@@ -1,6 +1,7 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs all tests
 # make lint         ruff and mypy
+# make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
 # make benchmark-training   all training methods side by side, hours on two cores; stopped, it goes on where it was
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
 PYTHON ?= python3
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := configs/emoji/quickstart.yaml
 
-.PHONY: quickstart test lint format benchmark-semantic benchmark-training clean
+.PHONY: quickstart demo-generative test lint format benchmark-semantic benchmark-training clean
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -21,6 +22,15 @@ $(INSTALLED): pyproject.toml
 
 quickstart: $(INSTALLED)
 	$(BIN)/python train.py fit --config $(QUICKSTART)
+
+# Certified accuracy over radii with and without the oracle's error, then the curve of attacks over their budget.
+demo-generative: $(INSTALLED)
+	for name in action equivalence; do \
+		$(BIN)/python certify.py run --checkpoint emoji-captioner --config configs/certify/oracle_$$name.yaml \
+			--output runs/generative/$$name && $(BIN)/python certify.py verify runs/generative/$$name || exit 1; \
+	done
+	$(BIN)/python certify.py push --checkpoint emoji-captioner --config configs/certify/push_emoji.yaml \
+		--output runs/generative/push
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest

@@ -14,7 +14,7 @@ def push_table(summary: dict[str, Any], *, forbidden: str) -> Table:
         summary: See `hrvlm.generative.push_records.summarise_pushes`.
         forbidden: The class.
     """
-    table = Table(title=f"Images pushed to {forbidden!r}, percent, by L2 budget in pixel units")
+    table = Table(title=f"Images pushed to {forbidden!r}, percent, by L2 budget in pixel units", min_width=72)
     table.add_column("defence")
     budgets = [point["eps"] for point in summary["none"]] or [point["eps"] for point in summary["smoothing"]]
     for eps in budgets:
