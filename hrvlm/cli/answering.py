@@ -16,12 +16,12 @@ from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
 from hrvlm.certificates.oracle_errors import OracleError
 from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
-from hrvlm.certificates.oracle_rows import OracleTask, oracle_records
+from hrvlm.certificates.oracle_rows import OracleTask, corrected_records, oracle_records
 from hrvlm.certificates.records import Key, Record
 from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions, read_references
 from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
-from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle
+from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.generative.oracles.calibration import calibration_counts, read_calibration
 
 # What rows of answers do not depend on, or say themselves.
@@ -41,9 +41,24 @@ class NoAnchor:
         return [2] * len(answers)
 
 
-def _anchored(oracle: EquivalenceOracle, index: int, clean: str) -> Labelling:
-    """The oracle of an image: its anchor is the answer on the clean image."""
-    return oracle.anchored([clean]) if oracle.anchors_of([clean]) else NoAnchor()
+def labelling_at(oracle: Oracle, clean: str | None) -> Labelling:
+    """The oracle of an image: one that needs anchors has the answer on the clean image."""
+    if not isinstance(oracle, EquivalenceOracle) or not oracle.needs_anchors:
+        return oracle
+    return oracle.anchored([clean]) if clean is not None and oracle.anchors_of([clean]) else NoAnchor()
+
+
+def _labelling_of(oracle: Oracle, index: int, clean: str) -> Labelling:
+    return labelling_at(oracle, clean)
+
+
+def composite_alone(record: OracleRecord, calibration_share: float) -> list[OracleRecord]:
+    """The composite row of an image whose oracle error is unknown, beside images where it is estimated.
+
+    It leaves that part of alpha unused, so that all images of a run have the same shares and can be averaged.
+    """
+    known = OracleError(model="audit", errors=0, trials=1, calibration_share=calibration_share)
+    return corrected_records(record, known)[:1]
 
 
 class AnswerWork:
@@ -72,6 +87,8 @@ class AnswerWork:
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]
         self.errors = {question.oracle.name: _errors(question) for question in options.questions}
+        self.calibrations = {question.oracle.name: question.calibration for question in options.questions}
+        self.corrected = {q.oracle.name for q in options.questions if q.error or q.calibration}
         self.depends_on = self._identity(split)
 
     def open_store(self) -> FeatureStore | None:
@@ -119,27 +136,32 @@ class AnswerWork:
                 prompt=self.generator.prompt,
                 decoding=asdict(self.generator.decoding),
             )
-            yield from oracle_records(
+            error, calibration = self.errors[record.tree](record.prediction), self.calibrations[record.tree]
+            rows = oracle_records(
                 record,
                 task,
                 unparseable=unparseable,
-                error=self.errors[record.tree](record.prediction),
+                error=error,
                 answer=image.answer,
                 anchor=image.clean if record.tree in self.anchored else None,
             )
+            if error is None and calibration is not None:
+                rows = composite_alone(rows[0], calibration.calibration_share)
+            yield from rows
 
     def _is_done(self, index: int, done: set[Key]) -> bool:
         return all(
             (OracleRecord.kind, index, question.name, 0, question.name, claim) in done
             for question in self.questions
-            for claim in (CLAIMS if self.errors[question.name](0) is not None else CLAIMS[:1])
+            for claim in (CLAIMS if question.name in self.corrected else CLAIMS[:1])
         )
 
     def _question(self, options: QuestionOptions) -> AnswerQuestion:
         oracle = options.oracle
-        if isinstance(oracle, EquivalenceOracle) and oracle.needs_anchors:
-            return AnswerQuestion(oracle.name, 3, partial(_anchored, oracle), self._label, target=0)
-        return AnswerQuestion(oracle.name, len(oracle.classes), lambda index, clean: oracle, self._label)
+        at = partial(_labelling_of, oracle)
+        if oracle.needs_anchors:
+            return AnswerQuestion(oracle.name, 3, at, self._label, target=0)
+        return AnswerQuestion(oracle.name, len(oracle.classes), at, self._label)
 
     def _label(self, index: int, label: int, oracle: Labelling) -> int:
         """Class of the true answer: the first class that a true answer has, -1 where none is known."""

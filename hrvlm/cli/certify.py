@@ -1,4 +1,4 @@
-"""`certify.py`: certifies and attacks checkpoints, checks, exports and reports rows, and plans sample sizes."""
+"""`certify.py`: certifies and attacks checkpoints, checks, audits, exports and reports rows, and plans sample sizes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 from hrvlm.certificates import verify_rows
 from hrvlm.certificates.parts import part_files, unchecked_rows
 from hrvlm.cli.attack import Attack, attack
+from hrvlm.cli.auditing import Audit, audit
+from hrvlm.cli.auditing import add_parser as add_audit
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.evaluating import ROWS_OF, subject_parser
+from hrvlm.cli.labelling import Answers, draw_answers
+from hrvlm.cli.labelling import add_parser as add_answers
 from hrvlm.cli.plan import add_parser as add_plan
 from hrvlm.cli.plan import plan
 from hrvlm.cli.push import Push, push
@@ -40,6 +44,10 @@ def main(arguments: list[str] | None = None) -> None:
             attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output)
         elif given.command == "push":
             push(chosen.checkpoint, Push(**_fields(Push, chosen)), output)
+        elif given.command == "answers":
+            draw_answers(chosen.checkpoint, Answers(**_fields(Answers, chosen)), output)
+        elif given.command == "audit":
+            audit(Path(chosen.folder), Audit(**_fields(Audit, chosen)), output)
         elif given.command == "rescore":
             settings, notes = Rescore(**_fields(Rescore, chosen)), _notes(given.rescore)
             rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
@@ -91,6 +99,8 @@ def _parser() -> ClearParser:
     commands.add_subcommand("attack", attacker)
     pusher = subject_parser(Push, "Pushes a model that answers in words towards a forbidden answer.")
     commands.add_subcommand("push", pusher)
+    add_answers(commands)
+    add_audit(commands)
     verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
     verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
     commands.add_subcommand("verify", verifier)

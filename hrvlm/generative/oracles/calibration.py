@@ -137,6 +137,10 @@ def _pair(line: str, place: str, classes: Sequence[str] | None) -> CalibrationPa
         )
     if not isinstance(entry["answer"], str) or not isinstance(entry["label"], str):
         raise ValueError(f"expected answer and label as texts in {place}")
+    if not entry["label"].strip():
+        raise ValueError(
+            f"expected a label in {place}, got an empty one: write the class of the ideal oracle into every line"
+        )
     if classes is not None and entry["label"] not in classes:
         raise ValueError(f"expected label out of {list(classes)} in {place}, got {entry['label']!r}")
     index = entry.get("index", None)

@@ -1,0 +1,151 @@
+"""`certify.py audit`: certificates of the right label of images, from labels of answers on these very images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from hrvlm.certificates.oracle_errors import ErrorModel, OracleError
+from hrvlm.certificates.oracle_records import OracleRecord
+from hrvlm.certificates.oracle_rows import corrected_records
+from hrvlm.certificates.parts import part_files, replace_text, run_rows
+from hrvlm.certificates.records import Record, record_from_row
+from hrvlm.cli.answering import composite_alone, labelling_at
+from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, open_folder
+from hrvlm.cli.run import Run, finish
+from hrvlm.generative.oracles import Oracle
+from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+
+ROWS = ROWS_OF["run"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit(Run):
+    """What `certify.py audit` needs besides folder and output: the configuration of the run, and labels.
+
+    Attributes:
+        labels: Labelled answers of `certify.py answers --scope image`, of any of the run's images.
+        oracle: Name of the oracle; may be left out where there is one.
+        model: What the labels estimate of each image: "audit", "overall", "false positive" or "conditional".
+        calibration_share: Part of alpha that is spent on it.
+    """
+
+    labels: str
+    oracle: str | None = None
+    model: ErrorModel = "audit"
+    calibration_share: float = 0.5
+
+    def chosen(self) -> Oracle:
+        """The oracle that is audited.
+
+        Raises:
+            ValueError: If it is not clear which.
+        """
+        known = {} if self.answers is None else {q.oracle.name: q.oracle for q in self.answers.questions}
+        name = next(iter(known)) if self.oracle is None and len(known) == 1 else self.oracle
+        if name is None or name not in known:
+            raise ValueError(f"expected oracle as one of the configuration's {list(known)}, got {name}")
+        return known[name]
+
+
+def audit(folder: Path, settings: Audit, output: Path) -> None:
+    """Replaces the rows of an oracle by those that labels give, in a new folder with summary, table and report.
+
+    Args:
+        folder: Of `certify.py run`; it stays as it is.
+        settings: The configuration of that run, and labels.
+        output: A new folder, or one of the same audit.
+
+    Raises:
+        ValueError: If folder, configuration and labels do not fit each other.
+    """
+    if not part_files(folder / ROWS):
+        raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
+    if output.resolve() == folder.resolve():
+        raise ValueError(f"expected another output than the audited {folder}: its rows are kept")
+    oracle = settings.chosen()
+    noted = _noted(folder, oracle)
+    records = [record_from_row(row) for row in run_rows(folder / ROWS)]
+    counts = list(_counts(records, oracle, settings))
+    told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
+    told["labels"] = hashlib.sha256(Path(settings.labels).read_bytes()).hexdigest()
+    # Another audit, or a run, does not fit this folder.
+    path = open_folder(output, "run", noted | {"audit": told, "questions": [*noted["questions"], told]})
+    rows = [record for record in records if not _is_of(record, oracle.name)]
+    for record, error in counts:
+        share = settings.calibration_share
+        rows += composite_alone(record, share) if error is None else corrected_records(record, error)
+    lines = [json.dumps(row.to_row(), allow_nan=False, ensure_ascii=False) for row in sorted(rows, key=lambda r: r.key)]
+    replace_text(path, "".join(line + "\n" for line in lines))
+    finish(path, output, settings.plan)
+    used = [error for _, error in counts if error is not None]
+    trials, errors = (sum(getattr(error, name) or 0 for error in used) for name in ("trials", "errors"))
+    print(f"{len(used)} of {len(counts)} images audited by {trials} labelled answers, {errors} of them wrong")
+
+
+def _noted(folder: Path, oracle: Oracle) -> dict[str, Any]:
+    """Settings of a run whose oracle is this one."""
+    path = folder / SETTINGS
+    noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    described = json.loads(json.dumps(oracle.describe()))
+    if described not in [question.get("oracle") for question in noted.get("questions", [])]:
+        raise ValueError(f"expected the configuration of the run in {folder}, got one with another {oracle.name!r}")
+    return noted
+
+
+def _is_of(record: Record, oracle: str) -> bool:
+    return isinstance(record, OracleRecord) and record.oracle == oracle
+
+
+def _counts(
+    records: Sequence[Record], oracle: Oracle, settings: Audit
+) -> Iterator[tuple[OracleRecord, OracleError | None]]:
+    """The composite rows of an oracle, each with what labels say of its image, None if nothing."""
+    labelled = _by_image(settings.labels)
+    composite = [r for r in records if isinstance(r, OracleRecord) and r.oracle == oracle.name and r.error is None]
+    strange = sorted(set(labelled) - {record.index for record in composite})
+    if strange:
+        raise ValueError(f"expected labels of images that the run has rows of, got some of {strange[:5]}")
+    for record in composite:
+        errors, trials = _of_image(record, oracle, labelled.get(record.index, []), settings)
+        given: dict[str, Any] = {"errors": errors, "trials": trials, "calibration_share": settings.calibration_share}
+        yield record, OracleError(model=settings.model, **given) if trials else None
+
+
+def _by_image(path: str) -> Mapping[int, list[CalibrationPair]]:
+    found: dict[int, list[CalibrationPair]] = defaultdict(list)
+    for pair in read_calibration(path):
+        if pair.index is None:
+            raise ValueError(f"expected an index with every answer in {path}, got none for {pair.answer[:80]!r}")
+        found[pair.index].append(pair)
+    return found
+
+
+def _of_image(
+    record: OracleRecord, oracle: Oracle, pairs: Sequence[CalibrationPair], settings: Audit
+) -> tuple[int, int]:
+    """(wrong, labelled) for the class of a row."""
+    if not pairs or record.prediction < 0:
+        return 0, 0
+    here = cast(Oracle, labelling_at(oracle, record.anchor))
+    try:
+        counts = calibration_counts(here, pairs, settings.model)
+        return counts.of(str(record.class_name))
+    except ValueError as error:
+        raise ValueError(f"{settings.labels}, image {record.index}: {error}") from error
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `audit` to those of `certify.py`."""
+    parser = ClearParser(description="Certifies images by labels of their own answers, without the model.")
+    parser.add_argument("--config", action="config", help="YAML file that the run was made with")
+    parser.add_argument("folder", type=str, help="folder of the results of certify.py run")
+    parser.add_argument("--output", required=True, help="new folder of the results")
+    parser.add_class_arguments(Audit)
+    commands.add_subcommand("audit", parser)

@@ -1,0 +1,122 @@
+"""`certify.py answers`: answers of noisy copies, to be labelled by people or by a far better judge."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+from rich.progress import Progress
+
+from hrvlm.certificates.labelling_draws import noisy_answers
+from hrvlm.certificates.parts import replace_text
+from hrvlm.cli.answer_options import AnswerOptions
+from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.run import Run
+from hrvlm.generative import load_generator
+from hrvlm.models import inferring
+
+PER_IMAGE = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers(Run):
+    """What `certify.py answers` needs besides checkpoint and output: the configuration of a run, and which answers.
+
+    Attributes:
+        scope: "population": one answer of each image; "image": several of each image of the plan, for an audit.
+        samples_per_image: Answers of each image; 1 of a population, 100 for an audit if null.
+        images: So many images, drawn at random without repetition; all if null.
+        index_range: Only images from the first of these two indices to before the second.
+        uncertified: Leaves out the images of the plan.
+    """
+
+    scope: Literal["population", "image"] = "population"
+    samples_per_image: int | None = None
+    images: int | None = None
+    index_range: list[int] | None = None
+    uncertified: bool = False
+
+    def __post_init__(self) -> None:
+        if self.answers is None:
+            raise ValueError("expected answers (prompt, decoding, oracles) in the configuration, got none")
+        if self.samples < 1 or (self.scope == "population" and self.samples != 1):
+            raise ValueError(
+                f"expected 1 answer per image for a population and at least 1 for an image, got {self.samples}: "
+                "answers of one image are not independent draws from a population"
+            )
+        if self.scope == "image" and self.uncertified:
+            raise ValueError("expected uncertified with the scope 'population': an audit is of images of the plan")
+
+    @property
+    def samples(self) -> int:
+        """Answers of each image."""
+        if self.samples_per_image is None:
+            return 1 if self.scope == "population" else PER_IMAGE
+        return self.samples_per_image
+
+    def indices(self, size: int) -> list[int]:
+        """The images, of a data set of so many, in order.
+
+        Raises:
+            ValueError: If there are no such images, or too few.
+        """
+        first, stop = (0, size) if self.index_range is None else _pair(self.index_range)
+        if not 0 <= first < stop <= size:
+            raise ValueError(f"expected index_range within [0, {size}], first below second, got {self.index_range}")
+        planned = self.plan.indices(size)
+        allowed = range(size) if self.scope == "population" else planned
+        chosen = [index for index in allowed if first <= index < stop]
+        if self.uncertified:
+            chosen = sorted(set(chosen) - set(planned))
+        count = len(chosen) if self.images is None else self.images
+        if not 1 <= count <= len(chosen):
+            raise ValueError(f"expected from 1 to the {len(chosen)} images that there are to draw from, got {count}")
+        drawn = np.random.default_rng(self.plan.seed).choice(len(chosen), size=count, replace=False)
+        return [chosen[position] for position in sorted(drawn)]
+
+
+def _pair(values: list[int]) -> tuple[int, int]:
+    if len(values) != 2:
+        raise ValueError(f"expected index_range of two indices, for example [0, 300], got {values}")
+    return values[0], values[1]
+
+
+def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
+    """Writes answers without labels as JSON lines.
+
+    Args:
+        checkpoint: See `hrvlm.generative.load_generator`.
+        settings: Data, prompt, decoding and noise, and which answers.
+        output: A new file.
+
+    Raises:
+        ValueError: If parts do not fit each other, or the file exists: it may hold labels.
+    """
+    if output.exists():
+        raise ValueError(f"expected a new file for answers, got {output}, which may hold labels; choose another output")
+    options, plan = cast(AnswerOptions, settings.answers), settings.plan
+    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    data = settings.data.evaluation_set(settings.split)
+    indices = settings.indices(len(data))
+    given: dict[str, Any] = {"samples": settings.samples, "batch_size": plan.batch_size, "device": settings.device}
+    lines = []
+    with Progress(transient=True) as bar, inferring(generator):
+        found = noisy_answers(generator, data, indices, plan.smoothing_plan(), **given)
+        for index, answers in bar.track(found, total=len(indices), description="answering"):
+            lines += [{"answer": answer, "label": "", "index": index} for answer in answers]
+    replace_text(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    names = " | ".join(name for question in options.questions for name in question.oracle.classes)
+    print(f"{output}: {len(lines)} answers of {len(indices)} images; write the label of each: {names}")
+
+
+def add_parser(commands: Any) -> None:
+    """Adds the command `answers` to those of `certify.py`."""
+    parser = ClearParser(description="Draws answers of noisy copies, to be labelled by people.")
+    parser.add_argument("--config", action="config", help="YAML file of certify.py run")
+    parser.add_argument("--checkpoint", required=True, help='for example "emoji-captioner"')
+    parser.add_argument("--output", required=True, help="new file of JSON lines")
+    parser.add_class_arguments(Answers)
+    commands.add_subcommand("answers", parser)
