@@ -1,0 +1,101 @@
+"""The table of benchmarks/smoothing.py, made from its result file and quoted in docs/smoothing.md."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+RESULT, TABLE = RESULTS / "smoothing.json", RESULTS / "smoothing.md"
+DOCS, MARK = Path(__file__).parents[1] / "docs" / "smoothing.md", "<!-- measured -->"
+ENCODER, PLAIN, MEMORY, PROFILE = 0.9, 3.0, 1.05, 1.05
+HEADER = ("compared", "wall time", "processor time", "target", "verdict")
+Line = tuple[str, str, str, str, str]
+
+
+def verdict(value: float, target: float, *, at_least: bool) -> str:
+    """Whether a target is met, and by how much."""
+    ahead = value - target if at_least else target - value
+    return f"met by {ahead:.3g}" if ahead >= 0 else f"missed by {-ahead:.3g}"
+
+
+def _throughput(case: str, part: dict[str, Any]) -> Iterator[Line]:
+    for name, values in part.items():
+        if not isinstance(values, dict):
+            continue
+        if name == "loop":
+            rates = (f"{values[f'copies_per_{clock}_second']:.0f}" for clock in ("wall", "processor"))
+            yield (f"noisy copies per second of the loop, {case}", *rates, "", "")  # type: ignore[misc]
+            continue
+        ratios = [values[f"loop_over_it_by_{clock}"] for clock in ("wall", "processor")]
+        target = ENCODER if name == "encoder" else PLAIN
+        found = verdict(ratios[0], target, at_least=True)
+        title = f"loop / {'bare encoder' if name == 'encoder' else name}, {case}"
+        yield title, f"{ratios[0]:.3f}", f"{ratios[1]:.3f}", f">= {target:g}", found
+
+
+def _decisions(part: dict[str, Any], targets: dict[int, tuple[float, float]]) -> Iterator[Line]:
+    shares = part["share_certified_and_correct"]
+    for n, (loss, factor) in targets.items():
+        gap = shares[str(n)] - shares["adaptive"]
+        text = f"share certified, n = {n:,} / adaptive, {part['images']} images"
+        both = f"{shares[str(n)]:.4f} / {shares['adaptive']:.4f}"
+        yield text, both, "", f"within {loss:g}", verdict(abs(gap), loss, at_least=False)
+        fewer = part["times_fewer_samples"][str(n)]
+        yield (
+            f"samples, n = {n:,} / adaptive",
+            f"{fewer:.1f}",
+            "",
+            f">= {factor:g}",
+            verdict(fewer, factor, at_least=True),
+        )
+
+
+def lines(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> Iterator[Line]:
+    """What is shown and quoted."""
+    parts = result["parts"]
+    for case, part in parts.get("throughput", {}).items():
+        yield from _throughput(case, part)
+    if "memory" in parts:
+        few, many = parts["memory"]["peak_mebibytes"].items()
+        ratio = many[1] / few[1]
+        text = f"peak memory, n = {many[0]} / n = {few[0]} ({many[1]:.0f} / {few[1]:.0f} MiB)"
+        yield text, f"{ratio:.3f}", "", f"<= {MEMORY:g}", verdict(ratio, MEMORY, at_least=False)
+    if "profile" in parts:
+        ratio = parts["profile"]["over_leaves_by_processor"]
+        found = verdict(ratio, PROFILE, at_least=False)
+        yield "full profiles of two trees / leaves alone", "", f"{ratio:.3f}", f"<= {PROFILE:g}", found
+    if "decisions" in parts:
+        yield from _decisions(parts["decisions"], targets)
+
+
+def markdown(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> str:
+    """The table, and what it was measured on."""
+    rows = [HEADER, ("---",) * len(HEADER), *lines(result, targets)]
+    machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\nMeasured on: {machine}.\n{_notes(result)}"
+
+
+def _notes(result: dict[str, Any]) -> str:
+    """How busy the machine was, and where the answers of n = 100,000 come from."""
+    parts = result["parts"]
+    loads = [f"{part['load_after']:.1f}" for part in parts.get("throughput", {}).values()]
+    text = f"Load of the machine at the end of the cases: {', '.join(loads)}.\n" if loads else ""
+    if "decisions" in parts:
+        known, used = parts["decisions"]["large_known_by"], parts["decisions"]["samples_per_image"]["adaptive"]
+        text += (
+            f"Adaptive decisions used {used:.0f} samples per image. Answers of n = 100,000 are known from the draws "
+            f"made for n = 10,000 ({known['the same draws']} images), from more draws ({known['more draws']}), or "
+            f"simulated from measured probabilities ({known['simulated']}).\n"
+        )
+    return text
+
+
+def write(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> None:
+    """Writes the table, and into the documentation, between its two marks."""
+    table = markdown(result, targets)
+    TABLE.write_text(table, encoding="utf-8")
+    before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
+    after = rest.partition(MARK)[2]
+    DOCS.write_text(f"{before}{MARK}\n{table}{MARK}{after}", encoding="utf-8")
