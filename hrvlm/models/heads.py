@@ -44,7 +44,7 @@ class PoincareHead(Head):
         text_scales: Sequence[float] | int = 1,
         temperature: float = 0.12,
         norm_cap: float = 0.98,
-        normalise_texts: bool = True,
+        normalise_texts: bool = False,
         trainable_scales: bool = True,
         trainable_temperature: bool = True,
     ) -> None:

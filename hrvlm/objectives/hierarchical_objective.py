@@ -44,7 +44,7 @@ class HierarchicalObjective(Objective):
         head: Literal["poincare", "cosine"] = "poincare",
         curv: float = 1.0,
         norm_cap: float = 0.98,
-        normalise_texts: bool = True,
+        normalise_texts: bool = False,
         temperature: float = 0.12,
         image_scale: float | None = None,
         text_scales: Sequence[float] | None = None,

@@ -97,10 +97,9 @@ def test_state_dict_holds_tensors_and_restores_the_head(make) -> None:
 def test_points_are_scaled_features_under_exp0() -> None:
     head, x = poincare_head(), features(10, 3)
     torch.testing.assert_close(head.lift_image(x), poincare.exp_map0(0.06 * x, 0.5))
-    unit = x / x.norm(dim=-1, keepdim=True)
-    torch.testing.assert_close(head.lift_text(x, 2), poincare.exp_map0(0.04 * unit, 0.5))
-    uneven = poincare_head(normalise_texts=False)
-    torch.testing.assert_close(uneven.lift_text(x, 2), poincare.exp_map0(0.04 * x, 0.5))
+    torch.testing.assert_close(head.lift_text(x, 2), poincare.exp_map0(0.04 * x, 0.5))
+    unit, even = x / x.norm(dim=-1, keepdim=True), poincare_head(normalise_texts=True)
+    torch.testing.assert_close(even.lift_text(x, 2), poincare.exp_map0(0.04 * unit, 0.5))
     torch.testing.assert_close(head.logits(head.lift_image(x), head.lift_text(x, 2)).diagonal(),
                                -head.distance(head.lift_image(x), head.lift_text(x, 2)) / 0.12)  # fmt: skip
 

@@ -262,7 +262,6 @@ def test_prepare_sets_start_values_and_keeps_modes_and_statistics(model, forest,
     assert isinstance(objective.head, PoincareHead)
     model.eval()
     features = objective.text_features(model).detach()
-    features = torch.nn.functional.normalize(features, dim=-1)  # texts give directions
     radii = [float((scale * features[place]).norm(dim=-1).mean())
              for (_, level, place) in objective.node_slices() for scale in [objective.head.text_scales[level].detach()]
              if level != 1]  # fmt: skip
