@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> None:
         chosen = parser.instantiate_classes(given)[given.command]
         output = Path(chosen.output)
         if given.command == "attack":
-            attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output)
+            attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output, _notes(given.attack))
         elif given.command == "push":
             push(chosen.checkpoint, Push(**_fields(Push, chosen)), output)
         elif given.command == "answers":
