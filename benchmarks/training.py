@@ -4,9 +4,9 @@
 
 Every method fine-tunes the packaged model with the same data, batches, epochs and attacker; the learning rate is chosen
 per method from the same three, by accuracy on validation pictures in one run of full length with a seed of its own
-(variants of the hierarchical method take that of the full one). What benchmarks/results/training.json holds is not repeated, so the benchmark may be
-stopped and started at will, and several processes may work at it side by side. Checkpoints and rows per image are in
-runs/benchmark-training.
+(variants of the hierarchical method take that of the full one). What benchmarks/results/training.json holds is not
+repeated, so the benchmark may be stopped and started at will, and several processes may work at it side by side.
+Checkpoints and rows per image are in runs/benchmark-training.
 
 Levels: "leaf", and "superclass", the mean over the upper levels of the Unicode tree; every level is attacked through
 its own classifier. AutoAttack runs on a fixed subset of the pictures and the first seed of each method. "pretrained" is

@@ -78,15 +78,11 @@ class CertificationPlan:
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
         if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta < math.inf for delta in self.deltas):
-            raise ValueError(
-                f"expected different deltas >= 0, got {self.deltas}: bounds in feature units"
-            )
+            raise ValueError(f"expected different deltas >= 0, got {self.deltas}: bounds in feature units")
         if self.joint and not self.attributes:
             raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
         if self.joint and self.joint_questions.move == "target" and any(a.shown for a in self.attributes):
-            raise ValueError(
-                "expected attributes in words alone for joint rows with move: target, got pictures"
-            )
+            raise ValueError("expected attributes in words alone for joint rows with move: target, got pictures")
         if self.smoothing or self.joint or self.profile is not None:
             self.smoothing_plan()
         if self.profile is not None:
