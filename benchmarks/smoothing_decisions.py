@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from scipy.stats import binom
+from scipy.stats import betabinom, binom
 from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
@@ -151,26 +151,25 @@ def run(num_images: int, minutes: float) -> None:
     keep("large", fixed_rows(classifier, data, missing("large", open_ones), LARGE), until)
 
 
-def _large(row: Row, drawn: dict[int, Row]) -> tuple[float, str]:
-    """Whether n = 100,000 certifies an image, and how that is known; a probability where it is simulated."""
-    if row["index"] in drawn:
-        return float(drawn[row["index"]]["certified"]), "more draws"
-    if known(row["count"], row["drawn"], LARGE):
-        return float(chances(row["count"], row["drawn"], LARGE)[0] > 0.5), "the same draws"
-    return float(binom.sf(needed(LARGE) - 1, LARGE, row["count"] / row["drawn"])), "simulated"
+def answer(row: Row, n: int) -> tuple[float, str]:
+    """Whether n draws certify the goal, after those of a row, and how that is known; a probability where it is not.
+
+    Where more draws are missing the answer is simulated: a share of successes of Beta(1/2, 1/2) law before the row.
+    """
+    count, drawn = row["count"], row["drawn"]
+    if drawn <= n and known(count, drawn, n):
+        return float(chances(count, drawn, n)[0] > 0.5), "drawn"
+    return float(betabinom.sf(needed(n) - count - 1, n - drawn, count + 0.5, drawn - count + 0.5)), "simulated"
 
 
 def summary() -> dict[str, Any]:
-    """Shares certified and samples used, on the images that have adaptive and fixed rows."""
-    adaptive, ten, drawn = read("adaptive"), read("fixed"), read("large")
-    common = sorted(adaptive.keys() & ten.keys())
-    large = {index: _large(ten[index], drawn) for index in common}
+    """Shares certified and samples used, on the images that have adaptive rows."""
+    adaptive, more = read("adaptive"), {FIXED: read("fixed"), LARGE: read("fixed") | read("large")}
+    common = sorted(adaptive)
+    answers = {n: [answer(rows.get(index, adaptive[index]), n) for index in common] for n, rows in more.items()}
     size, used = len(common), sum(N0 + adaptive[index]["drawn"] for index in common)
-    shares = {
-        "adaptive": [float(adaptive[index]["certified"]) for index in common],
-        str(FIXED): [float(ten[index]["certified"]) for index in common],
-        str(LARGE): [large[index][0] for index in common],
-    }
+    shares = {"adaptive": [float(adaptive[index]["certified"]) for index in common]}
+    shares |= {str(n): [value for value, _ in found] for n, found in answers.items()}
     correct = [adaptive[index]["correct"] for index in common]
     return {
         "images": size,
@@ -184,13 +183,10 @@ def summary() -> dict[str, Any]:
             name: sum(v for v, right in zip(values, correct, strict=True) if right) / size
             for name, values in shares.items()
         },
-        "same_answer_as_adaptive": {
-            str(n): sum(a == b for a, b in zip(shares["adaptive"], shares[str(n)], strict=True)) for n in TARGETS
-        },
         "samples_per_image": {"adaptive": used / size} | {str(n): N0 + n for n in TARGETS},
         "times_fewer_samples": {str(n): (N0 + n) * size / used for n in TARGETS},
-        "draws_made_for_fixed": sum(ten[index]["drawn"] for index in common),
-        "large_known_by": {
-            kind: [k for _, k in large.values()].count(kind) for kind in ("the same draws", "more draws", "simulated")
+        "answers_known_by": {
+            str(n): {kind: [k for _, k in found].count(kind) for kind in ("drawn", "simulated")}
+            for n, found in answers.items()
         },
     }
