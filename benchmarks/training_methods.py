@@ -61,6 +61,8 @@ METHODS: dict[str, Method] = {
 # The paper's tables: parts of the loss, sources of negatives, strategies of the perturbation, sides of the norm order.
 ABLATIONS: dict[str, Method] = {
     "align_averages": _ablation(image_share=0.0),
+    "text_directions": _ablation(normalise_texts=True),
+    "text_directions_averages": _ablation(normalise_texts=True, image_share=0.0),
     "hita": _ablation(lambda_vicinity=0.0, lambda_order=0.0),
     "hita_vicinity": _ablation(lambda_order=0.0),
     "hita_norm_order": _ablation(lambda_vicinity=0.0),
