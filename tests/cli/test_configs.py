@@ -20,8 +20,9 @@ TRAINING = sorted(
     for path, given in FILES.items()
     if path.parent.name != "certify" and all("class_path" in given.get(part, {}) for part in ("model", "data"))
 )
+PUSHING = ROOT / "configs" / "certify" / "push_emoji.yaml"
 ATTACKING = sorted((ROOT / "configs" / "certify").glob("attack_*.yaml"))
-CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - set(ATTACKING))
+CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, PUSHING})
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -47,6 +48,14 @@ def test_certification_configurations_build(config: Path, monkeypatch: pytest.Mo
     chosen = parser.instantiate_classes(given).run
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
     assert chosen.plan.smoothing_plan().sigma == chosen.plan.sigma
+
+
+def test_the_pushing_configuration_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    parser, config = _parser(), str(PUSHING)
+    given = parser.parse_args(["push", "--checkpoint", "emoji-captioner", "--output", "none", "--config", config])
+    chosen = parser.instantiate_classes(given).push
+    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.num_images
 
 
 @pytest.mark.parametrize("config", ATTACKING, ids=lambda path: path.stem)

@@ -19,10 +19,10 @@ import torch
 import yaml
 from conftest import PLAN
 
-from hrvlm.certificates import images
+from hrvlm.certificates import semantic_images
+from hrvlm.certificates.image_smoothing import NoisePass
 from hrvlm.certificates.parts import part_files, part_path
 from hrvlm.cli.certify import main
-from hrvlm.models import HierarchicalClassifier
 
 ROOT = Path(__file__).parents[2]
 ROWS = "certificates.jsonl"
@@ -136,8 +136,8 @@ def test_done_images_are_not_looked_at_again(
     def refuse(*_: Any) -> None:
         raise AssertionError("an image was certified again")
 
-    monkeypatch.setattr(HierarchicalClassifier, "predict", refuse)
-    monkeypatch.setattr(images, "_of_image", refuse)
+    monkeypatch.setattr(NoisePass, "classify", refuse)
+    monkeypatch.setattr(semantic_images, "_of_image", refuse)
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == before
 
