@@ -118,7 +118,7 @@ class AnswerWork:
             yield [row for row in self._rows(image) if row.key not in done]
             progress(1)
 
-    def failures(self) -> list[str]:
+    def remarks(self) -> list[str]:
         """What went wrong inside oracles and was counted as unparseable, in words."""
         asked = [question.oracle for question in self.options.questions]
         return [

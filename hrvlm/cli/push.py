@@ -11,17 +11,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.progress import Progress
 from torch import Tensor
 
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.certificates.answers import AnswerQuestion, certify_answers
-from hrvlm.certificates.noise import gaussian
+from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.records import SmoothingRecord
+from hrvlm.certificates.sampling import tally
 from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
 from hrvlm.cli.evaluating import data_identity, open_folder, print_results, write_summary
 from hrvlm.data.base import ImageDataModule
+from hrvlm.data.sampling import evenly_spread
 from hrvlm.generative import Decoding, Generator, load_generator
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.push_records import Defence, PushRecord, push_key, summarise_pushes
@@ -116,8 +119,7 @@ def push(checkpoint: str, settings: Push, output: Path) -> None:
     generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
     path = open_folder(output, "push", _identity(generator, data, settings))
-    count = min(settings.num_images, len(data))
-    indices = [position * len(data) // count for position in range(count)]
+    indices = evenly_spread(len(data), settings.num_images)
     attacker = Pusher(generator, settings)
     with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
         done = {PushRecord.from_row(row).key for row in read_rows(path)}
@@ -219,13 +221,20 @@ class Pusher:
 
     def _vote(self, image: Tensor, index: int) -> list[int]:
         """Votes per class of noisy copies, from draws that no certificate uses."""
-        settings, counts = self.settings, [0] * len(self.oracle.classes)
-        for first in range(0, settings.votes, settings.batch_size):
-            draws = range(PREDICT_DRAWS + first, PREDICT_DRAWS + min(first + settings.batch_size, settings.votes))
-            noise = gaussian(tuple(image.shape), settings.seed, index, draws, settings.sigma)
-            for label in self.oracle.labels(self.generator.generate(image + noise.to(image))):
-                counts[label] += 1
-        return counts
+        settings, name, size = self.settings, self.oracle.name, len(self.oracle.classes)
+        _, counts = next(
+            tally(
+                lambda images: {name: torch.tensor(self.oracle.labels(self.generator.generate(images)))},
+                [Sample(index=index, image=image, labels={})],
+                {name: size},
+                [range(PREDICT_DRAWS, PREDICT_DRAWS + settings.votes)],
+                sigma=settings.sigma,
+                seed=settings.seed,
+                batch_size=settings.batch_size,
+                device=settings.device,
+            )
+        )
+        return [int(count) for count in counts[name][0, :size]]
 
 
 def _identity(generator: Generator, data: Any, settings: Push) -> dict[str, Any]:

@@ -87,6 +87,9 @@ class Work(Protocol):
     ) -> Iterator[Sequence[Record]]:
         """Records of some images that are not done."""
 
+    def remarks(self) -> list[str]:
+        """What a reader of this process's rows must know, in sentences."""
+
 
 class ImageWork:
     """Certificates of the classifiers of every level."""
@@ -116,6 +119,10 @@ class ImageWork:
         return certify_images(
             self.classifier, self.data, indices, self.plan, references=TargetPictures(self.data), **given
         )
+
+    def remarks(self) -> list[str]:
+        """None."""
+        return []
 
 
 def run(checkpoint: str, settings: Run, output: Path, notes: dict[str, Any] | None = None) -> None:
@@ -168,6 +175,8 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
         task = bar.add_task("certifying", total=work.count(len(mine)))
         for records in work.records(mine, done, lambda images: bar.advance(task, images), store):
             writer.write(records)
+    for sentence in work.remarks():
+        print(sentence)
     fabric.barrier()
     if fabric.is_global_zero:
         merge_parts(path)
