@@ -23,7 +23,7 @@ from hrvlm.certificates.batches import Drawing, noisy_batch
 from hrvlm.certificates.images import CertificationPlan, certify_images
 from hrvlm.models import HierarchicalClassifier, inferring
 
-SIGMA, ALPHA, N0, N, IMAGES, BATCH = 0.1, 0.001, 100, 1000, 1, 128
+SIGMA, ALPHA, N0, N, IMAGES, BATCH = 0.1, 0.001, 100, 1000, 4, 128
 CASES = {"one core": (1, 1), "one thread, another core for noise": (2, 1), "two cores, two threads": (2, 2)}
 """Processor cores that a process may use, and threads of the encoder."""
 MEMORY = (200, 5000)

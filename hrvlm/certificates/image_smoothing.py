@@ -14,13 +14,15 @@ from hrvlm.certificates.profiling import Profiler
 from hrvlm.certificates.records import Key, ProfileRecord, Record, SmoothingRecord
 from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.smoothing import Statement, certify
-from hrvlm.models import HierarchicalClassifier, LevelKey
+from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 
 if TYPE_CHECKING:
     from hrvlm.certificates.images import CertificationPlan
 
 FEATURES = "features"
 """Where a classifier that shows its features puts them among its labels."""
+MOST_WORKERS = 4
+"""Threads that classify side by side on a CPU."""
 
 
 def statements(classifier: HierarchicalClassifier) -> list[Statement]:
@@ -113,7 +115,8 @@ def smoothing_records(
             if lacks_features or not noise.is_done(index):
                 sample = noise.sample(data, index)
                 if store is not None:
-                    store.begin(sample, classifier.model.encode_image(sample.image[None].to(noise.device))[0])
+                    with one_thread():  # as semantic certificates look at images
+                        store.begin(sample, classifier.model.encode_image(sample.image[None].to(noise.device))[0])
                 yield sample
 
     passes = certify(
@@ -125,9 +128,15 @@ def smoothing_records(
         device=noise.device,
         profiler=noise.profiler,
         observe=None if store is None else _keeping(store),
+        workers=_workers(noise.device),
     )
     for records in passes:
         yield noise.wanted(records)
+
+
+def _workers(device: torch.device) -> int:
+    """Few, as each needs memory of its own for a batch on its way through the tower."""
+    return min(torch.get_num_threads(), MOST_WORKERS) if device.type == "cpu" else 1
 
 
 def _keeping(store: FeatureStore) -> Callable[[Sequence[tuple[Sample, range]], Mapping[Any, Tensor]], None]:

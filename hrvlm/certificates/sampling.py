@@ -10,10 +10,10 @@ sent counts. While one image waits for its counts, others fill the batch.
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
@@ -22,7 +22,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.batches import Drawing, NoiseMode, Sample, check_image, makers
+from hrvlm.certificates.batches import Drawing, NoiseMode, Sample, check_image, makers, noisy_batch, side_by_side
 
 Parts: TypeAlias = Sequence[tuple[Sample, range]]
 """Which draws of which samples a batch holds, in order."""
@@ -35,6 +35,9 @@ Counts = dict[Hashable, NDArray[np.int64]]
 
 Observe: TypeAlias = Callable[[Parts, Mapping[Any, Tensor]], None]
 """Shown the draws of each batch and everything the classifier returned for them, before they are counted."""
+
+Labelling: TypeAlias = Callable[[], Mapping[Any, Tensor]]
+"""Waits for what the classifier returns for a batch whose noise, at least, is in the making."""
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 Piece: TypeAlias = tuple[int, range]
@@ -135,6 +138,7 @@ def explore(
     precision: Precision = "float32",
     observe: Observe | None = None,
     with_draws: bool = False,
+    workers: int = 1,
 ) -> Iterator[T]:
     """Run a procedure on every sample; see `tally` for the arguments and errors that both have.
 
@@ -151,13 +155,15 @@ def explore(
         precision: see `tally`.
         observe: see `Observe`.
         with_draws: whether `classify` is given the draws besides the images.
+        workers: threads that make batches and classify them side by side, sharing PyTorch's threads; 1: the calling
+            thread classifies. More need a CPU and a classifier that several threads may call.
 
     Yields:
         Results, each as soon as it is known; in the order of the samples if all draw the same.
     """
     device, source = torch.device(device), iter(samples)
     ready: deque[_Image[T]] = deque()
-    flights: deque[tuple[_Batch[T], Future[Tensor]]] = deque()
+    flights: deque[tuple[_Batch[T], Parts, Labelling]] = deque()
     batch: _Batch[T] = []
 
     def begin(sample: Sample) -> _Image[T]:
@@ -167,20 +173,23 @@ def explore(
         image.todo.extend(next(image.procedure))
         return image
 
-    with makers(threads, drawing, device) as made:
+    def labels_of(pixels: Tensor, parts: Parts) -> Mapping[Any, Tensor]:
+        with torch.no_grad(), autocasting(device, precision):
+            return classify(pixels, parts) if with_draws else classify(pixels)
+
+    with _labelling(labels_of, drawing, device, threads, workers) as (start, ahead):
         while True:
             complete = _extend(batch, ready, map(begin, source), batch_size)
             if batch and (complete or not flights):
-                flights.append((batch, made.start([(image.sample, draws) for image, (_, draws) in batch])))
+                parts: Parts = [(image.sample, draws) for image, (_, draws) in batch]
+                flights.append((batch, parts, start(parts)))
                 batch = []
-                if len(flights) <= threads and complete:
+                if len(flights) <= ahead and complete:
                     continue
             if not flights:
                 return
-            landed, pixels = flights.popleft()
-            parts = [(image.sample, draws) for image, (_, draws) in landed]
-            with torch.no_grad(), autocasting(device, precision):
-                labels = classify(pixels.result(), parts) if with_draws else classify(pixels.result())
+            landed, parts, labelling = flights.popleft()
+            labels = labelling()
             if observe is not None:
                 observe(parts, labels)
             for image in _count(landed, labels, num_classes):
@@ -189,6 +198,34 @@ def explore(
                     ready.append(image)
                 except StopIteration as finished:
                     yield finished.value
+
+
+@contextmanager
+def _labelling(
+    labels_of: Callable[[Tensor, Parts], Mapping[Any, Tensor]],
+    drawing: Drawing,
+    device: torch.device,
+    threads: int,
+    workers: int,
+) -> Iterator[tuple[Callable[[Parts], Labelling], int]]:
+    """What starts work on a batch, and how many batches to start ahead."""
+    if not 1 <= workers <= (sys.maxsize if device.type == "cpu" else 1):
+        raise ValueError(f"expected workers >= 1, and 1 on {device.type!r} unless it is 'cpu', got {workers}")
+    if workers > 1:
+
+        def whole(parts: Parts) -> Mapping[Any, Tensor]:
+            return labels_of(noisy_batch(parts, drawing, device), parts)
+
+        with side_by_side(workers) as pool:
+            yield lambda parts: pool.submit(whole, parts).result, workers
+        return
+    with makers(threads, drawing, device) as made:
+
+        def start(parts: Parts) -> Labelling:
+            pixels = made.start(parts)
+            return lambda: labels_of(pixels.result(), parts)
+
+        yield start, threads
 
 
 def _extend(batch: _Batch[T], ready: deque[_Image[T]], source: Iterator[_Image[T]], batch_size: int) -> bool:

@@ -47,6 +47,7 @@ def certify(
     profiler: Profiler | None = None,
     observe: Observe | None = None,
     with_draws: bool = False,
+    workers: int = 1,
 ) -> Iterator[list[Any]]:
     """Certify every statement about every sample.
 
@@ -64,6 +65,7 @@ def certify(
         observe: shown everything that `classify` returns, see `sampling.Observe`.
         with_draws: whether `classify` is given the draws of its images as well, see `sampling.Parts`; needs a
             `batch_size`.
+        workers: threads that classify side by side, see `sampling.explore`.
 
     Returns:
         An iterator over the records of each sample, one per statement in their order, then its profiles; in the order
@@ -100,6 +102,7 @@ def certify(
             precision=plan.precision,
             observe=observe,
             with_draws=with_draws,
+            workers=workers,
         )
 
     return run()

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import brightness
 import numpy as np
 import pytest
 import torch
+from brightness import COARSE, LEAF, SIGMA, two_levels
 from scipy.stats import binom, norm
 
 from hrvlm.certificates import (
@@ -23,20 +25,9 @@ from hrvlm.certificates import (
 from hrvlm.certificates.claims import FIXED, SAME, SEPARATE, decide
 from hrvlm.certificates.sequential import anytime_lower, look_times
 
-SIGMA = 0.25
-LEAF, COARSE = Statement((0, 0), "animals", 0, "leaf", 4), Statement((0, 1), "animals", 1, "group", 2)
 
-
-def two_levels(images):
-    """Four leaves by the brightness of one pixel, two groups above them."""
-    leaf = (images[:, 0, 0, 0] * 4).long().clamp(0, 3)
-    return {LEAF.key: leaf, COARSE.key: leaf // 2}
-
-
-def samples(count=8, shape=(1, 2, 3)):
-    images = torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
-    images[0, 0, 0, 0] = 0.95
-    return [Sample(10 + i, image, two_levels(image[None])) for i, image in enumerate(images)]
+def samples(count=8, **options):
+    return brightness.samples(count, 0.95, **options)
 
 
 PLAN = SmoothingPlan(sigma=SIGMA, n0=20, n=300, alpha=0.01, seed=3)

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import brightness
 import pytest
 import torch
+from brightness import COARSE, LEAF, SIGMA, two_levels
 from scipy.stats import binom, norm
 
 from hrvlm.certificates import (
@@ -17,20 +19,9 @@ from hrvlm.certificates import (
     verify_rows,
 )
 
-SIGMA = 0.25
-LEAF, COARSE = Statement((0, 0), "animals", 0, "leaf", 4), Statement((0, 1), "animals", 1, "group", 2)
 
-
-def two_levels(images):
-    """Four leaves by the brightness of one pixel, two groups above them."""
-    leaf = (images[:, 0, 0, 0] * 4).long().clamp(0, 3)
-    return {LEAF.key: leaf, COARSE.key: leaf // 2}
-
-
-def samples(count=5, shape=(1, 2, 3)):
-    images = torch.rand(count, *shape, generator=torch.Generator().manual_seed(0))
-    images[0, 0, 0, 0] = 0.9
-    return [Sample(10 + i, image, two_levels(image[None])) for i, image in enumerate(images)]
+def samples(count=5, **options):
+    return brightness.samples(count, 0.9, **options)
 
 
 PLAN = SmoothingPlan(sigma=SIGMA, n0=20, n=130, alpha=0.01, seed=3)
@@ -78,7 +69,7 @@ def test_batches_are_full_mix_images_and_are_never_larger():
 
     list(certify(classify, samples(), [LEAF, COARSE], PLAN, batch_size=64))
     assert sizes == [64] * 11 + [5 * 150 - 11 * 64]
-    mixed = [*samples(2), *[dataclasses.replace(s, index=s.index + 50) for s in samples(2, (1, 4, 4))]]
+    mixed = [*samples(2), *[dataclasses.replace(s, index=s.index + 50) for s in samples(2, shape=(1, 4, 4))]]
     sizes.clear()
     assert len(list(certify(classify, mixed, [LEAF, COARSE], PLAN, batch_size=400))) == 4
     assert sizes == [300, 300]
