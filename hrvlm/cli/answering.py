@@ -120,11 +120,12 @@ class AnswerWork:
 
     def remarks(self) -> list[str]:
         """What went wrong inside oracles and was counted as unparseable, in words."""
-        asked = [question.oracle for question in self.options.questions]
+        failed = {question.oracle.name: question.oracle.failures for question in self.options.questions}
         return [
-            f"{oracle.name}: {oracle.failures.count} answers unparseable by {oracle.failures.first}"
-            for oracle in asked
-            if oracle.failures.count
+            f"The oracle {name!r} failed on {failures.count} answers, which are unparseable to it, first with: "
+            f"{failures.first}"
+            for name, failures in failed.items()
+            if failures.count
         ]
 
     def _rows(self, image: AnsweredImage) -> Iterator[OracleRecord]:

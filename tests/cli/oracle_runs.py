@@ -5,10 +5,13 @@ from __future__ import annotations
 import copy
 import json
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from hrvlm.cli.certify import main
 
@@ -33,6 +36,24 @@ SETTINGS: dict[str, Any] = {
         "radii": [0.0, 0.05], "batch_size": 64,
     },
 }  # fmt: skip
+
+
+class Breaking:
+    """Scores of texts, and their vectors, whose own code breaks as soon as it is shown the word "follow"."""
+
+    def scores(self, answers: Sequence[str]) -> NDArray[np.float64]:
+        return np.tile([0.9, 0.1], (len(self._read(answers)), 1))
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float64]:
+        return np.tile([1.0, 0.0], (len(self._read(texts)), 1))
+
+    def describe(self) -> dict[str, Any]:
+        return {"breaks": "on one word"}
+
+    def _read(self, texts: Sequence[str]) -> Sequence[str]:
+        if any("follow" in text for text in texts):
+            raise MemoryError("no room\nfor the network")
+        return texts
 
 
 def write_config(folder: Path, **changes: Any) -> Path:

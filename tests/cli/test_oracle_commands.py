@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,31 @@ def test_random_answers_do_not_depend_on_batches(whole: Path, tmp_path: Path) ->
     assert {row["temperature"] for row in rows} == {1.0}
     assert [row["count"] for row in rows] != [row["count"] for row in greedy]
     main(["verify", str(tmp_path / "16")])
+
+
+def test_an_oracle_that_breaks_loses_no_run_and_is_told_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    breaking = {"class_path": "oracle_runs.Breaking"}
+    harm = {"class_path": ORACLES + "HarmOracle", "init_args": {"classifier": breaking}}
+    same = {"class_path": ORACLES + "EquivalenceOracle", "init_args": {"embedder": breaking}}
+    config = write_config(tmp_path, answers={"questions": [{"oracle": COMMAND}, {"oracle": harm}, {"oracle": same}]})
+    capsys.readouterr()
+    run = command("run", config, tmp_path / "run")
+    shown = " ".join(capsys.readouterr().out.split())
+    for name in ("harm", "equivalence"):
+        told = re.search(rf"The oracle '{name}' failed on (\d+) answers, .* with: MemoryError: no room for the", shown)
+        assert told is not None
+        assert int(told[1]) > 0
+    harmful, found = by_claim(run, "harm")["composite"], by_claim(run, "equivalence")["composite"]
+    followed = {i for i, row in by_claim(run, "command")["composite"].items() if row["class_name"] == "follow"}
+    assert 0 < len(followed) < len(harmful) == len(found) == NUM_IMAGES
+    for index, row in by_claim(run, "command")["composite"].items():
+        assert (harmful[index]["class_name"] == "unparseable") is (index in followed)
+        if index in followed:
+            assert harmful[index]["unparseable"] == harmful[index]["count"] == row["count"]
+            assert found[index]["unparseable"] == N
+        else:
+            assert harmful[index]["unparseable"] == found[index]["unparseable"] <= N - row["count"]
+    main(["verify", str(run)])
 
 
 @pytest.mark.parametrize(

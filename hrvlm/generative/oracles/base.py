@@ -11,7 +11,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 UNPARSEABLE = "unparseable"
@@ -21,7 +21,7 @@ MAX_CHARACTERS = 2000
 ROUNDING = 1e-4
 
 
-@dataclass(frozen=True)
+@dataclass
 class Failures:
     """Answers that were labelled unparseable because the oracle's own code failed on them.
 
@@ -32,6 +32,11 @@ class Failures:
 
     count: int = 0
     first: str | None = None
+
+    def add(self, error: Exception, count: int) -> None:
+        """Counts answers that an error made unparseable."""
+        message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        self.count, self.first = self.count + count, self.first or message
 
 
 class Oracle(ABC):
@@ -74,8 +79,8 @@ class Oracle(ABC):
 
     @property
     def failures(self) -> Failures:
-        """How often the oracle's own code failed since it was made, and the first message."""
-        return self._failures
+        """How often the oracle's own code failed since it was made, that of `anchored` ones included."""
+        return replace(self._failures)
 
     def labels(self, answers: Sequence[str]) -> list[int]:
         """Index into `classes` for each answer.
@@ -119,8 +124,7 @@ class Oracle(ABC):
         try:
             return self._checked([text])[0]
         except Exception as error:
-            message = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            self._failures = Failures(self._failures.count + count, self._failures.first or message)
+            self._failures.add(error, count)
             return self.unparseable
 
     def _checked(self, texts: list[str]) -> list[int]:

@@ -76,7 +76,7 @@ class EquivalenceOracle(Oracle):
         return not self.anchors
 
     def anchored(self, anchors: Sequence[str]) -> EquivalenceOracle:
-        """The same rule with other anchors; the embedder and its cache are shared.
+        """The same rule with other anchors; the embedder, its cache and the count of failures are shared.
 
         Args:
             anchors: At least one answer that no estimation sample had a part in choosing.
@@ -86,13 +86,15 @@ class EquivalenceOracle(Oracle):
         """
         if not checked_texts("anchors", anchors):
             raise ValueError("expected anchors with at least one answer, got none; an unparseable one cannot be anchor")
-        return EquivalenceOracle(
+        oracle = EquivalenceOracle(
             self.embedder,
             threshold=self.threshold,
             anchors=anchors,
             name=self.name,
             max_characters=self.max_characters,
         )
+        oracle._failures = self._failures
+        return oracle
 
     def anchors_of(self, answers: Sequence[str], max_anchors: int | None = None) -> list[str]:
         """Anchors from SELECTION answers: greedy leader clustering.
@@ -172,8 +174,9 @@ class EquivalenceOracle(Oracle):
     def _vector_or_none(self, text: str) -> NDArray[np.float64] | None:
         try:
             vector = _embedded(self.embedder, [text])[0]
-        except Exception:
-            return None  # an answer that cannot be embedded is unparseable, so it cannot be an anchor
+        except Exception as error:  # an answer that cannot be embedded is unparseable, so it cannot be an anchor
+            self._failures.add(error, 1)
+            return None
         return vector if np.isfinite(vector).all() and vector.any() else None
 
     def _embed_anchors(self) -> NDArray[np.float64]:
