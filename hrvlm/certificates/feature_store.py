@@ -1,4 +1,4 @@
-"""Noisy image features of a pass, kept on disk so that new prompts, trees or levels need no image tower.
+"""Noisy image features of a pass, kept on disk so that new prompts, trees, planes or levels need no image tower.
 
 Sources of the idea: "OVC", arXiv 2311.09024, which certifies new prompts from cached embeddings of noisy images.
 
@@ -141,13 +141,22 @@ class FeatureStore:
             begin = stop
 
     def clean(self, index: int) -> Tensor:
-        """Feature `(D,)` of an image without noise."""
-        with safe_open(self._path(index, 0).parent / "clean.safetensors", framework="pt") as file:
+        """Feature `(D,)` of an image without noise.
+
+        Raises:
+            ValueError: if it is not kept.
+        """
+        path = self._path(index, 0).parent / "clean.safetensors"
+        if not path.is_file():
+            raise ValueError(f"expected the kept feature of image {index} in {self.folder}, found none")
+        with safe_open(path, framework="pt") as file:
             feature: Tensor = file.get_tensor(CLEAN)
         return feature
 
     def check_picture(self, sample: Sample) -> None:
-        """ValueError unless the features are those of this very picture."""
+        """ValueError unless all features of an image are kept, and are those of this very picture."""
+        if not self.is_complete(sample.index):
+            raise ValueError(f"expected kept features of image {sample.index} in {self.folder}, found none or not all")
         with safe_open(self._path(sample.index, 0), framework="pt") as file:
             if file.metadata()["picture"] == fingerprint(sample.image):
                 return

@@ -17,7 +17,7 @@ from hrvlm.certificates.image_smoothing import smoothing_records, statements
 from hrvlm.certificates.joint_images import JointQuestions, joint_records
 from hrvlm.certificates.profiling import ProfileOptions
 from hrvlm.certificates.records import Key, Record
-from hrvlm.certificates.rescoring import rescored_records
+from hrvlm.certificates.rescoring import check_draws, rescored_records
 from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
@@ -128,11 +128,12 @@ def certify_images(
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
+
+    Raises:
+        ValueError: If kept features lack or are of other pictures, or the plan needs more of them than were kept.
     """
-    if kept is not None and plan.joint:
-        raise ValueError(
-            "expected joint: false where kept features are scored again: joint certificates need batches of one"
-        )
+    if kept is not None:
+        check_draws(kept, plan)
     with inferring(classifier):
         if plan.semantic and plan.attributes:
             for records in semantic_records(classifier, data, indices, plan, done, kept, references):
@@ -147,7 +148,7 @@ def certify_images(
                 yield smoothed
                 progress(1)
         if plan.joint:
-            for joint in joint_records(classifiers_of(classifier), data, indices, plan, done):
+            for joint in joint_records(classifiers_of(classifier), data, indices, plan, done, kept):
                 yield [record for record in joint if record.key not in done]
                 progress(1)
 

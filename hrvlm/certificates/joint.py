@@ -28,7 +28,7 @@ from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.sampling import autocasting
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
 
-__all__ = ["Family", "JointQuestions", "JointSample", "PromptPair", "certify_jointly"]
+__all__ = ["Family", "JointQuestions", "JointSample", "PromptPair", "certify_jointly", "recount_jointly"]
 
 
 def certify_jointly(
@@ -63,25 +63,12 @@ def certify_jointly(
         ValueError: at once, if n can certify nothing of what is asked; on the way, if an image lies outside [0, 1] or
             a sample has another number of changes.
     """
-    if batch_size < 1:
-        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
-    keys = {family.key for family in families}
-    if not families or len(keys) != len(families) or num_attributes < 1:
-        raise ValueError(f"expected different families and num_attributes >= 1, got {len(keys)} and {num_attributes}")
-    questions.check(plan, len(families) * num_attributes)
-
-    def counters() -> Iterator[Counter]:
-        for sample in samples:
-            check_image(sample)
-            if len(sample.changes) != num_attributes:
-                raise ValueError(
-                    f"expected {num_attributes} changes of image {sample.index}, got {len(sample.changes)}"
-                )
-            yield Counter(sample, families, plan, questions)
+    counters = _counters(samples, families, plan, questions, num_attributes)
+    batches = _batches(counters, plan, batch_size)
 
     def run() -> Iterator[list[JointRecord]]:
         where = torch.device(device)
-        for counter, draws, pixels in _ahead(_batches(counters(), plan, batch_size), plan, where, threads):
+        for counter, draws, pixels in _ahead(batches, plan, where, threads):
             with torch.no_grad(), autocasting(where, plan.precision):
                 features = encode(pixels)
             counter.add(features, draws)
@@ -91,13 +78,77 @@ def certify_jointly(
     return run()
 
 
+def recount_jointly(
+    features: Callable[[int, range], Tensor],
+    samples: Iterable[JointSample],
+    families: Sequence[Family],
+    plan: SmoothingPlan,
+    questions: JointQuestions,
+    *,
+    num_attributes: int,
+    batch_size: int = 256,
+) -> Iterator[list[JointRecord]]:
+    """Certify as `certify_jointly` does, which says more of the arguments, from features of its draws that are known.
+
+    Draws are counted in the same batches, so the same features give the same records.
+
+    Args:
+        features: index of an image and some of its draws, within 0 to n0 + n - 1, to features `(len(draws), D)`.
+        samples: images with dataset indices, true labels and semantic changes.
+        families: what classifies the embeddings.
+        plan: what the features were drawn with.
+        questions: radii and extents, and what a move is.
+        num_attributes: semantic changes of every sample.
+        batch_size: most features at once.
+
+    Raises:
+        ValueError: as `certify_jointly` does.
+    """
+    counters = _counters(samples, families, plan, questions, num_attributes)
+    batches = _batches(counters, plan, batch_size)
+
+    def run() -> Iterator[list[JointRecord]]:
+        for counter, draws in batches:
+            counter.add(features(counter.sample.index, draws), draws)
+            if draws.stop == plan.n0 + plan.n:
+                yield counter.records()
+
+    return run()
+
+
+def _counters(
+    samples: Iterable[JointSample],
+    families: Sequence[Family],
+    plan: SmoothingPlan,
+    questions: JointQuestions,
+    num_attributes: int,
+) -> Iterator[Counter]:
+    """A counter for each sample; what is asked for is checked at once."""
+    keys = {family.key for family in families}
+    if not families or len(keys) != len(families) or num_attributes < 1:
+        raise ValueError(f"expected different families and num_attributes >= 1, got {len(keys)} and {num_attributes}")
+    questions.check(plan, len(families) * num_attributes)
+
+    def run() -> Iterator[Counter]:
+        for sample in samples:
+            check_image(sample)
+            if len(sample.changes) != num_attributes:
+                raise ValueError(
+                    f"expected {num_attributes} changes of image {sample.index}, got {len(sample.changes)}"
+                )
+            yield Counter(sample, families, plan, questions)
+
+    return run()
+
+
 def _batches(counters: Iterable[Counter], plan: SmoothingPlan, batch_size: int) -> Iterator[tuple[Counter, range]]:
     """The draws of one image after another, selection first, in as few and as equal batches as they fit in."""
+    if batch_size < 1:
+        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
     draws = range(plan.n0 + plan.n)
     parts = -(-len(draws) // batch_size)
-    for counter in counters:
-        for part in range(parts):
-            yield counter, draws[part * len(draws) // parts : (part + 1) * len(draws) // parts]
+    cuts = [draws[part * len(draws) // parts : (part + 1) * len(draws) // parts] for part in range(parts)]
+    return ((counter, some) for counter in counters for some in cuts)
 
 
 def _ahead(

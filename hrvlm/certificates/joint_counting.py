@@ -124,6 +124,8 @@ class Counter:
             votes=plan.votes,
             vote_error=None if plan.votes is None else plan.vote_error,
             precision=plan.precision,
+            label_functions=plan.label_functions,
+            functions_chosen=plan.functions_chosen,
         )
 
     def _claims(

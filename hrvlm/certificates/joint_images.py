@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.grid_noise import on_grid
-from hrvlm.certificates.joint import certify_jointly
+from hrvlm.certificates.joint import certify_jointly, recount_jointly
 from hrvlm.certificates.joint_plan import Family, JointQuestions, JointSample, PromptPair
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.records import Key
@@ -61,6 +63,7 @@ def joint_records(
     indices: Sequence[int],
     plan: CertificationPlan,
     done: Iterable[Key],
+    kept: FeatureStore | None = None,
 ) -> Iterator[list[JointRecord]]:
     """Joint certificates of some images, all records of one image at a time.
 
@@ -70,6 +73,10 @@ def joint_records(
         indices: which images.
         plan: which certificates.
         done: keys of records that exist already; an image with all of them is left out.
+        kept: features of draws 0 to n0 + n - 1 of the same noise, used instead of the image tower.
+
+    Raises:
+        ValueError: if kept features of an image lack, or are those of another picture.
     """
     questions, noise, finished = plan.joint_questions, plan.sampling.noise, set(done)
     chosen = dict(list(classifiers.items())[: None if questions.plain_cosine else 1])
@@ -89,20 +96,24 @@ def joint_records(
                 image, label = data[index]
                 targets = [int(classifier.ancestors[key][label]) for key in classifier.keys]
                 labels = targets * len(chosen)
-                yield JointSample(
+                sample = JointSample(
                     index=index,
                     image=on_grid(image) if noise == "grid" else image,
                     labels={family.key: target for family, target in zip(families, labels, strict=True)},
                     changes=prompt_pairs(classifier, plan.attributes, int(label)),
                 )
+                if kept is not None:
+                    kept.check_picture(sample)
+                yield sample
 
-    yield from certify_jointly(
-        classifier.model.encode_image,
-        samples(),
-        families,
-        plan.smoothing_plan(),
-        questions,
-        num_attributes=len(plan.attributes),
-        batch_size=plan.batch_size,
-        device=classifier.text_points(classifier.keys[0]).device,
-    )
+    asked = (samples(), families, plan.smoothing_plan(), questions)
+    given: dict[str, Any] = {"num_attributes": len(plan.attributes), "batch_size": plan.batch_size}
+    device = classifier.text_points(classifier.keys[0]).device
+    if kept is None:
+        yield from certify_jointly(classifier.model.encode_image, *asked, device=device, **given)
+    else:
+        yield from recount_jointly(_reading(kept, device), *asked, **given)
+
+
+def _reading(kept: FeatureStore, device: torch.device) -> Callable[[int, range], Tensor]:
+    return lambda index, draws: torch.cat(list(kept.read(index, draws))).to(device)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlm.certificates.claims import SEPARATE
-from hrvlm.certificates.record_base import Key, Record, Row
+from hrvlm.certificates.record_base import Key, Record, Row, not_covered
 from hrvlm.certificates.sample_extents import UNITS
 
 _PAIRS = ("histogram", "at_radii", "at_extents")
@@ -46,9 +46,12 @@ class JointRecord(Record):
         votes: samples of the deployed vote that the threshold stands for, or None.
         vote_error: error probability of one such vote, or None.
         precision: arithmetic of the forward pass, part of the base classifier.
+        label_functions: label functions (sets of prompts, trees, levels, planes) on the same noise that share alpha.
+        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
     """
 
     kind: ClassVar[str] = "joint"
+    added: ClassVar[frozenset[str]] = frozenset({"label_functions", "functions_chosen"})
 
     scorer: str
     attribute: str
@@ -76,6 +79,8 @@ class JointRecord(Record):
     votes: int | None = None
     vote_error: float | None = None
     precision: str = "float32"
+    label_functions: int = 1
+    functions_chosen: str = "before"
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
@@ -118,13 +123,16 @@ class JointRecord(Record):
         if self.float_mode != "float32":
             mode = f"By {self.float_mode}: sound in floating point, for noise and pixels."
         noise = f"Gaussian, sigma {self.sigma:g}, {self.noise_space}"
+        together = f"for all {self.num_statements} joint statements of the image together"
+        if self.label_functions > 1:
+            together += f", and those of the other {self.label_functions - 1} label functions"
         plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}"
         return (
             f"{where}: of the noisy copies ({noise}) of every image within r (L2) of this one, a share above "
             f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "
             f"moves in {plane}, by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = "
-            f"{', '.join(map(str, pairs))}; false with probability at most {self.alpha:g} over the noise, for all "
-            f"{self.num_statements} joint statements of the image together. The move is one of embeddings. {mode}"
+            f"{', '.join(map(str, pairs))}; false with probability at most {self.alpha:g} over the noise, "
+            f"{together}. The move is one of embeddings. {mode}{not_covered(self.functions_chosen)}"
         )
 
 

@@ -11,7 +11,7 @@ from hrvlm.certificates.joint_records import JointRecord
 
 _SETTINGS = (
     "move", "steps", "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode",
-    "split", "threshold", "votes", "vote_error", "precision",
+    "split", "threshold", "votes", "vote_error", "precision", "label_functions", "functions_chosen",
 )  # fmt: skip
 _Claims = list[tuple[JointRecord, float]]
 

@@ -20,14 +20,15 @@ def joint_findings(record: JointRecord) -> Iterator[Finding]:
     Raises:
         ValueError: if a number lies outside its range.
     """
-    yield from alpha_findings(record.alpha, record.alpha_share, record.num_statements, "statements")
+    yield from _shares(record)
     histogram = record.counts()
     if int(histogram.sum()) != record.count or not 0 <= record.count <= record.n:
         yield "count", True, f"the histogram of {int(histogram.sum())} does not fit count={record.count}, n={record.n}"
         return
     if not 0 <= record.selection_count <= record.n0:
         yield "selection_count", True, f"{record.selection_count} of n0={record.n0} selection samples"
-    for name, known in (("float_mode", tuple(FLOAT_MODES.values())), ("split", (SEPARATE,))):
+    chosen = ("functions_chosen", ("before", "after"))
+    for name, known in (("float_mode", tuple(FLOAT_MODES.values())), ("split", (SEPARATE,)), chosen):
         if getattr(record, name) not in known:
             yield name, False, f"expected {name} one of {list(known)}, got {getattr(record, name)!r}"
     yield from vote_findings(record.votes, record.vote_error, record.threshold)
@@ -40,6 +41,17 @@ def joint_findings(record: JointRecord) -> Iterator[Finding]:
         found = radius_at_extent(*shared, extent_asked, record.sigma, **given)
         yield from _compare("at_extents", f"the radius at extent {extent_asked:g}", radius, found)
     yield from _abstention(record)
+
+
+def _shares(record: JointRecord) -> Iterator[Finding]:
+    """Whether the shares of all statements and label functions make alpha, no more and no less."""
+    together = record.num_statements * record.label_functions
+    over = list(alpha_findings(record.alpha, record.alpha_share, together, "statements"))
+    yield from over
+    if record.label_functions < 1:
+        yield "label_functions", True, f"expected label_functions >= 1, got {record.label_functions}"
+    elif not over and not math.isclose(record.alpha_share * together, record.alpha, rel_tol=TOLERANCE):
+        yield "alpha", False, f"{together} statements at {record.alpha_share:g} each do not make alpha {record.alpha:g}"
 
 
 def _compare(field: str, what: str, stated: float | None, derived: float | None) -> Iterator[Finding]:

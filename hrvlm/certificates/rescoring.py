@@ -1,10 +1,12 @@
-"""Kept noisy features, scored again: new prompts, trees or levels without the image tower.
+"""Kept noisy features, scored again: new prompts, trees, planes or levels without the image tower.
 
-Every set of prompts, trees and levels is a label function of the noisy image. One that was fixed before any result on
-the noise was seen is certified from kept features exactly as from fresh ones: its labels are counted again, at error
-alpha, or alpha / K for K label functions that are to hold together. One that was chosen after looking at results on the
-same noise is not covered by any alpha; its rows say so, and noise of another seed is the remedy. A ledger beside the
-features notes which label functions have been scored, so that a row cannot pass for one of the first kind by accident.
+Every set of prompts, trees and levels is a label function of the noisy image; for joint certificates the planes and the
+radii and extents that are asked for belong to it. One that was fixed before any result on the noise was seen is
+certified from kept features exactly as from fresh ones: its labels, or the extents of its copies, are counted again, at
+error alpha, or alpha / K for K label functions that are to hold together. One that was chosen after looking at results
+on the same noise is not covered by any alpha; its rows say so, and noise of another seed is the remedy. A ledger beside
+the features notes which label functions have been scored, so that a row cannot pass for one of the first kind by
+accident.
 """
 
 from __future__ import annotations
@@ -12,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +35,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LEDGER = "functions.jsonl"
+Spending = Literal["levels", "joint"]
+"""Whose alpha a label function spends: that of levels and profiles, or that of joint certificates."""
 
 
 def replay(
@@ -92,8 +97,55 @@ def rescored_records(
         yield noise.wanted(replay(make(sample), labels, num_classes))
 
 
+def check_draws(store: FeatureStore, plan: CertificationPlan) -> None:
+    """ValueError unless as many draws are kept of each image as a plan counts."""
+    needed, what = 0, "the procedure"
+    if plan.smoothing or plan.profile is not None:
+        needed = plan.smoothing_plan().estimation.stop
+    if plan.joint and plan.n0 + plan.n > needed:  # they use n0 and n whatever the procedure is
+        needed, what = plan.n0 + plan.n, "joint certificates"
+    if needed > store.draws:
+        raise ValueError(
+            f"expected features of at least {needed} draws of each image for {what} with n0={plan.n0} and n={plan.n}, "
+            f"got {store.draws} in {store.folder}: keep features of a run with procedure 'split' and this n0 and n"
+        )
+
+
+@dataclass(frozen=True)
+class LabelFunction:
+    """A label function that a plan scores.
+
+    Attributes:
+        digest: tells it from others.
+        plan: the part of the plan whose rows come of it.
+        spends: whose alpha these rows share.
+    """
+
+    digest: str
+    plan: CertificationPlan
+    spends: Spending
+
+    def declared(self, chosen: FunctionsChosen) -> LabelFunction:
+        """The same, with rows that say how it was chosen."""
+        sampling = replace(self.plan.sampling, functions_chosen=chosen)
+        return replace(self, plan=replace(self.plan, sampling=sampling))
+
+
+def label_functions(classifier: HierarchicalClassifier, plan: CertificationPlan) -> list[LabelFunction]:
+    """Label functions of a plan: of levels, and of joint rows, which add planes and questions to prompts and trees."""
+    levels, found = function_of(classifier), []
+    if plan.smoothing or plan.semantic or plan.profile is not None or not plan.joint:
+        found.append(LabelFunction(levels, replace(plan, joint=False), "levels"))
+    if plan.joint:
+        planes = sorted([attribute.source, attribute.target] for attribute in plan.attributes)
+        told = json.dumps([levels, planes, asdict(plan.joint_questions)])
+        alone = replace(plan, smoothing=False, semantic=False, profile=None)
+        found.append(LabelFunction(hashlib.sha256(told.encode()).hexdigest(), alone, "joint"))
+    return found
+
+
 def function_of(classifier: HierarchicalClassifier) -> str:
-    """Digest of a label function: the prompts and tree structure of every level. The weights belong to the store."""
+    """Digest of the labels of levels: prompts and tree structure of each. The weights belong to the store."""
     forest = classifier.forest
     told = [
         [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
@@ -145,16 +197,24 @@ class Ledger:
         found: FunctionsChosen = noted or ("after" if self.entries else "before")
         return found
 
-    def note(self, function: str, chosen: FunctionsChosen, label_functions: int) -> None:
+    def note(self, function: str, chosen: FunctionsChosen, label_functions: int, spends: Spending = "levels") -> None:
         """Note a label function before its first result; once."""
         if not self.knows(function):
-            entry = {"function": function, "chosen": chosen, "label_functions": label_functions}
+            entry = {"function": function, "chosen": chosen, "label_functions": label_functions, "spends": spends}
             self.entries.append(entry)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
 
     @property
-    def overspent(self) -> bool:
-        """Whether the label functions fixed in advance spend more than alpha together; each may still hold alone."""
-        fixed = [entry for entry in self.entries if entry["chosen"] == "before"]
-        return sum((Fraction(1, entry["label_functions"]) for entry in fixed), Fraction(0)) > 1
+    def overspent(self) -> int:
+        """How many label functions fixed in advance spend more than one alpha together; each may still hold alone.
+
+        Returns:
+            Their number, 0 where no alpha is overspent.
+        """
+        most = 0
+        for spends in ("levels", "joint"):
+            sharing = [e for e in self.entries if e["chosen"] == "before" and e.get("spends", "levels") == spends]
+            if sum((Fraction(1, entry["label_functions"]) for entry in sharing), Fraction(0)) > 1:
+                most = max(most, len(sharing))
+        return most

@@ -6,7 +6,7 @@ from typing import Any
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.rescoring import Ledger, function_of
+from hrvlm.certificates.rescoring import Ledger, label_functions
 from hrvlm.cli.evaluating import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
 
@@ -37,11 +37,13 @@ def open_store(
             f"features of, got {plan.sampling.procedure!r}: use 'split', 'shared' or 'two bounds'"
         )
     store = FeatureStore(folder, noise_settings(plan, classifier, data, split), plan.smoothing_plan().estimation.stop)
-    ledger, function, options = Ledger(store), function_of(classifier), plan.sampling
-    if ledger.entries and not ledger.knows(function):
+    ledger, functions, options = Ledger(store), label_functions(classifier, plan), plan.sampling
+    if ledger.entries and not all(ledger.knows(function.digest) for function in functions):
         raise ValueError(
-            f"expected the prompts and trees that the features in {folder} were made with, got others: score them with "
-            "certify.py rescore, which needs no image tower"
+            f"expected the prompts, trees and joint planes that the features in {folder} were made with, got others: "
+            "score them with certify.py rescore, which needs no image tower"
         )
-    ledger.note(function, ledger.chosen(function, options.functions_chosen), options.label_functions)
+    for function in functions:
+        chosen = ledger.chosen(function.digest, options.functions_chosen)
+        ledger.note(function.digest, chosen, options.label_functions, function.spends)
     return store

@@ -1,8 +1,8 @@
-"""`certify.py rescore`: certificates of new prompts, trees or levels from kept features, without the image tower."""
+"""`certify.py rescore`: certificates of new prompts, trees, planes or levels from kept noisy features."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys
 from hrvlm.certificates.record_base import FunctionsChosen
-from hrvlm.certificates.rescoring import Ledger, function_of
+from hrvlm.certificates.rescoring import LabelFunction, Ledger, check_draws, label_functions
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, open_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.run import FREE, finish
@@ -32,8 +32,8 @@ class Rescore(Subject):
         num_levels: Cuts every tree to at most this many levels.
         device: For example "cuda" or "cpu".
         plan: Which certificates of which images; noise and numbers of samples as when the features were made.
-        chosen: Whether prompts, trees and levels were fixed "before" any result on this noise was seen, or "after". If
-            null: as noted when they were first scored; else "after" where any results exist.
+        chosen: Whether prompts, trees, levels and planes were fixed "before" any result on this noise was seen, or
+            "after". If null: as noted when they were first scored; else "after" where any results exist.
     """
 
     plan: CertificationPlan = field(default_factory=CertificationPlan)
@@ -42,7 +42,7 @@ class Rescore(Subject):
 
 def add_parser(subparsers: Any) -> None:
     """Adds the command `rescore` to the subcommands of a parser of jsonargparse."""
-    parser = subject_parser(Rescore, "Certifies new prompts, trees or levels from kept features.")
+    parser = subject_parser(Rescore, "Certifies new prompts, trees, planes or levels from kept features.")
     parser.add_argument("--features", required=True, help="folder that certify.py run --features has filled")
     subparsers.add_subcommand("rescore", parser)
 
@@ -65,25 +65,27 @@ def rescore(
     store = FeatureStore.load(features)
     classifier, data = load_subject(checkpoint, settings)
     _check(store, classifier, data, settings)
-    function, ledger = function_of(classifier), Ledger(store)
-    chosen = ledger.chosen(function, settings.chosen)
-    plan = replace(settings.plan, sampling=replace(settings.plan.sampling, functions_chosen=chosen))
+    ledger, found = Ledger(store), label_functions(classifier, settings.plan)
+    functions = [function.declared(ledger.chosen(function.digest, settings.chosen)) for function in found]
+    plan = replace(settings.plan, sampling=functions[0].plan.sampling)
     depends_on = {name: value for name, value in asdict(plan).items() if name not in FREE}
     depends_on |= {**identity(classifier, settings.split), **data_identity(data), **pictures_identity(plan.attributes)}
     path = open_folder(output, "run", depends_on, dict(notes or {}))
     check_unused(path)
-    ledger.note(function, chosen, plan.sampling.label_functions)
+    for function in functions:
+        sampling = function.plan.sampling
+        ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
     indices, done = plan.indices(len(data)), run_keys(path)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=count_passes(plan, len(indices)))
-        for records in certify_images(
-            classifier, data, indices, plan, done=done, progress=lambda n: bar.advance(task, n), kept=store,
-            references=TargetPictures(data),
-        ):  # fmt: skip
-            writer.write(records)
+        given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}
+        given["progress"] = lambda n: bar.advance(task, n)
+        for function in functions:
+            for records in certify_images(classifier, data, indices, function.plan, **given):
+                writer.write(records)
     merge_parts(path)
     finish(path, output, plan)
-    for sentence in _remarks(ledger, plan):
+    for sentence in _remarks(ledger, functions):
         print(sentence)
 
 
@@ -93,23 +95,21 @@ def _check(store: FeatureStore, classifier: HierarchicalClassifier, data: Any, s
     if changed:
         text = ", ".join(f"{name}={store.settings.get(name)!r}" for name in changed)
         raise ValueError(f"expected what the features in {store.folder} were made with ({text}), got something else")
-    needed = settings.plan.smoothing_plan().estimation.stop
-    if needed > store.draws:
-        raise ValueError(
-            f"expected a procedure of at most the {store.draws} draws kept of each image, got one of {needed}"
-        )
+    check_draws(store, settings.plan)
 
 
-def _remarks(ledger: Ledger, plan: CertificationPlan) -> list[str]:
+def _remarks(ledger: Ledger, functions: Sequence[LabelFunction]) -> list[str]:
     """What a reader of the summary must know about alpha."""
-    if plan.sampling.functions_chosen == "after":
+    late = [function.spends for function in functions if function.plan.sampling.functions_chosen == "after"]
+    if late:
+        rows = "these rows" if len(late) == len(functions) else f"these rows ({', '.join(late)})"
         return [
-            "Prompts, trees or levels chosen after results on this noise had been seen: alpha does not cover these "
-            "rows. Certify them with features of another seed; or give --chosen before if they were fixed in advance."
+            "Prompts, trees, levels or planes chosen after results on this noise had been seen: alpha does not cover "
+            f"{rows}. Certify them with features of another seed; or give --chosen before if they were fixed before."
         ]
     if ledger.overspent:
         return [
-            f"{len(ledger.entries)} label functions have been scored on this noise: each row holds alone, at its "
-            "alpha; for all of them together set plan.sampling.label_functions to their number in every run."
+            f"{ledger.overspent} label functions of one alpha have been scored on this noise: each row holds alone, at "
+            "its alpha; for all of them together set plan.sampling.label_functions to their number in every run."
         ]
     return []

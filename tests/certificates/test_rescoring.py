@@ -209,13 +209,13 @@ def test_an_interrupted_pass_is_completed(kept, classifiers, data, tmp_path):
 
 
 def test_features_that_lack_or_are_of_other_pictures_are_refused(kept, classifiers, data, no_tower):
-    with pytest.raises(ValueError, match="found none"):
+    with pytest.raises(ValueError, match="at least 81 draws of each image for the procedure"):
         rows(classifiers["kinds"], data, replace(PLAN, n=71, semantic=False), kept=kept[0])
+    with pytest.raises(ValueError, match=r"features of image 7 in .* found none"):
+        rows(classifiers["kinds"], data, replace(PLAN, semantic=False), indices=[7], kept=kept[0])
     shifted = [(image.flip(0), label) for image, label in (data[index] for index in range(6))]
     with pytest.raises(ValueError, match="another one"):
         rows(classifiers["kinds"], shifted, replace(PLAN, semantic=False), indices=[5], kept=kept[0])
-    with pytest.raises(ValueError, match="joint: false"):
-        rows(classifiers["kinds"], data, replace(PLAN, joint=True), kept=kept[0])
 
 
 def test_the_ledger_knows_what_was_chosen_after_looking(tmp_path, classifiers):
