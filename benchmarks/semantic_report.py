@@ -1,4 +1,4 @@
-"""The tables of benchmarks/semantic.py, made from its result file and quoted in docs/semantic.md."""
+"""The tables and figures of benchmarks/semantic.py, made from its result file and quoted in docs/semantic.md."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+import semantic_figures
 
 TABLE = Path(__file__).parent / "results" / "semantic.md"
 DOCS, MARK = Path(__file__).parents[1] / "docs" / "semantic.md", "<!-- measured -->"
@@ -94,8 +96,9 @@ def markdown(result: dict[str, Any]) -> str:
 
 
 def write(result: dict[str, Any]) -> None:
-    """Writes the tables beside the result file, and into the documentation between its two marks."""
+    """Writes figures, and the tables beside the result file, and into the documentation between its two marks."""
     TABLE.write_text(markdown(result), encoding="utf-8")
+    semantic_figures.write(result)
     if DOCS.exists():
         before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
         after = rest.partition(MARK)[2]
