@@ -1,9 +1,26 @@
 """hrvlm: adversarially robust vision-language models at every level of class trees, with certificates."""
 
-from hrvlm import data, geometry, models, trees
-from hrvlm.models import load_model
-from hrvlm.trees import load_forest, load_tree
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hrvlm import data, geometry, models, trees
+    from hrvlm.models import load_model
+    from hrvlm.trees import load_forest, load_tree
 
 __version__ = "0.1.0"
 
 __all__ = ["data", "geometry", "load_forest", "load_model", "load_tree", "models", "trees"]
+
+_MODULE_OF = {"load_forest": "hrvlm.trees", "load_model": "hrvlm.models", "load_tree": "hrvlm.trees"}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports what is asked for: models and data take seconds, which commands that need neither would wait for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
+    return import_module(f"{__name__}.{name}")

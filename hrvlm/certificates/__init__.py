@@ -1,5 +1,7 @@
 """Certificates: pure functions on tensors and arrays, and the records they are kept in."""
 
+from typing import TYPE_CHECKING, Any
+
 from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.arcs import ReferenceArc, embedding_line, fit_reference_arc, reference_partition
 from hrvlm.certificates.attributes import Attribute, AttributeFamily, load_attributes
@@ -50,7 +52,6 @@ from hrvlm.certificates.proxies import (
 )
 from hrvlm.certificates.radii import least_count, operational_threshold, radius_between, two_bound_radius
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
-from hrvlm.certificates.rescoring import Ledger, replay
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
 from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
@@ -70,6 +71,9 @@ from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.certificates.summary import summarise
 from hrvlm.certificates.verify import Problem, verify_rows
 from hrvlm.certificates.voting import SmoothedPrediction, smoothed_predict
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.rescoring import Ledger, replay
 
 __all__ = [
     "AffineScorer",
@@ -192,3 +196,12 @@ __all__ = [
     "verify_rows",
     "wording_stability",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports rescoring when it is asked for: it needs models, which take seconds; all else here does not."""
+    if name in ("Ledger", "replay"):
+        from hrvlm.certificates import rescoring
+
+        return getattr(rescoring, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

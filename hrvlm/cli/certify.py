@@ -1,30 +1,37 @@
-"""`certify.py`: certifies and attacks checkpoints, checks, audits, exports and reports rows, and plans sample sizes."""
+"""`certify.py`: certifies and attacks checkpoints, checks, audits, exports and reports rows, and plans sample sizes.
+
+A command's module is imported when that command is asked for: those that need no model do not wait for its libraries.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from hrvlm.certificates import verify_rows
-from hrvlm.certificates.parts import part_files, unchecked_rows
-from hrvlm.cli.attack import Attack, attack
-from hrvlm.cli.auditing import Audit, audit
-from hrvlm.cli.auditing import add_parser as add_audit
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.evaluating import ROWS_OF, subject_parser
-from hrvlm.cli.labelling import Answers, draw_answers
-from hrvlm.cli.labelling import add_parser as add_answers
-from hrvlm.cli.plan import add_parser as add_plan
-from hrvlm.cli.plan import plan
-from hrvlm.cli.push import Push, push
-from hrvlm.cli.rescore import Rescore, rescore
-from hrvlm.cli.rescore import add_parser as add_rescore
-from hrvlm.cli.results import add_parsers as add_results
-from hrvlm.cli.results import export, report
-from hrvlm.cli.run import Run, run
 
-ROWS = ROWS_OF["run"]
+# Commands in the order of --help: module of `hrvlm.cli`, and its function that adds the parser or, of commands on a
+# model and a split of data, its kind of settings.
+COMMANDS = {
+    "run": ("run", "Run"),
+    "attack": ("attack", "Attack"),
+    "push": ("push", "Push"),
+    "answers": ("labelling", "add_parser"),
+    "audit": ("auditing", "add_parser"),
+    "verify": ("verify", "add_parser"),
+    "report": ("results", "add_report_parser"),
+    "export": ("results", "add_export_parser"),
+    "plan": ("plan", "add_parser"),
+    "rescore": ("rescore", "add_parser"),
+}
+SUBJECTS = {
+    "run": "Certifies a model; run again, it goes on where it stopped.",
+    "attack": "Attacks every level of a model; run again, it goes on where it stopped.",
+    "push": "Pushes a model that answers in words towards a forbidden answer.",
+}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -33,42 +40,83 @@ def main(arguments: list[str] | None = None) -> None:
     Args:
         arguments: Command line; `sys.argv` if None.
     """
-    parser = _parser()
+    given_words = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(given_words[0] if given_words else "")
     with clear_errors("certify.py"):
         given = parser.parse_args(arguments)
-        if _without_model(given):
-            return
-        chosen = parser.instantiate_classes(given)[given.command]
-        output = Path(chosen.output)
-        if given.command == "attack":
-            attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output, _notes(given.attack))
-        elif given.command == "push":
-            push(chosen.checkpoint, Push(**_fields(Push, chosen)), output)
-        elif given.command == "answers":
-            draw_answers(chosen.checkpoint, Answers(**_fields(Answers, chosen)), output)
-        elif given.command == "audit":
-            audit(Path(chosen.folder), Audit(**_fields(Audit, chosen)), output)
-        elif given.command == "rescore":
-            settings, notes = Rescore(**_fields(Rescore, chosen)), _notes(given.rescore)
-            rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
+        if not _without_model(given):
+            _with_model(given, parser.instantiate_classes(given)[given.command])
+
+
+def _parser(wanted: str) -> ClearParser:
+    """All commands by name, and the options of the wanted one."""
+    parser = ClearParser(prog="certify.py", description=(__doc__ or "").partition("\n")[0])
+    commands = parser.add_subcommands(dest="command")
+    for name, (module, function) in COMMANDS.items():
+        if name != wanted:
+            commands.add_subcommand(name, ClearParser())
+        elif name in SUBJECTS:
+            from hrvlm.cli.evaluating import subject_parser
+
+            kind = getattr(import_module(f"hrvlm.cli.{module}"), function)
+            commands.add_subcommand(name, subject_parser(kind, SUBJECTS[name]))
         else:
-            run(chosen.checkpoint, Run(**_fields(Run, chosen)), output, _notes(given.run))
+            getattr(import_module(f"hrvlm.cli.{module}"), function)(commands)
+    return parser
 
 
 def _without_model(given: Any) -> bool:
     """Runs the command if it is one that needs no model; whether it was."""
     options = given[given.command]
     if given.command == "verify":
+        from hrvlm.cli.verify import verify
+
         verify(Path(options.folder))
     elif given.command == "plan":
+        from hrvlm.cli.plan import plan
+
         plan(options)
     elif given.command == "report":
+        from hrvlm.cli.results import report
+
         report(Path(options.folder), None if options.robustness is None else Path(options.robustness))
     elif given.command == "export":
+        from hrvlm.cli.results import export
+
         export(Path(options.folder), options.to)
     else:
         return False
     return True
+
+
+def _with_model(given: Any, chosen: Any) -> None:
+    """Runs a command on a model, or on a folder with the configuration of one."""
+    output = Path(chosen.output)
+    if given.command == "attack":
+        from hrvlm.cli.attack import Attack, attack
+
+        attack(chosen.checkpoint, Attack(**_fields(Attack, chosen)), output, _notes(given.attack))
+    elif given.command == "push":
+        from hrvlm.cli.push import Push, push
+
+        push(chosen.checkpoint, Push(**_fields(Push, chosen)), output)
+    elif given.command == "answers":
+        from hrvlm.cli.labelling import Answers, draw_answers
+
+        draw_answers(chosen.checkpoint, Answers(**_fields(Answers, chosen)), output)
+    elif given.command == "audit":
+        from hrvlm.cli.auditing import Audit, audit
+
+        audit(Path(chosen.folder), Audit(**_fields(Audit, chosen)), output)
+    elif given.command == "rescore":
+        from hrvlm.cli.rescore import Rescore, rescore
+
+        settings, notes = Rescore(**_fields(Rescore, chosen)), _notes(given.rescore)
+        rescore(Path(chosen.features), chosen.checkpoint, settings, output, notes)
+    else:
+        from hrvlm.cli.run import Run, run
+
+        run(chosen.checkpoint, Run(**_fields(Run, chosen)), output, _notes(given.run))
 
 
 def _fields(kind: type[Any], chosen: Any) -> dict[str, Any]:
@@ -88,41 +136,3 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "as_dict"):
         return value.as_dict()
     return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value
-
-
-def _parser() -> ClearParser:
-    parser = ClearParser(prog="certify.py", description=__doc__)
-    commands = parser.add_subcommands(dest="command")
-    runner = subject_parser(Run, "Certifies a model; run again, it goes on where it stopped.")
-    commands.add_subcommand("run", runner)
-    attacker = subject_parser(Attack, "Attacks every level of a model; run again, it goes on where it stopped.")
-    commands.add_subcommand("attack", attacker)
-    pusher = subject_parser(Push, "Pushes a model that answers in words towards a forbidden answer.")
-    commands.add_subcommand("push", pusher)
-    add_answers(commands)
-    add_audit(commands)
-    verifier = ClearParser(description="Derives every certificate anew from its row, without the model.")
-    verifier.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
-    commands.add_subcommand("verify", verifier)
-    add_results(commands)
-    add_plan(commands)
-    add_rescore(commands)
-    return parser
-
-
-def verify(folder: Path) -> None:
-    """Derives every certificate anew and reports rows that claim something else.
-
-    Raises:
-        SystemExit: With code 1 if a row does not hold.
-    """
-    path = folder / ROWS
-    if not part_files(path):
-        raise ValueError(f"expected the rows of a run at {path}, found none; make them with certify.py run")
-    rows = unchecked_rows(path)
-    problems = verify_rows(rows)
-    for problem in problems:
-        print(f"{problem.key}: {problem.message}")
-    print(f"{len(rows)} certificates, {len(problems)} that do not hold")
-    if problems:
-        raise SystemExit(1)

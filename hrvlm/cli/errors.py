@@ -9,23 +9,13 @@ from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import NoReturn
 
-from lightning.pytorch.cli import LightningArgumentParser
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
-
-from hrvlm.attacks import NonFiniteError
-from hrvlm.training.failure import NonFiniteLossError
+from jsonargparse import ArgumentParser, set_parsing_settings
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-EXPECTED = (
-    ValueError,
-    FileNotFoundError,
-    NonFiniteError,
-    NonFiniteLossError,
-    MisconfigurationException,
-    UnpicklingError,
-)
+set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning's parser does
+EXPECTED = (ValueError, FileNotFoundError, UnpicklingError)
 
 
 @contextmanager
@@ -36,11 +26,23 @@ def clear_errors(program: str) -> Iterator[None]:
     """
     try:
         yield
-    except EXPECTED as error:
-        if os.environ.get(TRACEBACK):
+    except Exception as error:
+        if os.environ.get(TRACEBACK) or not _is_expected(error):
             raise
         print(f"{program}: error: {sentence(error)}", file=sys.stderr)
         raise SystemExit(1) from None
+
+
+def _is_expected(error: Exception) -> bool:
+    if isinstance(error, EXPECTED):
+        return True
+    # Imported here, since commands without a model should not wait for Lightning and attacks.
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    from hrvlm.attacks import NonFiniteError
+    from hrvlm.training.failure import NonFiniteLossError
+
+    return isinstance(error, NonFiniteError | NonFiniteLossError | MisconfigurationException)
 
 
 def sentence(error: Exception) -> str:
@@ -53,7 +55,7 @@ def sentence(error: Exception) -> str:
     return " ".join(text.split())
 
 
-class ClearParser(LightningArgumentParser):
+class ClearParser(ArgumentParser):
     """A parser whose errors are the message alone, without the usage of every option."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

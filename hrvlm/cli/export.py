@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from hrvlm.cli.errors import ClearParser
-from hrvlm.models import CosineHead, LoadedModel, export_model, load
-from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE
+
+if TYPE_CHECKING:
+    from hrvlm.models import LoadedModel
 
 CONFIG_FILE = "config.yaml"  # as training writes it into the run's folder
 
@@ -30,6 +31,8 @@ def add_parser(subparsers: Any) -> None:
 
 def run(options: Any) -> None:
     """Exports, and says what was written and how to load it."""
+    from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE
+
     folder = export(options.checkpoint, options.output, half=options.half, config=options.run_config)
     print(f'{folder}: load it with open_clip.create_model_and_transforms("local-dir:{folder}")')
     if (folder / NEW_CARD_FILE).is_file():
@@ -51,6 +54,8 @@ def export(checkpoint: str, output: str | Path, *, half: bool = False, config: s
     Raises:
         ValueError: If the checkpoint or the configuration cannot be read.
     """
+    from hrvlm.models import export_model, load  # not above: other commands of `hrvlm` would wait for it
+
     loaded = load(checkpoint)
     path = _beside(Path(checkpoint)) if config is None else Path(config)
     settings = None if path is None else _settings(path)
@@ -60,6 +65,8 @@ def export(checkpoint: str, output: str | Path, *, half: bool = False, config: s
 
 def _is_trained(loaded: LoadedModel) -> bool:
     """Whether the head is more than the model's own scale of cosines."""
+    from hrvlm.models import CosineHead
+
     return loaded.classes is not None or not isinstance(loaded.head, CosineHead)
 
 

@@ -1,4 +1,7 @@
-"""`certify.py report` and `certify.py export`: what is made from a folder of rows, without the model."""
+"""`certify.py report` and `certify.py export`: what is made from a folder of rows, without the model.
+
+Parsers are added, and rows exported, without importing what only a report needs: data sets, figures and Lightning.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,30 @@ import json
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hrvlm.certificates import read_rows
-from hrvlm.certificates.parts import part_files, replace_text, run_rows
 from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, data_identity
-from hrvlm.data.base import ImageDataModule
-from hrvlm.reports.exporting import to_tsv, write_parquet
-from hrvlm.reports.html import AtHand, render_report
+from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
 from hrvlm.trees import load_forest
+
+if TYPE_CHECKING:
+    from hrvlm.data.base import ImageDataModule
+    from hrvlm.reports.html import AtHand
 
 REPORT = "report.html"
 FORMS = ("tsv", "parquet")
 
 
-def add_parsers(commands: Any) -> None:
-    """Adds both to the commands of `certify.py`."""
+def add_report_parser(commands: Any) -> None:
+    """Adds `report` to the commands of `certify.py`."""
     reporter = ClearParser(description=f"Writes {REPORT} from rows alone; with pictures if the data set is at hand.")
-    reporter.add_argument("folder", type=str, help="folder of the results of certify.py run or attack")
+    reporter.add_argument("folder", type=str, help="folder of the results of certify.py run, attack or push")
     reporter.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
     commands.add_subcommand("report", reporter)
+
+
+def add_export_parser(commands: Any) -> None:
+    """Adds `export` to the commands of `certify.py`."""
     exporter = ClearParser(description="Writes rows in the forms that other tools read, into the same folder.")
     exporter.add_argument("folder", type=str, help="folder of the results of certify.py run")
     exporter.add_argument("--to", required=True, choices=FORMS, help="Cohen's tables of smoothing rows, or all rows")
@@ -49,6 +55,9 @@ def export(folder: Path, form: str) -> None:
     Raises:
         ValueError: If there are no rows that can be exported, or pyarrow is missing.
     """
+    from hrvlm.certificates.parts import replace_text
+    from hrvlm.reports.exporting import to_tsv, write_parquet
+
     rows = _rows(folder, "run")
     if not rows:
         raise ValueError(f"expected rows of certify.py run in {folder}, found none")
@@ -68,7 +77,7 @@ def write_report(
     """Writes `report.html` into a folder of results.
 
     Args:
-        folder: Holds certificates, robustness rows, or both.
+        folder: Holds certificates, robustness rows, or both; or rows of attacks towards a forbidden answer.
         robustness: Another folder with robustness rows.
         radii: L2 radii of the tables; None takes round ones.
 
@@ -78,30 +87,41 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
+    from hrvlm.certificates.parts import replace_text
+    from hrvlm.reports.html import render_report
+
     rows = _rows(folder, "run")
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
-    if not rows and not attacked:
-        raise ValueError(f"expected rows of certify.py run or attack in {folder}, found none")
+    pushes = _rows(folder, "push")
+    if not rows and not attacked and not pushes:
+        raise ValueError(f"expected rows of certify.py run, attack or push in {folder}, found none")
     noted = folder / SETTINGS
     settings: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
     at_hand, lacking = look_around(settings)
     title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
-    page = render_report(rows, attacked, title=title, radii=radii, settings=settings, at_hand=at_hand)
+    given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}
+    page = render_report(rows, attacked, pushes=pushes, **given)
     replace_text(folder / REPORT, page)
     return folder / REPORT, lacking
 
 
 def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
+    from hrvlm.certificates import read_rows
+    from hrvlm.certificates.parts import part_files, run_rows
+
     path = folder / ROWS_OF[command]
-    if command == "attack":
+    if command != "run":
         return read_rows(path) if path.is_file() else []
     return run_rows(path) if part_files(path) else []
 
 
 def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
     """Pictures and names of classes by what a run noted of its data and trees; and why there are none, if so."""
+    from hrvlm.cli.evaluating import data_identity
+    from hrvlm.reports.html import AtHand
+
     try:
         module = _data_module(settings["given_data"])
         data = module.evaluation_set(settings["split"])
@@ -117,6 +137,8 @@ def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
 
 
 def _data_module(noted: dict[str, Any]) -> ImageDataModule:
+    from hrvlm.data.base import ImageDataModule
+
     module, _, name = noted["class_path"].rpartition(".")
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):

@@ -26,6 +26,10 @@ EXPECTED_WARNINGS = (
 )
 
 
+class TrainParser(ClearParser, LightningArgumentParser):
+    """Lightning's parser, with errors that are the message alone."""
+
+
 class HrvlmCLI(LightningCLI):
     """LightningCLI that refuses settings under which attacks during training could not work."""
 
@@ -64,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         HrvlmCLI(
             LightningModule,
             LightningDataModule,
-            parser_class=ClearParser,
+            parser_class=TrainParser,
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},

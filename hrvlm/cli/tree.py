@@ -6,9 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from nltk.corpus.reader.wordnet import WordNetCorpusReader
+from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser, sentence
 from hrvlm.cli.tree_output import console, print_comparison, print_tree, summary
@@ -21,6 +19,9 @@ from hrvlm.trees.nodes import DEFAULT_TEMPLATE, some
 from hrvlm.trees.proposals import import_proposal
 from hrvlm.trees.wordnet import POLICIES, build_wordnet_tree
 from hrvlm.trees.wordnet_data import open_wordnet, prepare_wordnet
+
+if TYPE_CHECKING:
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 LEAVES = "the classes: a tree file, a folder of class folders, or a .txt, .yaml or .json list (docs/trees.md)"
 

@@ -15,15 +15,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from nltk.corpus.reader.wordnet import WordNetCorpusReader
+from typing import TYPE_CHECKING, Any
 
 from hrvlm.trees.files import read_yaml, save_tree
 from hrvlm.trees.nodes import Node, TreeError, some
 from hrvlm.trees.structure import check_links, path_to_top
 from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.wordnet_data import closure, synset_by_id
+
+if TYPE_CHECKING:
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 _HEAD = ("name", "description", "source", "licence", "template")
 _KEYS = (*_HEAD, "levels", "superclasses", "leaves")

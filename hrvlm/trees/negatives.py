@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # see `hrvlm.trees.tree`
+    from torch import Tensor
 
 Direction = Literal["up", "down", "both", "none"]
 DIRECTIONS = ("up", "down", "both", "none")
@@ -24,6 +24,8 @@ def parent_index(ancestors: Tensor, level: int) -> Tensor:
     Raises:
         ValueError: if there is no such level, or none above it.
     """
+    import torch
+
     if not 0 <= level < len(ancestors) - 1:
         raise ValueError(
             f"expected a level with one above it (of 0..{len(ancestors) - 1}, all but the last), got {level}"
@@ -64,6 +66,8 @@ def negative_masks(ancestors: Tensor, level: int, direction: Direction) -> dict[
 
 def _edges(ancestors: Tensor, level: int) -> Tensor:
     """Returns the BoolTensor ``(num_nodes of level, num_nodes of level+1)`` of parent links."""
+    import torch
+
     parents = parent_index(ancestors, level)
     edges = torch.zeros(len(parents), int(ancestors[level + 1].max()) + 1, dtype=torch.bool)
     edges[torch.arange(len(parents)), parents] = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from hrvlm.trees.negatives import Direction, negative_masks, parent_index
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Level, Node, TreeError, some
 from hrvlm.trees.structure import Row, check_links, cut_rows, drop_void_rows, level_rows, path_to_top
+
+if TYPE_CHECKING:  # torch takes seconds to import, and a tree is read, checked and shown without it
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,8 @@ class ClassTree:
     @cached_property
     def ancestors(self) -> Tensor:
         """Label of every leaf at every level: LongTensor ``(L+1, num_leaves)``, row 0 is ``arange(num_leaves)``."""
+        import torch
+
         table = []
         for level, row in zip(self.levels, self.rows, strict=True):
             position = {node_id: index for index, node_id in enumerate(level.ids)}

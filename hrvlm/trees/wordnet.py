@@ -14,13 +14,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal
-
-from nltk.corpus.reader.wordnet import WordNetCorpusReader
+from typing import TYPE_CHECKING, Any, Literal
 
 from hrvlm.trees.nodes import Node, TreeError, some
 from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.wordnet_data import closure, hypernyms, synset_by_id, synset_id
+
+if TYPE_CHECKING:
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 Policy = Literal["first", "shortest", "longest"]
 POLICIES = ("first", "shortest", "longest")

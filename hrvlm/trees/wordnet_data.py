@@ -11,12 +11,12 @@ import re
 import shutil
 import warnings
 from pathlib import Path
-from typing import Any
-
-import nltk
-from nltk.corpus.reader.wordnet import WordNetCorpusReader
+from typing import TYPE_CHECKING, Any
 
 from hrvlm.trees.nodes import TreeError
+
+if TYPE_CHECKING:  # nltk takes seconds to import, and only building a tree needs it
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
 VERSION = "3.0"
 ENVIRONMENT_VARIABLE = "HRVLM_WORDNET_DIR"
@@ -32,7 +32,6 @@ verb.stative verb.weather adj.ppl
 #: The 45 lexicographer files of WordNet (lexnames(5WN)); the position is the file number that data files refer to.
 LEXICOGRAPHER_FILES = tuple(_LEXNAMES.split())
 _PART_OF_SPEECH = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
-_DATABASE_FILES = tuple(name for name in WordNetCorpusReader._FILES if name != "lexnames")
 _SYNSET_ID = re.compile(r"[nvar]\d{8}")
 
 _HOW_TO_GET_IT = (
@@ -56,12 +55,15 @@ def prepare_wordnet(database: str | Path, nltk_data: str | Path) -> Path:
     Raises:
         TreeError: if a database file is absent.
     """
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    files = [name for name in WordNetCorpusReader._FILES if name != "lexnames"]
     database, target = Path(database), Path(nltk_data) / "corpora" / "wordnet"
-    missing = [name for name in _DATABASE_FILES if not (database / name).is_file()]
+    missing = [name for name in files if not (database / name).is_file()]
     if missing:
         raise TreeError(f"{database}: no WordNet file {', '.join(missing)} there. {_HOW_TO_GET_IT}.")
     target.mkdir(parents=True, exist_ok=True)
-    for name in _DATABASE_FILES:
+    for name in files:
         shutil.copyfile(database / name, target / name)
     lines = [
         f"{number:02d}\t{name}\t{_PART_OF_SPEECH[name.split('.')[0]]}\n"
@@ -82,6 +84,9 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
     Raises:
         TreeError: if there is no unzipped WordNet, a file of it is absent, or it is not version 3.0.
     """
+    import nltk
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
     chosen = nltk_data if nltk_data is not None else os.environ.get(ENVIRONMENT_VARIABLE)
     places = [str(Path(chosen).resolve())] if chosen is not None else list(nltk.data.path)
     try:

@@ -43,7 +43,7 @@ def test_training_configurations_are_complete(
 @pytest.mark.parametrize("config", CERTIFYING, ids=lambda path: path.stem)
 def test_certification_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser = _parser()
+    parser = _parser("run")
     given = parser.parse_args(["run", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
     chosen = parser.instantiate_classes(given).run
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
@@ -52,7 +52,7 @@ def test_certification_configurations_build(config: Path, monkeypatch: pytest.Mo
 
 def test_the_pushing_configuration_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser, config = _parser(), str(PUSHING)
+    parser, config = _parser("push"), str(PUSHING)
     given = parser.parse_args(["push", "--checkpoint", "emoji-captioner", "--output", "none", "--config", config])
     chosen = parser.instantiate_classes(given).push
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.num_images
@@ -61,7 +61,7 @@ def test_the_pushing_configuration_builds(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize("config", ATTACKING, ids=lambda path: path.stem)
 def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser = _parser()
+    parser = _parser("attack")
     given = parser.parse_args(["attack", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
     chosen = parser.instantiate_classes(given).attack
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images

@@ -1,0 +1,104 @@
+"""Commands that need no model do not wait for the libraries of models: each runs in a new Python that names them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hrvlm
+import hrvlm.certificates
+from hrvlm.certificates import RecordWriter, rescoring
+from hrvlm.cli import certify, evaluating, folder_names
+from hrvlm.models import load_model
+from hrvlm.trees import load_forest, load_tree
+
+ROOT = Path(__file__).parents[2]
+CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
+MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
+HEAVY = ["torch", "scipy", "nltk", *MODELS]
+
+
+def imported(program: str, *arguments: str) -> set[str]:
+    """Heavy packages that a command has imported when it ends."""
+    code = (
+        "import json, sys\n"
+        f"from hrvlm.cli.{program} import main\n"
+        "try:\n    main(sys.argv[1:])\n"
+        "except SystemExit as stopped:\n    assert not stopped.code, stopped.code\n"
+        f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments"),
+    [
+        ("main", ["--help"]),
+        ("main", ["tree", "--help"]),
+        ("main", ["tree", "show", CIFAR10]),
+        ("main", ["tree", "check", CIFAR10, CIFAR100]),
+        ("main", ["tree", "diff", CIFAR10, CIFAR10]),
+        ("certify", ["--help"]),
+        ("certify", ["verify", "--help"]),
+        ("certify", ["export", "--help"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else " ".join(Path(word).stem for word in value),
+)
+def test_help_and_trees_import_nothing_heavy(program: str, arguments: list[str]) -> None:
+    assert imported(program, *arguments) == set()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "certificates"))
+    from example_records import smoothing
+
+    with RecordWriter(tmp_path / folder_names.ROWS_OF["run"]) as writer:
+        writer.write([smoothing()])
+    return tmp_path
+
+
+def test_rows_are_checked_and_exported_without_libraries_of_models(folder: Path) -> None:
+    assert imported("certify", "verify", str(folder)).isdisjoint(MODELS)
+    assert imported("certify", "export", str(folder), "--to", "tsv").isdisjoint(MODELS)
+    assert list(folder.glob("*.tsv"))
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        certify.main(["--help"])
+    assert f"{{{','.join(certify.COMMANDS)}}}" in "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", list(certify.COMMANDS))
+def test_every_command_of_certify_has_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        certify.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert {"verify": "folder", "plan": "--sigma"}.get(command, "--") in capsys.readouterr().out
+
+
+def test_public_names_are_the_modules_and_functions_themselves() -> None:
+    for name in ("data", "geometry", "models", "trees"):
+        assert getattr(hrvlm, name) is sys.modules[f"hrvlm.{name}"]
+    assert (hrvlm.load_model, hrvlm.load_forest, hrvlm.load_tree) == (load_model, load_forest, load_tree)
+    for name in hrvlm.certificates.__all__:
+        assert hasattr(hrvlm.certificates, name), name
+    assert (hrvlm.certificates.Ledger, hrvlm.certificates.replay) == (rescoring.Ledger, rescoring.replay)
+
+
+@pytest.mark.parametrize("package", [hrvlm, hrvlm.certificates])
+def test_other_names_are_told(package: object) -> None:
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = package.nothing  # type: ignore[attr-defined]
+
+
+def test_names_of_files_are_those_that_are_written() -> None:
+    for name in ("SUMMARY", "SETTINGS", "ROWS_OF"):
+        assert getattr(folder_names, name) == getattr(evaluating, name)
