@@ -23,6 +23,7 @@ from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import tally
 from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
 from hrvlm.cli.evaluating import data_identity, open_folder, print_results, write_summary
+from hrvlm.cli.results import write_report
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.generative import Decoding, Generator, load_generator
@@ -106,7 +107,7 @@ class Push:
 
 
 def push(checkpoint: str, settings: Push, output: Path) -> None:
-    """Attacks a model and writes `pushes.jsonl` and summary; run again, it goes on where it stopped.
+    """Attacks a model and writes `pushes.jsonl`, summary and report; run again, it goes on where it stopped.
 
     Args:
         checkpoint: See `hrvlm.generative.load_generator`.
@@ -129,6 +130,7 @@ def push(checkpoint: str, settings: Push, output: Path) -> None:
     records = [PushRecord.from_row(row) for row in read_rows(path)]
     summary = summarise_pushes(records)
     write_summary(output, summary)
+    write_report(output)
     print_results(output, [push_table(summary, forbidden=settings.forbidden)])
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from itertools import pairwise
+from statistics import fmean
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
 Defence: TypeAlias = Literal["none", "smoothing"]
@@ -102,6 +104,28 @@ def summarise_pushes(records: Iterable[PushRecord]) -> dict[str, Any]:
     covered = [r for r in smoothed if 0 < r.eps < r.certified_radius]
     beyond = [r for r in smoothed if r.eps >= r.certified_radius]
     return {**curves, "inside": _share(covered), "beyond": _share(beyond)}
+
+
+def success_over_radius(records: Iterable[PushRecord]) -> dict[str, list[dict[str, Any]]]:
+    """Success of attacks on the smoothed model over their L2 radius, inside and beyond each image's certificate.
+
+    Attacks are gathered in bins that end at the budgets, so those just inside a certificate, whose radius differs by
+    image, fall between two of them. By `summarise_pushes`'s meaning a budget of the certified radius itself is beyond.
+
+    Returns:
+        For "inside" and "beyond" one point per bin with attacks, by "eps", the mean radius of these attacks.
+    """
+    smoothed = [r for r in records if r.defence == "smoothing" and r.eps > 0]
+    ends = sorted({r.eps for r in smoothed if not r.inside} | {max((r.eps for r in smoothed), default=0.0)})
+    sides = {
+        "inside": [r for r in smoothed if r.eps < r.certified_radius],
+        "beyond": [r for r in smoothed if r.eps >= r.certified_radius],
+    }
+    curves: dict[str, list[dict[str, Any]]] = {}
+    for side, found in sides.items():
+        bins = [[r for r in found if first < r.eps <= last] for first, last in pairwise([0.0, *ends])]
+        curves[side] = [{"eps": fmean(r.eps for r in some), **_share(some)} for some in bins if some]
+    return curves
 
 
 def _share(records: list[PushRecord]) -> dict[str, Any]:

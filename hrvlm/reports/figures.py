@@ -23,7 +23,7 @@ INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
 SAME, RIGHT, OTHER, NOTHING = "#3b82c4", "#2e9e6b", "#d9822b", "#9a9a9a"
 Name = Callable[[str, int, int], str]
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "font.family": "sans-serif",
     "font.size": 9,
@@ -46,10 +46,10 @@ def svg(figure: Figure, description: str) -> str:
     """A figure as an SVG element to put into a page.
 
     Args:
-        figure: Made within `styled`.
+        figure: Made within `STYLE`.
         description: What it shows, for those who cannot see it.
     """
-    with mpl.rc_context(_STYLE | {"svg.hashsalt": description}):
+    with mpl.rc_context(STYLE | {"svg.hashsalt": description}):
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
@@ -62,8 +62,8 @@ def svg(figure: Figure, description: str) -> str:
 def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
     """Share of images that are right and certified up to each radius: one panel per tree, one curve per level."""
     trees = _trees(records)
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(trees), height=3.0)
+    with mpl.rc_context(STYLE):
+        figure, panels = panels_beside(len(trees), height=3.0)
         for axes, tree in zip(panels, trees, strict=True):
             levels = sorted({(r.level, r.level_name) for r in records if r.level == 0 or r.tree == tree})
             for level, name in levels:
@@ -85,8 +85,8 @@ def profile_depths(records: Sequence[ProfileRecord]) -> Figure:
     """Share of images by the level of the deepest ancestor certified at each radius: one panel per tree."""
     trees = sorted({record.tree for record in records})
     top = max((radius for record in records for radius, level in record.steps if level >= 0), default=0.0)
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(trees), height=3.0)
+    with mpl.rc_context(STYLE):
+        figure, panels = panels_beside(len(trees), height=3.0)
         for axes, tree in zip(panels, trees, strict=True):
             group = [record for record in records if record.tree == tree]
             names = group[0].level_names
@@ -111,8 +111,10 @@ def mean_invariance(records: Sequence[SemanticRecord]) -> Figure:
     scorers = sorted({record.scorer for record in records})
     attributes = list(dict.fromkeys(record.attribute for record in records))
     levels = sorted({(r.level > 0, r.tree if r.level else "", r.level, r.level_name) for r in records})
-    with mpl.rc_context(_STYLE):
-        figure, panels = _panels(len(scorers), height=0.9 + 0.15 * len(attributes) * (len(levels) + 1), beside=2.0)
+    with mpl.rc_context(STYLE):
+        figure, panels = panels_beside(
+            len(scorers), height=0.9 + 0.15 * len(attributes) * (len(levels) + 1), beside=2.0
+        )
         for axes, scorer in zip(panels, scorers, strict=True):
             for place, (_, tree, level, words) in enumerate(levels):
                 here = [r for r in records if r.scorer == scorer and r.level == level and tree in ("", r.tree)]
@@ -135,7 +137,7 @@ def interval_bars(records: Sequence[SemanticRecord], name: Name) -> Figure:
         name: Words for (tree, level, class).
     """
     records = sorted(records, key=lambda r: (r.attribute, r.level > 0, r.tree, r.level))
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.75 + 0.24 * len(records)))
         axes = figure.subplots()
         for place, record in enumerate(records):
@@ -162,7 +164,7 @@ def _bar(axes: Any, place: int, record: SemanticRecord, name: Name) -> None:
             axes.text((first + last) / 2, place, shown, ha="center", va="center", fontsize=7)
 
 
-def _panels(count: int, *, height: float, beside: float = 0.0) -> tuple[Figure, list[Any]]:
+def panels_beside(count: int, *, height: float, beside: float = 0.0) -> tuple[Figure, list[Any]]:
     """Panels side by side, with so many inches left for a legend."""
     figure = Figure(figsize=(max(4.6, 3.6 * count) + beside, height))
     return figure, list(figure.subplots(1, count, sharey=True, squeeze=False)[0])

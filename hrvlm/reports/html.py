@@ -17,11 +17,14 @@ from hrvlm.certificates import summarise, verify_rows
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
 from hrvlm.data.sampling import evenly_spread
+from hrvlm.generative.push_records import PushRecord, summarise_pushes
 from hrvlm.reports import figures
 from hrvlm.reports.guarantees import guarantees
 from hrvlm.reports.joint_table import joint_table
 from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
+from hrvlm.reports.push_figures import attack_curves
+from hrvlm.reports.push_table import push_table
 from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
 
 NUM_IMAGES = 8
@@ -60,6 +63,7 @@ def render_report(
     radii: Sequence[float] | None = None,
     settings: Mapping[str, Any] | None = None,
     at_hand: AtHand | None = None,
+    pushes: Sequence[Row] = (),
 ) -> str:
     """The report as one HTML page.
 
@@ -70,18 +74,23 @@ def render_report(
         radii: L2 radii of the tables; None takes round ones.
         settings: What else is known of the run.
         at_hand: Pictures and names of classes.
+        pushes: Rows of attacks towards a forbidden answer.
 
     Raises:
         ValueError: If there are no rows, or some do not fit each other.
     """
-    if not rows and not robustness:
-        raise ValueError("expected rows of certificates or of robustness for a report, got none")
+    if not rows and not robustness and not pushes:
+        raise ValueError("expected rows of certificates or of attacks for a report, got none")
     records = [record_from_row(row) for row in rows]
-    images = len({row["index"] for row in [*rows, *robustness]})
-    sections = [*_certificates(rows, records, radii, at_hand or AtHand()), *_robustness(robustness)]
+    images = len({row["index"] for row in [*rows, *robustness, *pushes]})
+    sections = [
+        *_certificates(rows, records, radii, at_hand or AtHand()),
+        *_robustness(robustness),
+        *_pushes([PushRecord.from_row(row) for row in pushes]),
+    ]
     return _template().render(
         title=title,
-        subtitle=f"{images} images, {len(rows)} certificates, {len(robustness)} rows of attacks",
+        subtitle=f"{images} images, {len(rows)} certificates, {len(robustness) + len(pushes)} rows of attacks",
         checked=len(rows),
         problems=len(verify_rows(rows)),
         guarantees=guarantees(records),
@@ -132,6 +141,19 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         tables = [robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")]
         text = "Upper bounds of robustness, found by attacks; nothing here is certified."
         yield _section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
+
+
+def _pushes(records: Sequence[PushRecord]) -> Iterable[dict[str, Any]]:
+    if records:
+        words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
+        text = (
+            "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
+            "elsewhere a stronger attack may succeed."
+        )
+        table = push_table(summarise_pushes(records), forbidden=records[0].forbidden)
+        yield _section(
+            "pushes", "Pushed to a forbidden answer", text, [figures.svg(attack_curves(records), words)], [table]
+        )
 
 
 def _section(name: str, heading: str, text: str, drawn: list[str], tables: list[Table]) -> dict[str, Any]:

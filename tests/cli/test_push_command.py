@@ -36,6 +36,9 @@ def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
     covered = [r for r in rows if r["defence"] == "smoothing" and r["eps"] < r["certified_radius"]]
     assert summary["inside"]["attacked"] == len(covered) >= 1
     assert summary["inside"]["successes"] == 0
+    report = (run / "report.html").read_text(encoding="utf-8")
+    assert '<section id="pushes">' in report
+    assert "inside certified radii (0 of " in report
     written = path.read_bytes()
     lines = written.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:2]) + lines[2][:30])

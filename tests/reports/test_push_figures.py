@@ -1,0 +1,79 @@
+"""The curves of attacks towards a forbidden answer, against counts by hand."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from xml.dom import minidom
+
+import pytest
+
+from hrvlm.generative.push_records import PushRecord, success_over_radius
+from hrvlm.reports.html import render_report
+from hrvlm.reports.push_figures import attack_curves
+
+SAME: dict[str, Any] = {
+    "oracle": "command", "forbidden": "go to", "wanted": "go to the volcano", "clean_answer": "pick up the pear",
+    "answer": "go to the volcano", "sigma": 0.1, "votes": 20, "forbidden_votes": 0, "steps": 6, "samples": 4, "seed": 0,
+}  # fmt: skip
+
+
+def pushed(
+    index: int, eps: float, radius: float, *, success: bool, inside: bool = False, plain: bool = False
+) -> PushRecord:
+    return PushRecord(
+        index=index, defence="none" if plain else "smoothing", eps=eps, certified_radius=radius, inside=inside,
+        success=success, label="go to" if success else "pick up", **SAME,
+    )  # fmt: skip
+
+
+RECORDS = [
+    *(pushed(index, 0.1, 0.15, success=index < 1, plain=True) for index in range(4)),
+    *(pushed(index, 1.0, 0.15, success=index < 3, plain=True) for index in range(4)),
+    *(pushed(index, 0.1, 0.15 if index < 3 else 0.05, success=index == 3) for index in range(4)),
+    *(pushed(index, 1.0, 0.15, success=index < 2) for index in range(4)),
+    pushed(0, 0.14, 0.15, success=False, inside=True),
+    pushed(3, 0.04, 0.05, success=False, inside=True),
+    pushed(4, 1.0, 1.0, success=True),  # at the certified radius itself nothing is certified
+    pushed(5, 1.5, 1.6, success=False, inside=True),  # further than any budget
+]
+
+
+def test_success_is_counted_per_bin_inside_and_beyond_certificates() -> None:
+    found = success_over_radius(RECORDS)
+    inside = [(point["successes"], point["attacked"]) for point in found["inside"]]
+    beyond = [(point["successes"], point["attacked"]) for point in found["beyond"]]
+    assert inside == [(0, 4), (0, 1), (0, 1)]  # up to 0.1, 1.0, 1.5
+    assert beyond == [(1, 1), (3, 5)]
+    assert [point["eps"] for point in found["inside"]] == pytest.approx([(0.1 * 3 + 0.04) / 4, 0.14, 1.5])
+    assert [point["eps"] for point in found["beyond"]] == pytest.approx([0.1, 1.0])
+    assert success_over_radius([]) == {"inside": [], "beyond": []}
+    assert sum(len(found[side]) for side in found) == 5
+
+
+def test_curves_are_percent_of_the_attacked_images() -> None:
+    left, right = attack_curves(RECORDS).axes
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in left.lines}
+    assert drawn == {
+        "without smoothing": ([0.1, 1.0], [25.0, 75.0]),
+        "with smoothing": ([0.1, 1.0], [25.0, 60.0]),
+    }
+    drawn = {line.get_label(): list(line.get_ydata()) for line in right.lines}
+    assert drawn == {
+        "inside certified radii (0 of 6)": [0.0, 0.0, 0.0],
+        "beyond certified radii (4 of 6)": [100.0, 60.0],
+    }
+
+
+@pytest.mark.parametrize("records", [RECORDS, RECORDS[:4], []], ids=["both", "plain", "none"])
+def test_a_report_of_pushes_alone_has_figure_and_table(records: list[PushRecord]) -> None:
+    if not records:
+        with pytest.raises(ValueError, match="expected rows of certificates or of attacks"):
+            render_report([], pushes=[])
+        return
+    page = render_report([], pushes=[record.to_row() for record in records])
+    (drawing,) = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
+    minidom.parseString(drawing)
+    assert "without smoothing" in drawing
+    assert "Images pushed to &#39;go to&#39;" in page
+    assert 'id="guarantees"' not in page
