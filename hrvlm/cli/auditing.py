@@ -16,8 +16,7 @@ from hrvlm.certificates.oracle_rows import corrected_records
 from hrvlm.certificates.parts import part_files, replace_text, run_rows
 from hrvlm.certificates.records import Record, record_from_row
 from hrvlm.cli.answering import composite_alone, labelling_at
-from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, open_folder
+from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, open_folder, settings_parser
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
@@ -143,9 +142,6 @@ def _of_image(
 
 def add_parser(commands: Any) -> None:
     """Adds the command `audit` to those of `certify.py`."""
-    parser = ClearParser(description="Certifies images by labels of their own answers, without the model.")
-    parser.add_argument("--config", action="config", help="YAML file that the run was made with")
-    parser.add_argument("folder", type=str, help="folder of the results of certify.py run")
-    parser.add_argument("--output", required=True, help="new folder of the results")
-    parser.add_class_arguments(Audit)
+    parser = settings_parser(Audit, "Certifies images by labels of their own answers, without the model.")
+    parser.add_argument("folder", type=str, help="folder of the results of certify.py run, whose settings these are")
     commands.add_subcommand("audit", parser)

@@ -14,7 +14,7 @@ from rich.console import Console
 from hrvlm.certificates.parts import part_files, replace_text
 from hrvlm.cli.errors import ClearParser
 from hrvlm.data.base import ImageDataModule
-from hrvlm.models import HierarchicalClassifier, load
+from hrvlm.models import HierarchicalClassifier, load, state_digest
 from hrvlm.trees import load_forest
 
 SUMMARY, SETTINGS = "summary.json", "settings.json"
@@ -40,13 +40,20 @@ class Subject:
     device: str = "cpu"
 
 
-def subject_parser(kind: type, description: str) -> ClearParser:
-    """A parser of --config, --checkpoint, --output and the fields of a kind of settings, such as `Subject`."""
+def settings_parser(kind: type, description: str, *, output: str = "folder of the results") -> ClearParser:
+    """A parser of --config, --output and the fields of a kind of settings; of the output it says what it is."""
     parser = ClearParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
-    parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
-    parser.add_argument("--output", required=True, help="folder of the results")
+    parser.add_argument("--output", required=True, help=output)
     parser.add_class_arguments(kind)
+    return parser
+
+
+def subject_parser(kind: type, description: str, *, output: str = "folder of the results") -> ClearParser:
+    """The same for a model: with --checkpoint besides; for settings such as `Subject`."""
+    parser = settings_parser(kind, description, output=output)
+    known = '.ckpt, exported folder, "emoji", "ViT-B-32/openai"; "emoji-captioner" where answers are asked for'
+    parser.add_argument("--checkpoint", required=True, help=known)
     return parser
 
 
@@ -84,12 +91,9 @@ def _device(name: str) -> torch.device:
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
     """What the rows of every command depend on: weights, trees and split."""
-    digest = hashlib.sha256()
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    for name, value in sorted(state.items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     trees = [[tree.name, len(tree.levels)] for tree in classifier.forest]
-    return {"weights": digest.hexdigest(), "trees": trees, "split": split}
+    return {"weights": state_digest(state), "trees": trees, "split": split}
 
 
 def data_identity(data: Any) -> dict[str, Any]:

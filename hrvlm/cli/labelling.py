@@ -11,11 +11,13 @@ import numpy as np
 from rich.progress import Progress
 
 from hrvlm.certificates.labelling_draws import noisy_answers
-from hrvlm.certificates.parts import replace_text
+from hrvlm.certificates.parts import PartWriter, part_path, replace_text
+from hrvlm.certificates.rows import read_rows
+from hrvlm.certificates.smoothing_plan import SmoothingPlan
 from hrvlm.cli.answer_options import AnswerOptions
-from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
-from hrvlm.generative import load_generator
+from hrvlm.generative import Generator, load_generator
 from hrvlm.models import inferring
 
 PER_IMAGE = 100
@@ -84,16 +86,28 @@ def _pair(values: list[int]) -> tuple[int, int]:
     return values[0], values[1]
 
 
+@dataclass(frozen=True)
+class Line:
+    """A line of the part that answers are kept in while they are drawn: what they depend on, or those of an image."""
+
+    row: dict[str, Any]
+
+    def to_row(self) -> dict[str, Any]:
+        """The line as JSON values."""
+        return self.row
+
+
 def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
-    """Writes answers without labels as JSON lines.
+    """Writes answers without labels as JSON lines; run again after a kill, it goes on where it stopped.
 
     Args:
         checkpoint: See `hrvlm.generative.load_generator`.
         settings: Data, prompt, decoding and noise, and which answers.
-        output: A new file.
+        output: A new file. Until it is complete, `NAME.parts` beside it holds the answers of finished images.
 
     Raises:
-        ValueError: If parts do not fit each other, or the file exists: it may hold labels.
+        ValueError: If parts do not fit each other, the file exists (it may hold labels), or answers of other settings
+            were begun for it.
     """
     if output.exists():
         raise ValueError(f"expected a new file for answers, got {output}, which may hold labels; choose another output")
@@ -102,21 +116,49 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
     data = settings.data.evaluation_set(settings.split)
     indices = settings.indices(len(data))
     given: dict[str, Any] = {"samples": settings.samples, "batch_size": plan.batch_size, "device": settings.device}
-    lines = []
-    with Progress(transient=True) as bar, inferring(generator):
-        found = noisy_answers(generator, data, indices, plan.smoothing_plan(), **given)
-        for index, answers in bar.track(found, total=len(indices), description="answering"):
-            lines += [{"answer": answer, "label": "", "index": index} for answer in answers]
+    smoothing = plan.smoothing_plan()
+    with PartWriter(output, 0) as writer, Progress(transient=True) as bar, inferring(generator):
+        drawn = begun(writer, depends_on(generator, data, smoothing, settings))
+        left = [index for index in indices if index not in drawn]
+        found = noisy_answers(generator, data, left, smoothing, **given)
+        for index, answers in bar.track(found, total=len(left), description="answering"):
+            writer.write([Line({"index": index, "answers": answers})])
+            drawn[index] = answers
+    lines = [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
     replace_text(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+    part_path(output, 0).unlink()
+    part_path(output, 0).parent.rmdir()
     names = " | ".join(name for question in options.questions for name in question.oracle.classes)
     print(f"{output}: {len(lines)} answers of {len(indices)} images; write the label of each: {names}")
 
 
+def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: Answers) -> dict[str, Any]:
+    """What answers depend on, as JSON values."""
+    drawn = {"sigma": plan.sigma, "seed": plan.seed, "noise": plan.noise, "precision": plan.precision}
+    chosen = {"split": settings.split, "samples": settings.samples, "indices": settings.indices(len(data))}
+    found: dict[str, Any] = {"generator": generator.describe(), **data_identity(data), **drawn, **chosen}
+    return cast(dict[str, Any], json.loads(json.dumps(found)))
+
+
+def begun(writer: PartWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
+    """Answers by image that an earlier process has drawn; notes in a new part what they depend on.
+
+    Raises:
+        ValueError: If they depend on something else.
+    """
+    rows = read_rows(writer.path)
+    if not rows:
+        writer.write([Line(depends)])
+    changed = [name for name, value in depends.items() if rows and rows[0].get(name) != value]
+    if changed:
+        raise ValueError(
+            f"expected the {', '.join(changed)} that the answers in {writer.path.parent} were begun with; "
+            "choose another output, or remove that folder"
+        )
+    return {row["index"]: row["answers"] for row in rows[1:]}
+
+
 def add_parser(commands: Any) -> None:
     """Adds the command `answers` to those of `certify.py`."""
-    parser = ClearParser(description="Draws answers of noisy copies, to be labelled by people.")
-    parser.add_argument("--config", action="config", help="YAML file of certify.py run")
-    parser.add_argument("--checkpoint", required=True, help='for example "emoji-captioner"')
-    parser.add_argument("--output", required=True, help="new file of JSON lines")
-    parser.add_class_arguments(Answers)
+    parser = subject_parser(Answers, "Draws answers of noisy copies, to be labelled.", output="new file of JSON lines")
     commands.add_subcommand("answers", parser)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from hrvlm.generative.decoding import Decoding
+from hrvlm.models import state_digest
 
 
 class Generator(nn.Module, ABC):
@@ -93,9 +92,4 @@ class Generator(nn.Module, ABC):
 
 def weights_digest(module: nn.Module) -> str:
     """SHA-256 over names, types, shapes and bytes of a module's state, whatever device it is on."""
-    digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
-        tensor = value.detach().cpu().contiguous()
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)};".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+    return state_digest(module.state_dict())

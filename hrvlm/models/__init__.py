@@ -3,6 +3,7 @@
 from hrvlm.models._modes import evaluating, inferring, one_thread
 from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
+from hrvlm.models.digests import state_digest
 from hrvlm.models.export import export_model
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
 from hrvlm.models.vision_language import VisionLanguageModel
@@ -23,4 +24,5 @@ __all__ = [
     "load",
     "load_model",
     "one_thread",
+    "state_digest",
 ]

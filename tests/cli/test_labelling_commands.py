@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from scipy.stats import beta
 from hrvlm.certificates.answers import CLEAN_DRAW
 from hrvlm.certificates.labelling_draws import LABELLING_DRAWS
 from hrvlm.certificates.noise import gaussian
+from hrvlm.certificates.parts import part_path
 from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS
+from hrvlm.cli import labelling
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
@@ -66,6 +69,44 @@ def test_answers_of_a_population_are_one_each_of_other_images(
         with pytest.raises(SystemExit):
             command("answers", config, tmp_path / "bad.jsonl", *more)
         assert "expected" in capsys.readouterr().err
+
+
+ASKED = ["--scope", "image", "--samples_per_image", "20"]
+
+
+def test_answers_that_a_kill_cut_short_are_drawn_on(
+    plain: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = plain
+    whole = command("answers", config, tmp_path / "whole.jsonl", *ASKED).read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["whole.jsonl"]
+    draw, asked = labelling.noisy_answers, []
+
+    def killed(generator: Any, data: Any, indices: list[int], *more: Any, **others: Any) -> Iterator[Any]:
+        asked.append(list(indices))
+        for number, found in enumerate(draw(generator, data, indices, *more, **others)):
+            if number == 1 and len(asked) == 1:
+                part = part_path(output, 0)
+                assert part.read_bytes().count(b"\n") == 2  # settings and an image, flushed before the next one
+                with part.open("ab") as file:
+                    file.write(b'{"index": 7, "answ')  # torn, as a kill leaves a line
+                raise KeyboardInterrupt
+            yield found
+
+    output = tmp_path / "a.jsonl"
+    monkeypatch.setattr(labelling, "noisy_answers", killed)
+    with pytest.raises(KeyboardInterrupt):
+        command("answers", config, output, *ASKED)
+    assert not output.exists()
+    for more, named in ((["--samples_per_image", "21"], "samples"), (["--plan.seed", "1"], "seed")):
+        with pytest.raises(SystemExit) as stopped:
+            command("answers", config, output, *ASKED, *more)
+        assert stopped.value.code == 1
+        assert f"expected the {named} that the answers" in capsys.readouterr().err
+    command("answers", config, output, *ASKED, "--plan.batch_size", "16")
+    assert output.read_bytes() == whole
+    assert [len(indices) for indices in asked] == [NUM_IMAGES, NUM_IMAGES - 1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "whole.jsonl"]
 
 
 def labelled(config: Path, folder: Path, *, wrong: dict[int, int], without: int) -> tuple[Path, list[dict[str, Any]]]:
