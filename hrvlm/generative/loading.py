@@ -26,7 +26,8 @@ def load_generator(
     Args:
         path: "emoji-captioner" (packaged), a folder of a captioner as exported by training, a folder that transformers'
             `save_pretrained` wrote (model and processor), or an open_clip CoCa name with its pretrained tag such as
-            "coca_ViT-B-32/laion2b_s13b_b90k"; the tag "none" leaves it untrained.
+            "coca_ViT-B-32/laion2b_s13b_b90k"; the tag "none" leaves it untrained. Only models of transformers need that
+            package: open_clip's own `generate` does too, but is not what a CoCa answers with here.
         prompt: What the model is asked; None for the model's own default. The captioner knows "describe" and "act".
         decoding: How answers are chosen; None for greedy decoding.
         device: Where the model goes.
@@ -48,7 +49,6 @@ def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
 
         return load_captioner(folder, prompt=prompt, decoding=decoding)
     if name.startswith("coca_") and not folder.exists():
-        _require("transformers", "generative")  # open_clip's CoCa needs it to generate
         from hrvlm.generative.coca import load_coca
 
         return load_coca(name, tag, prompt=prompt, decoding=decoding)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import open_clip
@@ -35,12 +38,12 @@ WORDS = ["a", "red", "apple", "fox", "on", "white"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def tiny_coca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Lists a tiny architecture among open_clip's, and one that is no CoCa."""
+def tiny_coca(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Lists a tiny architecture among open_clip's; the folder that holds it."""
     folder = tmp_path_factory.mktemp("configs")
     (folder / "coca_tiny.json").write_text(json.dumps(CONFIG))
     open_clip.add_model_config(folder)
-    yield
+    yield folder
     factory._MODEL_CONFIGS.pop("coca_tiny")
     factory._MODEL_CONFIG_PATHS.remove(folder)
     factory._rescan_model_configs()
@@ -196,3 +199,30 @@ def test_it_loads_by_name_and_describes_itself():
     assert not model.training
     projection = model.model.clip.text_decoder.text_projection
     assert 0.2 < float(projection.detach().std()) < 0.3  # a quarter: one over the root of the width
+
+
+WITHOUT_TRANSFORMERS = """
+import pathlib, sys
+sys.modules["transformers"] = None  # as if it were not installed
+import open_clip, torch
+open_clip.add_model_config(sys.argv[1])
+from hrvlm.generative import Decoding, load_generator
+model = load_generator("coca_tiny/none", decoding=Decoding(max_new_tokens=3))
+print(len(model.generate(torch.rand(2, 3, 16, 16))), "answers")
+pathlib.Path(sys.argv[1], "config.json").write_text("{}")
+try:
+    load_generator(sys.argv[1])
+except ValueError as error:
+    print(error)
+"""
+
+
+def test_it_answers_without_transformers_whose_models_name_the_extra(tiny_coca: Path, tmp_path: Path):
+    for path in tiny_coca.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    command = [sys.executable, "-W", "ignore", "-c", WITHOUT_TRANSFORMERS, str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    answers, missing = ended.stdout.splitlines()
+    assert answers == "2 answers"
+    assert 'pip install "hrvlm[generative]"' in missing
