@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-import yaml
+from command_runs import command_line, kill_two_processes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,7 +18,6 @@ from hrvlm.cli.attack import share_of_batches
 from hrvlm.cli.certify import main
 from hrvlm.models import export_model, load
 
-ROOT = Path(__file__).parents[2]
 ROWS = "robustness.jsonl"
 PLAN = {"attacks": ["pgd2", "cw"], "eps": 0.1, "batch_size": 5, "settings": {"cw_steps": 3}}
 NUM_IMAGES = 32
@@ -46,17 +40,8 @@ def arguments(
     shaken_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., list[str]]:
     """Command line of attacks on all pictures that writes to a folder."""
-    data = {"evaluation_folders": {"validation": str(pictures)}, "train_folder": str(pictures), "image_size": 32,
-            "batch_size": 8, "num_workers": 0}  # fmt: skip
-    settings = {
-        "data": {"class_path": "hrvlm.data.folder.FolderDataModule", "init_args": data},
-        "trees": [str(tree_file)],
-        "plan": PLAN,
-    }
-    config = tmp_path_factory.mktemp("attacks") / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    start = ["attack", "--config", str(config), "--checkpoint", str(shaken_model)]
-    return lambda output, *more: [*start, "--output", str(output), *more]
+    folder = tmp_path_factory.mktemp("attacks")
+    return command_line("attack", shaken_model, pictures=pictures, tree=tree_file, plan=PLAN, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -84,17 +69,9 @@ def test_two_processes_write_the_same_file(arguments: Callable[..., list[str]], 
 def test_two_processes_of_the_script_killed_are_resumed_by_one(
     arguments: Callable[..., list[str]], whole: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "certify.py", *arguments(tmp_path, "--devices", "2")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    with (tmp_path / "log").open("wb") as log:
-        both = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
-    paths = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
-    while both.poll() is None and not all(path.is_file() and path.stat().st_size for path in paths):
-        time.sleep(0.001)
-    os.killpg(both.pid, signal.SIGKILL)
-    both.wait()
-    written = sum(path.read_bytes().count(b"\n") for path in paths)
-    assert 0 < written < NUM_ROWS, (tmp_path / "log").read_text()
+    said = kill_two_processes(arguments, tmp_path, ROWS)
+    written = sum(path.read_bytes().count(b"\n") for path in part_files(tmp_path / ROWS))
+    assert 0 < written < NUM_ROWS, said
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == (whole / ROWS).read_bytes()
 

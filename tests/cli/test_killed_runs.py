@@ -7,8 +7,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
+from command_runs import ROOT, command_line, kill_two_processes
 from conftest import PLAN
 
 from hrvlm.certificates import semantic_images
@@ -24,7 +22,6 @@ from hrvlm.certificates.image_smoothing import NoisePass
 from hrvlm.certificates.parts import part_files, part_path
 from hrvlm.cli.certify import main
 
-ROOT = Path(__file__).parents[2]
 ROWS = "certificates.jsonl"
 NUM_IMAGES = 12
 NUM_ROWS = NUM_IMAGES * (2 + 2 * 2)
@@ -35,18 +32,8 @@ def arguments(
     tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., list[str]]:
     """Command line of a run that writes to a folder."""
-    data = {"evaluation_folders": {"validation": str(pictures)}, "train_folder": str(pictures), "image_size": 32,
-            "batch_size": 8, "num_workers": 0}  # fmt: skip
-    plan = PLAN | {"num_images": NUM_IMAGES, "n": 300}
-    settings = {
-        "data": {"class_path": "hrvlm.data.folder.FolderDataModule", "init_args": data},
-        "trees": [str(tree_file)],
-        "plan": plan,
-    }
-    config = tmp_path_factory.mktemp("runs") / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    start = ["run", "--config", str(config), "--checkpoint", str(tiny_model)]
-    return lambda output, *more: [*start, "--output", str(output), *more]
+    plan, folder = PLAN | {"num_images": NUM_IMAGES, "n": 300}, tmp_path_factory.mktemp("runs")
+    return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +84,8 @@ def test_two_processes_write_the_same_file(arguments: Callable[..., list[str]], 
 def test_two_processes_of_the_script_killed_are_resumed_by_one(
     arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "certify.py", *arguments(tmp_path, "--devices", "2")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # one that ran in this process must have left no trace in it
-    with (tmp_path / "log").open("wb") as log:
-        both = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
-    paths = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
-    while both.poll() is None and not all(path.is_file() and path.stat().st_size for path in paths):
-        time.sleep(0.001)
-    os.killpg(both.pid, signal.SIGKILL)
-    both.wait()
-    assert 0 < num_lines(tmp_path) < NUM_ROWS, (tmp_path / "log").read_text()
+    said = kill_two_processes(arguments, tmp_path, ROWS)
+    assert 0 < num_lines(tmp_path) < NUM_ROWS, said
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == whole
 
