@@ -1,7 +1,7 @@
 """Labels of the packaged captioner's answers under noise, drawn once per picture and kept as they come.
 
 `python benchmarks/generative_draws.py` draws, in this order: the pilot of the first pictures; the wide samples of those
-whose pilot chose the true class (the others certify nothing, whatever is drawn); the deep samples, picture by picture;
+whose pilot chose the true class (the others certify nothing, whatever is drawn); the deep and the deepest samples;
 and the same of the other pictures. It may be stopped at any time and goes on where it was: sample number `draw` of a
 picture has its noise by address.
 """
@@ -20,6 +20,7 @@ import numpy as np
 from generative_labels import (
     BATCH,
     DEEP,
+    DEEPEST,
     FIRST,
     FOLDER,
     IMAGES,
@@ -102,7 +103,8 @@ class Drawing:
         """Draws all that is asked for; yields a line per picture and sigma."""
         begun = time.time()
         tiers = (self.indices[:FIRST], self.indices[FIRST:])
-        for tier, total, sigma in product(tiers, (PILOT, PILOT + WIDE, PILOT + DEEP), SIGMAS):
+        for tier, more, sigma in product(tiers, (0, WIDE, DEEP, DEEPEST), SIGMAS):
+            total = PILOT + more
             for index in tier:
                 pilot = read_labels(label_file(self.folder, sigma, index))[:PILOT]
                 if total > PILOT and (len(pilot) < PILOT or mode(pilot) != self.true[index]):

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 FOLDER = Path("runs/generative-scaling")
 SPLIT, SEED, IMAGES, SIGMAS = "unseen_artist", 0, 40, (0.1, 0.25)
-PILOT, WIDE, DEEP = 100, 1_000, 10_000  # samples; the pilot's numbers come first, the others count from its end
+PILOT, WIDE, DEEP, DEEPEST = 100, 1_000, 10_000, 100_000
+"""Samples; the numbers of the pilot come first, the others count from its end."""
 FIRST = 12  # pictures that are drawn deep before the others are begun
 BATCH = 100
 

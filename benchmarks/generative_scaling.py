@@ -209,7 +209,7 @@ def drawn(folder: Path, setting: dict[str, Any], sigma: float, least: int) -> li
 
 def chosen(folder: Path, setting: dict[str, Any], sigma: float) -> list[list[dict[str, Any]]]:
     """As many images as have the wide samples, and those measured furthest, if not the same; none if too few."""
-    found = {least: drawn(folder, setting, sigma, least) for least in SAMPLES[-2::-1]}
+    found = {least: drawn(folder, setting, sigma, least) for least in SAMPLES[::-1]}
     enough = {least: rows for least, rows in found.items() if sum(row["right"] for row in rows) >= FEWEST}
     if not enough:
         return []

@@ -29,7 +29,7 @@ from hrvlm.certificates import AffineScorer, semantic_partition, semantic_partit
 from hrvlm.certificates.rotation import Rotation
 
 RESULT = Path(__file__).parent / "results" / "semantic_speed.json"
-FEATURES, IMAGES, ATTRIBUTES, REPEATS = 512, 500, 8, 5
+FEATURES, IMAGES, ATTRIBUTES, REPEATS = 512, 2000, 8, 5
 TARGETS = {"over_all_pairs": 100, "pairs_per_second": 20_000}
 
 

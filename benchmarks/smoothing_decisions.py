@@ -20,10 +20,11 @@ from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
 from hrvlm.certificates.batches import Drawing, Sample
+from hrvlm.certificates.counting import Procedure
 from hrvlm.certificates.image_smoothing import NoisePass
 from hrvlm.certificates.images import CertificationPlan, certify_images
 from hrvlm.certificates.radii import radius_probability
-from hrvlm.certificates.sampling import Procedure, explore
+from hrvlm.certificates.sampling import explore
 from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 

@@ -77,7 +77,8 @@ class UncachedTexts(HierarchicalObjective):
 def hierarchical(
     strategy: Any = "universal", kind: type[HierarchicalObjective] = HierarchicalObjective
 ) -> TrainingStep:
-    return TrainingStep(kind(strategy=strategy, eps=EPS, step_size=EPS / 2, steps=STEPS))
+    """A step as the shipped configurations take it."""
+    return TrainingStep(kind(strategy=strategy, eps=EPS, step_size=EPS / 2, steps=STEPS, image_share=1.0))
 
 
 def paired(first: Step, second: Step, repeats: int) -> dict[str, float]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.arcs import ReferenceArc, embedding_line, fit_reference_arc, reference_partition
 from hrvlm.certificates.attributes import Attribute, AttributeFamily, load_attributes
+from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.batching import automatic_batch_size
 from hrvlm.certificates.bounds import (
     clopper_pearson_lower,
@@ -55,7 +56,6 @@ from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_f
 from hrvlm.certificates.rotation import ImageExtent, image_extent
 from hrvlm.certificates.rows import RecordWriter, done_keys, merge_rows, read_rows, torn_line
 from hrvlm.certificates.sample_extents import ExtentGrid, move_points, sample_extents
-from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.semantic import semantic_partition, semantic_partitions
 from hrvlm.certificates.semantic_evidence import semantic_evidence
 from hrvlm.certificates.sequential import (

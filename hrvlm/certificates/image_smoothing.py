@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.profiling import Profiler
 from hrvlm.certificates.records import Key, ProfileRecord, Record, SmoothingRecord
-from hrvlm.certificates.sampling import Sample
 from hrvlm.certificates.smoothing import Statement, certify
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from hrvlm.certificates.answers import Answering
 from hrvlm.certificates.batches import Drawing, Sample
+from hrvlm.certificates.counting import Procedure
 from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.noise import uniform
-from hrvlm.certificates.sampling import Parts, Procedure, explore
+from hrvlm.certificates.sampling import Parts, explore
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
 
 LABELLING_DRAWS = 2**62

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.claims import FIXED, FLOAT_MODES, SAME, SEPARATE, Decision, derive
+from hrvlm.certificates.counting import Counts, Procedure
 from hrvlm.certificates.radii import radius_probability
 from hrvlm.certificates.records import SmoothingRecord
-from hrvlm.certificates.sampling import Counts, Procedure
 from hrvlm.certificates.sequential import Boundaries, decision_boundaries, look_times
 from hrvlm.certificates.smoothing_plan import SmoothingPlan, Statement
 

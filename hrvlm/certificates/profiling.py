@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.claims import FLOAT_MODES
+from hrvlm.certificates.counting import Counts, Procedure
 from hrvlm.certificates.profile import (
     BUDGETS,
     Budget,
@@ -23,7 +24,6 @@ from hrvlm.certificates.profile import (
     profile_radii,
 )
 from hrvlm.certificates.profile_records import CHAINS, FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN, ProfileRecord
-from hrvlm.certificates.sampling import Counts, Procedure
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
 from hrvlm.trees import ClassTree
 

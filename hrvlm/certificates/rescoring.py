@@ -22,11 +22,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hrvlm.certificates.counting import Counts, Procedure
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import NoisePass
 from hrvlm.certificates.procedures import NUM_GROUPS
 from hrvlm.certificates.record_base import FunctionsChosen, Key, Record
-from hrvlm.certificates.sampling import Counts, Procedure, autocasting
+from hrvlm.certificates.sampling import autocasting
 from hrvlm.certificates.smoothing import procedure_of
 from hrvlm.models import HierarchicalClassifier
 

@@ -12,26 +12,22 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.batches import Drawing, NoiseMode, Sample, check_image, makers, noisy_batch, side_by_side
+from hrvlm.certificates.counting import Batch, Counts, Procedure, T, Waiting, count, extend
 
 Parts: TypeAlias = Sequence[tuple[Sample, range]]
 """Which draws of which samples a batch holds, in order."""
 
 Classify: TypeAlias = Callable[..., Mapping[Any, Tensor]]
 """Images `(B, C, H, W)`, and `Parts` if asked for, to labels `(B,)` per statement key; -1: no valid label."""
-
-Counts = dict[Hashable, NDArray[np.int64]]
-"""Per statement `(G, K + 1)`: samples of each group of draws with each label; the last column counts invalid ones."""
 
 Observe: TypeAlias = Callable[[Parts, Mapping[Any, Tensor]], None]
 """Shown the draws of each batch and everything the classifier returned for them, before they are counted."""
@@ -40,34 +36,6 @@ Labelling: TypeAlias = Callable[[], Mapping[Any, Tensor]]
 """Waits for what the classifier returns for a batch whose noise, at least, is in the making."""
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
-Piece: TypeAlias = tuple[int, range]
-"""Number of the group to count in, and draw numbers."""
-
-T = TypeVar("T")
-Procedure: TypeAlias = Generator[Sequence[Piece], Counts, T]
-"""Yields what to draw next, is sent all counts so far, returns the result."""
-
-
-@dataclass(eq=False)
-class _Image(Generic[T]):
-    """An image on its way."""
-
-    sample: Sample
-    procedure: Procedure[T]
-    counts: Counts
-    todo: deque[Piece] = field(default_factory=deque)
-    flying: int = 0
-
-    def take(self, room: int) -> Piece:
-        """The next draws, at most so many."""
-        group, draws = self.todo.popleft()
-        if len(draws) > room:
-            self.todo.appendleft((group, draws[room:]))
-        self.flying += 1
-        return group, draws[:room]
-
-
-_Batch: TypeAlias = list[tuple[_Image[T], Piece]]
 
 
 def tally(
@@ -162,14 +130,14 @@ def explore(
         Results, each as soon as it is known; in the order of the samples if all draw the same.
     """
     device, source = torch.device(device), iter(samples)
-    ready: deque[_Image[T]] = deque()
-    flights: deque[tuple[_Batch[T], Parts, Labelling]] = deque()
-    batch: _Batch[T] = []
+    ready: deque[Waiting[T]] = deque()
+    flights: deque[tuple[Batch[T], Parts, Labelling]] = deque()
+    batch: Batch[T] = []
 
-    def begin(sample: Sample) -> _Image[T]:
+    def begin(sample: Sample) -> Waiting[T]:
         check_image(sample)
         counts: Counts = {key: np.zeros((num_groups, k + 1), dtype=np.int64) for key, k in num_classes.items()}
-        image = _Image(sample, procedure(sample), counts)
+        image = Waiting(sample, procedure(sample), counts)
         image.todo.extend(next(image.procedure))
         return image
 
@@ -179,7 +147,7 @@ def explore(
 
     with _labelling(labels_of, drawing, device, threads, workers) as (start, ahead):
         while True:
-            complete = _extend(batch, ready, map(begin, source), batch_size)
+            complete = extend(batch, ready, map(begin, source), batch_size)
             if batch and (complete or not flights):
                 parts: Parts = [(image.sample, draws) for image, (_, draws) in batch]
                 flights.append((batch, parts, start(parts)))
@@ -192,7 +160,7 @@ def explore(
             labels = labelling()
             if observe is not None:
                 observe(parts, labels)
-            for image in _count(landed, labels, num_classes):
+            for image in count(landed, labels, num_classes):
                 try:
                     image.todo.extend(image.procedure.send(image.counts))
                     ready.append(image)
@@ -228,41 +196,6 @@ def _labelling(
         yield start, threads
 
 
-def _extend(batch: _Batch[T], ready: deque[_Image[T]], source: Iterator[_Image[T]], batch_size: int) -> bool:
-    """Fill the batch from images that wait, then from new ones; whether it is full or the next has another shape."""
-    room = batch_size - sum(len(draws) for _, (_, draws) in batch)
-    while room:
-        if not ready:
-            image = next(source, None)
-            if image is None:
-                return False
-            ready.append(image)
-        image = ready[0]
-        if batch and batch[0][0].sample.image.shape != image.sample.image.shape:
-            return True
-        piece = image.take(room)
-        batch.append((image, piece))
-        room -= len(piece[1])
-        if not image.todo:
-            ready.popleft()
-    return True
-
-
-def _count(batch: _Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Hashable, int]) -> list[_Image[T]]:
-    """Add the labels of a batch to the counts of its images; those that have none under way any more."""
-    size = sum(len(draws) for _, (_, draws) in batch)
-    columns = {key: _checked(labels, key, k, size) for key, k in num_classes.items()}
-    begin, finished = 0, []
-    for image, (group, draws) in batch:
-        rows = slice(begin, begin + len(draws))
-        for key, k in num_classes.items():
-            image.counts[key][group] += np.bincount(columns[key][rows], minlength=k + 1)
-        begin, image.flying = rows.stop, image.flying - 1
-        if not image.flying and not image.todo:
-            finished.append(image)
-    return finished
-
-
 def autocasting(device: torch.device, precision: Precision) -> AbstractContextManager[Any]:
     """Context of a forward pass of this precision.
 
@@ -272,16 +205,3 @@ def autocasting(device: torch.device, precision: Precision) -> AbstractContextMa
     if precision not in ("float32", "bfloat16", "float16"):
         raise ValueError(f"expected precision 'float32', 'bfloat16' or 'float16', got {precision!r}")
     return nullcontext() if precision == "float32" else torch.autocast(device.type, dtype=getattr(torch, precision))
-
-
-def _checked(labels: Mapping[Hashable, Tensor], key: Hashable, num_classes: int, size: int) -> NDArray[np.int64]:
-    """Labels of a statement with -1 turned into `num_classes`."""
-    if key not in labels:
-        raise ValueError(f"expected classify to return labels for statement {key!r}, got {sorted(map(str, labels))}")
-    column = labels[key].cpu().numpy()
-    if column.shape != (size,) or column.dtype.kind not in "iu":
-        raise ValueError(f"expected {size} integer labels for statement {key!r}, got {column.dtype} {column.shape}")
-    if size and not -1 <= int(column.min()) <= int(column.max()) < num_classes:
-        span = f"{column.min()} to {column.max()}"
-        raise ValueError(f"expected labels of statement {key!r} in -1 to {num_classes - 1}, got {span}")
-    return np.where(column < 0, num_classes, column).astype(np.int64)

@@ -17,11 +17,12 @@ from typing import Any
 
 import torch
 
-from hrvlm.certificates.batches import Drawing
+from hrvlm.certificates.batches import Drawing, Sample
 from hrvlm.certificates.batching import automatic_batch_size
+from hrvlm.certificates.counting import Procedure
 from hrvlm.certificates.procedures import NO_LABEL, NOT_MAJORITY, NUM_GROUPS, Certifier
 from hrvlm.certificates.profiling import Profiler
-from hrvlm.certificates.sampling import Classify, Observe, Procedure, Sample, explore
+from hrvlm.certificates.sampling import Classify, Observe, explore
 from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
 
 __all__ = [

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from scipy.stats import binomtest
 
-from hrvlm.certificates.sampling import Classify, Sample, tally
+from hrvlm.certificates.batches import Sample
+from hrvlm.certificates.sampling import Classify, tally
 from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
 
 
