@@ -34,6 +34,7 @@ from generative_labels import (
     read_labels,
 )
 
+from hrvlm.certificates.answers import ready
 from hrvlm.certificates.noise import gaussian
 from hrvlm.data import emoji
 from hrvlm.generative import Generator, load_generator
@@ -119,8 +120,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--minutes", type=float, default=30.0, help="stop after so long")
     options = parser.parse_args()
-    for line in Drawing(options.folder, options.images, time.time() + 60 * options.minutes).run():
-        print(line, flush=True)
+    drawing = Drawing(options.folder, options.images, time.time() + 60 * options.minutes)
+    with ready(drawing.generator):
+        for line in drawing.run():
+            print(line, flush=True)
 
 
 if __name__ == "__main__":

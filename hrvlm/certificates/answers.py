@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from hrvlm.certificates.batches import Sample
 from hrvlm.certificates.grid_noise import on_grid
@@ -22,6 +23,7 @@ from hrvlm.certificates.noise import uniform
 from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import Parts
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
+from hrvlm.models import folding_batch_norms, inferring
 
 CLEAN_DRAW = 2**63
 """Draw number of the decoding on the clean image, which no sample has."""
@@ -129,17 +131,18 @@ def certify_answers(
         An iterator over results, in the order of the images unless the plan draws different numbers of samples.
     """
     answering = _Pass(generator, questions, plan, torch.device(device))
-    passes = certify(
-        answering.classify,
-        (answering.begin(data, index) for index in indices),
-        [Statement(q.name, q.name, 0, "label of the answer", q.num_classes, q.target) for q in questions],
-        plan,
-        batch_size=batch_size,
-        device=device,
-        with_draws=True,
-    )
-    for records in passes:
-        yield answering.finish(records)
+    with ready(generator):
+        passes = certify(
+            answering.classify,
+            (answering.begin(data, index) for index in indices),
+            [Statement(q.name, q.name, 0, "label of the answer", q.num_classes, q.target) for q in questions],
+            plan,
+            batch_size=batch_size,
+            device=device,
+            with_draws=True,
+        )
+        for records in passes:
+            yield answering.finish(records)
 
 
 class _Pass:
@@ -155,7 +158,9 @@ class _Pass:
         """An image as it is certified; its anchors are fixed here."""
         image, label = data[index]
         image = on_grid(image) if self.plan.noise == "grid" else image
-        clean = self._answer(image[None].to(self.device), [(index, range(CLEAN_DRAW, CLEAN_DRAW + 1))])[0]
+        clean = answers_at(
+            self.generator, image[None].to(self.device), [(index, range(CLEAN_DRAW, CLEAN_DRAW + 1))], self.plan.seed
+        )[0]
         oracles = {question.name: question.oracle_at(index, clean) for question in self.questions}
         self.images[index] = _Image(clean, oracles, Counter(), Counter())
         wanted = {q.name: q.label_of(index, int(label), oracles[q.name]) for q in self.questions}
@@ -163,7 +168,7 @@ class _Pass:
 
     def classify(self, images: Tensor, parts: Parts) -> Mapping[str, Tensor]:
         """Labels per question of noisy copies."""
-        answers = self._answer(images, [(sample.index, draws) for sample, draws in parts])
+        answers = answers_at(self.generator, images, [(sample.index, draws) for sample, draws in parts], self.plan.seed)
         labels: dict[str, list[int]] = {question.name: [] for question in self.questions}
         begin = 0
         for sample, draws in parts:
@@ -190,10 +195,26 @@ class _Pass:
             unparseable=[image.unparseable[question.name] for question in self.questions],
         )
 
-    def _answer(self, images: Tensor, parts: Sequence[tuple[int, range]]) -> list[str]:
-        """Answers, each decoded with the random numbers of its address."""
-        size = self.generator.num_uniforms
-        if not size:
-            return self.generator.generate(images)
-        uniforms = torch.cat([uniform(size, self.plan.seed, index, draws) for index, draws in parts])
-        return self.generator.generate(images, uniforms.to(images.device))
+
+@contextmanager
+def ready(generator: Answering) -> Iterator[None]:
+    """The generator, if it is a module, prepared for many answers; afterwards it is as it was."""
+    modules = [generator] if isinstance(generator, nn.Module) else []
+    with inferring(*modules), folding_batch_norms(*modules):
+        yield
+
+
+def answers_at(generator: Answering, images: Tensor, addresses: Sequence[tuple[int, range]], seed: int) -> list[str]:
+    """Answers on images, each decoded with the random numbers of its address.
+
+    Args:
+        generator: the model.
+        images: `(B, 3, H, W)`.
+        addresses: dataset indices and their draws, B in all.
+        seed: of the random numbers.
+    """
+    size = generator.num_uniforms
+    if not size:
+        return generator.generate(images)
+    uniforms = torch.cat([uniform(size, seed, index, draws) for index, draws in addresses])
+    return generator.generate(images, uniforms.to(images.device))

@@ -21,7 +21,7 @@ from hrvlm.certificates.rescoring import check_draws, rescored_records
 from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
-from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
+from hrvlm.models import HierarchicalClassifier, LevelKey, folding_batch_norms, inferring
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +134,7 @@ def certify_images(
     """
     if kept is not None:
         check_draws(kept, plan)
-    with inferring(classifier):
+    with inferring(classifier), folding_batch_norms(classifier.model):
         if plan.semantic and plan.attributes:
             for records in semantic_records(classifier, data, indices, plan, done, kept, references):
                 yield records

@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.answers import Answering
+from hrvlm.certificates.answers import Answering, answers_at, ready
 from hrvlm.certificates.batches import Drawing, Sample
 from hrvlm.certificates.counting import Procedure
 from hrvlm.certificates.grid_noise import on_grid
-from hrvlm.certificates.noise import uniform
 from hrvlm.certificates.sampling import Parts, explore
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
 
@@ -57,8 +56,9 @@ def noisy_answers(
     found: dict[int, dict[int, str]] = defaultdict(dict)
 
     def classify(images: Tensor, parts: Parts) -> Mapping[str, Tensor]:
-        addresses = [(sample.index, draw) for sample, some in parts for draw in some]
-        for (index, draw), answer in zip(addresses, _answer(generator, images, parts, plan.seed), strict=True):
+        addresses = [(sample.index, some) for sample, some in parts]
+        each = [(index, draw) for index, some in addresses for draw in some]
+        for (index, draw), answer in zip(each, answers_at(generator, images, addresses, plan.seed), strict=True):
             found[index][draw] = answer
         return {"answer": torch.zeros(len(images), dtype=torch.long)}
 
@@ -70,19 +70,12 @@ def noisy_answers(
     given: dict[str, Any] = {"num_groups": 1, "drawing": drawing, "batch_size": batch_size, "device": device}
     given |= {"precision": plan.precision, "with_draws": True}
     images = (_sample(data, index, plan) for index in indices)
-    for index in explore(classify, images, {"answer": 1}, procedure, **given):
-        answers = found.pop(index)
-        yield index, [answers[draw] for draw in draws]
+    with ready(generator):
+        for index in explore(classify, images, {"answer": 1}, procedure, **given):
+            answers = found.pop(index)
+            yield index, [answers[draw] for draw in draws]
 
 
 def _sample(data: Any, index: int, plan: SmoothingPlan) -> Sample:
     image = data[index][0]
     return Sample(index=index, image=on_grid(image) if plan.noise == "grid" else image, labels={"answer": -1})
-
-
-def _answer(generator: Answering, images: Tensor, parts: Parts, seed: int) -> list[str]:
-    size = generator.num_uniforms
-    if not size:
-        return generator.generate(images)
-    uniforms = torch.cat([uniform(size, seed, sample.index, draws) for sample, draws in parts])
-    return generator.generate(images, uniforms.to(images.device))
