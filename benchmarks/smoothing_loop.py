@@ -3,11 +3,14 @@
 The loop was written anew from the pseudocode of CERTIFY in "Certified Adversarial Robustness via Randomized Smoothing",
 Cohen et al., ICML 2019 (arXiv 1902.02918), in the manner of the code published with it: one image at a time, fixed
 numbers of samples, noise by `torch.randn_like` on batches of copies of that one image, each followed by its forward
-pass and its count. 1,000 copies are the default there, 400 what its published commands ask for.
+pass and its count. 1,000 copies are the default there, 400 what its published commands ask for. The model is as
+open_clip builds it, behind a layer that normalises; or, to tell the loops from the towers, with the weights laid out as
+this project lays them.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 
@@ -17,9 +20,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates import clopper_pearson_lower, smoothing_radius
+from hrvlm.models import HierarchicalClassifier
 
 BATCH_SIZES = (1000, 400)
 Scores = Callable[[Tensor], Tensor]
+
+
+def as_built(classifier: HierarchicalClassifier) -> Scores:
+    """Leaf scores of a copy of the model as open_clip builds it: weights and activations one channel after another."""
+    model, head = classifier.model, classifier.head
+    visual = copy.deepcopy(model.clip.visual).to(memory_format=torch.contiguous_format)
+    points = classifier.text_points(classifier.keys[0])
+    return lambda images: head.logits(head.lift_image(visual((images - model.mean) / model.std)), points)
 
 
 def counts_under_noise(

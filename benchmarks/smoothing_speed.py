@@ -11,17 +11,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import torch
 from profile_cost import leaves_only, subject, time_ratio
-from smoothing_loop import BATCH_SIZES, certify_one, encode_all
+from smoothing_loop import BATCH_SIZES, Scores, as_built, certify_one, encode_all
 
 from hrvlm.certificates import Sample
 from hrvlm.certificates.batches import Drawing, noisy_batch
 from hrvlm.certificates.images import CertificationPlan, certify_images
-from hrvlm.models import HierarchicalClassifier, inferring
+from hrvlm.models import HierarchicalClassifier, folding_batch_norms, inferring
 
 SIGMA, ALPHA, N0, N, IMAGES, BATCH = 0.1, 0.001, 100, 1000, 4, 128
 CASES = {"one core": (1, 1), "one thread, another core for noise": (2, 1), "two cores, two threads": (2, 2)}
@@ -56,17 +58,19 @@ def contenders(classifier: HierarchicalClassifier, data: Any, indices: list[int]
     )
     batches, num_classes = list(copies.split(BATCH)), len(classifier.forest.leaves)
 
-    def plain(batch: int) -> None:
+    def plain(scores: Scores, batch: int) -> None:
         for i in indices:
-            certify_one(
-                classifier, data[i][0], n0=N0, n=N, sigma=SIGMA, alpha=ALPHA, batch=batch, num_classes=num_classes
-            )
+            certify_one(scores, data[i][0], n0=N0, n=N, sigma=SIGMA, alpha=ALPHA, batch=batch, num_classes=num_classes)
 
-    found: dict[str, Callable[[], None]] = {
-        "encoder": lambda: encode_all(classifier.model.encode_image, batches),
-        "loop": lambda: run_loop(classifier, data, indices),
-    }
-    return found | {f"plain loop, batches of {size}": (lambda size=size: plain(size)) for size in BATCH_SIZES}
+    def encoder() -> None:
+        with folding_batch_norms(classifier.model):  # as in the loop
+            encode_all(classifier.model.encode_image, batches)
+
+    found: dict[str, Callable[[], None]] = {"encoder": encoder, "loop": lambda: run_loop(classifier, data, indices)}
+    towers: dict[str, Scores] = {"plain loop": as_built(classifier), "plain loop, our layout": classifier}
+    for (name, scores), size in product(towers.items(), BATCH_SIZES):
+        found[f"{name}, batches of {size}"] = partial(plain, scores, size)
+    return found
 
 
 def turns(cores: int, threads: int, repeats: int) -> dict[str, Any]:

@@ -55,8 +55,7 @@ class Drawing:
         if self.noise == "grid":
             grid_copies(out, sample.image, self.seed, sample.index, draws, self.sigma)
             return
-        fill_gaussian(out, self.seed, sample.index, draws, self.sigma)
-        out += sample.image.detach().to("cpu", torch.float32)
+        fill_gaussian(out, self.seed, sample.index, draws, self.sigma, sample.image)
 
 
 def check_image(sample: Sample) -> None:

@@ -19,17 +19,21 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hrvlm.certificates.noise import bits
+
 TOP = 255
 _BITS = 192
 _DIGITS = 130
 _FAR = 17  # Phi(-17) < 2^-200
 _AMBIGUOUS = 32767
+_LEADING, _LATER = 1, 2  # streams of an address
 _PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651"
 )
@@ -66,12 +70,12 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     Raises:
         ValueError: if a number lies outside its range.
     """
-    if any(not 0 <= value < 2**64 for value in (seed, index, *draws)):
-        raise ValueError(f"expected seed, index and draws in [0, 2^64), got {seed}, {index} and {list(draws)[:3]}")
     table = _table(sigma)
     noise = np.empty((len(draws), *shape), dtype=np.int16)
-    for row, draw in zip(noise, draws, strict=True):
-        _fill(row, table, seed, index, draw)
+    # Streams of their own keep these bits apart from those of the Gaussian noise, and leading from later ones.
+    leading, later = (bits(seed, index, draws, stream) for stream in (_LEADING, _LATER))
+    for row, first, rest in zip(noise, leading, later, strict=True):
+        _fill(row, table, first, rest)
     return noise
 
 
@@ -105,18 +109,16 @@ def on_grid(image: Tensor) -> Tensor:
     return (image * TOP).round() / TOP
 
 
-def _fill(row: NDArray[np.int16], table: _Table, seed: int, index: int, draw: int) -> None:
-    key = np.array([seed, index], dtype=np.uint64)
-    # The last counter word keeps these bits apart from those of the Gaussian noise, and leading from later ones.
-    leading, later = (np.random.Philox(key=key, counter=np.array([0, 0, draw, s], dtype=np.uint64)) for s in (1, 2))
-    first = leading.random_raw((row.size + 3) // 4).astype("<u8").view("<u2")[: row.size]
-    flat = table.guide[first]
+def _fill(row: NDArray[np.int16], table: _Table, leading: Any, later: Any) -> None:
+    first = leading.random_raw((row.size + 3) // 4).astype("<u8", copy=False).view("<u2")[: row.size]
+    flat = table.guide.take(first)
     open_ = np.flatnonzero(flat == _AMBIGUOUS)
     if len(open_):
         rest = later.random_raw(3 * len(open_)).reshape(-1, 3)
         words = (first[open_].astype(np.uint64) << np.uint64(48)) | (rest[:, 0] >> np.uint64(16))
-        flat[open_] = np.searchsorted(table.words, words, side="right") - TOP
-        for place in np.flatnonzero(np.isin(words, table.words)):
+        above = np.searchsorted(table.words, words, side="right")
+        flat[open_] = above - TOP
+        for place in np.flatnonzero(np.searchsorted(table.words, words) != above):  # equal to a threshold so far
             flat[open_[place]] = _settle(table, [int(words[place]), int(rest[place, 1]), int(rest[place, 2])])
     row[...] = flat.reshape(row.shape)
 

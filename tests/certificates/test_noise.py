@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import torch
 from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
-from hrvlm.certificates.noise import uniform
+from hrvlm.certificates.noise import _Normals, uniform
 
 SHAPE = (3, 16, 16)
 
@@ -28,16 +29,58 @@ def test_a_draw_depends_on_its_address_only():
     assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
 
 
-@pytest.mark.parametrize("size", [1, 5, 12])
-def test_each_draw_begins_a_stream_of_its_own(size: int):
+def stream(seed: int, index: int, draw: int, number: int) -> np.random.Philox:
+    return np.random.Philox(key=np.array([seed, index]), counter=np.array([0, 0, draw, number], dtype=np.uint64))
+
+
+def transformed(source: np.random.Philox, size: int) -> list[float]:
+    """The transform of Box and Muller in Python's double precision, number by number."""
+    words = [int(word) >> shift & 2**32 - 1 for word in source.random_raw((size + 1) // 2) for shift in (0, 32)]
+    half = len(words) // 2
+    lengths = [math.sqrt(-2 * math.log((word % 2**31 + 0.5) / 2**31)) for word in words[:half]]
+    angles = [2 * math.pi * (word / 2**32 - (word >= 2**31)) for word in words[half:]]
+    cosines = [length * math.cos(angle) for length, angle in zip(lengths, angles, strict=True)]
+    return [*cosines, *(length * math.sin(angle) for length, angle in zip(lengths, angles, strict=True))][:size]
+
+
+@pytest.mark.parametrize("size", [1, 5, 12, 301])
+def test_each_draw_is_made_of_a_stream_of_its_own(size: int):
     # Odd sizes leave half a word over, none of which may reach the next draw.
     draws = [4, 0, 2**64 - 1, 4]
-    for draw, row, more in zip(draws, gaussian((size,), 7, 9, draws, 1.0), uniform(size, 7, 9, draws), strict=True):
-        for stream, found in ((0, row), (1, more)):
-            philox = np.random.Philox(key=np.array([7, 9]), counter=np.array([0, 0, draw, stream], dtype=np.uint64))
-            generator = np.random.Generator(philox)
-            fresh = generator.random(size) if stream else generator.standard_normal(size, dtype=np.float32)
-            assert found.tolist() == fresh.tolist()
+    rows = gaussian((size,), 7, 9, draws, 1.0)
+    for draw, row, more in zip(draws, rows, uniform(size, 7, 9, draws), strict=True):
+        assert row.tolist() == pytest.approx(transformed(stream(7, 9, draw, 0), size), abs=2e-5)
+        assert more.tolist() == np.random.Generator(stream(7, 9, draw, 1)).random(size).tolist()
+
+
+class Bits:
+    """A source of chosen words."""
+
+    def __init__(self, low: int, high: int) -> None:
+        self.word = low | high << 32
+
+    def random_raw(self, size: int) -> np.ndarray:
+        return np.full(size, self.word, dtype=np.uint64)
+
+
+@pytest.mark.parametrize(("low", "largest"), [(0, 6.7), (2**31 - 1, 1e-3), (2**31, 6.7), (2**32 - 1, 1e-3)])
+def test_extreme_bits_give_finite_numbers(low: int, largest: float):
+    row = np.empty(2, dtype=np.float32)
+    for high in (0, 2**31 - 1, 2**31, 2**32 - 1):
+        _Normals(2, 1.0).write(row, Bits(low, high), None)
+        assert np.isfinite(row).all()
+        assert np.hypot(*row) <= largest
+        assert (np.hypot(*row) > 6.6) == (largest > 6)
+
+
+def test_a_mean_is_added():
+    mean = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    noisy = torch.empty(4, 3, 5, 7)
+    for given in (mean, mean.permute(2, 1, 0).contiguous().permute(2, 1, 0)):  # whatever its layout
+        fill_gaussian(noisy, 7, 123, range(4), 0.5, given)
+        assert torch.equal(noisy, gaussian((3, 5, 7), 7, 123, range(4), 0.5) + mean.float())
+    with pytest.raises(ValueError, match="expected a mean of shape"):
+        fill_gaussian(noisy, 7, 123, range(4), 0.5, mean[:, :, :1])
 
 
 def test_another_process_draws_the_same():
@@ -53,7 +96,13 @@ def test_moments_and_distribution():
     z = noise / 0.25
     for power, mean, deviation in [(1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)]:
         assert abs(float(z.pow(power).mean()) - mean) < 5 * deviation / count**0.5
-    assert kstest(z.flatten()[::7].numpy(), "norm").pvalue > 1e-4
+    assert kstest(z.flatten().numpy(), "norm").pvalue > 1e-4
+    halves = z.reshape(60, 2, -1)  # the numbers of a pair lie half a draw apart
+    pairs = halves[:, 0].square() + halves[:, 1].square()
+    assert kstest(pairs.flatten().numpy(), "chi2", (2,)).pvalue > 1e-4
+    assert (
+        kstest(torch.atan2(halves[:, 1], halves[:, 0]).flatten().numpy() / (2 * math.pi) + 0.5, "uniform").pvalue > 1e-4
+    )
     tails = (z.abs() > 4).sum()
     assert 20 < tails < 80  # 46.7 expected of 737,280
 
