@@ -1,9 +1,9 @@
 """Labels of the packaged captioner's answers under noise, drawn once per picture and kept as they come.
 
-`python benchmarks/generative_draws.py` draws, in this order: the pilot of the first pictures; the wide samples of those
-whose pilot chose the true class (the others certify nothing, whatever is drawn); the deep and the deepest samples;
-and the same of the other pictures. It may be stopped at any time and goes on where it was: sample number `draw` of a
-picture has its noise by address.
+`python benchmarks/generative_draws.py` draws, in this order: the pilot of every picture; the wide samples of those
+whose pilot chose the true class (the others certify nothing, whatever is drawn); the deep and the deepest samples of
+the first of them. It may be stopped at any time and goes on where it was: sample number `draw` of a picture has its
+noise by address.
 """
 
 from __future__ import annotations
@@ -103,10 +103,10 @@ class Drawing:
     def run(self) -> Iterator[str]:
         """Draws all that is asked for; yields a line per picture and sigma."""
         begun = time.time()
-        tiers = (self.indices[:FIRST], self.indices[FIRST:])
-        for tier, more, sigma in product(tiers, (0, WIDE, DEEP, DEEPEST), SIGMAS):
+        steps = ((0, self.images), (WIDE, self.images), (DEEP, FIRST), (DEEPEST, FIRST))
+        for (more, count), sigma in product(steps, SIGMAS):
             total = PILOT + more
-            for index in tier:
+            for index in self.indices[:count]:
                 pilot = read_labels(label_file(self.folder, sigma, index))[:PILOT]
                 if total > PILOT and (len(pilot) < PILOT or mode(pilot) != self.true[index]):
                     continue

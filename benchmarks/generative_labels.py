@@ -13,7 +13,7 @@ FOLDER = Path("runs/generative-scaling")
 SPLIT, SEED, IMAGES, SIGMAS = "unseen_artist", 0, 40, (0.1, 0.25)
 PILOT, WIDE, DEEP, DEEPEST = 100, 1_000, 10_000, 100_000
 """Samples; the numbers of the pilot come first, the others count from its end."""
-FIRST = 12  # pictures that are drawn deep before the others are begun
+FIRST = 12  # pictures that are drawn deep
 BATCH = 100
 
 

@@ -4,7 +4,8 @@ Source: "Certified Adversarial Robustness via Randomized Smoothing", Cohen et al
 binary form: if the class has probability at least p > 1/2 under Gaussian noise of standard deviation sigma, it stays
 the majority within the L2 radius ``sigma * Phi^-1(p)``.
 
-All functions are vectorised over counts; numbers give a float, arrays give a float64 array.
+All functions are vectorised over counts; numbers give a float, arrays give a float64 array. Bounds and radii are
+rounded against the claim, by far more than the functions of SciPy err (below 1e-15; tests compare with 40 digits).
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from scipy.special import log_ndtr, ndtri
 from scipy.stats import beta
 
 Result: TypeAlias = float | NDArray[np.float64]
+
+OUTWARD = 2.0**-44
+"""Relative rounding against the claim, of 6e-14."""
 
 
 def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Result:
@@ -37,7 +41,7 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
     k, n = checked_counts(successes, trials)
     check_alpha(alpha)
     bound = np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1), n - k + 1), 0.0)
-    return plain(np.where(k == n, alpha ** (1.0 / n), bound))
+    return plain(np.where(k == n, alpha ** (1.0 / n), bound) * (1 - OUTWARD))
 
 
 def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Result:
@@ -57,7 +61,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     k, n = checked_counts(successes, trials)
     check_alpha(alpha)
     bound = np.where(k < n, beta.isf(alpha, k + 1, np.maximum(n - k, 1)), 1.0)
-    return plain(np.where(k == 0, -np.expm1(math.log(alpha) / n), bound))
+    return plain(np.minimum(1.0, np.where(k == 0, -np.expm1(math.log(alpha) / n), bound) * (1 + OUTWARD)))
 
 
 def smoothing_radius(
@@ -141,7 +145,10 @@ def minimal_samples(radius: float, alpha: float, sigma: float, *, threshold: flo
 
 def _radius(lower: NDArray[np.float64], sigma: float, threshold: float) -> NDArray[np.float64]:
     check_probability(threshold, "threshold")
-    return np.where(lower > threshold, np.maximum(0.0, sigma * (ndtri(lower) - ndtri(threshold))), 0.0)
+    high, low = ndtri(lower), ndtri(threshold)
+    # Errors are relative to the two terms, which may nearly cancel.
+    distance = high - low - OUTWARD * (np.abs(high) + np.abs(low))
+    return np.where(lower > threshold, np.maximum(0.0, sigma * distance), 0.0)
 
 
 def checked_counts(successes: ArrayLike, trials: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

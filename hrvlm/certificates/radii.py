@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
-from hrvlm.certificates.bounds import Result, clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.bounds import OUTWARD, Result, clopper_pearson_lower, clopper_pearson_upper
 
 
 def radius_between(lower: ArrayLike, upper: ArrayLike, sigma: float) -> Result:
@@ -37,8 +37,9 @@ def radius_between(lower: ArrayLike, upper: ArrayLike, sigma: float) -> Result:
     other = np.minimum(high, 1 - low)
     lead = low > other
     # The probability of the class stays in its own tail where 1 - lower would round.
-    complement = np.where(high < 1 - low, ndtri(other), -ndtri(low))
-    radius = np.where(lead, sigma / 2 * (ndtri(low) - complement), 0.0)
+    own, complement = ndtri(low), np.where(high < 1 - low, ndtri(other), -ndtri(low))
+    distance = np.maximum(0.0, own - complement - OUTWARD * (np.abs(own) + np.abs(complement)))
+    radius = np.where(lead, sigma / 2 * distance, 0.0)
     return float(radius) if radius.ndim == 0 else radius
 
 

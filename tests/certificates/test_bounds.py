@@ -30,6 +30,24 @@ def test_bounds_invert_the_binomial_sum(k, n, alpha):
     assert mirrored == pytest.approx(clopper_pearson_lower(k, n, alpha), rel=1e-9)
 
 
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 30), (30, 30), (90, 100), (612, 1000), (1000, 1000)])
+@pytest.mark.parametrize("alpha", [0.3, 1e-3, 1e-7])
+def test_bounds_and_radii_are_rounded_against_the_claim(k, n, alpha):
+    """Compared in 40 digits; a last digit may never add to what is claimed, nor many digits be given away."""
+    lower, upper = clopper_pearson_lower(k, n, alpha), clopper_pearson_upper(n - k, n, alpha)
+    with mpmath.workdps(40):
+        assert upper_tail(k, n, lower) < mpmath.mpf(alpha) < upper_tail(k, n, lower * (1 + 1e-12))
+        assert 1 - mpmath.mpf(upper) < lower * (1 + mpmath.mpf(1e-12))
+        if n > k:
+            below = 1 - upper_tail(n - k + 1, n, upper)
+            assert below < mpmath.mpf(alpha) < 1 - upper_tail(n - k + 1, n, upper * (1 - 1e-12))
+        for threshold in (0.5, 0.25, lower * (1 - 1e-6)):
+            radius = smoothing_radius(k, n, alpha, 0.25, threshold=threshold)
+            high, low = (mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(p) - 1) for p in (lower, threshold))
+            exact = (high - low) / 4
+            assert radius == 0 if lower <= threshold else exact * (1 - mpmath.mpf(1e-4)) < radius < exact
+
+
 def test_bounds_agree_with_the_exact_two_sided_interval():
     for k, n, alpha in [(3, 10, 0.025), (0, 50, 0.001), (50, 50, 0.001), (612, 1000, 0.0005)]:
         interval = binomtest(k, n).proportion_ci(1 - 2 * alpha, method="exact")

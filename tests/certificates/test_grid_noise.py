@@ -90,7 +90,7 @@ def test_copies_lie_on_the_grid_and_are_image_plus_noise():
     with pytest.raises(ValueError, match="expected image 6 on the 8-bit grid"):
         grid_copies(copies, image + 0.3 / 255, 4, 6, range(20), 0.25)
     for arguments in [(-1, 0, [0], 0.1), (0, 2**64, [0], 0.1), (0, 0, [-1], 0.1)]:
-        with pytest.raises(ValueError, match="expected (seed|index|draw) as an integer"):
+        with pytest.raises(ValueError, match=r"expected (seed|index|draw) as an integer"):
             grid_noise((2,), *arguments)
     for sigma in (0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected sigma"):
