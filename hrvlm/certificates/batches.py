@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -15,6 +18,8 @@ from hrvlm.certificates.grid_noise import grid_copies
 from hrvlm.certificates.noise import fill_gaussian
 
 NoiseMode: TypeAlias = Literal["float32", "grid"]
+
+MOST_FILLERS = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,42 +71,61 @@ def check_image(sample: Sample) -> None:
         raise ValueError(f"expected image {sample.index} as (C, H, W) floats in [0, 1], got {got} or values outside")
 
 
-def noisy_batch(parts: Sequence[tuple[Sample, range]], drawing: Drawing, device: torch.device) -> Tensor:
-    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape."""
+def noisy_batch(
+    parts: Sequence[tuple[Sample, range]],
+    drawing: Drawing,
+    device: torch.device,
+    pool: Executor | None = None,
+    pieces: int = 1,
+) -> Tensor:
+    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape; in about so many pieces where a pool is."""
     size, shape = sum(len(draws) for _, draws in parts), parts[0][0].image.shape
     images = torch.empty((size, *shape), dtype=torch.float32, pin_memory=device.type == "cuda")
-    begin = 0
-    for sample, draws in parts:
-        drawing.write(images[begin : begin + len(draws)], sample, draws)
-        begin += len(draws)
+    most = -(-size // pieces)
+    cuts = [(sample, draws[i : i + most]) for sample, draws in parts for i in range(0, len(draws), most)]
+    rooms = images.split([len(draws) for _, draws in cuts])
+    work = partial(map, drawing.write) if pool is None else partial(pool.map, drawing.write)
+    deque(work(rooms, *zip(*cuts, strict=True)), maxlen=0)
     return images.to(device, non_blocking=True)
+
+
+def fillers(device: torch.device) -> int:
+    """Threads that make the noise of one batch: 1 on a CPU, where the model needs them, else this device's cores."""
+    if device.type == "cpu":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_FILLERS, cores // max(1, torch.cuda.device_count())))
 
 
 class Makers:
     """Makes batches in threads ahead of time, or on demand if there are none.
 
     Args:
-        threads: at least 0.
+        threads: batches made ahead at a time, at least 0.
         drawing: see `Drawing`.
-        device: where batches are put.
+        device: where batches are put; one that is no CPU is fed by many threads, see `fillers`.
     """
 
     def __init__(self, threads: int, drawing: Drawing, device: torch.device) -> None:
+        self._pieces = fillers(device)
+        self._fill = ThreadPoolExecutor(self._pieces, "fill") if self._pieces > 1 else None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="noise") if threads else None
         self._drawing, self._device = drawing, device
 
     def start(self, parts: Sequence[tuple[Sample, range]]) -> Future[Tensor]:
         """The batch, in the making."""
+        given = (parts, self._drawing, self._device, self._fill, self._pieces)
         if self._pool is not None:
-            return self._pool.submit(noisy_batch, parts, self._drawing, self._device)
+            return self._pool.submit(noisy_batch, *given)
         made: Future[Tensor] = Future()
-        made.set_result(noisy_batch(parts, self._drawing, self._device))
+        made.set_result(noisy_batch(*given))
         return made
 
     def close(self) -> None:
         """Stop; batches not begun are dropped."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
+        for pool in (self._pool, self._fill):
+            if pool is not None:
+                pool.shutdown(cancel_futures=True)
 
 
 @contextmanager
