@@ -1,12 +1,13 @@
 """How fast smoothing is, and how few samples adaptive decisions take, on the packaged model.
 
-    python benchmarks/smoothing.py [--parts throughput memory profile decisions] [--case "one core"] [--turns 5]
+    python benchmarks/smoothing.py [--parts throughput memory profile pace decisions] [--case "one core"] [--turns 5]
 
 throughput: the smoothing loop (`certify_images`, the leaves' certificates), the encoder alone on noisy batches that lie
 in memory, and a plain loop over images (`smoothing_loop.py`) take turns in one process; ratios are medians over the
 turns. Each case is a process that may use so many cores: on one core the threads that make noise share it.
-memory: peak of a process for few and for many samples. profile: see `profile_cost.py`. decisions: see
-`smoothing_decisions.py`; each image is on file as soon as it is done, and a later run goes on from there.
+memory: peak of a process for few and for many samples. profile: see `profile_cost.py`. pace: time per decision, see
+`smoothing_pace.py`. decisions: see `smoothing_decisions.py`; each image is on file as soon as it is done, and a later
+run goes on from there.
 Writes benchmarks/results/smoothing.json and .md, and quotes the table in docs/smoothing.md; parts not asked for stay.
 """
 
@@ -18,11 +19,12 @@ import platform
 from typing import Any
 
 import smoothing_decisions
+import smoothing_pace
 import smoothing_report
 import smoothing_speed
 import torch
 
-PARTS = ("throughput", "memory", "profile", "decisions")
+PARTS = ("throughput", "memory", "profile", "pace", "decisions")
 
 
 def machine() -> dict[str, Any]:
@@ -48,6 +50,8 @@ def measure(parts: dict[str, Any], given: argparse.Namespace) -> None:
         parts["memory"] = smoothing_speed.memory()
     if "profile" in given.parts:
         parts["profile"] = smoothing_speed.profile()
+    if "pace" in given.parts:
+        parts["pace"] = smoothing_pace.pace()
     if "decisions" in given.parts:
         if given.minutes > 0:
             smoothing_decisions.run(given.images, given.minutes)

@@ -68,6 +68,13 @@ def lines(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> It
         ratio = parts["profile"]["over_leaves_by_processor"]
         found = verdict(ratio, PROFILE, at_least=False)
         yield "full profiles of two trees / leaves alone", "", f"{ratio:.3f}", f"<= {PROFILE:g}", found
+    if "pace" in parts:
+        part = parts["pace"]
+        text = (
+            f"decisions per second, adaptive loop / plain loop of n = {part['n']:,}, batches of {part['plain_batch']}"
+        )
+        faster = part["times_faster"]
+        yield text, f"{faster:.1f}", "", f">= {PLAIN:g}", verdict(faster, PLAIN, at_least=True)
     if "decisions" in parts:
         yield from _decisions(parts["decisions"], targets)
 
