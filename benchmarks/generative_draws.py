@@ -34,12 +34,17 @@ from generative_labels import (
     read_labels,
 )
 
-from hrvlm.certificates.answers import ready
 from hrvlm.certificates.noise import gaussian
 from hrvlm.data import emoji
 from hrvlm.generative import Generator, load_generator
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import CommandOracle
+from hrvlm.models import inference_copy
+
+
+def captioner() -> Generator:
+    """The packaged captioner, as certificates use it."""
+    return inference_copy(load_generator("emoji-captioner", prompt="act"))
 
 
 @dataclass
@@ -57,7 +62,9 @@ class Drawing:
     images: int
     until: float
     drawn: int = 0
-    generator: Generator = field(default_factory=lambda: load_generator("emoji-captioner", prompt="act"))
+    generator: Generator = field(
+        default_factory=lambda: inference_copy(load_generator("emoji-captioner", prompt="act"))
+    )
     oracle: CommandOracle = field(default_factory=CommandOracle)
 
     def __post_init__(self) -> None:
@@ -121,9 +128,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=30.0, help="stop after so long")
     options = parser.parse_args()
     drawing = Drawing(options.folder, options.images, time.time() + 60 * options.minutes)
-    with ready(drawing.generator):
-        for line in drawing.run():
-            print(line, flush=True)
+    for line in drawing.run():
+        print(line, flush=True)
 
 
 if __name__ == "__main__":

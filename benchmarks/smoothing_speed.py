@@ -23,7 +23,7 @@ from smoothing_loop import BATCH_SIZES, Scores, as_built, certify_one, encode_al
 from hrvlm.certificates import Sample
 from hrvlm.certificates.batches import Drawing, noisy_batch
 from hrvlm.certificates.images import CertificationPlan, certify_images
-from hrvlm.models import HierarchicalClassifier, folding_batch_norms, inferring
+from hrvlm.models import HierarchicalClassifier, inference_copy, inferring
 
 SIGMA, ALPHA, N0, N, IMAGES, BATCH = 0.1, 0.001, 100, 1000, 4, 128
 CASES = {"one core": (1, 1), "one thread, another core for noise": (2, 1), "two cores, two threads": (2, 2)}
@@ -62,9 +62,10 @@ def contenders(classifier: HierarchicalClassifier, data: Any, indices: list[int]
         for i in indices:
             certify_one(scores, data[i][0], n0=N0, n=N, sigma=SIGMA, alpha=ALPHA, batch=batch, num_classes=num_classes)
 
+    tower = inference_copy(classifier.model)  # as in the loop
+
     def encoder() -> None:
-        with folding_batch_norms(classifier.model):  # as in the loop
-            encode_all(classifier.model.encode_image, batches)
+        encode_all(tower.encode_image, batches)
 
     found: dict[str, Callable[[], None]] = {"encoder": encoder, "loop": lambda: run_loop(classifier, data, indices)}
     towers: dict[str, Scores] = {"plain loop": as_built(classifier), "plain loop, our layout": classifier}

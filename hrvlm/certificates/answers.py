@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +22,7 @@ from hrvlm.certificates.noise import uniform
 from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import Parts
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
-from hrvlm.models import folding_batch_norms, inferring
+from hrvlm.models import inference_copy
 
 CLEAN_DRAW = 2**63
 """Draw number of the decoding on the clean image, which no sample has."""
@@ -130,19 +129,18 @@ def certify_answers(
     Returns:
         An iterator over results, in the order of the images unless the plan draws different numbers of samples.
     """
-    answering = _Pass(generator, questions, plan, torch.device(device))
-    with ready(generator):
-        passes = certify(
-            answering.classify,
-            (answering.begin(data, index) for index in indices),
-            [Statement(q.name, q.name, 0, "label of the answer", q.num_classes, q.target) for q in questions],
-            plan,
-            batch_size=batch_size,
-            device=device,
-            with_draws=True,
-        )
-        for records in passes:
-            yield answering.finish(records)
+    answering = _Pass(ready(generator), questions, plan, torch.device(device))
+    passes = certify(
+        answering.classify,
+        (answering.begin(data, index) for index in indices),
+        [Statement(q.name, q.name, 0, "label of the answer", q.num_classes, q.target) for q in questions],
+        plan,
+        batch_size=batch_size,
+        device=device,
+        with_draws=True,
+    )
+    for records in passes:
+        yield answering.finish(records)
 
 
 class _Pass:
@@ -196,12 +194,9 @@ class _Pass:
         )
 
 
-@contextmanager
-def ready(generator: Answering) -> Iterator[None]:
-    """The generator, if it is a module, prepared for many answers; afterwards it is as it was."""
-    modules = [generator] if isinstance(generator, nn.Module) else []
-    with inferring(*modules), folding_batch_norms(*modules):
-        yield
+def ready(generator: Answering) -> Answering:
+    """The generator as it gives many answers: an inference copy where it is a module."""
+    return inference_copy(generator) if isinstance(generator, nn.Module) else generator
 
 
 def answers_at(generator: Answering, images: Tensor, addresses: Sequence[tuple[int, range]], seed: int) -> list[str]:

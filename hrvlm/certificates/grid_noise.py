@@ -26,14 +26,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise import bits
+from hrvlm.certificates.noise import GRID, GRID_LATER, bits
 
 TOP = 255
 _BITS = 192
 _DIGITS = 130
 _FAR = 17  # Phi(-17) < 2^-200
 _AMBIGUOUS = 32767
-_LEADING, _LATER = 1, 2  # streams of an address
 _PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651"
 )
@@ -73,7 +72,7 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     table = _table(sigma)
     noise = np.empty((len(draws), *shape), dtype=np.int16)
     # Streams of their own keep these bits apart from those of the Gaussian noise, and leading from later ones.
-    leading, later = (bits(seed, index, draws, stream) for stream in (_LEADING, _LATER))
+    leading, later = (bits(seed, index, draws, stream) for stream in (GRID, GRID_LATER))
     for row, first, rest in zip(noise, leading, later, strict=True):
         _fill(row, table, first, rest)
     return noise

@@ -21,7 +21,7 @@ from hrvlm.certificates.rescoring import check_draws, rescored_records
 from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
-from hrvlm.models import HierarchicalClassifier, LevelKey, folding_batch_norms, inferring
+from hrvlm.models import HierarchicalClassifier, LevelKey, inference_copy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,23 +134,23 @@ def certify_images(
     """
     if kept is not None:
         check_draws(kept, plan)
-    with inferring(classifier), folding_batch_norms(classifier.model):
-        if plan.semantic and plan.attributes:
-            for records in semantic_records(classifier, data, indices, plan, done, kept, references):
-                yield records
-                progress(1)
-        if plan.smoothing or plan.profile is not None:
-            for smoothed in (
-                smoothing_records(classifier, data, indices, plan, done, store)
-                if kept is None
-                else rescored_records(classifier, data, indices, plan, done, kept)
-            ):
-                yield smoothed
-                progress(1)
-        if plan.joint:
-            for joint in joint_records(classifiers_of(classifier), data, indices, plan, done, kept):
-                yield [record for record in joint if record.key not in done]
-                progress(1)
+    classifier = inference_copy(classifier)
+    if plan.semantic and plan.attributes:
+        for records in semantic_records(classifier, data, indices, plan, done, kept, references):
+            yield records
+            progress(1)
+    if plan.smoothing or plan.profile is not None:
+        for smoothed in (
+            smoothing_records(classifier, data, indices, plan, done, store)
+            if kept is None
+            else rescored_records(classifier, data, indices, plan, done, kept)
+        ):
+            yield smoothed
+            progress(1)
+    if plan.joint:
+        for joint in joint_records(classifiers_of(classifier), data, indices, plan, done, kept):
+            yield [record for record in joint if record.key not in done]
+            progress(1)
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:

@@ -54,11 +54,12 @@ def noisy_answers(
         raise ValueError(f"expected samples from 1 to 2^32, got {samples}")
     draws = range(LABELLING_DRAWS, LABELLING_DRAWS + samples)
     found: dict[int, dict[int, str]] = defaultdict(dict)
+    answering = ready(generator)
 
     def classify(images: Tensor, parts: Parts) -> Mapping[str, Tensor]:
         addresses = [(sample.index, some) for sample, some in parts]
         each = [(index, draw) for index, some in addresses for draw in some]
-        for (index, draw), answer in zip(each, answers_at(generator, images, addresses, plan.seed), strict=True):
+        for (index, draw), answer in zip(each, answers_at(answering, images, addresses, plan.seed), strict=True):
             found[index][draw] = answer
         return {"answer": torch.zeros(len(images), dtype=torch.long)}
 
@@ -70,10 +71,9 @@ def noisy_answers(
     given: dict[str, Any] = {"num_groups": 1, "drawing": drawing, "batch_size": batch_size, "device": device}
     given |= {"precision": plan.precision, "with_draws": True}
     images = (_sample(data, index, plan) for index in indices)
-    with ready(generator):
-        for index in explore(classify, images, {"answer": 1}, procedure, **given):
-            answers = found.pop(index)
-            yield index, [answers[draw] for draw in draws]
+    for index in explore(classify, images, {"answer": 1}, procedure, **given):
+        answers = found.pop(index)
+        yield index, [answers[draw] for draw in draws]
 
 
 def _sample(data: Any, index: int, plan: SmoothingPlan) -> Sample:

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _WORD = 2**64
-_PIXELS, _DECODING = 0, 1  # streams of an address
+PIXELS, GRID, GRID_LATER, DECODING = range(4)
+"""Streams of an address, one per purpose: what two purposes shared would not be independent."""
 
 
 def gaussian(shape: Sequence[int], seed: int, index: int, draws: Sequence[int], sigma: float) -> Tensor:
@@ -67,7 +68,7 @@ def fill_gaussian(
     shift = None if mean is None else mean.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
     rows = out.numpy().reshape(len(draws), math.prod(out.shape[1:]))
     normals = _Normals(rows.shape[1], sigma)
-    for row, source in zip(rows, bits(seed, index, draws, _PIXELS), strict=True):
+    for row, source in zip(rows, bits(seed, index, draws, PIXELS), strict=True):
         normals.write(row, source, shift)
 
 
@@ -120,7 +121,7 @@ def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:
     Raises:
         ValueError: if a number lies outside its range.
     """
-    rows = [np.random.Generator(source).random(size) for source in bits(seed, index, draws, _DECODING)]
+    rows = [np.random.Generator(source).random(size) for source in bits(seed, index, draws, DECODING)]
     return torch.from_numpy(np.stack(rows) if rows else np.empty((0, size)))
 
 

@@ -5,8 +5,8 @@ from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
 from hrvlm.models.digests import state_digest
 from hrvlm.models.export import export_model
-from hrvlm.models.folding import folding_batch_norms
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
+from hrvlm.models.inference import inference_copy
 from hrvlm.models.vision_language import VisionLanguageModel
 
 __all__ = [
@@ -20,7 +20,7 @@ __all__ = [
     "cosine_head",
     "evaluating",
     "export_model",
-    "folding_batch_norms",
+    "inference_copy",
     "inferring",
     "level_keys",
     "load",

@@ -10,7 +10,8 @@ import torch
 from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
-from hrvlm.certificates.noise import _Normals, uniform
+from hrvlm.certificates.grid_noise import grid_noise
+from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, _Normals, uniform
 
 SHAPE = (3, 16, 16)
 
@@ -50,7 +51,7 @@ def test_each_draw_is_made_of_a_stream_of_its_own(size: int):
     rows = gaussian((size,), 7, 9, draws, 1.0)
     for draw, row, more in zip(draws, rows, uniform(size, 7, 9, draws), strict=True):
         assert row.tolist() == pytest.approx(transformed(stream(7, 9, draw, 0), size), abs=2e-5)
-        assert more.tolist() == np.random.Generator(stream(7, 9, draw, 1)).random(size).tolist()
+        assert more.tolist() == np.random.Generator(stream(7, 9, draw, 3)).random(size).tolist()
 
 
 class Bits:
@@ -153,3 +154,17 @@ def test_uniform_numbers_go_by_address_and_are_not_those_of_the_noise():
     assert abs(float(torch.corrcoef(torch.stack([many, noise]))[0, 1])) < 5 / len(many) ** 0.5
     bits = np.random.Philox(key=np.array([1, 0], dtype=np.uint64), counter=np.array([0, 0, 0, 0], dtype=np.uint64))
     assert not np.allclose(np.random.Generator(bits).random(50), uniform(50, 1, 0, [0])[0])
+
+
+def test_purposes_share_no_bits():
+    """Certificates need noise and decoding to be independent, so no number may be made of another's bits."""
+    assert len({PIXELS, GRID, GRID_LATER, DECODING}) == 4
+    decoding = uniform(4000, 7, 9, range(3)).numpy()
+    noise = grid_noise((16000,), 7, 9, range(3), 0.25).reshape(3, 4000, 4)
+    for lane in range(4):
+        assert abs(np.corrcoef(decoding.ravel(), noise[:, :, lane].ravel())[0, 1]) < 5 / decoding.size**0.5
+    whole = gaussian((8000,), 7, 9, range(3), 1.0).numpy().reshape(3, 2, 4000)
+    for half in (0, 1):
+        assert abs(np.corrcoef(decoding.ravel(), whole[:, half].ravel())[0, 1]) < 5 / decoding.size**0.5
+        for lane in range(4):
+            assert abs(np.corrcoef(noise[:, :, lane].ravel(), whole[:, half].ravel())[0, 1]) < 5 / decoding.size**0.5
