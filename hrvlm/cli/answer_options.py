@@ -14,16 +14,22 @@ from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle
 
 EMOJI_REFERENCES = "emoji"
+PER_IMAGE = (
+    "the outputs labelled for a run are not those of each of its images; label some of every image "
+    "(certify.py answers --scope image) and give them to certify.py audit"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """Labelled outputs that an oracle's error rate is estimated from; the other fields are those of `OracleError`.
 
+    One file serves all images of a run, so it can be about no image in particular: that is what audits are for.
+
     Attributes:
         file: JSON lines {"answer", "label"}, see `hrvlm.generative.oracles.calibration`.
         model: What the rate is: "overall", "false positive", "conditional" or "audit".
-        scope: Where the outputs come from: "image", "homogeneous" or "population".
+        scope: What the outputs stand for: "homogeneous" or "population".
         gamma: Share of a population's images that its certificates leave out.
         calibration_share: Part of alpha spent on the rate.
     """
@@ -34,6 +40,13 @@ class Calibration:
     gamma: float | None = None
     calibration_share: float = 0.5
 
+    def __post_init__(self) -> None:
+        if self.scope == "image":
+            raise ValueError(f"expected calibration with another scope than 'image': {PER_IMAGE}")
+        OracleError(  # its checks of what fits each other, before a model is loaded
+            model=self.model, rate=0.0, scope=self.scope, gamma=self.gamma, calibration_share=self.calibration_share
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionOptions:
@@ -41,7 +54,7 @@ class QuestionOptions:
 
     Attributes:
         oracle: Labels answers. An `EquivalenceOracle` without anchors compares with the answer on the clean image.
-        error: A rate that is given.
+        error: A rate that is given, or counts of labelled outputs that were not drawn at one image.
         calibration: Labelled outputs to estimate the rate from.
     """
 
@@ -52,6 +65,8 @@ class QuestionOptions:
     def __post_init__(self) -> None:
         if self.error is not None and self.calibration is not None:
             raise ValueError("expected error or calibration of an oracle, got both: a rate is given or estimated")
+        if self.error is not None and self.error.estimated and self.error.scope == "image":
+            raise ValueError(f"expected errors and trials with another scope than 'image': {PER_IMAGE}")
         if self.calibration is not None and self.oracle.needs_anchors:
             raise ValueError("expected error with anchors that differ by image, got calibration: so do its classes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -22,7 +23,7 @@ from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions
 from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
-from hrvlm.generative.oracles.calibration import calibration_counts, read_calibration
+from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 
 # What rows of answers do not depend on, or say themselves.
 UNUSED = (
@@ -196,13 +197,25 @@ def _described(calibration: Calibration) -> dict[str, Any]:
     return asdict(calibration) | {"file": digest}
 
 
+def _check_one_each(pairs: Sequence[CalibrationPair], file: str) -> None:
+    """Counts are binomial, with the mean over a population as their rate, only if no image gave two of the outputs."""
+    many = Counter(pair.index for pair in pairs if pair.index is not None)
+    repeated = sorted(index for index, count in many.items() if count > 1)
+    if repeated:
+        raise ValueError(
+            f"expected one labelled answer of each image in {file} with the scope 'population', got several of the "
+            f"images {repeated[:5]}: they are not independent; draw one each with certify.py answers, or audit images"
+        )
+
+
 def _errors(question: QuestionOptions) -> Callable[[int], OracleError | None]:
     """The oracle error that goes with a predicted class."""
     calibration, oracle = question.calibration, question.oracle
     if calibration is None:
         return lambda prediction: question.error
     pairs = read_calibration(calibration.file)
-
+    if calibration.scope == "population":
+        _check_one_each(pairs, calibration.file)
     counts = calibration_counts(oracle, pairs, calibration.model)
 
     def of_class(prediction: int) -> OracleError | None:

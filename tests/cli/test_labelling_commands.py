@@ -209,13 +209,13 @@ def test_classes_without_labelled_answers_get_no_semantic_row(
     labels.write_text(
         "".join(json.dumps({"answer": "follow the fox", "label": "follow"}) + "\n" for _ in range(30)), encoding="utf-8"
     )
-    calibration = {"file": str(labels), "model": "audit", "scope": "image"}
+    calibration = {"file": str(labels), "model": "conditional", "scope": "homogeneous"}
     config = write_config(tmp_path, answers={"questions": [{"oracle": COMMAND, "calibration": calibration}]})
     run = command("run", config, tmp_path / "run")
     found = by_claim(run, "command")
     followed = {index for index, row in found["composite"].items() if row["class_name"] == "follow"}
-    assert set(found["semantic"]) == followed
-    assert len(followed) < NUM_IMAGES
+    assert set(found["semantic"]) == set(found["composite"]) - followed  # all labelled answers were of "follow"
+    assert 0 < len(followed) < NUM_IMAGES
     assert {row["alpha_share"] for row in found["composite"].values()} == {ALPHA / 2}
     capsys.readouterr()
     main(["verify", str(run)])

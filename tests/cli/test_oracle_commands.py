@@ -171,6 +171,11 @@ def test_altered_rows_are_caught(
 
 ERROR = {"model": "overall", "rate": 0.02}
 CALIBRATION = {"file": "nowhere.jsonl", "model": "overall", "scope": "population", "gamma": 0.1}
+COUNTED = {"model": "audit", "errors": 0, "trials": 300}
+
+
+def calibrated(**changes: Any) -> dict[str, Any]:
+    return {"answers": {"questions": [{"oracle": COMMAND, "calibration": CALIBRATION | changes}]}}
 
 
 @pytest.mark.parametrize(
@@ -183,6 +188,10 @@ CALIBRATION = {"file": "nowhere.jsonl", "model": "overall", "scope": "population
         ),
         ({"answers": {"questions": [{"oracle": COMMAND, "calibration": CALIBRATION}]}}, "nowhere.jsonl"),
         ({"answers": {"questions": [{"oracle": SAME, "calibration": CALIBRATION}]}}, "anchors that differ by image"),
+        (calibrated(model="audit", scope="image", gamma=None), "and give them to certify.py audit"),
+        (calibrated(model="overall", scope="homogeneous", gamma=None), "expected the model 'conditional'"),
+        (calibrated(file="several.jsonl"), "got several of the images [7]"),
+        ({"answers": {"questions": [{"oracle": COMMAND, "error": COUNTED}]}}, "and give them to certify.py audit"),
         ({"answers": {"questions": [{"oracle": COMMAND}, {"oracle": COMMAND}]}}, "distinct names"),
         ({"answers": {"references": "references.yaml"}}, "expected true answers for every class"),
         ({"answers": {"references": "nowhere.yaml"}}, "which is no file"),
@@ -200,6 +209,8 @@ def test_bad_settings_give_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("references.yaml").write_text("fox: follow the fox\n", encoding="utf-8")
+    lines = [{"answer": "follow the fox", "label": "follow", "index": index} for index in (3, 7, 7, 8)]
+    Path("several.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     with pytest.raises(SystemExit) as stopped:
         command("run", write_config(tmp_path, **changes), tmp_path / "out")
     assert stopped.value.code in (1, 2)
