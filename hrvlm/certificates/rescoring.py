@@ -1,12 +1,12 @@
 """Kept noisy features, scored again: new prompts, trees, planes or levels without the image tower.
 
-Every set of prompts, trees and levels is a label function of the noisy image; for joint certificates the planes and the
-radii and extents that are asked for belong to it. One that was fixed before any result on the noise was seen is
-certified from kept features exactly as from fresh ones: its labels, or the extents of its copies, are counted again, at
-error alpha, or alpha / K for K label functions that are to hold together. One that was chosen after looking at results
-on the same noise is not covered by any alpha; its rows say so, and noise of another seed is the remedy. A ledger beside
-the features notes which label functions have been scored, so that a row cannot pass for one of the first kind by
-accident.
+Every set of prompts, trees and levels is a label function of the noisy image, and so is what is asked of it: procedure,
+threshold and alpha; the radii of profiles; the planes, radii and extents of joint certificates. One that was fixed
+before any result on the noise was seen is certified from kept features exactly as from fresh ones: its labels, or the
+extents of its copies, are counted again, at error alpha, or alpha / K for K label functions that are to hold together.
+One that was chosen after looking at results on the same noise is not covered by any alpha; its rows say so, and noise
+of another seed is the remedy. A ledger beside the features notes which label functions have been scored, so that a row
+cannot pass for one of the first kind by accident.
 """
 
 from __future__ import annotations
@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LEDGER = "functions.jsonl"
-Spending = Literal["levels", "joint"]
-"""Whose alpha a label function spends: that of levels and profiles, or that of joint certificates."""
+KINDS = ("smoothing", "semantic", "profile", "joint")
+Spending = Literal["levels", "profile", "joint"]
+"""Whose alpha a label function spends: that of levels, of profiles, or of joint certificates."""
+SPENDINGS: tuple[Spending, ...] = ("levels", "profile", "joint")
 
 
 def replay(
@@ -133,16 +135,37 @@ class LabelFunction:
 
 
 def label_functions(classifier: HierarchicalClassifier, plan: CertificationPlan) -> list[LabelFunction]:
-    """Label functions of a plan: of levels, and of joint rows, which add planes and questions to prompts and trees."""
-    levels, found = function_of(classifier), []
+    """Label functions of a plan: of levels, of profiles, which add radii, and of joint rows, which add planes.
+
+    Each tells apart all that its rows could be made more favourable with after looking: what is asked, at which alpha.
+    The number of label functions that share alpha is left out, as it may grow while they are found.
+    """
+    labels, options, found = function_of(classifier), asdict(plan.sampling), []
+    asked = [plan.alpha, *(options[name] for name in ("threshold", "votes", "vote_error"))]
+    spent = [*asked, *(options[name] for name in ("procedure", "goal", "give_up"))]
     if plan.smoothing or plan.semantic or plan.profile is not None or not plan.joint:
-        found.append(LabelFunction(levels, replace(plan, joint=False), "levels"))
+        found.append(LabelFunction(_digest([labels, spent]), replace(plan, profile=None, joint=False), "levels"))
+    if plan.profile is not None:
+        alone = replace(plan, smoothing=False, semantic=False, joint=False)
+        found.append(LabelFunction(_digest([labels, spent, sorted(plan.profile.radii)]), alone, "profile"))
     if plan.joint:
         planes = sorted([attribute.source, attribute.target] for attribute in plan.attributes)
-        told = json.dumps([levels, planes, asdict(plan.joint_questions)])
         alone = replace(plan, smoothing=False, semantic=False, profile=None)
-        found.append(LabelFunction(hashlib.sha256(told.encode()).hexdigest(), alone, "joint"))
+        told = [labels, asked, planes, asdict(plan.joint_questions)]
+        found.append(LabelFunction(_digest(told), alone, "joint"))
     return found
+
+
+def passes(functions: Iterable[LabelFunction]) -> list[CertificationPlan]:
+    """Plans that make the rows of all functions, with one pass for those whose rows were chosen alike."""
+    plans: dict[FunctionsChosen, CertificationPlan] = {}
+    for plan in (function.plan for function in functions):
+        other = plans.get(plan.sampling.functions_chosen)
+        if other is not None:
+            either = {name: getattr(plan, name) or getattr(other, name) for name in KINDS}
+            plan = replace(plan, **either)
+        plans[plan.sampling.functions_chosen] = plan
+    return list(plans.values())
 
 
 def function_of(classifier: HierarchicalClassifier) -> str:
@@ -152,6 +175,10 @@ def function_of(classifier: HierarchicalClassifier) -> str:
         [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
         for key, ancestors in classifier.ancestors.items()
     ]
+    return _digest(told)
+
+
+def _digest(told: Any) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
@@ -180,7 +207,7 @@ class Ledger:
         """How a label function counts as chosen.
 
         Args:
-            function: see `function_of`.
+            function: digest, see `label_functions`.
             given: what the user declares; None to take what is noted, else "before" on noise without results, "after"
                 on noise that has some.
 
@@ -190,8 +217,8 @@ class Ledger:
         noted = next((entry["chosen"] for entry in self.entries if entry["function"] == function), None)
         if noted == "after" and given == "before":
             raise ValueError(
-                "expected prompts fixed before results were seen, got some that were scored on these features as "
-                "chosen after looking; use features of another seed"
+                "expected prompts, profile radii, procedure and alpha fixed before results were seen, got some that "
+                "were scored on these features as chosen after looking; use features of another seed"
             )
         if given is not None:
             return given
@@ -214,7 +241,7 @@ class Ledger:
             Their number, 0 where no alpha is overspent.
         """
         most = 0
-        for spends in ("levels", "joint"):
+        for spends in SPENDINGS:
             sharing = [e for e in self.entries if e["chosen"] == "before" and e.get("spends", "levels") == spends]
             if sum((Fraction(1, entry["label_functions"]) for entry in sharing), Fraction(0)) > 1:
                 most = max(most, len(sharing))

@@ -40,8 +40,8 @@ def open_store(
     ledger, functions, options = Ledger(store), label_functions(classifier, plan), plan.sampling
     if ledger.entries and not all(ledger.knows(function.digest) for function in functions):
         raise ValueError(
-            f"expected the prompts, trees and joint planes that the features in {folder} were made with, got others: "
-            "score them with certify.py rescore, which needs no image tower"
+            f"expected the prompts, trees, profile, joint planes, procedure and alpha that the features in {folder} "
+            "were made with, got others: score them with certify.py rescore, which needs no image tower"
         )
     for function in functions:
         chosen = ledger.chosen(function.digest, options.functions_chosen)

@@ -13,7 +13,7 @@ from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys
 from hrvlm.certificates.record_base import FunctionsChosen
-from hrvlm.certificates.rescoring import LabelFunction, Ledger, check_draws, label_functions
+from hrvlm.certificates.rescoring import LabelFunction, Ledger, check_draws, label_functions, passes
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, open_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.run import FREE, finish
@@ -32,8 +32,9 @@ class Rescore(Subject):
         num_levels: Cuts every tree to at most this many levels.
         device: For example "cuda" or "cpu".
         plan: Which certificates of which images; noise and numbers of samples as when the features were made.
-        chosen: Whether prompts, trees, levels and planes were fixed "before" any result on this noise was seen, or
-            "after". If null: as noted when they were first scored; else "after" where any results exist.
+        chosen: Whether prompts, trees, levels, profile radii, planes, procedure and alpha were fixed "before" any
+            result on this noise was seen, or "after". If null: as noted when they were first scored; else "after" where
+            any results exist.
     """
 
     plan: CertificationPlan = field(default_factory=CertificationPlan)
@@ -75,13 +76,13 @@ def rescore(
     for function in functions:
         sampling = function.plan.sampling
         ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
-    indices, done = plan.indices(len(data)), run_keys(path)
+    indices, done, plans = plan.indices(len(data)), run_keys(path), passes(functions)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
-        task = bar.add_task("scoring again", total=count_passes(plan, len(indices)))
+        task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}
         given["progress"] = lambda n: bar.advance(task, n)
-        for function in functions:
-            for records in certify_images(classifier, data, indices, function.plan, **given):
+        for some in plans:
+            for records in certify_images(classifier, data, indices, some, **given):
                 writer.write(records)
     merge_parts(path)
     finish(path, output, plan)
@@ -104,8 +105,9 @@ def _remarks(ledger: Ledger, functions: Sequence[LabelFunction]) -> list[str]:
     if late:
         rows = "these rows" if len(late) == len(functions) else f"these rows ({', '.join(late)})"
         return [
-            "Prompts, trees, levels or planes chosen after results on this noise had been seen: alpha does not cover "
-            f"{rows}. Certify them with features of another seed; or give --chosen before if they were fixed before."
+            "Prompts, trees, levels, profile radii, planes, procedure or alpha chosen after results on this noise had "
+            f"been seen: alpha does not cover {rows}. Certify them with features of another seed; or give --chosen "
+            "before if they were fixed before."
         ]
     if ledger.overspent:
         return [

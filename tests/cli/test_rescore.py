@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -42,6 +44,10 @@ def kept(command: Callable, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     return command("run", folder / "run", folder / "features"), folder / "features"
 
 
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 def test_the_same_prompts_give_the_same_file(
     kept: tuple[Path, Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -51,7 +57,7 @@ def test_the_same_prompts_give_the_same_file(
     assert "Hierarchical profile" in shown
     assert "alpha does not cover" not in shown
     main(["verify", str(tmp_path)])
-    rows = [json.loads(line) for line in direct.read_text(encoding="utf-8").splitlines()]
+    rows = read(direct)
     assert {row["kind"] for row in rows} == {"smoothing", "semantic", "profile"}
     assert json.loads((tmp_path / "summary.json").read_text())["profile"]["kinds"]["budget"] == "fixed radii"
 
@@ -64,16 +70,45 @@ def test_other_prompts_are_marked_as_chosen_after_looking_unless_declared(
     asked = ["--trees", f"[{other}]", "--plan.sampling.label_functions", "2"]
     for folder, more, chosen in [("a", ["--chosen", "before"], "before"), ("b", [], "before")]:
         path = command("rescore", tmp_path / folder, kept[1], *asked, *more)
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        rows = read(path)
         found = {(r["functions_chosen"], r["label_functions"]) for r in rows if r["kind"] != "semantic"}
         assert found == {(chosen, 2)}
     capsys.readouterr()
     third = tmp_path / "third.yaml"
     third.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: third"), encoding="utf-8")
     path = command("rescore", tmp_path / "c", kept[1], "--trees", f"[{third}]")
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    rows = read(path)
     assert {r["functions_chosen"] for r in rows if r["kind"] != "semantic"} == {"after"}
     assert "alpha does not cover these rows" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "late"),
+    [
+        (["--plan.profile", "{radii: [0.01]}"], set()),
+        (["--plan.profile", "{radii: [0.02]}"], {"profile"}),
+        (["--plan.profile", "{radii: []}"], {"profile"}),
+        (["--plan.profile", "{radii: [0.02]}", "--chosen", "before"], set()),
+        (["--plan.alpha", "0.1"], {"smoothing", "profile"}),
+        (["--plan.sampling.procedure", "two bounds"], {"smoothing", "profile"}),
+        (["--plan.sampling.threshold", "0.6"], {"smoothing", "profile"}),
+    ],
+)
+def test_profile_radii_procedure_and_alpha_picked_after_results_count_as_after(
+    more: list[str],
+    late: set[str],
+    kept: tuple[Path, Path],
+    command: Callable,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    features = shutil.copytree(kept[1], tmp_path / "features")
+    rows = read(command("rescore", tmp_path / "again", features, *more))
+    counted = [row for row in rows if row["kind"] != "semantic"]
+    assert {row["kind"] for row in counted} == {"smoothing", "profile"}
+    assert {row["kind"] for row in counted if row["functions_chosen"] == "after"} == late
+    assert ("alpha does not cover" in capsys.readouterr().out) == bool(late)
+    main(["verify", str(tmp_path / "again")])
 
 
 @pytest.mark.parametrize(
