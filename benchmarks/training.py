@@ -16,22 +16,19 @@ the model that all start from.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
-import platform
 import statistics
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning.pytorch import Trainer, seed_everything
-from training_methods import ABLATIONS, EPS, LEARNING_RATES, METHODS, ONE_TREE, Method
-from training_table import write_table
+from training_methods import ABLATIONS, BATCH_SIZE, EPOCHS, EPS, LEARNING_RATES, METHODS, ONE_TREE, Method
+from training_results import ROWS, Results, lock
+from training_table import AUTOATTACK_IMAGES
 
 import hrvlm
 from hrvlm.attacks.evaluation import RobustnessPlan, evaluate_robustness
@@ -44,9 +41,7 @@ from hrvlm.training.fine_tuning import RobustFineTuning
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "training.json"
-ROWS = Path("runs/benchmark-training")
-EPOCHS, BATCH_SIZE, TUNING_SEED = 5, 128, 1000
-AUTOATTACK_IMAGES = 8
+TUNING_SEED = 1000
 SPLITS = ("unseen_artist", "unseen_classes")
 PRETRAINED = "pretrained"
 PGD = RobustnessPlan(attacks=["pgd20"], eps=EPS, transfer=False)
@@ -99,56 +94,6 @@ def accuracies(records: Iterable[RobustnessRecord]) -> dict[tuple[str, str], flo
         result["leaf", attack] = levels.pop(0)
         result["superclass", attack] = statistics.fmean(levels.values())
     return result
-
-
-class Results:
-    """The result file: read and written under a lock, so that several processes may add to it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.parent.mkdir(exist_ok=True)
-
-    def read(self) -> dict[str, Any]:
-        """All there is."""
-        content: dict[str, Any] = {"tuning": [], "runs": [], "rows": []}
-        if self.path.exists():
-            content |= json.loads(self.path.read_text(encoding="utf-8"))
-        setting = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "eps": EPS, "learning_rates": LEARNING_RATES}
-        machine = {"processor": platform.machine(), "torch": torch.__version__, "cuda": torch.cuda.is_available()}
-        return {"machine": machine, "setting": setting} | {key: content[key] for key in ("tuning", "runs", "rows")}
-
-    def has(self, kind: str, **values: Any) -> bool:
-        """Whether an entry with these values is there."""
-        return any(all(entry[key] == value for key, value in values.items()) for entry in self.read()[kind])
-
-    def add(self, **entries: list[dict[str, Any]]) -> None:
-        """Appends entries by kind, and writes."""
-        with lock("results", wait=True):
-            content = self.read()
-            for kind, added in entries.items():
-                content[kind].extend(added)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(self.path)
-            write_table(content, self.path.with_suffix(".md"))
-
-    def rate(self, name: str) -> float | None:
-        """The learning rate with the best score; None while one is still untried."""
-        tried = {e["learning_rate"]: e["score"] for e in self.read()["tuning"] if e["method"] == name}
-        return max(tried, key=tried.__getitem__) if set(tried) >= set(LEARNING_RATES) else None
-
-
-@contextmanager
-def lock(name: str, *, wait: bool) -> Iterator[bool]:
-    """Holds a lock that goes with the process; yields whether it was free."""
-    ROWS.mkdir(parents=True, exist_ok=True)
-    with (ROWS / f"{name}.lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
 
 
 @dataclass(frozen=True)
@@ -295,12 +240,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="at most this many seeds of each method")
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no further run after this time")
     parser.add_argument("--no-tune", action="store_true", help="take the middle learning rate where none was chosen")
-    parser.add_argument("--autoattack-images", type=int, default=AUTOATTACK_IMAGES)
+    parser.add_argument(
+        "--autoattack-images", type=int, default=AUTOATTACK_IMAGES, help="per split; 0 for no AutoAttack"
+    )
     arguments = parser.parse_args()
     warnings.filterwarnings("ignore", message=".*num_workers.*|.*Checkpoint directory.*|.*dataloader.*")
-    todo = tasks(
-        arguments.methods, arguments.seeds, arguments.autoattack_images, not arguments.no_tune, Results(RESULT)
-    )
+    images = arguments.autoattack_images
+    try:
+        results = Results(RESULT, images)
+    except ValueError as error:
+        parser.error(str(error))
+    todo = tasks(arguments.methods, arguments.seeds, images, not arguments.no_tune, results)
     started = time.monotonic()
     work_through(todo, lambda: time.monotonic() - started < 60 * arguments.minutes)
 

@@ -14,6 +14,7 @@ from hrvlm.objectives import (
     TeCoAObjective,
 )
 
+EPOCHS, BATCH_SIZE = 5, 128
 EPS, STEPS, STEP_SIZE = 4 / 255, 3, 2 / 255
 ONE_TREE = ("trees/emoji_unicode.yaml",)
 FOREST = (*ONE_TREE, "trees/emoji_wordnet.yaml")
@@ -58,9 +59,12 @@ METHODS: dict[str, Method] = {
     "clean": Method(CleanObjective),
 }
 
-# The paper's tables: parts of the loss, sources of negatives, strategies of the perturbation, sides of the norm order.
+# This project's own parts, then the paper's tables: parts of the loss, sources of negatives, strategies of the
+# perturbation, sides of the norm order.
 ABLATIONS: dict[str, Method] = {
     "align_averages": _ablation(image_share=0.0),
+    # Two candidates for the method itself, from when texts were directions: on file with a learning rate chosen from
+    # the grid and more than one seed. Run anew they are ablations as the others: the forest's rate, one seed.
     "text_directions": _ablation(normalise_texts=True),
     "text_directions_averages": _ablation(normalise_texts=True, image_share=0.0),
     "hita": _ablation(lambda_vicinity=0.0, lambda_order=0.0),
