@@ -1,4 +1,4 @@
-"""Bounds on the ideal label's probability: the spec's numbers, and all joint laws of both labels on a grid."""
+"""Bounds on the ideal label's probability: the worked numbers, and all joint laws of both labels on a grid."""
 
 from __future__ import annotations
 
