@@ -75,10 +75,15 @@ class UncachedTexts(HierarchicalObjective):
 
 
 def hierarchical(
-    strategy: Any = "universal", kind: type[HierarchicalObjective] = HierarchicalObjective
+    strategy: Any = "universal", kind: type[HierarchicalObjective] = HierarchicalObjective, image_share: float = 1.0
 ) -> TrainingStep:
-    """A step as the shipped configurations take it."""
-    return TrainingStep(kind(strategy=strategy, eps=EPS, step_size=EPS / 2, steps=STEPS, image_share=1.0))
+    """A step as the emoji configurations take it; with image_share 0 as the paper's method does."""
+    return TrainingStep(kind(strategy=strategy, eps=EPS, step_size=EPS / 2, steps=STEPS, image_share=image_share))
+
+
+def tecoa() -> TrainingStep:
+    """The same passes through the tower, without trees."""
+    return TrainingStep(TeCoAObjective(eps=EPS, step_size=EPS / 2, steps=STEPS))
 
 
 def paired(first: Step, second: Step, repeats: int) -> dict[str, float]:
@@ -167,9 +172,8 @@ def memory_part(repeats: int) -> dict[str, Any]:
 
 PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "universal": lambda n: {"over_leaf_only": paired(hierarchical(), hierarchical("leaf"), n)},
-    "hierarchical": lambda n: {
-        "over_tecoa": paired(hierarchical(), TrainingStep(TeCoAObjective(eps=EPS, step_size=EPS / 2, steps=STEPS)), n)
-    },
+    "hierarchical": lambda n: {"over_tecoa": paired(hierarchical(), tecoa(), n)},
+    "hierarchical_averages": lambda n: {"averages_over_tecoa": paired(hierarchical(image_share=0.0), tecoa(), n)},
     "frozen_parameters": frozen_part,
     "text_cache": lambda n: {"without_over_with": paired(hierarchical(kind=UncachedTexts), hierarchical(), n)},
     "objective": objective_part,
