@@ -9,11 +9,13 @@ from pathlib import Path
 import yaml
 
 from hrvlm.certificates.oracle_errors import ErrorModel, OracleError, Scope
+from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.generative import Decoding
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle
 
 EMOJI_REFERENCES = "emoji"
+ORACLE_PROCEDURES = ("split", "shared", "pilot")
 PER_IMAGE = (
     "the outputs labelled for a run are not those of each of its images; label some of every image "
     "(certify.py answers --scope image) and give them to certify.py audit"
@@ -92,6 +94,23 @@ class AnswerOptions:
         names = [question.oracle.name for question in self.questions]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"expected at least one oracle and distinct names, got {names}")
+
+
+def check_sampling(sampling: SamplingOptions) -> None:
+    """Only procedures whose number of counted samples does not depend on them, and no deployed votes.
+
+    "adaptive" stops where all of a statement's alpha decides the goal for the oracle's own label; the rows have but
+    the part that a calibration leaves, and the oracle's error comes off too, so the decision would not be theirs.
+
+    Raises:
+        ValueError: If the plan asks for another procedure, or for votes.
+    """
+    if sampling.procedure not in ORACLE_PROCEDURES or sampling.votes is not None:
+        raise ValueError(
+            f"expected sampling with answers by one of the procedures {list(ORACLE_PROCEDURES)} and without votes, got "
+            f"{sampling.procedure!r} and votes={sampling.votes}: what 'adaptive' decides at its stop and the second "
+            "bound of 'two bounds' are not what an oracle's error leaves, and votes are not of an ideal oracle's label"
+        )
 
 
 def read_references(source: str | None, class_names: Sequence[str], prompt: str) -> list[tuple[str, ...]] | None:

@@ -19,7 +19,7 @@ from hrvlm.certificates.oracle_errors import OracleError
 from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
 from hrvlm.certificates.oracle_rows import OracleTask, corrected_records, oracle_records
 from hrvlm.certificates.records import Key, Record
-from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions, read_references
+from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions, check_sampling, read_references
 from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
@@ -80,8 +80,7 @@ class AnswerWork:
     ) -> None:
         if plan.semantic or plan.joint or plan.profile is not None or not plan.smoothing:
             raise ValueError("expected a plan of smoothing alone with answers: `semantic: false`, no joint, no profile")
-        if plan.sampling.procedure == "two bounds":
-            raise ValueError("expected a procedure other than 'two bounds' with answers: no oracle error corrects both")
+        check_sampling(plan.sampling)
         self.options, self.plan, self.data, self.device = options, plan, data, device
         self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
