@@ -14,7 +14,7 @@ from hrvlm.certificates import FeatureStore, verify_rows
 from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
 from hrvlm.certificates.joint_plan import JointQuestions
 from hrvlm.data import emoji
-from hrvlm.models import HierarchicalClassifier, load
+from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, load
 from hrvlm.trees import load_forest
 
 TREE = Path(__file__).parents[2] / "trees" / "emoji_unicode.yaml"
@@ -47,13 +47,13 @@ def test_new_pictures_of_targets_are_embedded_and_nothing_else(tmp_path: Path, m
     direct = rows(classifier, data, PLAN, references=pictures)
     assert {row["target_kind"] for row in direct if row["kind"] == "semantic"} == {"image"}
     seen: list[torch.Tensor] = []
-    encode = loaded.model.encode_image
+    encode = VisionLanguageModel.encode_image
 
-    def watched(images: torch.Tensor) -> torch.Tensor:
+    def watched(model: VisionLanguageModel, images: torch.Tensor) -> torch.Tensor:
         seen.append(images)
-        return encode(images)
+        return encode(model, images)
 
-    monkeypatch.setattr(loaded.model, "encode_image", watched)
+    monkeypatch.setattr(VisionLanguageModel, "encode_image", watched)
     plan = replace(PLAN, joint=True)
     made = rows(classifier, data, plan, kept=store, references=pictures)
     assert json.dumps([row for row in made if row["kind"] != "joint"]) == json.dumps(direct)
