@@ -136,7 +136,7 @@ def plans(hits: Sequence[Hits], images: int, sigma: float, laws: dict[str, Proba
     """Fewest samples for each loss: relative for the mean radius, in points for the certified accuracy."""
     found: list[dict[str, Any]] = []
     largest = min(map(len, hits))
-    grid = sorted({min(largest, round(10 * 1.1**step)) for step in range(73)})
+    grid = sorted({min(largest, round(10 * 1.1**step)) for step in range(98)})  # beyond 100,000
     curve = {n: measure(hits, images, n, sigma) for n in grid}
     for reference in dict.fromkeys((largest, 10_000, 100_000)):
         for multiple in (None, *MULTIPLES[1:3]):

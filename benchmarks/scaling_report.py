@@ -157,7 +157,7 @@ def quoted(result: dict[str, Any]) -> str:
         found = entry["groups"][-1]
         parts += [f"Kept of the mean radius of {found['largest']:,} samples, percent, {title(entry, found)}:"]
         parts += [kept_table(found, found["largest"]), summary(entry, found)]
-    entry = result["sigmas"][-1]
+    entry = max(result["sigmas"], key=lambda entry: entry["groups"][-1]["largest"])
     found = entry["groups"][-1]
     parts += [f"Fewest samples, {title(entry, found)}:", plan_table(found, (found["largest"], 100_000)), source(result)]
     return "\n\n".join(parts) + "\n"
