@@ -90,11 +90,15 @@ def noisy_batch(
 
 
 def fillers(device: torch.device) -> int:
-    """Threads that make the noise of one batch: 1 on a CPU, where the model needs them, else this device's cores."""
+    """Threads that make the noise of one batch: 1 on a CPU, where the model needs them, else this device's cores.
+
+    Those are the cores that the process may use, shared among the devices or processes of the node, whichever are more.
+    """
     if device.type == "cpu":
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(MOST_FILLERS, cores // max(1, torch.cuda.device_count())))
+    sharing = max(1, torch.cuda.device_count(), int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, min(MOST_FILLERS, cores // sharing))
 
 
 class Makers:

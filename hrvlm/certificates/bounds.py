@@ -5,7 +5,8 @@ binary form: if the class has probability at least p > 1/2 under Gaussian noise 
 the majority within the L2 radius ``sigma * Phi^-1(p)``.
 
 All functions are vectorised over counts; numbers give a float, arrays give a float64 array. Bounds and radii are
-rounded against the claim, by far more than the functions of SciPy err (below 1e-15; tests compare with 40 digits).
+rounded against the claim, by more than the functions of SciPy err up to a million trials (lower bounds by 1e-15, upper
+bounds by 5e-11, relative; tests compare with 40 digits).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from scipy.stats import beta
 
 Result: TypeAlias = float | NDArray[np.float64]
 
-OUTWARD = 2.0**-44
-"""Relative rounding against the claim, of 6e-14."""
+OUTWARD, UPWARD = 2.0**-44, 2.0**-32
+"""Relative rounding against the claim, of lower bounds and quantiles, and of upper bounds."""
 
 
 def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Result:
@@ -61,7 +62,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     k, n = checked_counts(successes, trials)
     check_alpha(alpha)
     bound = np.where(k < n, beta.isf(alpha, k + 1, np.maximum(n - k, 1)), 1.0)
-    return plain(np.minimum(1.0, np.where(k == 0, -np.expm1(math.log(alpha) / n), bound) * (1 + OUTWARD)))
+    return plain(np.minimum(1.0, np.where(k == 0, -np.expm1(math.log(alpha) / n), bound) * (1 + UPWARD)))
 
 
 def smoothing_radius(

@@ -24,6 +24,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 _WORD = 2**64
+SCHEME = "Philox-4x64, transform of Box and Muller, four streams"
+"""How an address becomes numbers: results that share noise must share this; change it with them."""
 PIXELS, GRID, GRID_LATER, DECODING = range(4)
 """Streams of an address, one per purpose: what two purposes shared would not be independent."""
 

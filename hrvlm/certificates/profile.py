@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
-from hrvlm.certificates.bounds import check_alpha, clopper_pearson_lower, threshold_radius
+from hrvlm.certificates.bounds import UPWARD, check_alpha, clopper_pearson_lower, threshold_radius
 from hrvlm.certificates.radii import radius_probability
 
 Budget: TypeAlias = Literal["all radii", "fixed radii"]
@@ -127,7 +127,7 @@ def certifying_count(n: int, alpha: float, probability: float) -> int:
     while high - low > 1:
         k = (low + high) // 2
         error = betainc(k, n - k + 1, probability) + betainc(k, n - k + 1, 1 - probability)
-        low, high = (low, k) if error <= alpha else (k, high)
+        low, high = (low, k) if error * (1 + UPWARD) <= alpha else (k, high)
     return high
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc, betaincinv, ndtr, ndtri
 
-from hrvlm.certificates.bounds import OUTWARD, Result, clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.bounds import OUTWARD, UPWARD, Result, clopper_pearson_lower, clopper_pearson_upper
 
 
 def radius_between(lower: ArrayLike, upper: ArrayLike, sigma: float) -> Result:
@@ -87,8 +87,8 @@ def operational_threshold(votes: int, error: float) -> float:
     if votes < 1 or not 0 < error <= 0.5:
         raise ValueError(f"expected votes >= 1 and an error in (0, 1/2], got votes={votes}, error={error}")
     majority = votes // 2 + 1
-    # max: one vote at error 1/2 would round below 1/2
-    return max(0.5, float(betaincinv(majority, votes - majority + 1, 1 - error)))
+    found = float(betaincinv(majority, votes - majority + 1, 1 - error)) * (1 + UPWARD)
+    return min(math.nextafter(1, 0), max(0.5, found))
 
 
 def least_count(trials: int, alpha: float, probability: float) -> int:
@@ -106,7 +106,8 @@ def least_count(trials: int, alpha: float, probability: float) -> int:
     low, high = 0, trials + 1  # P(Bin >= low) > alpha; high rejects, or is out of reach
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if betainc(middle, trials - middle + 1, probability) <= alpha else (middle, high)
+        rejects = betainc(middle, trials - middle + 1, probability) * (1 + UPWARD) <= alpha
+        low, high = (low, middle) if rejects else (middle, high)
     return high
 
 

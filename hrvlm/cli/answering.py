@@ -15,6 +15,7 @@ import torch
 from hrvlm.certificates.answers import AnsweredImage, AnswerQuestion, Labelling, certify_answers
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.oracle_errors import OracleError
 from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
 from hrvlm.certificates.oracle_rows import OracleTask, corrected_records, oracle_records
@@ -186,6 +187,7 @@ class AnswerWork:
             "references": self.options.references,
             "split": split,
             **data_identity(self.data),
+            "random_numbers": SCHEME,
             **plan,
         }
 

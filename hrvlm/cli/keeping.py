@@ -6,6 +6,7 @@ from typing import Any
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.rescoring import Ledger, label_functions
 from hrvlm.cli.evaluating import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
@@ -19,7 +20,7 @@ def noise_settings(
     """What noisy features depend on: weights, data and noise."""
     found = identity(classifier, split) | data_identity(data) | {name: getattr(plan, name) for name in NOISE}
     del found["trees"]
-    return found | {"noise": plan.sampling.noise, "precision": plan.sampling.precision}
+    return found | {"noise": plan.sampling.noise, "precision": plan.sampling.precision, "random_numbers": SCHEME}
 
 
 def open_store(

@@ -11,6 +11,7 @@ import numpy as np
 from rich.progress import Progress
 
 from hrvlm.certificates.labelling_draws import noisy_answers
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.parts import PartWriter, part_path, replace_text
 from hrvlm.certificates.rows import read_rows
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
@@ -137,6 +138,7 @@ def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: A
     drawn = {"sigma": plan.sigma, "seed": plan.seed, "noise": plan.noise, "precision": plan.precision}
     chosen = {"split": settings.split, "samples": settings.samples, "indices": settings.indices(len(data))}
     found: dict[str, Any] = {"generator": generator.describe(), **data_identity(data), **drawn, **chosen}
+    found["random_numbers"] = SCHEME
     return cast(dict[str, Any], json.loads(json.dumps(found)))
 
 

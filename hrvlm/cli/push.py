@@ -19,6 +19,7 @@ from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.certificates.answers import AnswerQuestion, certify_answers
 from hrvlm.certificates.batches import Sample
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import tally
 from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
@@ -244,4 +245,4 @@ def _identity(generator: Generator, data: Any, settings: Push) -> dict[str, Any]
     names = ("forbidden", "wanted", "split", "steps", "samples", "sigma", "n0", "n", "alpha", "votes", "seed")
     chosen = {name: getattr(settings, name) for name in names}
     oracle = {"oracle": settings.oracle.describe(), "generator": generator.describe()}
-    return {**oracle, **data_identity(data), **chosen}
+    return {**oracle, **data_identity(data), **chosen, "random_numbers": SCHEME}

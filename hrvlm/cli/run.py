@@ -14,6 +14,7 @@ from rich.progress import Progress
 from hrvlm.certificates import summarise
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys, run_rows
 from hrvlm.certificates.records import Key, Record
 from hrvlm.cli.answer_options import AnswerOptions
@@ -99,7 +100,7 @@ class ImageWork:
         self.settings, self.plan = settings, settings.plan
         plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
         self.depends_on = {**identity(self.classifier, settings.split), **data_identity(self.data), **plan}
-        self.depends_on |= pictures_identity(self.plan.attributes)
+        self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}
 
     def open_store(self) -> FeatureStore | None:
         """Where features are kept, if they are."""

@@ -22,12 +22,33 @@ def upper_tail(k: int, n: int, p: float) -> mpmath.mpf:
         return mpmath.fsum(mpmath.binomial(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
 
 
+def upper_tail_of_few(k: int, n: int, p: float) -> mpmath.mpf:
+    """P(Bin(n, p) > k) by the few terms that are left out."""
+    with mpmath.workdps(40):
+        p = mpmath.mpf(p)
+        return 1 - mpmath.fsum(mpmath.binomial(n, i) * p**i * (1 - p) ** (n - i) for i in range(k + 1))
+
+
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (1, 30), (17, 30), (30, 30), (90, 100), (990, 1000), (1, 1000)])
 @pytest.mark.parametrize("alpha", [0.3, 1e-3, 1e-7])
 def test_bounds_invert_the_binomial_sum(k, n, alpha):
     assert float(upper_tail(k, n, clopper_pearson_lower(k, n, alpha))) == pytest.approx(alpha, rel=1e-9)
     mirrored = 1 - float(clopper_pearson_upper(n - k, n, alpha))
-    assert mirrored == pytest.approx(clopper_pearson_lower(k, n, alpha), rel=1e-9)
+    # Upper bounds are rounded up, by more than lower ones are rounded down.
+    assert 0 <= clopper_pearson_lower(k, n, alpha) - mirrored < 3e-10
+
+
+@pytest.mark.parametrize("alpha", [0.3, 1e-3, 1e-7])
+def test_bounds_of_many_trials_are_rounded_against_the_claim(alpha):
+    """Few successes or failures of up to a million: sums of few terms are exact enough in 40 digits."""
+    for k, n in [(0, 100_000), (2, 100_000), (10, 1_000_000), (2, 1_000_000)]:
+        upper, lower = clopper_pearson_upper(k, n, alpha), clopper_pearson_lower(n - k, n, alpha)
+        with mpmath.workdps(40):
+            assert (
+                1 - upper_tail_of_few(k, n, upper) < mpmath.mpf(alpha) < 1 - upper_tail_of_few(k, n, upper * (1 - 3e-9))
+            )
+            failures = 1 - mpmath.mpf(lower)
+            assert 1 - upper_tail_of_few(k, n, failures) < mpmath.mpf(alpha)
 
 
 @pytest.mark.parametrize(("k", "n"), [(1, 1), (3, 30), (30, 30), (90, 100), (612, 1000), (1000, 1000)])
@@ -40,7 +61,7 @@ def test_bounds_and_radii_are_rounded_against_the_claim(k, n, alpha):
         assert 1 - mpmath.mpf(upper) < lower * (1 + mpmath.mpf(1e-12))
         if n > k:
             below = 1 - upper_tail(n - k + 1, n, upper)
-            assert below < mpmath.mpf(alpha) < 1 - upper_tail(n - k + 1, n, upper * (1 - 1e-12))
+            assert below < mpmath.mpf(alpha) < 1 - upper_tail(n - k + 1, n, upper * (1 - 3e-9))
         for threshold in (0.5, 0.25, lower * (1 - 1e-6)):
             radius = smoothing_radius(k, n, alpha, 0.25, threshold=threshold)
             high, low = (mpmath.sqrt(2) * mpmath.erfinv(2 * mpmath.mpf(p) - 1) for p in (lower, threshold))
