@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hrvlm.callbacks import GeometryCallback
 from hrvlm.cli.certify import _parser
 from hrvlm.cli.train import main
 
@@ -38,6 +39,15 @@ def test_training_configurations_are_complete(
     assert shown["trainer"]["inference_mode"] is False
     assert shown["model"]["class_path"].startswith("hrvlm.training.")
     assert set(yaml.safe_load(config.read_text(encoding="utf-8"))) <= set(shown)
+
+
+@pytest.mark.parametrize("name", ["emoji/quickstart", "imagenet/vit_b32_openai"])
+def test_norms_and_margins_are_looked_at_under_the_budget_of_training(name: str) -> None:
+    given = FILES[ROOT / "configs" / f"{name}.yaml"]
+    callbacks = {entry["class_path"]: entry.get("init_args", {}) for entry in given["trainer"]["callbacks"]}
+    looking = GeometryCallback(**callbacks["hrvlm.callbacks.GeometryCallback"])
+    assert looking.threat_model.eps == given["model"]["init_args"]["objective"]["init_args"]["eps"]
+    assert given["trainer"]["max_epochs"] % looking.every_n_epochs == 0  # the weights that are kept are looked at
 
 
 @pytest.mark.parametrize("config", CERTIFYING, ids=lambda path: path.stem)
