@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from rich.console import Console
 from rich.table import Table
 
-from hrvlm.certificates import SmoothingRecord, read_rows, record_from_row
+from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
 from hrvlm.certificates.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
 from hrvlm.certificates.radii import operational_threshold
+from hrvlm.certificates.record_base import Record
 from hrvlm.cli.errors import ClearParser
 
 
@@ -31,7 +32,7 @@ class PlanSettings:
         low: Without beta or pilot: class probabilities are uniform between this and 1.
         beta: Two parameters of a Beta law of the class probability.
         pilot: certificates.jsonl of a small run; its counts are the law, and are not used in any certificate.
-        tree: Tree of the pilot's rows; its first one if null.
+        tree: Tree of the pilot's rows, or oracle of the answers; the first one if null.
         level: Level of the pilot's rows.
         samples: Numbers of samples that are forecast beside the answer.
         reference: Samples that the loss is measured against.
@@ -121,15 +122,32 @@ def _law(settings: PlanSettings) -> ProbabilityLaw:
 
 
 def _pilot(settings: PlanSettings, path: Path) -> ProbabilityLaw:
-    """Law of the images of one level; wrong predictions count as never certified."""
-    found = [record for record in map(record_from_row, read_rows(path)) if isinstance(record, SmoothingRecord)]
-    trees = [settings.tree] if settings.tree is not None else list(dict.fromkeys(record.tree for record in found))[:1]
-    rows = [r for r in found if r.tree in trees and r.level == settings.level]
-    correct = [r for r in rows if r.correct and r.n > 0]
+    """Law of the images of one level, or oracle; wrong predictions count as never certified.
+
+    Answers whose right class nobody knows count whatever their class, as certified shares do.
+    """
+    found = [record for record in map(record_from_row, read_rows(path)) if _counts(record)]
+    names = [settings.tree] if settings.tree is not None else [_name(record) for record in found][:1]
+    rows = [r for r in found if _name(r) in names and r.level == settings.level]
+    known = any(r.label >= 0 for r in rows)
+    correct = [r for r in rows if r.n > 0 and (r.correct if known else r.prediction >= 0)]
     if not correct:
-        asked = f"tree {trees[0] if trees else settings.tree!r}, level {settings.level}"
-        raise ValueError(f"expected smoothing rows with a correct prediction of {asked} in {path}, found none")
+        there = list(dict.fromkeys(f"{_name(record)!r}, level {record.level}" for record in found))
+        asked = f"tree or oracle {names[0] if names else settings.tree!r}, level {settings.level}"
+        raise ValueError(
+            f"expected rows with counts and a correct prediction of {asked} in {path}, found none; "
+            f"there are rows of {'; '.join(there) or 'no tree and no oracle'}"
+        )
     return pilot_law([r.count for r in correct], [r.n for r in correct], num_images=len(rows))
+
+
+def _counts(record: Record) -> TypeGuard[SmoothingRecord | OracleRecord]:
+    """Whether a row has the counts of a smoothed label; both claims about answers have the same ones."""
+    return isinstance(record, SmoothingRecord) or (isinstance(record, OracleRecord) and record.claim == "composite")
+
+
+def _name(record: SmoothingRecord | OracleRecord) -> str:
+    return record.oracle if isinstance(record, OracleRecord) else record.tree
 
 
 def _table(lines: list[dict[str, Any]], answer: SamplePlan, radii: list[float]) -> Table:

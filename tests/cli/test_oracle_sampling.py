@@ -2,52 +2,93 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ROWS, N, by_claim, command, write_config
-from scipy.stats import beta, norm
+from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ROWS, N, by_claim, command, rows_of, write_config
+from scipy.stats import beta, betabinom, norm
 
 from hrvlm.certificates.noise import gaussian
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
 
+SIGMA, THRESHOLD, ERRORS, TRIALS = 0.35, 0.65, 1, 400
+
+
+@pytest.fixture(scope="module")
+def pilot_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that counts where a pilot has hope, of an oracle with a calibrated error."""
+    folder = tmp_path_factory.mktemp("pilot")
+    error = {"model": "conditional", "scope": "homogeneous", "errors": ERRORS, "trials": TRIALS}
+    config = write_config(
+        folder,
+        answers={"questions": [{"oracle": COMMAND, "error": error}]},
+        plan={"sigma": SIGMA, "sampling": {"procedure": "pilot", "threshold": THRESHOLD}},
+    )
+    return command("run", config, folder / "run")
+
 
 def test_a_pilot_decides_how_many_samples_are_counted_and_is_not_counted(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    pilot_run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All or none of the counted samples are drawn, by the pilot alone, and both claims follow from the former."""
-    sigma, threshold, errors, trials = 0.3, 0.9, 1, 400
-    error = {"model": "conditional", "scope": "homogeneous", "errors": errors, "trials": trials}
-    config = write_config(
-        tmp_path,
-        answers={"questions": [{"oracle": COMMAND, "error": error}]},
-        plan={"sigma": sigma, "sampling": {"procedure": "pilot", "threshold": threshold}},
-    )
-    found = by_claim(command("run", config, tmp_path / "run"), "command")
+    found = by_claim(pilot_run, "command")
     generator, data = load_generator("emoji-captioner", prompt="act"), emoji("unseen_artist")
-    rate = float(beta.ppf(1 - ALPHA / 2, errors + 1, trials - errors))
+    rate = float(beta.ppf(1 - ALPHA / 2, ERRORS + 1, TRIALS - ERRORS))
     assert {row["n"] for row in found["composite"].values()} == {0, N}
     for index, composite in found["composite"].items():
         semantic, image, verb = found["semantic"][index], data[index][0], composite["class_name"]
-        noise = gaussian(tuple(image.shape), 0, index, range(8 + N), sigma)
+        noise = gaussian(tuple(image.shape), 0, index, range(8 + N), SIGMA)
         said = [answer.startswith(f"{verb} ") for answer in generator.generate(image + noise)]
-        hopeful = sum(said[:8]) >= threshold * 8
+        hopeful = sum(said[:8]) >= THRESHOLD * 8
         count = sum(said[8:]) if hopeful else 0
         for row in (composite, semantic):
             assert (row["selection_count"], row["n"], row["count"]) == (sum(said[:8]), N if hopeful else 0, count)
         lower = float(beta.ppf(ALPHA / 2, count, N - count + 1)) if hopeful else 0.0
         left = max(0.0, (lower - rate) / (1 - rate))
         for row, bound in ((composite, lower), (semantic, left)):
-            radius = max(0.0, sigma * float(norm.ppf(bound) - norm.ppf(threshold)))
+            radius = max(0.0, SIGMA * float(norm.ppf(bound) - norm.ppf(THRESHOLD)))
             assert (row["lower"], row["radius"]) == (pytest.approx(bound, abs=1e-9), pytest.approx(radius, abs=1e-9))
     assert len(found["composite"]) == NUM_IMAGES
     assert max(row["radius"] for row in found["semantic"].values()) > 0
     capsys.readouterr()
-    main(["verify", str(tmp_path / "run")])
+    main(["verify", str(pilot_run)])
     assert f"{2 * NUM_IMAGES} certificates, 0 that do not hold" in capsys.readouterr().out
+
+
+def test_a_run_of_answers_plans_the_next_one(
+    pilot_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The law is that of the composite rows; images that were given up, or are wrong, are never certified."""
+    rows = list(by_claim(pilot_run, "command")["composite"].values())
+    n, alpha = 200, 0.01
+    least = next(k for k in range(1, n) if beta.ppf(alpha, k, n - k + 1) > THRESHOLD)
+    asked = ["plan", "--sigma", str(SIGMA), "--alpha", str(alpha), "--threshold", str(THRESHOLD), "--reference", "2000"]
+
+    def forecast(pilot: Path, *more: str) -> float:
+        capsys.readouterr()
+        main([*asked, "--samples", f"[{n}]", "--json", "--pilot", str(pilot), *more])
+        lines = json.loads(capsys.readouterr().out)["forecast"]
+        return float(next(line for line in lines if line["n"] == n)["certified_accuracy"]["0.0"])
+
+    def expected(counted: list[dict[str, Any]]) -> float:
+        laws = [betabinom(n, row["count"] + 0.5, row["n"] - row["count"] + 0.5) for row in counted if row["n"]]
+        return sum(float(law.sf(least - 1)) for law in laws) / len(rows)
+
+    right = [row for row in rows if row["correct"]]
+    assert 0 < len([row for row in right if row["n"]]) < len(rows)
+    assert forecast(pilot_run / ROWS) == pytest.approx(expected(right), abs=1e-6)
+    assert forecast(pilot_run / ROWS, "--tree", "command") == forecast(pilot_run / ROWS)
+    unknown = [row | {"label": -1, "correct": False} for row in rows_of(pilot_run)]
+    (tmp_path / ROWS).write_text("".join(json.dumps(row) + "\n" for row in unknown), encoding="utf-8")
+    assert forecast(tmp_path / ROWS) == pytest.approx(expected(rows), abs=1e-6)
+    for more in (["--tree", "harm"], ["--level", "1"]):
+        with pytest.raises(SystemExit):
+            forecast(pilot_run / ROWS, *more)
+        assert "found none; there are rows of 'command', level 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
