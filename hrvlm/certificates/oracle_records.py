@@ -20,6 +20,12 @@ CLAIMS: tuple[ClaimKind, ...] = ("composite", "semantic")
 UNPARSEABLE = "unparseable"
 """Name of the class, the last one of every oracle, for answers that it can make nothing of."""
 ANSWER_LENGTH = 200
+SPENT_ONCE = "spent once for the whole report: if it fails, it fails for all its images"
+SPENT_PER_CLASS = (
+    "spent once for each certified class of the report, whose rate it bounds: if it fails, it fails for all images "
+    "certified for the class"
+)
+"""How the alpha of a calibration counts that serves many images: one bound for all classes, or one for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,7 +197,7 @@ class OracleRecord(Record):
         if self.claim == "semantic" and self.alpha_calibration > 0:
             parts += f", of which {self.alpha_calibration:g} is the oracle's calibration"
             if self.scope != "image":
-                parts += " (spent once for the whole report: if it fails, it fails for all its images)"
+                parts += f" ({SPENT_ONCE if self.error_model == 'overall' else SPENT_PER_CLASS})"
         return f"{parts}, for both claims of the {self.num_statements} oracles of the image together."
 
     def _decoding(self) -> str:

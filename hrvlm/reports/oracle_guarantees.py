@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hrvlm.certificates.oracle_records import OracleRecord
+from hrvlm.certificates.oracle_records import SPENT_ONCE, SPENT_PER_CLASS, OracleRecord
 
 COMPOSITE = (
     "Composite: the label that oracle {oracle} itself gives to the answers keeps the stated class at every point "
@@ -24,11 +24,9 @@ def oracle_sentences(records: list[OracleRecord]) -> list[str]:
     ]
     for record in {(r.oracle, r.claim, r.assumed): r for r in records}.values():
         said.append(_sentence(record))
-    if any(record.alpha_calibration > 0 and record.scope in ("homogeneous", "population") for record in records):
-        said.append(
-            "The calibration is shared by all images: its part of alpha is spent once for the whole report, and if it "
-            "fails, it fails for all of them at once."
-        )
+    shared = [r for r in records if r.alpha_calibration > 0 and r.scope in ("homogeneous", "population")]
+    for spent in dict.fromkeys(SPENT_ONCE if r.error_model == "overall" else SPENT_PER_CLASS for r in shared):
+        said.append(f"The calibration is shared by many images, and its part of alpha is {spent}.")
     if any(record.temperature > 0 for record in records):
         said.append(
             "Decoding is random and drawn anew for each sample: certified is the modal label over noise and decoding, "

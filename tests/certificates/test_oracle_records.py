@@ -82,6 +82,32 @@ def test_a_population_is_not_about_its_image():
     assert made(GIVEN)[1].per_input
 
 
+@pytest.mark.parametrize(
+    ("names", "spent"),
+    [
+        (["population"], ["for the whole report"]),
+        (["false positives of a population"], ["for each certified class"]),
+        (["estimated conditional"], ["for each certified class"]),
+        (["estimated conditional", "population"], ["for each certified class", "for the whole report"]),
+        (["estimated overall", "population, given"], []),
+    ],
+)
+def test_words_say_how_often_the_alpha_of_a_calibration_is_spent(names: list[str], spent: list[str]):
+    """A bound for all classes is one; one for each predicted class is as many as there are classes."""
+    positives = OracleError(model="false positive", errors=1, trials=1000, scope="population", gamma=0.2)
+    errors = ERRORS | {"false positives of a population": positives}
+    rows = [record for i, name in enumerate(names) for record in made(errors[name], index=i, count=97)]
+    ((_, sentences),) = guarantees(rows)
+    told = [sentence for sentence in sentences if "alpha is spent once" in sentence]
+    assert len(told) == len(spent)
+    for sentence, words in zip(told, spent, strict=True):
+        assert f"spent once {words}" in sentence
+    said = [row.statement for row in rows if row.claim == "semantic"]
+    assert ["(spent once " in statement for statement in said] == [bool(spent)] * len(names)
+    for statement, words in zip(said, spent, strict=False):
+        assert f"(spent once {words}" in statement
+
+
 def test_unparseable_is_a_class_that_only_the_composite_claim_is_about():
     composite, semantic = made(GIVEN, prediction=3, unparseable=96)
     assert composite.class_name == "unparseable"
