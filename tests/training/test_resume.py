@@ -49,15 +49,24 @@ def as_shards(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {"image_size": 32, "num_workers": 1, "shuffle_window": 10} | places
 
 
+def stored(folder: Path, every: int) -> list[dict[str, Any]]:
+    """The checkpoints of the ImageNet configuration, of a shorter period."""
+    given = yaml.safe_load((ROOT / "configs" / "imagenet" / "vit_b32_openai.yaml").read_text(encoding="utf-8"))
+    found = [entry for entry in given["trainer"]["callbacks"] if entry["class_path"].endswith(".ModelCheckpoint")]
+    for entry in found:
+        period = {"every_n_train_steps": every} if "every_n_train_steps" in entry["init_args"] else {}
+        entry["init_args"] |= {"dirpath": str(folder / "kept"), **period}
+    return found
+
+
 def chosen(settings: dict[str, Any], folder: Path, run: str, kill_after: int | None) -> dict[str, Any]:
-    """A short run that stores a checkpoint every second step."""
+    """A short run that stores a checkpoint every third step, or every second of the few that accumulate."""
     _, trainer, model = RUNS[run]
     recorder = {"path": str(folder / "losses.txt"), "kill_after": kill_after}
-    checkpoints = {"every_n_train_steps": 2, "save_last": True, "save_top_k": 1, "dirpath": str(folder / "kept")}
     settings["trainer"] |= trainer
     settings["trainer"]["callbacks"] = [
         {"class_path": "recording.Recorder", "init_args": recorder},
-        {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": checkpoints},
+        *stored(folder, 2 if run == "accumulating" else 3),
     ]
     settings["trainer"]["limit_val_batches"] = 0
     settings["model"]["init_args"] |= model
@@ -98,6 +107,11 @@ def test_losses_after_a_kill_are_those_of_the_uninterrupted_run(
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     before = len(lines(killed))
     last = killed / "kept" / "last.ckpt"
+    steps = {
+        path: torch.load(path / "kept" / "last.ckpt", weights_only=True)["global_step"] for path in (whole, killed)
+    }
+    # The end of the run is no third step, and is kept; the kill came after the 13th batch.
+    assert steps == ({whole: 6, killed: 4} if run == "accumulating" else {whole: 16, killed: 12})
     resumed = chosen(make_settings(killed), killed, run, None)
     folder = run_train(killed, resumed, "--ckpt_path", str(last), "--weights_only", "true")
     expected, found = lines(whole), lines(killed)
