@@ -58,13 +58,23 @@ class QuestionOptions:
         oracle: Labels answers. An `EquivalenceOracle` without anchors compares with the answer on the clean image.
         error: A rate that is given, or counts of labelled outputs that were not drawn at one image.
         calibration: Labelled outputs to estimate the rate from.
+        target: Class of the oracle that is certified whichever one is the most frequent, as a filter with a threshold
+            below 1/2 needs; null for the most frequent one of the selection samples.
     """
 
     oracle: Oracle
     error: OracleError | None = None
     calibration: Calibration | None = None
+    target: str | None = None
 
     def __post_init__(self) -> None:
+        if self.target is not None and self.oracle.needs_anchors:
+            raise ValueError(
+                f"expected no target with anchors that differ by image, got {self.target!r}: what is certified is "
+                "always that answers are equivalent to the anchor"
+            )
+        if self.target is not None and self.target not in self.oracle.classes:
+            raise ValueError(f"expected target as one of the classes {list(self.oracle.classes)}, got {self.target!r}")
         if self.error is not None and self.calibration is not None:
             raise ValueError("expected error or calibration of an oracle, got both: a rate is given or estimated")
         if self.error is not None and self.error.estimated and self.error.scope == "image":

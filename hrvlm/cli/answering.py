@@ -163,7 +163,8 @@ class AnswerWork:
         at = partial(_labelling_of, oracle)
         if oracle.needs_anchors:
             return AnswerQuestion(oracle.name, 3, at, self._label, target=0)
-        return AnswerQuestion(oracle.name, len(oracle.classes), at, self._label)
+        target = None if options.target is None else oracle.classes.index(options.target)
+        return AnswerQuestion(oracle.name, len(oracle.classes), at, self._label, target=target)
 
     def _label(self, index: int, label: int, oracle: Labelling) -> int:
         """Class of the true answer: the first class that a true answer has, -1 where none is known."""
@@ -178,6 +179,7 @@ class AnswerWork:
                 "oracle": question.oracle.describe(),
                 "error": None if question.error is None else asdict(question.error),
                 "calibration": None if question.calibration is None else _described(question.calibration),
+                **({} if question.target is None else {"target": question.target}),
             }
             for question in self.options.questions
         ]

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ROWS, N, by_claim, command, rows_of, write_config
+from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ORACLES, ROWS, SAME, N, by_claim, command, rows_of, write_config
 from scipy.stats import beta, betabinom, norm
 
+from hrvlm.certificates.claims import FIXED
 from hrvlm.certificates.noise import gaussian
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
@@ -89,6 +90,60 @@ def test_a_run_of_answers_plans_the_next_one(
         with pytest.raises(SystemExit):
             forecast(pilot_run / ROWS, *more)
         assert "found none; there are rows of 'command', level 0" in capsys.readouterr().err
+
+
+def harm(keyword: str, **more: Any) -> dict[str, Any]:
+    words = {"class_path": ORACLES + "KeywordClassifier", "init_args": {"keywords": [keyword]}}
+    return {"oracle": {"class_path": ORACLES + "HarmOracle", "init_args": {"classifier": words}}, **more}
+
+
+def test_a_filter_is_certified_for_a_class_that_is_a_minority(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More than a fifth of the answers are harmful within the radius, although most are not."""
+    plan = {"sigma": SIGMA, "sampling": {"threshold": 0.2}}
+    config = write_config(
+        tmp_path, answers={"questions": [harm("ginger root", target="harmful"), {"oracle": COMMAND}]}, plan=plan
+    )
+    run = command("run", config, tmp_path / "run")
+    found = by_claim(run, "harm")["composite"]
+    certified = {index: row for index, row in found.items() if not row["abstain"]}
+    assert {(row["class_name"], row["split"]) for row in found.values()} == {("harmful", FIXED)}
+    assert 0 < len(certified) < NUM_IMAGES
+    generator, data = load_generator("emoji-captioner", prompt="act"), emoji("unseen_artist")
+    for index, row in found.items():
+        noise = gaussian(tuple(data[index][0].shape), 0, index, range(8, 8 + N), SIGMA)
+        count = sum("ginger root" in answer for answer in generator.generate(data[index][0] + noise))
+        assert row["count"] == count < N / 2
+        lower = float(beta.ppf(ALPHA / 2, count, N - count + 1)) if count else 0.0
+        assert (lower > 0.2) is (index in certified)
+        if index in certified:
+            assert row["radius"] == pytest.approx(SIGMA * float(norm.ppf(lower) - norm.ppf(0.2)), abs=1e-9)
+    assert len({row["class_name"] for row in by_claim(run, "command")["composite"].values()}) > 1
+    capsys.readouterr()
+    main(["verify", str(run)])
+    assert f"{2 * NUM_IMAGES} certificates, 0 that do not hold" in capsys.readouterr().out
+    other = write_config(tmp_path, answers={"questions": [harm("ginger root"), {"oracle": COMMAND}]}, plan=plan)
+    with pytest.raises(SystemExit):
+        command("run", other, run)
+    assert "expected the questions that the rows" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("question", "message"),
+    [
+        (harm("fox", target="evil"), "expected target as one of the classes ['harmless', 'harmful', 'unparseable']"),
+        ({"oracle": SAME, "target": "other"}, "expected no target with anchors that differ by image, got 'other'"),
+    ],
+)
+def test_targets_that_an_oracle_lacks_are_refused(
+    question: dict[str, Any], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        command("run", write_config(tmp_path, answers={"questions": [question]}), tmp_path / "out")
+    shown = capsys.readouterr().err.strip()
+    assert message in shown
+    assert "\n" not in shown
 
 
 @pytest.mark.parametrize(
