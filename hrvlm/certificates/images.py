@@ -23,6 +23,8 @@ from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.models import HierarchicalClassifier, LevelKey, inference_copy
 
+FIXED_BATCH_SIZE = 128
+
 
 @dataclass(frozen=True, kw_only=True)
 class CertificationPlan:
@@ -46,7 +48,9 @@ class CertificationPlan:
         library_files: Files that add families to the packaged library, see `hrvlm.certificates.attributes`.
         joint_questions: Radii and extents of joint certificates.
         radii: L2 radii at which certified accuracy is reported, in pixel units.
-        batch_size: Images, or noisy copies, per pass.
+        batch_size: Images, or noisy copies, per pass. Null finds a fast one for smoothing certificates and profiles;
+            what looks at the batches of one image, joint certificates and answers in words, then takes 128. Counts do
+            not depend on it but for the rounding of the encoder, so a run may be resumed with another one.
     """
 
     num_images: int | None = None
@@ -66,11 +70,13 @@ class CertificationPlan:
     library_files: list[str] = field(default_factory=list)
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
-    batch_size: int = 128
+    batch_size: int | None = FIXED_BATCH_SIZE
 
     def __post_init__(self) -> None:
         if self.num_images is not None and self.num_images < 1:
             raise ValueError(f"expected num_images >= 1 or null, got {self.num_images}")
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1, or null for an automatic one, got {self.batch_size}")
         given = {attribute.name for attribute in self.attributes}
         named = [change for change in chosen_attributes(self.library, self.library_files) if change.name not in given]
         object.__setattr__(self, "attributes", [*self.attributes, *named])
@@ -94,6 +100,11 @@ class CertificationPlan:
         if self.sampling.noise == "grid":
             options["noise_space"] = "pixels of the image rounded to 8 bits, before resizing"
         return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed, **options)
+
+    @property
+    def fixed_batch_size(self) -> int:
+        """The batch size where none can be found automatically: 128 if null."""
+        return FIXED_BATCH_SIZE if self.batch_size is None else self.batch_size
 
     def indices(self, size: int) -> list[int]:
         """Data set indices of the subset: fixed, sorted, evenly spread."""

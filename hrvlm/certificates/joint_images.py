@@ -107,7 +107,7 @@ def joint_records(
                 yield sample
 
     asked = (samples(), families, plan.smoothing_plan(), questions)
-    given: dict[str, Any] = {"num_attributes": len(plan.attributes), "batch_size": plan.batch_size}
+    given: dict[str, Any] = {"num_attributes": len(plan.attributes), "batch_size": plan.fixed_batch_size}
     device = classifier.text_points(classifier.keys[0]).device
     if kept is None:
         yield from certify_jointly(classifier.model.encode_image, *asked, device=device, **given)

@@ -112,7 +112,7 @@ class AnswerWork:
             left,
             self.questions,
             self.plan.smoothing_plan(),
-            batch_size=self.plan.batch_size,
+            batch_size=self.plan.fixed_batch_size,
             device=self.device,
         )
         for image in answered:

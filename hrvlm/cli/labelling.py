@@ -116,7 +116,8 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
     indices = settings.indices(len(data))
-    given: dict[str, Any] = {"samples": settings.samples, "batch_size": plan.batch_size, "device": settings.device}
+    given: dict[str, Any] = {"samples": settings.samples, "device": settings.device}
+    given["batch_size"] = plan.fixed_batch_size
     smoothing = plan.smoothing_plan()
     with PartWriter(output, 0) as writer, Progress(transient=True) as bar, inferring(generator):
         drawn = begun(writer, depends_on(generator, data, smoothing, settings))
