@@ -19,7 +19,6 @@ from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
 from hrvlm.generative import Generator, load_generator
-from hrvlm.models import inferring
 
 PER_IMAGE = 100
 
@@ -116,10 +115,13 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
     indices = settings.indices(len(data))
-    given: dict[str, Any] = {"samples": settings.samples, "device": settings.device}
-    given["batch_size"] = plan.fixed_batch_size
+    given: dict[str, Any] = {
+        "samples": settings.samples,
+        "batch_size": plan.fixed_batch_size,
+        "device": settings.device,
+    }
     smoothing = plan.smoothing_plan()
-    with PartWriter(output, 0) as writer, Progress(transient=True) as bar, inferring(generator):
+    with PartWriter(output, 0) as writer, Progress(transient=True) as bar:
         drawn = begun(writer, depends_on(generator, data, smoothing, settings))
         left = [index for index in indices if index not in drawn]
         found = noisy_answers(generator, data, left, smoothing, **given)
