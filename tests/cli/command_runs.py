@@ -1,4 +1,4 @@
-"""Runs of `certify.py` that tests kill, resume and spread over processes: their command lines, and killing them."""
+"""Runs of `certify.py` that several tests make: their command lines, and killing them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 def command_line(
     command: str, checkpoint: Path, *, pictures: Path, tree: Path, plan: dict[str, Any], folder: Path
 ) -> Callable[..., list[str]]:
-    """Command line of `run` or `attack` on all pictures, by the folder to write to and further words.
+    """Command line of `run`, `rescore` or `attack` on all pictures, by the folder to write to and further words.
 
     Args:
-        command: "run" or "attack".
+        command: "run", "rescore" or "attack".
         checkpoint: The model.
         pictures: Folder of class folders.
         tree: Tree file over the classes.

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
+from command_runs import command_line
 from jsonargparse import ArgumentParser
 
 from hrvlm.callbacks.certification import CertificationCallback
@@ -27,16 +27,11 @@ KINDS = (b'"smoothing"', b'"profile"', b'"joint"', b'"semantic"')
 def run(
     tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[..., bytes]:
-    folders = {"train_folder": str(pictures), "evaluation_folders": {"validation": str(pictures)}}
-    data = {
-        "class_path": "hrvlm.data.folder.FolderDataModule",
-        "init_args": folders | {"image_size": 32, "batch_size": 8, "num_workers": 0},
-    }
-    config = tmp_path_factory.mktemp("batch_size") / "config.yaml"
-    config.write_text(yaml.safe_dump({"data": data, "trees": [str(tree_file)], "plan": PLAN}), encoding="utf-8")
+    folder = tmp_path_factory.mktemp("batch_size")
+    line = command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=PLAN, folder=folder)
 
     def certify(output: Path, *more: str) -> bytes:
-        main(["run", "--config", str(config), "--checkpoint", str(tiny_model), "--output", str(output), *more])
+        main(line(output, *more))
         return (output / ROWS).read_bytes()
 
     return certify

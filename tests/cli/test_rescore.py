@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from command_runs import command_line
 
 from hrvlm.cli.certify import main
 
@@ -22,17 +22,11 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def command(tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
-    folders = {"train_folder": str(pictures), "evaluation_folders": {"validation": str(pictures)}}
-    data = {
-        "class_path": "hrvlm.data.folder.FolderDataModule",
-        "init_args": folders | {"image_size": 32, "batch_size": 8, "num_workers": 0},
-    }
-    config = tmp_path_factory.mktemp("rescore") / "config.yaml"
-    config.write_text(yaml.safe_dump({"data": data, "trees": [str(tree_file)], "plan": PLAN}), encoding="utf-8")
+    folder = tmp_path_factory.mktemp("rescore")
 
     def run(name: str, output: Path, features: Path, *more: str) -> Path:
-        given = ["--config", str(config), "--checkpoint", str(tiny_model), "--output", str(output)]
-        main([name, *given, "--features", str(features), *more])
+        line = command_line(name, tiny_model, pictures=pictures, tree=tree_file, plan=PLAN, folder=folder)
+        main(line(output, "--features", str(features), *more))
         return output / ROWS
 
     return run

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from command_runs import command_line
 
 from hrvlm.cli.certify import main
 
@@ -22,17 +22,10 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def command(tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
-    folders = {"train_folder": str(pictures), "evaluation_folders": {"validation": str(pictures)}}
-    data = {
-        "class_path": "hrvlm.data.folder.FolderDataModule",
-        "init_args": folders | {"image_size": 32, "batch_size": 8, "num_workers": 0},
-    }
-
     def run(name: str, output: Path, features: Path, *more: str, **plan: Any) -> list[dict[str, Any]]:
-        config = tmp_path_factory.mktemp("config") / "config.yaml"
-        config.write_text(yaml.safe_dump({"data": data, "trees": [str(tree_file)], "plan": PLAN | plan}), "utf-8")
-        given = ["--config", str(config), "--checkpoint", str(tiny_model), "--output", str(output)]
-        main([name, *given, "--features", str(features), *more])
+        folder = tmp_path_factory.mktemp("config")
+        line = command_line(name, tiny_model, pictures=pictures, tree=tree_file, plan=PLAN | plan, folder=folder)
+        main(line(output, "--features", str(features), *more))
         return [json.loads(line) for line in (output / ROWS).read_text(encoding="utf-8").splitlines()]
 
     return run
