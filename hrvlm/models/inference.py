@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 import torch
-from open_clip.modified_resnet import Bottleneck, ModifiedResNet
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from hrvlm.models.residual_inference import rewritten
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -17,17 +17,14 @@ def inference_copy(module: M) -> M:
 
     Outputs depend on weights and inputs only, to the last bit: PyTorch chooses kernels by `requires_grad` even where no
     gradient is recorded. Weights and buffers are shared, so the copy takes hardly any memory and follows their changes,
-    but for convolutions of open_clip's residual networks: the batch norms behind them are folded into copies, which
-    makes these towers about a seventh faster and rounds differently. Compiled modules are copied as they were before.
+    but for convolutions of open_clip's residual networks: these towers are rewritten with copies into which batch norms
+    are folded (`hrvlm.models.residual_inference`), which is faster and rounds differently. Compiled modules are copied
+    as they were before.
 
     Args:
         module: Stays as it is; attributes other than parameters, buffers and sub-modules are shared.
     """
-    twin = cast(M, _copied(module, {}, {}))
-    for part in list(twin.modules()):
-        for convolution, norm in _pairs(part):
-            _fold(part, convolution, norm)
-    return twin
+    return cast(M, _copied(module, {}, {}))
 
 
 def _copied(module: nn.Module, modules: dict[int, nn.Module], parameters: dict[int, nn.Parameter]) -> nn.Module:
@@ -37,7 +34,6 @@ def _copied(module: nn.Module, modules: dict[int, nn.Module], parameters: dict[i
     if isinstance(module, torch._dynamo.OptimizedModule):
         return _copied(module._orig_mod, modules, parameters)
     twin = module.__new__(type(module))
-    modules[id(module)] = twin
     own = dict(module.__dict__)
     own["training"], own["_compiled_call_impl"], own["_buffers"] = False, None, dict(module._buffers)
     own["_parameters"] = {
@@ -48,27 +44,11 @@ def _copied(module: nn.Module, modules: dict[int, nn.Module], parameters: dict[i
         name: None if part is None else _copied(part, modules, parameters) for name, part in module._modules.items()
     }
     twin.__dict__ = own
-    return twin
+    modules[id(module)] = rewritten(twin)
+    return modules[id(module)]
 
 
 def _shared(parameter: nn.Parameter, parameters: dict[int, nn.Parameter]) -> nn.Parameter:
     if id(parameter) not in parameters:
         parameters[id(parameter)] = nn.Parameter(parameter.detach(), requires_grad=False)
     return parameters[id(parameter)]
-
-
-def _pairs(part: nn.Module) -> list[tuple[str, str]]:
-    """Names of convolutions and batch norms of a known block, of which the second is all that sees the first."""
-    if type(part) is ModifiedResNet:
-        return [(f"conv{i}", f"bn{i}") for i in (1, 2, 3)]
-    if type(part) is Bottleneck:
-        shortcut = [] if part.downsample is None else [("downsample.0", "downsample.1")]
-        return [*((f"conv{i}", f"bn{i}") for i in (1, 2, 3)), *shortcut]
-    return []
-
-
-def _fold(part: nn.Module, convolution: str, norm: str) -> None:
-    first, second = part.get_submodule(convolution), part.get_submodule(norm)
-    if type(first) is nn.Conv2d and type(second) is nn.BatchNorm2d and second.running_mean is not None:
-        part.set_submodule(convolution, fuse_conv_bn_eval(first, second).requires_grad_(False))
-        part.set_submodule(norm, nn.Identity().eval())

@@ -11,6 +11,7 @@ from tiny_models import MODEL_CONFIGS, pictures, tiny_model
 from torch import nn
 
 from hrvlm.models import VisionLanguageModel, inference_copy, inferring
+from hrvlm.models.residual_inference import FoldedBottleneck
 
 TEXTS = ["a fox", "a rather longer sentence about a boat"]
 
@@ -61,10 +62,14 @@ def test_weights_are_shared_but_for_folded_ones() -> None:
     assert norms(twin) == 0
     mine, its = dict(model.named_parameters()), dict(twin.named_parameters())
     own = {name for name, value in its.items() if name not in mine or value.data_ptr() != mine[name].data_ptr()}
-    folded = [name for name in own if "conv" in name or "downsample" in name]
-    assert sorted(own) == sorted(folded)
-    convolutions = [part for part in twin.clip.visual.modules() if isinstance(part, nn.Conv2d)]
-    assert len(folded) == 2 * len(convolutions)  # weights and biases
+    tower = twin.clip.visual
+    blocks = {name for name, part in tower.named_modules() if isinstance(part, FoldedBottleneck)}
+    folded = ("conv1.", "conv2.", "conv3.", *(f"{name}." for name in blocks))
+    visual = "clip.visual."
+    assert blocks
+    assert own == {name for name in its if name.removeprefix(visual).startswith(folded) and name.startswith(visual)}
+    convolutions = [part for part in tower.modules() if isinstance(part, nn.Conv2d)]
+    assert len(convolutions) == 3 + len(blocks)
     assert all(part.weight.is_contiguous(memory_format=torch.channels_last) for part in convolutions)
     vit = tiny_model("vit")
     pointers = {parameter.data_ptr() for parameter in vit.parameters()}
