@@ -14,25 +14,26 @@ them the same.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise import GRID, GRID_LATER, bits
+from hrvlm.certificates.noise import GRID, GRID_LATER
+from hrvlm.certificates.philox import CHUNK, LANE, address, check_size, compiled, fill_chunk, random_words
 
 TOP = 255
 _BITS = 192
 _DIGITS = 130
 _FAR = 17  # Phi(-17) < 2^-200
-_AMBIGUOUS = 32767
+_MARK = 1000
 _PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803482534211706798214808651"
 )
@@ -45,12 +46,14 @@ class _Table:
     Attributes:
         exact: 510 thresholds between -255, ..., 255 in units of 2^-192, non-decreasing.
         words: their 64 leading bits.
-        guide: noise per 16 leading bits, or a mark where a threshold divides them.
+        guide: noise per 16 leading bits, or 1000 + the place among `divided`.
+        divided: the leading bits, ascending, whose continuations a threshold divides.
     """
 
     exact: tuple[int, ...]
     words: NDArray[np.uint64]
     guide: NDArray[np.int16]
+    divided: NDArray[np.uint64]
 
 
 def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int], sigma: float) -> NDArray[np.int16]:
@@ -59,7 +62,7 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     Args:
         shape: shape of one draw, e.g. (3, H, W).
         seed: integer in [0, 2^64).
-        index: dataset index of the image, in [0, 2^64).
+        index: dataset index of the image, in [0, 2^32).
         draws: draw numbers, each in [0, 2^64).
         sigma: standard deviation of the Gaussian before rounding, in pixel units of [0, 1]; positive.
 
@@ -71,10 +74,16 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     """
     table = _table(sigma)
     noise = np.empty((len(draws), *shape), dtype=np.int16)
-    # Streams of their own keep these bits apart from those of the Gaussian noise, and leading from later ones.
-    leading, later = (bits(seed, index, draws, stream) for stream in (GRID, GRID_LATER))
-    for row, first, rest in zip(noise, leading, later, strict=True):
-        _fill(row, table, first, rest)
+    rows = noise.reshape(len(draws), math.prod(shape))
+    check_size(rows.shape[1])
+    _look_up(rows, table.guide, *address(seed, index, draws))
+    row, place = np.divmod(np.flatnonzero(rows >= _MARK), max(1, rows.shape[1]))
+    if len(row):
+        starts = np.searchsorted(row, np.arange(len(rows)))
+        nth = np.arange(len(row)) - starts[row]  # of its row
+        later = random_words(6 * (int(nth.max()) + 1), seed, index, draws, GRID_LATER)
+        halves = later.reshape(len(rows), -1, 3, 2)[row, nth].astype(np.uint64)
+        rows[row, place] = _decided(table, rows[row, place] - _MARK, halves[..., 0] << np.uint64(32) | halves[..., 1])
     return noise
 
 
@@ -99,8 +108,8 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
             f"expected image {index} on the 8-bit grid (multiples of 1/255) for integer noise: give it as it was "
             f"decoded, before any resizing, or use float32 noise"
         )
-    noisy = grid_noise(image.shape, seed, index, draws, sigma) + whole.astype(np.int16)
-    np.divide(np.clip(noisy, 0, TOP), TOP, out=out.numpy(), casting="same_kind", dtype=np.float32)
+    noise = grid_noise(image.shape, seed, index, draws, sigma).reshape(len(draws), whole.size)
+    _add(out.numpy().reshape(noise.shape), noise, whole.astype(np.int16).reshape(-1))
 
 
 def on_grid(image: Tensor) -> Tensor:
@@ -108,18 +117,41 @@ def on_grid(image: Tensor) -> Tensor:
     return (image * TOP).round() / TOP
 
 
-def _fill(row: NDArray[np.int16], table: _Table, leading: Any, later: Any) -> None:
-    first = leading.random_raw((row.size + 3) // 4).astype("<u8", copy=False).view("<u2")[: row.size]
-    flat = table.guide.take(first)
-    open_ = np.flatnonzero(flat == _AMBIGUOUS)
-    if len(open_):
-        rest = later.random_raw(3 * len(open_)).reshape(-1, 3)
-        words = (first[open_].astype(np.uint64) << np.uint64(48)) | (rest[:, 0] >> np.uint64(16))
-        above = np.searchsorted(table.words, words, side="right")
-        flat[open_] = above - TOP
-        for place in np.flatnonzero(np.searchsorted(table.words, words) != above):  # equal to a threshold so far
-            flat[open_[place]] = _settle(table, [int(words[place]), int(rest[place, 1]), int(rest[place, 2])])
-    row[...] = flat.reshape(row.shape)
+@compiled
+def _look_up(
+    out: NDArray[np.int16],
+    guide: NDArray[np.int16],
+    draws: NDArray[np.uint64],
+    index: np.uint32,
+    key: NDArray[np.uint32],
+) -> None:
+    """Fill each row with what the leading 16 bits of its pixels say; a word has those of two."""
+    words = np.empty((4, LANE), dtype=np.uint32)
+    flat = words.reshape(CHUNK)
+    for row in range(len(draws)):
+        for start in range(0, out.shape[1], 2 * CHUNK):
+            fill_chunk(words, start // 8, np.uint32(GRID), draws[row], index, key)
+            for i in range(min(2 * CHUNK, out.shape[1] - start)):
+                out[row, start + i] = guide[(flat[i >> 1] >> np.uint32(16 * (i & 1))) & np.uint32(0xFFFF)]
+
+
+@compiled
+def _add(out: NDArray[np.float32], noise: NDArray[np.int16], pixels: NDArray[np.int16]) -> None:
+    """Write pixels plus noise, clipped to the grid, in units of the full range."""
+    for row in range(len(noise)):
+        for i in range(len(pixels)):
+            value = min(max(np.int32(noise[row, i]) + np.int32(pixels[i]), np.int32(0)), np.int32(TOP))
+            out[row, i] = np.float32(value) / np.float32(TOP)
+
+
+def _decided(table: _Table, marks: NDArray[np.int16], later: NDArray[np.uint64]) -> NDArray[np.int16]:
+    """Noise of pixels (N,) whose leading bits leave it open, by more bits (N, 3)."""
+    words = (table.divided[marks] << np.uint64(48)) | (later[:, 0] >> np.uint64(16))
+    above = np.searchsorted(table.words, words, side="right")
+    found = (above - TOP).astype(np.int16)
+    for k in np.flatnonzero(np.searchsorted(table.words, words) != above):  # equal to a threshold so far
+        found[k] = _settle(table, [int(words[k]), int(later[k, 1]), int(later[k, 2])])
+    return found
 
 
 def _settle(table: _Table, words: list[int]) -> int:
@@ -139,7 +171,8 @@ def _table(sigma: float) -> _Table:
     low = np.searchsorted(words, starts, side="right")
     high = np.searchsorted(words, starts | np.uint64(2**48 - 1), side="right")
     settled = (low == high) & ~np.isin(starts, words)
-    return _Table(exact, words, np.where(settled, low - TOP, _AMBIGUOUS).astype(np.int16))
+    guide = np.where(settled, low - TOP, _MARK + np.cumsum(~settled) - 1).astype(np.int16)
+    return _Table(exact, words, guide, np.flatnonzero(~settled).astype(np.uint64))
 
 
 def _cdf_bits(x: Fraction) -> int:

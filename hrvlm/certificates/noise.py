@@ -1,9 +1,8 @@
 """Noise by address: each draw is a function of (seed, dataset index, draw number) and of nothing else.
 
-The bits come from a counter-based generator, Philox-4x64: (seed, index) is its key, the draw number one word of its
-counter and the stream (pixels, or the decoding of answers) another, so every draw owns 2^128 blocks of bits per stream
-that nothing else touches. Hence any batch size, order or process asks for the same numbers and gets them; so does any
-machine, but for the last bits of sines and logarithms, which depend on NumPy's version and the kind of processor.
+The bits are those of `hrvlm.certificates.philox`, a generator without state. Hence any batch size, order or process
+asks for the same numbers and gets them, and so does any machine, to the last bit: what makes them normal is additions,
+products, quotients and square roots in a fixed order.
 
 Noise is float32: fast, and flagged in every record, since certificates assume real arithmetic. It is made of pairs of
 uniform numbers by the transform of Box and Muller, "A Note on the Generation of Random Normal Deviates", 1958: it has
@@ -14,29 +13,36 @@ no branches, so a processor handles many numbers at once. 31 bits make the dista
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_WORD = 2**64
-SCHEME = "Philox-4x64, transform of Box and Muller, four streams"
+from hrvlm.certificates.philox import CHUNK, LANE, address, check_size, compiled, fill_chunk, random_words
+
+SCHEME = "Philox-4x32-10, transform of Box and Muller, four streams"
 """How an address becomes numbers: results that share noise must share this; change it with them."""
 PIXELS, GRID, GRID_LATER, DECODING = range(4)
-"""Streams of an address, one per purpose: what two purposes shared would not be independent."""
+"""Streams of an address, one per purpose."""
+
+_HALF, _ONE, _TWO, _LOG_2 = (np.float32(value) for value in (0.5, 1, 2, math.log(2)))
+_PI = np.float32(math.pi * 2.0**-31)  # of an angle in units of 2^-31 half turns
+_ROOT_HALF = np.float32(math.sqrt(0.5)).view(np.int32)
+_LOG = tuple(np.float32(2 / k) for k in (3, 5, 7, 9))  # log m = 2 artanh((m - 1) / (m + 1))
+_SIN = tuple(np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in (1, 2, 3, 4))
+_COS = tuple(np.float32((-1) ** k / math.factorial(2 * k)) for k in (1, 2, 3, 4, 5))
 
 
 def gaussian(shape: Sequence[int], seed: int, index: int, draws: Sequence[int], sigma: float) -> Tensor:
     """Gaussian noise of standard deviation sigma at the addresses (seed, index, draw) for each draw.
 
     Args:
-        shape: shape of one draw, e.g. (3, H, W).
+        shape: shape of one draw, e.g. (3, H, W); at most 2^30 numbers, of which the first do not depend on how many
+            there are.
         seed: integer in [0, 2^64).
-        index: dataset index of the image, in [0, 2^64).
+        index: dataset index of the image, in [0, 2^32).
         draws: draw numbers, each in [0, 2^64); usually a range.
         sigma: standard deviation, at least 0.
 
@@ -67,45 +73,69 @@ def fill_gaussian(
         raise ValueError(f"expected a contiguous float32 CPU tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
     if mean is not None and mean.shape != out.shape[1:]:
         raise ValueError(f"expected a mean of shape {tuple(out.shape[1:])}, got {tuple(mean.shape)}")
-    shift = None if mean is None else mean.detach().to("cpu", torch.float32).contiguous().numpy().reshape(-1)
-    rows = out.numpy().reshape(len(draws), math.prod(out.shape[1:]))
-    normals = _Normals(rows.shape[1], sigma)
-    for row, source in zip(rows, bits(seed, index, draws, PIXELS), strict=True):
-        normals.write(row, source, shift)
+    size = math.prod(out.shape[1:])
+    check_size(size)
+    shift = torch.zeros(size) if mean is None else mean.detach().to("cpu", torch.float32).reshape(-1).contiguous()
+    _fill_normals(out.numpy().reshape(len(draws), size), shift.numpy(), np.float32(sigma), *address(seed, index, draws))
 
 
-class _Normals:
-    """Makes normal numbers, a fixed number at a time, in memory that stays in the processor's cache.
+@compiled
+def _fill_normals(
+    out: NDArray[np.float32],
+    mean: NDArray[np.float32],
+    sigma: np.float32,
+    draws: NDArray[np.uint64],
+    index: np.uint32,
+    key: NDArray[np.uint32],
+) -> None:
+    """Fill each row with the noise of one draw, a chunk at a time in memory that stays in the processor's cache."""
+    words = np.empty((4, LANE), dtype=np.uint32)
+    normals = np.empty((4, LANE), dtype=np.float32)
+    flat = normals.reshape(CHUNK)
+    for row in range(len(draws)):
+        for start in range(0, out.shape[1], CHUNK):
+            fill_chunk(words, start // 4, np.uint32(PIXELS), draws[row], index, key)
+            for k in (0, 2):
+                _distances(words[k], normals[k])
+                _turn(words[k + 1], normals[k], normals[k + 1])
+            stop = min(start + CHUNK, out.shape[1])
+            for i in range(stop - start):
+                out[row, start + i] = flat[i] * sigma + mean[start + i]
 
-    Args:
-        size: numbers at a time.
-        sigma: their standard deviation.
-    """
 
-    def __init__(self, size: int, sigma: float) -> None:
-        self._half, self._sigma = (size + 1) // 2, np.float32(sigma)
-        self._bits = np.empty(self._half, dtype=np.int32)
-        self._radius, self._angle, self._wave = np.empty((3, self._half), dtype=np.float32)
+@compiled
+def _distances(words: NDArray[np.uint32], out: NDArray[np.float32]) -> None:
+    """sqrt(-2 log u) for u = (w + 1/2) / 2^31, where w are the upper 31 bits; never the logarithm of zero."""
+    bits = out.view(np.int32)
+    for k in range(len(words)):
+        out[k] = np.float32(np.int32(words[k] >> np.uint32(1))) + _HALF
+    for k in range(len(words)):
+        # u 2^31 = 2^exponent m with m between the roots of 1/2 and 2, where the logarithm's series is short.
+        exponent = np.int32(np.int32(bits[k] - _ROOT_HALF) >> np.int32(23))
+        bits[k] = np.int32(bits[k] - np.int32(exponent << np.int32(23)))
+        m = out[k]
+        s = (m - _ONE) / (m + _ONE)
+        z = s * s
+        log = s * (_TWO + z * (_LOG[0] + z * (_LOG[1] + z * (_LOG[2] + z * _LOG[3]))))
+        log += np.float32(exponent - np.int32(31)) * _LOG_2
+        out[k] = np.sqrt(-_TWO * log)
 
-    def write(self, row: NDArray[np.float32], source: Any, shift: NDArray[np.float32] | None) -> None:
-        """Replace the numbers of a row; `source` is at the start of its stream."""
-        words = source.random_raw(self._half).astype("<u8", copy=False).view("<i4")
-        radius, angle = self._radius, self._angle
-        np.bitwise_and(words[: self._half], 2**31 - 1, out=self._bits)
-        np.copyto(radius, self._bits, casting="unsafe")
-        radius += np.float32(0.5)  # the logarithm of zero is not needed
-        radius *= np.float32(2.0**-31)
-        np.log(radius, out=radius)
-        radius *= np.float32(-2)
-        np.sqrt(radius, out=radius)
-        radius *= self._sigma
-        np.copyto(angle, words[self._half :], casting="unsafe")
-        angle *= np.float32(math.pi * 2.0**-31)
-        for wave, part in ((np.cos, row[: self._half]), (np.sin, row[self._half :])):
-            wave(angle, out=self._wave)
-            np.multiply(self._wave[: len(part)], radius[: len(part)], out=part)
-        if shift is not None:
-            row += shift
+
+@compiled
+def _turn(words: NDArray[np.uint32], first: NDArray[np.float32], second: NDArray[np.float32]) -> None:
+    """Turn (first, 0) by the angle that is the signed word in units of 2^-31 half turns."""
+    for k in range(len(words)):
+        word = np.int32(words[k])
+        quarter = np.int32(np.int32(word + np.int32(2**29)) >> np.int32(30))
+        x = np.float32(np.int32(word - np.int32(quarter << np.int32(30)))) * _PI  # at most an eighth turn from it
+        z = x * x
+        sin = x * (_ONE + z * (_SIN[0] + z * (_SIN[1] + z * (_SIN[2] + z * _SIN[3]))))
+        cos = _ONE + z * (_COS[0] + z * (_COS[1] + z * (_COS[2] + z * (_COS[3] + z * _COS[4]))))
+        odd = (quarter & np.int32(1)) != 0
+        one, two = (sin if odd else cos), (cos if odd else sin)
+        radius = first[k]
+        first[k] = (-one if (np.int32(quarter + np.int32(1)) & np.int32(2)) != 0 else one) * radius
+        second[k] = (-two if (quarter & np.int32(2)) != 0 else two) * radius
 
 
 def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:
@@ -118,45 +148,11 @@ def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:
         draws: see `gaussian`.
 
     Returns:
-        `(len(draws), size)` float64 on the CPU.
+        `(len(draws), size)` float64 on the CPU, multiples of 2^-53.
 
     Raises:
         ValueError: if a number lies outside its range.
     """
-    rows = [np.random.Generator(source).random(size) for source in bits(seed, index, draws, DECODING)]
-    return torch.from_numpy(np.stack(rows) if rows else np.empty((0, size)))
-
-
-def bits(seed: int, index: int, draws: Sequence[int], stream: int) -> Iterator[Any]:
-    """NumPy's Philox at the start of a stream of each draw in turn.
-
-    It is one and the same, since making a new one costs as much as 2,000 numbers: each must have been used before the
-    next one is asked for.
-
-    Args:
-        seed: see `gaussian`.
-        index: see `gaussian`.
-        draws: see `gaussian`.
-        stream: number of the stream in [0, 2^64): one per purpose.
-
-    Raises:
-        ValueError: if a number lies outside its range.
-    """
-    key = np.array([_word(seed, "seed"), _word(index, "index")], dtype=np.uint64)
-    philox = np.random.Philox(key=key, counter=np.array([0, 0, 0, stream], dtype=np.uint64))
-    start: Any = philox.state
-    # Lists of plain integers are read several times as fast as arrays when a state is set.
-    words = {"key": key.tolist(), "counter": [0, 0, 0, stream]}
-    start["state"], start["buffer"] = words, start["buffer"].tolist()
-    for draw in draws:
-        words["counter"][2] = _word(draw, "draw")
-        philox.state = start
-        yield philox
-
-
-def _word(value: int, name: str) -> int:
-    """The number if it is an integer that fits 64 bits unsigned."""
-    number = operator.index(value)
-    if not 0 <= number < _WORD:
-        raise ValueError(f"expected {name} as an integer in [0, 2^64), got {number}")
-    return number
+    words = random_words(2 * size, seed, index, draws, DECODING).reshape(len(draws), size, 2)
+    high, low = words[..., 0] >> 5, words[..., 1] >> 6
+    return torch.from_numpy((high * 2.0**26 + low) * 2.0**-53)

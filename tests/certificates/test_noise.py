@@ -11,7 +11,8 @@ from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
 from hrvlm.certificates.grid_noise import grid_noise
-from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, _Normals, uniform
+from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, _distances, _turn, uniform
+from hrvlm.certificates.philox import CHUNK, LANE, random_words
 
 SHAPE = (3, 16, 16)
 
@@ -30,48 +31,51 @@ def test_a_draw_depends_on_its_address_only():
     assert (before[1] == np.random.get_state()[1]).all()  # noqa: NPY002
 
 
-def stream(seed: int, index: int, draw: int, number: int) -> np.random.Philox:
-    return np.random.Philox(key=np.array([seed, index]), counter=np.array([0, 0, draw, number], dtype=np.uint64))
+def transformed(words: np.ndarray) -> list[float]:
+    """The transform of Box and Muller in Python's double precision, number by number, of rows of so many words."""
+    found = []
+    for chunk in words.reshape(-1, 4, LANE):
+        for distances, angles in (chunk[:2], chunk[2:]):
+            polar = [
+                (math.sqrt(-2 * math.log((int(one) // 2 + 0.5) / 2**31)), 2 * math.pi * int(other) / 2**32)
+                for one, other in zip(distances, angles, strict=True)
+            ]
+            found += [length * math.cos(angle) for length, angle in polar]
+            found += [length * math.sin(angle) for length, angle in polar]
+    return found
 
 
-def transformed(source: np.random.Philox, size: int) -> list[float]:
-    """The transform of Box and Muller in Python's double precision, number by number."""
-    words = [int(word) >> shift & 2**32 - 1 for word in source.random_raw((size + 1) // 2) for shift in (0, 32)]
-    half = len(words) // 2
-    lengths = [math.sqrt(-2 * math.log((word % 2**31 + 0.5) / 2**31)) for word in words[:half]]
-    angles = [2 * math.pi * (word / 2**32 - (word >= 2**31)) for word in words[half:]]
-    cosines = [length * math.cos(angle) for length, angle in zip(lengths, angles, strict=True)]
-    return [*cosines, *(length * math.sin(angle) for length, angle in zip(lengths, angles, strict=True))][:size]
-
-
-@pytest.mark.parametrize("size", [1, 5, 12, 301])
-def test_each_draw_is_made_of_a_stream_of_its_own(size: int):
-    # Odd sizes leave half a word over, none of which may reach the next draw.
+@pytest.mark.parametrize("size", [1, 5, CHUNK, 3 * CHUNK + 300])
+def test_each_draw_is_made_of_words_of_its_own(size: int):
     draws = [4, 0, 2**64 - 1, 4]
     rows = gaussian((size,), 7, 9, draws, 1.0)
-    for draw, row, more in zip(draws, rows, uniform(size, 7, 9, draws), strict=True):
-        assert row.tolist() == pytest.approx(transformed(stream(7, 9, draw, 0), size), abs=2e-5)
-        assert more.tolist() == np.random.Generator(stream(7, 9, draw, 3)).random(size).tolist()
+    words = random_words(CHUNK * 4, 7, 9, draws, PIXELS)
+    decoding = random_words(8, 7, 9, draws, DECODING).reshape(4, 4, 2)
+    for row, own in zip(rows, words, strict=True):
+        assert row.tolist() == pytest.approx(transformed(own)[:size], abs=3e-6, rel=2e-6)
+    for numbers, own in zip(uniform(4, 7, 9, draws).tolist(), decoding.tolist(), strict=True):
+        assert numbers == [((high >> 5) * 2**26 + (low >> 6)) / 2**53 for high, low in own]
 
 
-class Bits:
-    """A source of chosen words."""
-
-    def __init__(self, low: int, high: int) -> None:
-        self.word = low | high << 32
-
-    def random_raw(self, size: int) -> np.ndarray:
-        return np.full(size, self.word, dtype=np.uint64)
-
-
-@pytest.mark.parametrize(("low", "largest"), [(0, 6.7), (2**31 - 1, 1e-3), (2**31, 6.7), (2**32 - 1, 1e-3)])
-def test_extreme_bits_give_finite_numbers(low: int, largest: float):
-    row = np.empty(2, dtype=np.float32)
-    for high in (0, 2**31 - 1, 2**31, 2**32 - 1):
-        _Normals(2, 1.0).write(row, Bits(low, high), None)
-        assert np.isfinite(row).all()
-        assert np.hypot(*row) <= largest
-        assert (np.hypot(*row) > 6.6) == (largest > 6)
+def test_every_distance_and_angle_is_that_of_double_precision():
+    """Words at and about every power of two, and where the pieces of the approximations meet."""
+    edges = [0, 2**32 - 1, *(2**k + d for k in range(1, 32) for d in (-1, 0, 1))]
+    edges += [int(2**32 * share) + d for share in (1 / 8, 3 / 8, 5 / 8, 7 / 8, 0.5**0.5, 0.5**1.5) for d in (-1, 0, 1)]
+    generator = np.random.Generator(np.random.PCG64(0))
+    words = np.array([*edges, *generator.integers(0, 2**32, 100_000)], dtype=np.uint32)
+    radii = np.empty(len(words), dtype=np.float32)
+    _distances(words, radii)
+    exact = np.sqrt(-2 * np.log(((words >> 1) + 0.5) / 2.0**31))
+    # A word next to 2^32 has a logarithm near zero, to which float32 adds errors of 2^-24.
+    np.testing.assert_allclose(radii.astype(float) ** 2, exact**2, rtol=3e-7, atol=1.3e-7)
+    assert np.isfinite(radii).all()
+    assert radii.max() == radii[0] > 6.6
+    assert radii.max() < 6.7
+    first, second = np.ones_like(radii), np.empty_like(radii)
+    _turn(words, first, second)
+    angles = words * (2 * math.pi / 2**32)
+    np.testing.assert_allclose(first, np.cos(angles), rtol=0, atol=2e-7)
+    np.testing.assert_allclose(second, np.sin(angles), rtol=0, atol=2e-7)
 
 
 def test_a_mean_is_added():
@@ -110,7 +114,7 @@ def test_moments_and_distribution():
 
 def test_addresses_are_uncorrelated():
     size = 4096
-    addresses = [(s, i, d) for s in (0, 1, 2**40) for i in (0, 1, 2, 2**33) for d in (0, 1, 2, 1000)]
+    addresses = [(s, i, d) for s in (0, 1, 2**40) for i in (0, 1, 2, 2**31) for d in (0, 1, 2, 1000)]
     rows = torch.cat([gaussian((size,), s, i, [d], 1.0) for s, i, d in addresses]).double()
     correlation = rows @ rows.T / size - torch.eye(len(rows), dtype=torch.float64)
     off = correlation - torch.diag(correlation.diagonal())
@@ -120,12 +124,12 @@ def test_addresses_are_uncorrelated():
 
 
 def test_extreme_addresses():
-    top = 2**64 - 1
-    rows = [gaussian((64,), s, i, [d], 1.0) for s, i, d in [(top, 0, 0), (0, top, 0), (0, 0, top), (top, top, top)]]
+    top, far = 2**64 - 1, 2**32 - 1
+    rows = [gaussian((64,), s, i, [d], 1.0) for s, i, d in [(top, 0, 0), (0, far, 0), (0, 0, top), (top, far, top)]]
     rows.append(gaussian((64,), 0, 0, [0], 1.0))
     assert torch.cat(rows).isfinite().all()
     assert len({tuple(row.flatten().tolist()) for row in rows}) == 5
-    for name, arguments in {"seed": (-1, 0, [0]), "index": (0, 2**64, [0]), "draw": (0, 0, [-3])}.items():
+    for name, arguments in {"seed": (-1, 0, [0]), "index": (0, 2**32, [0]), "draw": (0, 0, [-3])}.items():
         with pytest.raises(ValueError, match=f"expected {name} as an integer in"):
             gaussian((4,), *arguments, 1.0)
 
