@@ -12,12 +12,14 @@ A crossing of ``a cos x + b sin x + c`` is found through ``u = tan(x/2)``, which
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-_ROUNDING = 64.0  # units of float64 eps times the size of the scores; some ten roundings go into one margin
+ROUNDING = 64.0 * sys.float_info.epsilon
+"""Error of a margin in units of the size of the scores; some ten roundings go into one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +57,7 @@ class Waves:
     def tolerance(self) -> Tensor:
         """Rounding error `(N,)` to expect of a margin."""
         sizes = [part.abs().amax(dim=1) for part in (self.cosine, self.sine, self.offset)]
-        return _ROUNDING * torch.finfo(self.offset.dtype).eps * sum(sizes[1:], sizes[0])
+        return ROUNDING * sum(sizes[1:], sizes[0])
 
 
 def half_crossings(margin: Waves) -> Tensor:

@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.noise import GRID, GRID_LATER
-from hrvlm.certificates.philox import CHUNK, LANE, address, check_size, compiled, fill_chunk, random_words
+from hrvlm.certificates.noise_kernels import add_clipped, fill_from_guide
+from hrvlm.certificates.philox import address, check_size, random_words
 
 TOP = 255
 _BITS = 192
@@ -76,7 +77,7 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     noise = np.empty((len(draws), *shape), dtype=np.int16)
     rows = noise.reshape(len(draws), math.prod(shape))
     check_size(rows.shape[1])
-    _look_up(rows, table.guide, *address(seed, index, draws))
+    fill_from_guide(rows, table.guide, np.uint32(GRID), *address(seed, index, draws))
     row, place = np.divmod(np.flatnonzero(rows >= _MARK), max(1, rows.shape[1]))
     if len(row):
         starts = np.searchsorted(row, np.arange(len(rows)))
@@ -109,39 +110,12 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
             f"decoded, before any resizing, or use float32 noise"
         )
     noise = grid_noise(image.shape, seed, index, draws, sigma).reshape(len(draws), whole.size)
-    _add(out.numpy().reshape(noise.shape), noise, whole.astype(np.int16).reshape(-1))
+    add_clipped(out.numpy().reshape(noise.shape), noise, whole.astype(np.int16).reshape(-1))
 
 
 def on_grid(image: Tensor) -> Tensor:
     """The 8-bit image nearest to pixels in [0, 1]; what is certified of it is not certified of the original."""
     return (image * TOP).round() / TOP
-
-
-@compiled
-def _look_up(
-    out: NDArray[np.int16],
-    guide: NDArray[np.int16],
-    draws: NDArray[np.uint64],
-    index: np.uint32,
-    key: NDArray[np.uint32],
-) -> None:
-    """Fill each row with what the leading 16 bits of its pixels say; a word has those of two."""
-    words = np.empty((4, LANE), dtype=np.uint32)
-    flat = words.reshape(CHUNK)
-    for row in range(len(draws)):
-        for start in range(0, out.shape[1], 2 * CHUNK):
-            fill_chunk(words, start // 8, np.uint32(GRID), draws[row], index, key)
-            for i in range(min(2 * CHUNK, out.shape[1] - start)):
-                out[row, start + i] = guide[(flat[i >> 1] >> np.uint32(16 * (i & 1))) & np.uint32(0xFFFF)]
-
-
-@compiled
-def _add(out: NDArray[np.float32], noise: NDArray[np.int16], pixels: NDArray[np.int16]) -> None:
-    """Write pixels plus noise, clipped to the grid, in units of the full range."""
-    for row in range(len(noise)):
-        for i in range(len(pixels)):
-            value = min(max(np.int32(noise[row, i]) + np.int32(pixels[i]), np.int32(0)), np.int32(TOP))
-            out[row, i] = np.float32(value) / np.float32(TOP)
 
 
 def _decided(table: _Table, marks: NDArray[np.int16], later: NDArray[np.uint64]) -> NDArray[np.int16]:

@@ -82,17 +82,3 @@ def chunks(num_images: int, num_classes: int) -> Iterator[slice]:
     size = max(1, _CHUNK // num_classes)
     for begin in range(0, max(1, num_images), size):
         yield slice(begin, begin + size)
-
-
-def joined(pieces: list[SemanticPartition]) -> SemanticPartition:
-    """Partitions of successive images as one, padded to the longest list of intervals."""
-    width = max(piece.labels.shape[1] for piece in pieces)
-    labels = [torch.nn.functional.pad(piece.labels, (0, width - piece.labels.shape[1]), value=-1) for piece in pieces]
-    breaks = [
-        torch.cat([piece.breaks, piece.stop[:, None].expand(-1, width + 1 - piece.breaks.shape[1])], dim=1)
-        for piece in pieces
-    ]
-    names = ("start", "stop", "label", "invariance", "extent", "smallest_margin")
-    columns = {name: torch.cat([getattr(piece, name) for piece in pieces]) for name in names}
-    reasons = tuple(reason for piece in pieces for reason in piece.reasons)
-    return SemanticPartition(**columns, breaks=torch.cat(breaks), labels=torch.cat(labels), reasons=reasons)

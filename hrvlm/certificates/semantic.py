@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.intervals import Reason, SemanticPartition, certified_mask, chunks, joined
+from hrvlm.certificates.intervals import Reason, SemanticPartition, certified_mask, chunks
 from hrvlm.certificates.rotation import ImageExtent, Rotation, shorter_way
-from hrvlm.certificates.walking import Walk, walk
+from hrvlm.certificates.walking import Walk, joined, walk
 
 Extent = float | Tensor | ImageExtent | None
 
@@ -51,13 +51,20 @@ def along_rotation(
     """Partition along a rotation; `scores` `(N, U)` are those of `scorer.distinct_scores`, where they are known."""
     stop, defined = target_angles(target_extent, rotation)
     turn = shorter_way(rotation.angle, stop)
+    direction = torch.where(turn < 0, -1.0, 1.0).to(turn)
+    length = torch.where(defined & rotation.spans, turn.abs(), 0.0)
     axes = rotation.axes(scorer) if rotation.plane.e1.dim() == 1 else None  # the same for all chunks
     pieces = []
     for part in chunks(len(turn), scorer.num_classes):
         some, images = scorer.rows(part), rotation.rows(part)
         known = some.distinct_scores(images.features) if scores is None else scores[part]
-        pieces.append(_partition(some, images, turn[part], defined[part], known, axes))
-    return joined(pieces)
+        pieces.append(_walked(some, images, direction[part], length[part], known, axes))
+    walks, labels, finites = zip(*pieces, strict=True)
+    found, finite = _in_classes(joined(walks), scorer), torch.cat(finites)
+    length = torch.where(finite, length, 0.0)
+    reasons = reasons_of(rotation.spans, finite, defined, found.verified, rotation.flat, length)
+    start = torch.where(finite & rotation.spans, rotation.angle, 0.0)
+    return _assemble(found, start, direction, length, torch.cat(labels), reasons)
 
 
 def semantic_partitions(
@@ -105,40 +112,28 @@ def winners(scorer: AffineScorer, rotation: Rotation, scores: Tensor | None = No
     return winner, label, scored & rotation.angle.isfinite() & rotation.plane.angle.isfinite()
 
 
-def _partition(
+def _walked(
     scorer: AffineScorer,
     rotation: Rotation,
-    turn: Tensor,
-    defined: Tensor,
+    direction: Tensor,
+    length: Tensor,
     scores: Tensor,
     axes: tuple[Tensor, Tensor] | None,
-) -> SemanticPartition:
-    """Partition of one chunk of images with scores `(N, U)` for signed ranges `turn` `(N,)`."""
-    direction = torch.where(turn < 0, -1.0, 1.0).to(turn)
+) -> tuple[Walk, Tensor, Tensor]:
+    """Walks of one chunk of images with scores `(N, U)`, labels at the images and where all is finite."""
     winner, label, finite = winners(scorer, rotation, scores)
-    finite = finite & turn.isfinite()
-    length = torch.where(finite & defined & rotation.spans, turn.abs(), 0.0)
+    finite = finite & length.isfinite()
     waves, good = rotation.waves(scorer, direction, scores, axes), finite.nonzero().squeeze(1)
-    if len(good) < len(turn):
-        waves = waves.rows(good)
-    found = walk(waves, winner[good], length[good])
-    result = _spread(found, good, scorer, len(turn))
-    reasons = reasons_of(rotation.spans, finite, defined, result.verified, rotation.flat, length)
-    start = torch.where(finite & rotation.spans, rotation.angle, 0.0)
-    return _assemble(result, start, direction, length, label, reasons)
+    if len(good) == len(finite):
+        return walk(waves, winner, length), label, finite
+    return walk(waves.rows(good), winner[good], length[good]).spread(good, len(finite)), label, finite
 
 
-def _spread(found: Walk, good: Tensor, scorer: AffineScorer, count: int) -> Walk:
-    """The walk in class indices of the scorer, with rows put back in place and margins of twins set to zero."""
+def _in_classes(found: Walk, scorer: AffineScorer) -> Walk:
+    """The walk in class indices of the scorer, with leads of twins set to zero."""
     twins = (scorer.repeated[found.labels] & (found.labels >= 0)).any(dim=1)
-    margin = torch.where(twins, 0.0, found.smallest_margin)
     labels = torch.where(found.labels >= 0, scorer.first[found.labels], -1)
-    return Walk(
-        found.breaks.new_zeros(count, found.breaks.shape[1]).index_copy_(0, good, found.breaks),
-        labels.new_full((count, labels.shape[1]), -1).index_copy_(0, good, labels),
-        margin.new_zeros(count).index_copy_(0, good, margin),
-        found.verified.new_zeros(count).index_copy_(0, good, found.verified),
-    )
+    return Walk(found.breaks, labels, torch.where(twins, 0.0, found.smallest_margin), found.verified)
 
 
 def reasons_of(

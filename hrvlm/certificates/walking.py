@@ -1,4 +1,4 @@
-"""A walk along the upper envelope of sinusoids: from winner to winner, for all images at once.
+"""A walk along the upper envelope of sinusoids: from winner to winner.
 
 A class that the first winner beats over the whole range can win nowhere in it. One pass over all K classes computes
 the first winner's smallest margin over each, which leaves the few rivals that overtake it somewhere, and the walk goes
@@ -7,17 +7,26 @@ on among these alone: O(K + C F) for C rivals and F label changes, instead of th
 Every interval is verified in closed form: the minimum over it of the winner's margin over each class must not lie below
 zero by more than rounding; for classes that are no rivals this follows from the first winner's margin over them. An
 interval that fails is not certified.
+
+Each image takes its own number of steps at its own angles, so the walk is a compiled loop on the CPU, image by image:
+the scores of one fit the processor's nearest cache.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.envelope import Waves, first_crossing, lows
+from hrvlm.certificates.compiled import compiled
+from hrvlm.certificates.envelope import ROUNDING, Waves
+
+Row = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,12 +45,36 @@ class Walk:
     smallest_margin: Tensor
     verified: Tensor
 
+    def spread(self, rows: Tensor, count: int) -> Walk:
+        """The walks as rows of `count` ones, of which the others are empty and not verified."""
+        return Walk(
+            self.breaks.new_zeros(count, self.breaks.shape[1]).index_copy_(0, rows, self.breaks),
+            self.labels.new_full((count, self.labels.shape[1]), -1).index_copy_(0, rows, self.labels),
+            self.smallest_margin.new_zeros(count).index_copy_(0, rows, self.smallest_margin),
+            self.verified.new_zeros(count).index_copy_(0, rows, self.verified),
+        )
+
+
+def joined(walks: Sequence[Walk]) -> Walk:
+    """Walks of successive images as one, padded to the longest."""
+    width = max(part.labels.shape[1] for part in walks)
+    missing = [width - part.labels.shape[1] for part in walks]
+    breaks = [
+        torch.cat([part.breaks, part.breaks[:, -1:].expand(-1, more)], dim=1)
+        for part, more in zip(walks, missing, strict=True)
+    ]
+    labels = [
+        torch.nn.functional.pad(part.labels, (0, more), value=-1) for part, more in zip(walks, missing, strict=True)
+    ]
+    leads, verified = (torch.cat([getattr(part, name) for part in walks]) for name in ("smallest_margin", "verified"))
+    return Walk(torch.cat(breaks), torch.cat(labels), leads, verified)
+
 
 def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
     """Walk the upper envelope from angle 0 to `length`.
 
     Args:
-        waves: finite scores of N images and K classes.
+        waves: finite scores of N images and K classes, float64.
         label: `(N,)` winner at angle 0.
         length: `(N,)` angles to travel, in [0, pi].
 
@@ -49,74 +82,135 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
         The intervals; two sinusoids cross at most twice, so there are at most 2K - 1 of them, and a walk that is
         not finished by then (rounding at a many-fold tie) is returned as not verified.
     """
-    margin, tolerance = waves.minus(label), waves.tolerance()
-    verified = torch.ones_like(label, dtype=torch.bool)
-    breaks, labels = torch.stack([torch.zeros_like(length), length], dim=1), label[:, None]
-    rivals = (lows(margin, length) <= tolerance[:, None]).scatter_(1, label[:, None], False)
-    busy = rivals.any(dim=1).nonzero().squeeze(1)
-    if busy.numel():
-        columns = _columns(rivals[busy], label[busy])
-        found = _among(waves.rows(busy).columns(columns), columns, label[busy], length[busy], tolerance[busy])
-        verified[busy] = found.verified
-        width = found.labels.shape[1]
-        labels = torch.nn.functional.pad(labels, (0, width - 1), value=-1).index_copy_(0, busy, found.labels)
-        breaks = torch.cat([breaks, length[:, None].expand(-1, width - 1)], dim=1).index_copy_(0, busy, found.breaks)
-    return Walk(breaks, labels, _smallest_lead(waves, margin, breaks, labels), verified)
+    cosine, sine, offset = (part.contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset))
+    found = _walks(cosine, sine, offset, label.cpu().numpy(), length.cpu().numpy(), ROUNDING)
+    ends, winners, count, leads, verified = found
+    device, width = length.device, int(count.max(initial=1))
+    real = torch.from_numpy(np.arange(width) < count[:, None]).to(device)
+    labels = label.new_full(real.shape, -1).masked_scatter_(real, torch.from_numpy(winners).to(device))
+    breaks = length[:, None].repeat(1, width + 1)
+    breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(device))
+    breaks[:, 0] = 0.0
+    return Walk(breaks, labels, torch.from_numpy(leads).to(device), torch.from_numpy(verified).to(device))
 
 
-def _columns(rivals: Tensor, label: Tensor) -> Tensor:
-    """Classes `(n, C)` that take part, increasing: the rivals `(n, K)` and the first winner, which also pads."""
-    row, column = rivals.nonzero(as_tuple=True)
-    count = rivals.sum(dim=1)
-    position = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
-    columns = label[:, None].repeat(1, int(count.max()) + 1)
-    columns[row, position] = column
-    return columns.sort(dim=1).values
+@compiled
+def _walks(
+    cosine: Row, sine: Row, offset: Row, label: NDArray[np.int64], length: Row, rounding: float
+) -> tuple[Row, NDArray[np.int64], NDArray[np.int64], Row, NDArray[np.bool_]]:
+    """All walks: ends and winners of the intervals, one image's after another's, how many each has, leads, verdicts.
 
-
-def _among(waves: Waves, columns: Tensor, label: Tensor, length: Tensor, tolerance: Tensor) -> Walk:
-    """The walk among the classes `columns` `(n, C)`, whose waves are given, from the class `label` `(n,)` on.
-
-    Each interval is checked against all of these classes; leads are left to the caller.
+    What these functions call lies in this file, since machine code is kept until the file of its source changes.
     """
-    count, num_classes = columns.shape
-    now = (columns == label[:, None]).int().argmax(dim=1)
-    position, verified = torch.zeros_like(length), torch.ones_like(length, dtype=torch.bool)
-    breaks, labels = [position.clone()], []
-    active = torch.arange(count, device=length.device)
-    for _ in range(2 * num_classes + 1):
-        if not active.numel():
-            break
-        here = position[active]
-        local = waves.rows(active).turned(here).minus(now[active])
-        angle, overtaker = first_crossing(local)
-        stop = torch.minimum(here + angle, length[active])
-        verified[active] &= lows(local, stop - here).amin(dim=1) >= -tolerance[active]
-        winner = columns[active, now[active]]
-        labels.append(torch.full_like(label, -1).index_copy_(0, active, winner))
-        breaks.append(length.clone().index_copy_(0, active, stop))
-        position[active], now[active] = stop, overtaker
-        active = active[here + angle < length[active]]
-    verified[active] = False
-    return Walk(torch.stack(breaks, dim=1), torch.stack(labels, dim=1), length, verified)
+    num, classes = cosine.shape
+    count, leads, verified = np.zeros(num, dtype=np.int64), np.empty(num), np.ones(num, dtype=np.bool_)
+    ends, winners, used = np.empty(2 * num + 2), np.empty(2 * num + 2, dtype=np.int64), 0
+    rivals, space = np.empty(classes, dtype=np.int64), np.empty((5, classes))
+    for i in range(num):
+        tolerance = rounding * _size(cosine[i], sine[i], offset[i])
+        among = _rivals(cosine[i], sine[i], offset[i], label[i], length[i], tolerance, rivals)
+        for place in range(among):
+            k = rivals[place]
+            space[0, place], space[1, place], space[2, place] = cosine[i, k], sine[i, k], offset[i, k]
+        now, here, leads[i] = np.searchsorted(rivals[:among], label[i]), 0.0, math.inf
+        verified[i] = False
+        for _ in range(2 * among + 1):
+            reach, overtaker, lowest = _step(space, among, now, here, length[i])
+            stop = min(reach, length[i])
+            if used == len(ends):
+                ends, winners = np.concatenate((ends, ends)), np.concatenate((winners, winners))
+            ends[used], winners[used] = stop, rivals[now]
+            used += 1
+            count[i] += 1
+            if stop > here:
+                middle = (here + stop) / 2
+                leads[i] = min(leads[i], _lead(cosine[i], sine[i], offset[i], rivals[now], middle))
+            if not lowest >= -tolerance:
+                break
+            if reach >= length[i]:
+                verified[i] = True
+                break
+            here, now = stop, overtaker
+    return ends[:used], winners[:used], count, leads, verified
 
 
-def _smallest_lead(waves: Waves, margin: Waves, breaks: Tensor, labels: Tensor) -> Tensor:
-    """Smallest lead `(N,)` of the winner over the next class halfway through each interval; inf for points or K = 1.
+@compiled
+def _size(cosine: Row, sine: Row, offset: Row) -> float:
+    """Size of the scores, to which rounding errors are relative."""
+    sizes = 0.0, 0.0, 0.0
+    for k in range(len(cosine)):
+        sizes = max(sizes[0], abs(cosine[k])), max(sizes[1], abs(sine[k])), max(sizes[2], abs(offset[k]))
+    return sizes[0] + sizes[1] + sizes[2]
+
+
+@compiled
+def _rivals(
+    cosine: Row, sine: Row, offset: Row, label: int, length: float, tolerance: float, out: NDArray[np.int64]
+) -> int:
+    """Write the classes that overtake the first winner somewhere, and that winner, increasing; how many."""
+    cos, sin, found = math.cos(length), math.sin(length), 0
+    a, b, c = cosine[label], sine[label], offset[label]
+    for k in range(len(cosine)):
+        if k == label or _low(a - cosine[k], b - sine[k], c - offset[k], cos, sin) <= tolerance:
+            out[found] = k
+            found += 1
+    return found
+
+
+@compiled
+def _step(space: Row, classes: int, now: int, here: float, length: float) -> tuple[float, int, float]:
+    """Where the winner is overtaken (inf if never), by whom, and its smallest margin until there.
 
     Args:
-        waves: scores `(N, K)`.
-        margin: margin waves of the first winner.
-        breaks: `(N, F + 1)`.
-        labels: `(N, F)`.
+        space: cosine, sine and offset of the classes that take part, and room for their waves measured from `here`.
+        classes: how many take part.
+        now: the winner's place among them.
+        here: the angle so far.
+        length: where the walk ends.
     """
-    middle = (breaks[:, 1:] + breaks[:, :-1]) / 2
-    real = (labels >= 0) & (breaks.diff(dim=1) > 0)
-    first = margin.values(middle[:, 0]).scatter_(1, labels[:, :1], math.inf).amin(dim=1)
-    smallest = torch.where(real[:, 0], first, math.inf)
-    for f in range(1, labels.shape[1]):
-        rows = real[:, f].nonzero().squeeze(1)
-        values, label = waves.rows(rows).values(middle[rows, f]), labels[rows, f][:, None]
-        lead = values.gather(1, label) - values.scatter_(1, label, -math.inf).amax(dim=1, keepdim=True)
-        smallest[rows] = torch.minimum(smallest[rows], lead.squeeze(1))
-    return smallest
+    cos, sin = math.cos(here), math.sin(here)
+    for k in range(classes):
+        space[3, k] = space[0, k] * cos + space[1, k] * sin
+        space[4, k] = space[1, k] * cos - space[0, k] * sin
+    a, b, c = space[3, now], space[4, now], space[2, now]
+    half, overtaker = math.inf, now
+    for k in range(classes):
+        crossing = _half_crossing(a - space[3, k], b - space[4, k], c - space[2, k])
+        if crossing < half:
+            half, overtaker = crossing, k
+    reach = here + 2.0 * math.atan(half) if half < math.inf else math.inf
+    way = min(reach, length) - here
+    cos, sin, lowest = math.cos(way), math.sin(way), math.inf
+    for k in range(classes):
+        lowest = min(lowest, _low(a - space[3, k], b - space[4, k], c - space[2, k], cos, sin))
+    return reach, overtaker, lowest
+
+
+@compiled
+def _lead(cosine: Row, sine: Row, offset: Row, label: int, angle: float) -> float:
+    """Lead of a class over the best other one at an angle; inf for a single class."""
+    cos, sin, best = math.cos(angle), math.sin(angle), -math.inf
+    for k in range(len(cosine)):
+        value = cosine[k] * cos + sine[k] * sin + offset[k]
+        if k != label:
+            best = max(best, value)
+    return float(cosine[label] * cos + sine[label] * sin + offset[label] - best)
+
+
+@compiled
+def _half_crossing(cosine: float, sine: float, offset: float) -> float:
+    """One of `envelope.half_crossings`."""
+    now, fall = max(offset + cosine, 0.0), cosine - offset
+    discriminant = sine * sine + fall * now
+    root = math.sqrt(max(discriminant, 0.0))
+    if sine < 0.0:
+        return now / (root - sine) if discriminant > 0.0 else math.inf
+    return (root + sine) / fall if fall > 0.0 else math.inf
+
+
+@compiled
+def _low(cosine: float, sine: float, offset: float, end_cos: float, end_sin: float) -> float:
+    """One of `envelope.lows`, for the cosine and sine of the length."""
+    if sine < 0.0 and sine * end_cos - cosine * end_sin > 0.0:
+        return offset - math.sqrt(cosine * cosine + sine * sine)
+    return min(offset + cosine, offset + cosine * end_cos + sine * end_sin)

@@ -11,8 +11,9 @@ from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
 from hrvlm.certificates.grid_noise import grid_noise
-from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, _distances, _turn, uniform
-from hrvlm.certificates.philox import CHUNK, LANE, random_words
+from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, uniform
+from hrvlm.certificates.noise_kernels import CHUNK, LANE, _distances, _turn
+from hrvlm.certificates.philox import random_words
 
 SHAPE = (3, 16, 16)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hrvlm.certificates import gaussian, grid_noise
-from hrvlm.certificates.philox import CHUNK, LANE, address, fill_chunk, random_words
+from hrvlm.certificates.noise_kernels import CHUNK, LANE, _chunk
+from hrvlm.certificates.philox import address, random_words
 
 Words = tuple[int, int, int, int]
 
@@ -43,7 +44,7 @@ def test_known_answers(counter: Words, key: tuple[int, int], words: Words) -> No
     block, stream = counter[0] % 2**28, counter[0] >> 28
     found = np.empty((4, LANE), dtype=np.uint32)
     draw = np.uint64(counter[2] + 2**32 * counter[3])
-    fill_chunk(found, block, np.uint32(stream), draw, np.uint32(counter[1]), np.array(key, dtype=np.uint32))
+    _chunk(found, block, np.uint32(stream), draw, np.uint32(counter[1]), np.array(key, dtype=np.uint32))
     assert tuple(found[:, 0].tolist()) == words
 
 
