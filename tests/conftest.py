@@ -89,6 +89,12 @@ def tree_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def small_plan() -> dict[str, Any]:
+    """What certification asks of a few of the pictures."""
+    return dict(PLAN)
+
+
 def settings(folder: Path, model: Path, pictures: Path, tree: Path) -> dict[str, Any]:
     """A small configuration of train.py; 32 pictures, 4 steps an epoch."""
     plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": PLAN}

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import torch
 from command_runs import ROOT, command_line, kill_two_processes
-from conftest import PLAN
 
 from hrvlm.certificates import semantic_images
 from hrvlm.certificates.image_smoothing import NoisePass
@@ -29,10 +28,14 @@ NUM_ROWS = NUM_IMAGES * (2 + 2 * 2)
 
 @pytest.fixture(scope="module")
 def arguments(
-    tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Path,
+    pictures: Path,
+    tree_file: Path,
+    small_plan: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., list[str]]:
     """Command line of a run that writes to a folder."""
-    plan, folder = PLAN | {"num_images": NUM_IMAGES, "n": 300}, tmp_path_factory.mktemp("runs")
+    plan, folder = small_plan | {"num_images": NUM_IMAGES, "n": 300}, tmp_path_factory.mktemp("runs")
     return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
 
 

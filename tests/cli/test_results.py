@@ -7,10 +7,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import yaml
-from conftest import PLAN
+from command_runs import command_line
 
 from hrvlm.certificates import read_rows
 from hrvlm.cli.certify import main
@@ -21,20 +21,16 @@ ROWS = "certificates.jsonl"
 
 @pytest.fixture(scope="module")
 def certified(
-    tiny_model: Path, make_pictures: Callable[..., Path], tree_file: Path, tmp_path_factory: pytest.TempPathFactory
+    tiny_model: Path,
+    make_pictures: Callable[..., Path],
+    tree_file: Path,
+    small_plan: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> tuple[Path, Path]:
     """A finished run, and the pictures that it certified."""
     folder, pictures = tmp_path_factory.mktemp("certified"), make_pictures()
-    data = {"evaluation_folders": {"validation": str(pictures)}, "train_folder": str(pictures), "image_size": 32,
-            "batch_size": 8, "num_workers": 0}  # fmt: skip
-    settings = {
-        "data": {"class_path": "hrvlm.data.folder.FolderDataModule", "init_args": data},
-        "trees": [str(tree_file)],
-        "plan": PLAN,
-    }
-    config = folder / "config.yaml"
-    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    main(["run", "--config", str(config), "--checkpoint", str(tiny_model), "--output", str(folder)])
+    line = command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=small_plan, folder=folder)
+    main(line(folder))
     return folder, pictures
 
 
