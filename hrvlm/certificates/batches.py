@@ -27,7 +27,7 @@ class Sample:
     """An image to certify.
 
     Attributes:
-        index: dataset index, the address of its noise.
+        index: dataset index in [0, 2^32), the address of its noise.
         image: `(C, H, W)` pixels in [0, 1].
         labels: true label per statement key.
     """

@@ -13,7 +13,11 @@ F = TypeVar("F", bound=Callable[..., object])
 def compiled(function: F) -> F:
     """The function in machine code, made when it is first called; Python's interpreter lock is released in it.
 
-    Operations are those of IEEE 754, neither reordered nor fused, so results are the same on every machine. The code is
-    kept with the package or, where that cannot be written, in the user's cache.
+    Operations are those of IEEE 754, neither reordered nor fused: a function of sums, products, quotients and square
+    roots has the same results on every machine. The code is kept beside the source or, where that cannot be written, in
+    the user's cache (`NUMBA_CACHE_DIR` names another place); where there is neither, each process makes its own.
     """
-    return cast(F, numba.njit(function, nogil=True, cache=True, error_model="numpy"))
+    try:
+        return cast(F, numba.njit(function, nogil=True, error_model="numpy", cache=True))
+    except RuntimeError:  # no place to keep it
+        return cast(F, numba.njit(function, nogil=True, error_model="numpy"))

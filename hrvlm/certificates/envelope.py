@@ -50,10 +50,6 @@ class Waves:
         pick = label[:, None]
         return Waves(*(part.gather(1, pick) - part for part in (self.cosine, self.sine, self.offset)))
 
-    def columns(self, index: Tensor) -> Waves:
-        """The waves `(N, C)` of some classes of each image, named by `index` `(N, C)`."""
-        return Waves(*(part.gather(1, index) for part in (self.cosine, self.sine, self.offset)))
-
     def tolerance(self) -> Tensor:
         """Rounding error `(N,)` to expect of a margin."""
         sizes = [part.abs().amax(dim=1) for part in (self.cosine, self.sine, self.offset)]

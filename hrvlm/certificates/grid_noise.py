@@ -26,7 +26,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise import GRID, GRID_LATER
+from hrvlm.certificates.noise import GRID, GRID_LATER, check_room
 from hrvlm.certificates.noise_kernels import add_clipped, fill_from_guide
 from hrvlm.certificates.philox import address, check_size, random_words
 
@@ -100,11 +100,12 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
         sigma: see `grid_noise`.
 
     Raises:
-        ValueError: if the image is not on the 8-bit grid.
+        ValueError: if the image is not on the 8-bit grid, or the tensor does not fit.
     """
+    check_room(out, draws)
     pixels = image.detach().to("cpu", torch.float64).numpy() * TOP
     whole = np.rint(pixels)
-    if np.abs(pixels - whole).max(initial=0.0) > 1e-3:
+    if not np.abs(pixels - whole).max(initial=0.0) <= 1e-3:
         raise ValueError(
             f"expected image {index} on the 8-bit grid (multiples of 1/255) for integer noise: give it as it was "
             f"decoded, before any resizing, or use float32 noise"

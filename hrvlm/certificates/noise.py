@@ -62,15 +62,22 @@ def fill_gaussian(
     """
     if not 0 <= sigma < math.inf:
         raise ValueError(f"expected sigma >= 0 and finite, got {sigma}")
-    if out.dtype != torch.float32 or out.device.type != "cpu" or not out.is_contiguous() or len(out) != len(draws):
-        raise ValueError(f"expected a contiguous float32 CPU tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
+    check_room(out, draws)
     if mean is not None and mean.shape != out.shape[1:]:
         raise ValueError(f"expected a mean of shape {tuple(out.shape[1:])}, got {tuple(mean.shape)}")
     size = math.prod(out.shape[1:])
     check_size(size)
-    shift = torch.zeros(size) if mean is None else mean.detach().to("cpu", torch.float32).reshape(-1).contiguous()
+    shift = np.zeros(size, dtype=np.float32)
+    if mean is not None:
+        shift = mean.detach().to("cpu", torch.float32).reshape(-1).contiguous().numpy()
     rows = out.numpy().reshape(len(draws), size)
-    fill_normals(rows, shift.numpy(), np.float32(sigma), np.uint32(PIXELS), *address(seed, index, draws))
+    fill_normals(rows, shift, np.float32(sigma), np.uint32(PIXELS), *address(seed, index, draws))
+
+
+def check_room(out: Tensor, draws: Sequence[int]) -> None:
+    """ValueError unless `out` is a contiguous float32 CPU tensor with room for the draws: rows of it are written to."""
+    if out.dtype != torch.float32 or out.device.type != "cpu" or not out.is_contiguous() or len(out) != len(draws):
+        raise ValueError(f"expected a contiguous float32 CPU tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
 
 
 def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:

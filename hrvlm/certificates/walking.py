@@ -28,6 +28,8 @@ from hrvlm.certificates.envelope import ROUNDING, Waves
 
 Row = NDArray[np.float64]
 
+_LEAST, _MOST = 1e-140, 1e140  # of scores whose squares are numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Walk:
@@ -74,7 +76,8 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
     """Walk the upper envelope from angle 0 to `length`.
 
     Args:
-        waves: finite scores of N images and K classes, float64.
+        waves: scores of N images and K classes; where one is not finite, or all are so small or large that their
+            squares are not numbers, nothing is verified.
         label: `(N,)` winner at angle 0.
         length: `(N,)` angles to travel, in [0, pi].
 
@@ -82,14 +85,21 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
         The intervals; two sinusoids cross at most twice, so there are at most 2K - 1 of them, and a walk that is
         not finished by then (rounding at a many-fold tie) is returned as not verified.
     """
-    cosine, sine, offset = (part.contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset))
-    found = _walks(cosine, sine, offset, label.cpu().numpy(), length.cpu().numpy(), ROUNDING)
+    shape = waves.cosine.shape
+    if not (waves.sine.shape == waves.offset.shape == shape and label.shape == length.shape == shape[:1]):
+        raise ValueError(f"expected waves (N, K), labels and lengths (N,), got waves {tuple(shape)}")
+    if label.numel() and not 0 <= int(label.min()) <= int(label.max()) < shape[1]:
+        raise ValueError(f"expected labels in [0, {shape[1]}), got {int(label.min())} to {int(label.max())}")
+    cosine, sine, offset, way = (
+        part.detach().double().contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset, length)
+    )
+    found = _walks(cosine, sine, offset, label.cpu().numpy(), way, ROUNDING)
     ends, winners, count, leads, verified = found
     device, width = length.device, int(count.max(initial=1))
     real = torch.from_numpy(np.arange(width) < count[:, None]).to(device)
     labels = label.new_full(real.shape, -1).masked_scatter_(real, torch.from_numpy(winners).to(device))
     breaks = length[:, None].repeat(1, width + 1)
-    breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(device))
+    breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(breaks))
     breaks[:, 0] = 0.0
     return Walk(breaks, labels, torch.from_numpy(leads).to(device), torch.from_numpy(verified).to(device))
 
@@ -107,7 +117,9 @@ def _walks(
     ends, winners, used = np.empty(2 * num + 2), np.empty(2 * num + 2, dtype=np.int64), 0
     rivals, space = np.empty(classes, dtype=np.int64), np.empty((5, classes))
     for i in range(num):
-        tolerance = rounding * _size(cosine[i], sine[i], offset[i])
+        size = _size(cosine[i], sine[i], offset[i])
+        measurable = size == 0.0 or _LEAST < size < _MOST
+        tolerance = rounding * size
         among = _rivals(cosine[i], sine[i], offset[i], label[i], length[i], tolerance, rivals)
         for place in range(among):
             k = rivals[place]
@@ -116,7 +128,8 @@ def _walks(
         verified[i] = False
         for _ in range(2 * among + 1):
             reach, overtaker, lowest = _step(space, among, now, here, length[i])
-            stop = min(reach, length[i])
+            sound = measurable and lowest >= -tolerance
+            stop = min(reach, length[i]) if sound else length[i]
             if used == len(ends):
                 ends, winners = np.concatenate((ends, ends)), np.concatenate((winners, winners))
             ends[used], winners[used] = stop, rivals[now]
@@ -125,10 +138,10 @@ def _walks(
             if stop > here:
                 middle = (here + stop) / 2
                 leads[i] = min(leads[i], _lead(cosine[i], sine[i], offset[i], rivals[now], middle))
-            if not lowest >= -tolerance:
+            if not sound:
                 break
             if reach >= length[i]:
-                verified[i] = True
+                verified[i] = leads[i] >= -tolerance
                 break
             here, now = stop, overtaker
     return ends[:used], winners[:used], count, leads, verified
@@ -136,11 +149,14 @@ def _walks(
 
 @compiled
 def _size(cosine: Row, sine: Row, offset: Row) -> float:
-    """Size of the scores, to which rounding errors are relative."""
-    sizes = 0.0, 0.0, 0.0
+    """Size of the scores, to which rounding errors are relative; not a number where one of them is none."""
+    largest, finite = np.zeros(3), 0.0
     for k in range(len(cosine)):
-        sizes = max(sizes[0], abs(cosine[k])), max(sizes[1], abs(sine[k])), max(sizes[2], abs(offset[k]))
-    return sizes[0] + sizes[1] + sizes[2]
+        largest[0] = max(largest[0], abs(cosine[k]))
+        largest[1] = max(largest[1], abs(sine[k]))
+        largest[2] = max(largest[2], abs(offset[k]))
+        finite += 0.0 * (cosine[k] + sine[k] + offset[k])  # a maximum loses what is not a number
+    return largest.sum() + finite
 
 
 @compiled

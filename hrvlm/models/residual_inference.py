@@ -8,6 +8,7 @@ other tokens ask no questions and are never projected: with one query, keys and 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,16 +22,17 @@ def rewritten(part: nn.Module) -> nn.Module:
 
     Args:
         part: Known are exactly open_clip's `Bottleneck` and `AttentionPool2d`, and the stem of its `ModifiedResNet`,
-            whose convolutions are replaced in place. Blocks with other convolutions or norms are left alone.
+            whose convolutions are replaced in place. What was changed in any way, by other parts, hooks or a method of
+            its own, is left alone.
     """
     if type(part) is ModifiedResNet:
         for convolution, norm in (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3")):
             if _foldable(pair := (part.get_submodule(convolution), part.get_submodule(norm))):
                 part.set_submodule(convolution, _folded(*pair))
                 part.set_submodule(norm, nn.Identity().eval())
-    elif type(part) is AttentionPool2d:
+    elif type(part) is AttentionPool2d and _plain(part, nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return PooledQuery(part).eval()
-    elif type(part) is Bottleneck and all(_foldable(pair) for pair in _pairs(part)):
+    elif type(part) is Bottleneck and _known(part):
         return FoldedBottleneck(part).requires_grad_(False).eval()
     return part
 
@@ -63,7 +65,7 @@ class FoldedBottleneck(nn.Module):
         else:
             out = F.linear(self.shortcut_pool(x).movedim(1, -1), self.shortcut_weight, self.bias)
         pixels = out.view(-1, out.shape[-1])
-        pixels.addmm_(spatial.reshape(len(pixels), -1), self.expand_weight.to(out.dtype).T)  # autocast leaves it alone
+        pixels.addmm_(spatial.flatten(0, -2), self.expand_weight.to(out.dtype).T)  # autocast leaves it alone
         return out.relu_().movedim(-1, 1)
 
 
@@ -81,7 +83,7 @@ class PooledQuery(nn.Module):
         num, channels, heads = *x.shape[:2], self.num_heads
         tokens = x.flatten(2).mT
         tokens = torch.cat([tokens.mean(dim=1, keepdim=True), tokens], dim=1) + self.positional_embedding.to(x.dtype)
-        query = self.q_proj(tokens[:, 0]).view(num, heads, -1) * (channels // heads) ** -0.5
+        query = self.q_proj(tokens[:, 0]).view(num, heads, channels // heads) * (channels // heads) ** -0.5
         asked = torch.einsum("nhd,hdc->nhc", query, self.k_proj.weight.view(heads, -1, channels))
         mixed = (asked @ tokens.mT).softmax(dim=-1).to(asked.dtype) @ tokens
         values = torch.einsum("nhc,hdc->nhd", mixed, self.v_proj.weight.view(heads, -1, channels))
@@ -89,13 +91,40 @@ class PooledQuery(nn.Module):
         return found
 
 
-def _pairs(block: Bottleneck) -> list[tuple[nn.Module, nn.Module]]:
+def _known(block: Bottleneck) -> bool:
+    """Whether a block is as open_clip builds it."""
+    parts = (nn.Conv2d, nn.BatchNorm2d, nn.ReLU, nn.AvgPool2d, nn.Identity, nn.Sequential)
+    pointwise = [pair[0] for k, pair in enumerate(_pairs(block)) if k != 1]
+    acts = (block.act1, block.act2, block.act3)
+    shortcut = [] if block.downsample is None else [type(part) for part in block.downsample]
+    return (
+        _plain(block, *parts)
+        and all(_foldable(pair) for pair in _pairs(block))
+        and all((c.kernel_size, c.stride, c.padding, c.groups) == ((1, 1), (1, 1), (0, 0), 1) for c in pointwise)
+        and all(type(act) is nn.ReLU for act in acts)
+        and type(block.avgpool) in (nn.AvgPool2d, nn.Identity)
+        and shortcut in ([], [nn.AvgPool2d, nn.Conv2d, nn.BatchNorm2d])
+    )
+
+
+def _plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+    """Whether neither hooks nor other classes nor methods of an object's own change what a module does."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    below = list(module.modules())
+    return all(type(part) in kinds for part in below[1:]) and not any(
+        "forward" in part.__dict__ or any(getattr(part, name) for name in hooks) for part in below
+    )
+
+
+def _pairs(block: Bottleneck) -> list[tuple[Any, Any]]:
     """Convolutions and the norms behind them."""
-    shortcut = [] if block.downsample is None else [(block.downsample[1], block.downsample[2])]
+    shortcut = [] if block.downsample is None else [tuple(block.downsample)[1:3]]
     return [(block.conv1, block.bn1), (block.conv2, block.bn2), (block.conv3, block.bn3), *shortcut]
 
 
 def _foldable(pair: Sequence[nn.Module]) -> bool:
+    if len(pair) != 2 or not all(_plain(part) for part in pair):
+        return False
     convolution, norm = pair
     return type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
 

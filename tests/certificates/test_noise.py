@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -10,11 +11,12 @@ import torch
 from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
-from hrvlm.certificates.grid_noise import grid_noise
+from hrvlm.certificates.grid_noise import _table, grid_noise
 from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, uniform
 from hrvlm.certificates.noise_kernels import CHUNK, LANE, _distances, _turn
 from hrvlm.certificates.philox import random_words
 
+noise_module, grid_module = (import_module(f"hrvlm.certificates.{name}") for name in ("noise", "grid_noise"))
 SHAPE = (3, 16, 16)
 
 
@@ -103,12 +105,9 @@ def test_moments_and_distribution():
     for power, mean, deviation in [(1, 0, 1), (2, 1, 2**0.5), (3, 0, 15**0.5), (4, 3, 96**0.5)]:
         assert abs(float(z.pow(power).mean()) - mean) < 5 * deviation / count**0.5
     assert kstest(z.flatten().numpy(), "norm").pvalue > 1e-4
-    halves = z.reshape(60, 2, -1)  # the numbers of a pair lie half a draw apart
-    pairs = halves[:, 0].square() + halves[:, 1].square()
-    assert kstest(pairs.flatten().numpy(), "chi2", (2,)).pvalue > 1e-4
-    assert (
-        kstest(torch.atan2(halves[:, 1], halves[:, 0]).flatten().numpy() / (2 * math.pi) + 0.5, "uniform").pvalue > 1e-4
-    )
+    first, second = z.reshape(-1, 2, LANE).unbind(dim=1)  # of the pairs that are made of the same words
+    assert kstest((first.square() + second.square()).flatten().numpy(), "chi2", (2,)).pvalue > 1e-4
+    assert kstest(torch.atan2(second, first).flatten().numpy() / (2 * math.pi) + 0.5, "uniform").pvalue > 1e-4
     tails = (z.abs() > 4).sum()
     assert 20 < tails < 80  # 46.7 expected of 737,280
 
@@ -142,6 +141,10 @@ def test_scale_and_errors():
     for sigma in (-1.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected sigma"):
             gaussian((8,), 1, 1, [4], sigma)
+    with torch.device("meta"):  # whatever a user's defaults are
+        made = torch.empty(1, 8, device="cpu")
+        fill_gaussian(made, 1, 1, [4], 2.0)
+    assert torch.equal(made, gaussian((8,), 1, 1, [4], 2.0))
     with pytest.raises(ValueError, match="expected a contiguous float32"):
         fill_gaussian(torch.empty(2, 4, dtype=torch.float64), 1, 1, [0, 1], 1.0)
 
@@ -157,19 +160,27 @@ def test_uniform_numbers_go_by_address_and_are_not_those_of_the_noise():
     assert kstest(many.numpy(), "uniform").pvalue > 1e-4
     noise = torch.cat([gaussian((50,), 1, index, range(40), 1.0) for index in range(20)]).flatten().double()
     assert abs(float(torch.corrcoef(torch.stack([many, noise]))[0, 1])) < 5 / len(many) ** 0.5
-    bits = np.random.Philox(key=np.array([1, 0], dtype=np.uint64), counter=np.array([0, 0, 0, 0], dtype=np.uint64))
-    assert not np.allclose(np.random.Generator(bits).random(50), uniform(50, 1, 0, [0])[0])
 
 
-def test_purposes_share_no_bits():
+def test_purposes_share_no_bits(monkeypatch: pytest.MonkeyPatch):
     """Certificates need noise and decoding to be independent, so no number may be made of another's bits."""
-    assert len({PIXELS, GRID, GRID_LATER, DECODING}) == 4
-    decoding = uniform(4000, 7, 9, range(3)).numpy()
-    noise = grid_noise((16000,), 7, 9, range(3), 0.25).reshape(3, 4000, 4)
-    for lane in range(4):
-        assert abs(np.corrcoef(decoding.ravel(), noise[:, :, lane].ravel())[0, 1]) < 5 / decoding.size**0.5
-    whole = gaussian((8000,), 7, 9, range(3), 1.0).numpy().reshape(3, 2, 4000)
-    for half in (0, 1):
-        assert abs(np.corrcoef(decoding.ravel(), whole[:, half].ravel())[0, 1]) < 5 / decoding.size**0.5
-        for lane in range(4):
-            assert abs(np.corrcoef(noise[:, :, lane].ravel(), whole[:, half].ravel())[0, 1]) < 5 / decoding.size**0.5
+    streams = [random_words(4 * CHUNK, 7, 9, [3], stream)[0] for stream in (PIXELS, GRID, GRID_LATER, DECODING)]
+    assert len(np.unique(np.concatenate(streams))) > 16 * CHUNK - 5  # 0.03 pairs are equal by chance
+    seen = []
+    for module in (noise_module, grid_module):
+        monkeypatch.setattr(
+            module, "random_words", lambda *given: seen.append(given[-1]) or random_words(*given), raising=True
+        )
+    gaussian((5,), 7, 9, [3], 1.0)
+    uniform(5, 7, 9, [3])
+    grid_noise((20_000,), 7, 9, [3], 0.25)
+    assert seen == [DECODING, GRID_LATER]
+    # The Gaussian's words and those that grid noise looks up first are asked for in compiled code.
+    ours, theirs = random_words(CHUNK, 7, 9, [3], PIXELS)[0], random_words(CHUNK, 7, 9, [3], GRID)[0]
+    radii = np.empty(LANE, dtype=np.float32)
+    _distances(ours[:LANE], radii)
+    pairs = gaussian((2 * LANE,), 7, 9, [3], 1.0).reshape(2, LANE).double().square().sum(dim=0).sqrt()
+    assert pairs.tolist() == pytest.approx(radii.tolist(), rel=1e-6)
+    settled = grid_noise((2 * CHUNK,), 7, 9, [3], 0.25)[0]
+    guide = _table(0.25).guide[theirs.astype("<u4").view("<u2")]
+    assert (settled[guide < 1000] == guide[guide < 1000]).all()

@@ -76,10 +76,7 @@ def test_no_two_addresses_share_words() -> None:
     near += [random_words(2 * CHUNK, seed, index, [3], 4) for seed, index in ((2, 2), (1 + 2**32, 2), (1, 3))]
     words = np.concatenate([rows, *near])
     assert len(words) == 13
-    # Of so many words, 82 pairs are equal by chance.
-    pairs = words.size - len(np.unique(words))
-    assert 40 < pairs + 82 < 240
-    assert all(len(np.intersect1d(words[i, :LANE], words[j, :LANE])) <= 1 for i in range(13) for j in range(i))
+    assert len(np.unique(words)) >= words.size - 3  # 0.08 pairs are equal by chance
 
 
 def test_bits_are_fair() -> None:

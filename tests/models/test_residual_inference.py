@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
@@ -105,6 +106,43 @@ def test_blocks_with_other_norms_and_other_classes_stay() -> None:
 
     other = Another(2, 8, 2)
     assert rewritten(other) is other
+
+
+def changed(block: Bottleneck) -> dict[str, Callable[[], object]]:
+    """What a user may do to a block that is not in its class."""
+    return {
+        "activation": lambda: setattr(block, "act2", nn.SiLU()),
+        "kernel": lambda: setattr(block, "conv1", nn.Conv2d(16, 4, 3, padding=1, bias=False)),
+        "stride": lambda: setattr(block, "conv3", nn.Conv2d(4, 16, 1, padding=1, bias=False)),
+        "pool": lambda: setattr(block, "avgpool", nn.MaxPool2d(2)),
+        "shortcut": lambda: block.downsample.append(nn.Dropout()),
+        "hook": lambda: block.register_forward_hook(lambda module, given, out: out * 0.5),
+        "hook of a part": lambda: block.conv2.register_forward_pre_hook(lambda module, given: None),
+        "method": lambda: setattr(block, "forward", lambda x: x),
+    }
+
+
+@pytest.mark.parametrize("change", [*changed(Bottleneck(16, 4, 2))])
+def test_blocks_that_were_changed_stay(change: str) -> None:
+    ours = block("pooled")
+    assert rewritten(copy.deepcopy(ours)) is not ours
+    changed(ours)[change]()
+    assert rewritten(ours) is ours
+
+
+def test_pools_that_were_changed_stay() -> None:
+    hooked, wrapped = AttentionPool2d(2, 8, 2), AttentionPool2d(2, 8, 2)
+    hooked.register_forward_hook(lambda module, given, out: out)
+    wrapped.k_proj = nn.Sequential(nn.Linear(8, 8))
+    for pool in (hooked, wrapped):
+        assert rewritten(pool) is pool
+
+
+def test_empty_batches() -> None:
+    for kind, (channels, _) in KINDS.items():
+        ours, none = block(kind), torch.zeros(0, channels, 6, 6, dtype=torch.float64)
+        assert rewritten(copy.deepcopy(ours))(none).shape == ours(none).shape
+    assert rewritten(AttentionPool2d(2, 8, 2, 5))(torch.zeros(0, 8, 2, 2)).shape == (0, 5)
 
 
 def test_stems_are_folded_in_place() -> None:
