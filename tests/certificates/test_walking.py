@@ -51,8 +51,8 @@ def test_scores_whose_squares_are_no_numbers_verify_nothing(scale: float) -> Non
     rows = ([0.6, 0.0], [-1.0, 0.0], [0.5, 0.0])
     assert walked(waves(*rows), length=math.pi).labels.tolist() == [[0, 1]]
     assert walked(waves(*rows, scale=1e-100), length=math.pi).labels.tolist() == [[0, 1]]
-    found = walked(waves(*rows, scale=scale), length=math.pi)
-    assert found.verified.tolist() == [False]
+    for length in (math.pi, 1.5):  # of which the middle is after the change, or before it
+        assert walked(waves(*rows, scale=scale), length=length).verified.tolist() == [False]
     weight, bias = torch.tensor([[0.6, -1.0], [0.0, 0.0]]) * 1.0, torch.tensor([0.5, 0.0])
     source, target = torch.tensor([1.0, 0.0]), torch.tensor([-1.0, 0.1])
     scorer = AffineScorer(weight.double() * scale, bias.double() * scale)
@@ -77,9 +77,10 @@ def test_zero_scores_tie_everywhere() -> None:
 
 
 def test_a_wrong_first_winner_is_not_verified() -> None:
-    found = walked(waves([0.2, 1.0], [0.0, 0.0], [0.0, 0.0]))
-    assert found.verified.tolist() == [False]
-    assert found.breaks[0, -1] == 1.0
+    for sine in (0.0, 1.0):  # the other one stays ahead, or gains
+        found = walked(waves([0.2, 1.0], [0.0, sine], [0.0, 0.0]))
+        assert found.verified.tolist() == [False]
+        assert found.breaks.tolist() == [[0.0, 1.0]]
 
 
 def test_walks_of_several_chunks_are_padded_with_their_lengths() -> None:
