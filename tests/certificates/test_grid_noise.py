@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare, norm
 
 from hrvlm.certificates import Sample, SmoothingPlan, Statement, certify, grid_noise, verify_rows
-from hrvlm.certificates.grid_noise import _settle, _table, grid_copies, on_grid
+from hrvlm.certificates.grid_noise import _decided, _settle, _table, grid_copies, on_grid
 
 SHAPE = (3, 64, 64)
 
@@ -59,6 +59,23 @@ def test_every_cell_of_the_table_is_that_of_the_thresholds():
     assert 0 < share < 0.02
 
 
+def test_more_bits_continue_the_leading_ones():
+    """Against all 192 bits in one integer, some of which agree with a threshold for long."""
+    table = _table(0.25)
+    generator = np.random.Generator(np.random.PCG64(3))
+    marks = np.arange(len(table.divided), dtype=np.int16).repeat(20)
+    later = generator.integers(0, 2**64, (len(marks), 3), dtype=np.uint64)
+    for k, mark in enumerate(marks[::20].tolist()):  # one as close to its threshold as it gets
+        cell = int(table.divided[mark])
+        exact = next(threshold for threshold in table.exact if threshold >> 176 == cell)
+        close = exact - (k % 2)
+        later[20 * k] = [(close >> 128 & 2**48 - 1) << 16, close >> 64 & 2**64 - 1, close & 2**64 - 1]
+    found = _decided(table, marks, later)
+    for mark, (first, second, third), noise in zip(marks.tolist(), later.tolist(), found.tolist(), strict=True):
+        whole = int(table.divided[mark]) << 176 | (first >> 16) << 128 | second << 64 | third
+        assert noise == sum(threshold <= whole for threshold in table.exact) - 255
+
+
 def test_ties_with_a_threshold_are_settled_by_more_bits():
     table = _table(0.25)
     threshold = table.exact[300]
@@ -71,6 +88,8 @@ def test_ties_with_a_threshold_are_settled_by_more_bits():
 def test_a_draw_depends_on_its_address_only():
     whole = grid_noise((3, 5, 7), 9, 8, range(12), 0.25)
     np.testing.assert_array_equal(grid_noise((3, 5, 7), 9, 8, [7, 2, 2], 0.25), whole[[7, 2, 2]])
+    large = grid_noise(SHAPE, 9, 8, range(5), 0.25)  # in every draw some pixels need more bits
+    np.testing.assert_array_equal(grid_noise(SHAPE, 9, 8, [3, 1], 0.25), large[[3, 1]])
     others = [grid_noise((3, 5, 7), *a, 0.25) for a in [(8, 8, [0]), (9, 9, [0]), (9, 8, [2**64 - 1])]]
     assert all((other != whole[:1]).any() for other in others)
     code = "from hrvlm.certificates import grid_noise; print(grid_noise((5,), 9, 8, [70, 2], 0.5).tolist())"

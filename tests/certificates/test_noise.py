@@ -82,11 +82,12 @@ def test_every_distance_and_angle_is_that_of_double_precision():
 
 
 def test_a_mean_is_added():
-    mean = torch.rand(3, 5, 7, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    noisy = torch.empty(4, 3, 5, 7)
+    mean = torch.rand(3, 30, 29, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert mean.numel() > 2 * CHUNK
+    noisy = torch.empty(4, 3, 30, 29)
     for given in (mean, mean.permute(2, 1, 0).contiguous().permute(2, 1, 0)):  # whatever its layout
         fill_gaussian(noisy, 7, 123, range(4), 0.5, given)
-        assert torch.equal(noisy, gaussian((3, 5, 7), 7, 123, range(4), 0.5) + mean.float())
+        assert torch.equal(noisy, gaussian((3, 30, 29), 7, 123, range(4), 0.5) + mean.float())
     with pytest.raises(ValueError, match="expected a mean of shape"):
         fill_gaussian(noisy, 7, 123, range(4), 0.5, mean[:, :, :1])
 
@@ -176,11 +177,11 @@ def test_purposes_share_no_bits(monkeypatch: pytest.MonkeyPatch):
     grid_noise((20_000,), 7, 9, [3], 0.25)
     assert seen == [DECODING, GRID_LATER]
     # The Gaussian's words and those that grid noise looks up first are asked for in compiled code.
-    ours, theirs = random_words(CHUNK, 7, 9, [3], PIXELS)[0], random_words(CHUNK, 7, 9, [3], GRID)[0]
+    ours, theirs = random_words(CHUNK, 7, 9, [3], PIXELS)[0], random_words(2 * CHUNK, 7, 9, [3], GRID)[0]
     radii = np.empty(LANE, dtype=np.float32)
     _distances(ours[:LANE], radii)
     pairs = gaussian((2 * LANE,), 7, 9, [3], 1.0).reshape(2, LANE).double().square().sum(dim=0).sqrt()
     assert pairs.tolist() == pytest.approx(radii.tolist(), rel=1e-6)
-    settled = grid_noise((2 * CHUNK,), 7, 9, [3], 0.25)[0]
+    settled = grid_noise((4 * CHUNK,), 7, 9, [3], 0.25)[0]
     guide = _table(0.25).guide[theirs.astype("<u4").view("<u2")]
     assert (settled[guide < 1000] == guide[guide < 1000]).all()
