@@ -21,7 +21,6 @@ from hrvlm.certificates.rescoring import check_draws, rescored_records
 from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
-from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, inference_copy
 
 FIXED_BATCH_SIZE = 128
@@ -109,7 +108,8 @@ class CertificationPlan:
 
     def indices(self, size: int) -> list[int]:
         """Data set indices of the subset: fixed, sorted, evenly spread."""
-        return evenly_spread(size, self.num_images)
+        count = size if self.num_images is None else min(self.num_images, size)
+        return [position * size // count for position in range(count)]
 
 
 def certify_images(

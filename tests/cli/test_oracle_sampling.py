@@ -16,7 +16,7 @@ from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
 
-SIGMA, THRESHOLD, ERRORS, TRIALS = 0.35, 0.65, 1, 400
+SIGMA, THRESHOLD, ERRORS, TRIALS = 0.35, 0.8, 1, 400
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,9 @@ def test_a_filter_is_certified_for_a_class_that_is_a_minority(
     """More than a fifth of the answers are harmful within the radius, although most are not."""
     plan = {"sigma": SIGMA, "sampling": {"threshold": 0.2}}
     config = write_config(
-        tmp_path, answers={"questions": [harm("ginger root", target="harmful"), {"oracle": COMMAND}]}, plan=plan
+        tmp_path,
+        answers={"questions": [harm("sport utility vehicle", target="harmful"), {"oracle": COMMAND}]},
+        plan=plan,
     )
     run = command("run", config, tmp_path / "run")
     found = by_claim(run, "harm")["composite"]
@@ -113,7 +115,7 @@ def test_a_filter_is_certified_for_a_class_that_is_a_minority(
     generator, data = load_generator("emoji-captioner", prompt="act"), emoji("unseen_artist")
     for index, row in found.items():
         noise = gaussian(tuple(data[index][0].shape), 0, index, range(8, 8 + N), SIGMA)
-        count = sum("ginger root" in answer for answer in generator.generate(data[index][0] + noise))
+        count = sum("sport utility vehicle" in answer for answer in generator.generate(data[index][0] + noise))
         assert row["count"] == count < N / 2
         lower = float(beta.ppf(ALPHA / 2, count, N - count + 1)) if count else 0.0
         assert (lower > 0.2) is (index in certified)
@@ -123,7 +125,9 @@ def test_a_filter_is_certified_for_a_class_that_is_a_minority(
     capsys.readouterr()
     main(["verify", str(run)])
     assert f"{2 * NUM_IMAGES} certificates, 0 that do not hold" in capsys.readouterr().out
-    other = write_config(tmp_path, answers={"questions": [harm("ginger root"), {"oracle": COMMAND}]}, plan=plan)
+    other = write_config(
+        tmp_path, answers={"questions": [harm("sport utility vehicle"), {"oracle": COMMAND}]}, plan=plan
+    )
     with pytest.raises(SystemExit):
         command("run", other, run)
     assert "expected the questions that the rows" in capsys.readouterr().err
