@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
+from hrvlm import shipped
 from hrvlm.certificates.answers import AnsweredImage, AnswerQuestion, Labelling, certify_answers
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
@@ -196,7 +196,7 @@ class AnswerWork:
 
 def _described(calibration: Calibration) -> dict[str, Any]:
     """A calibration with a digest of its file in place of the path."""
-    digest = hashlib.sha256(Path(calibration.file).read_bytes()).hexdigest()
+    digest = hashlib.sha256(shipped.find(calibration.file).read_bytes()).hexdigest()
     return asdict(calibration) | {"file": digest}
 
 

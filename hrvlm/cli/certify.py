@@ -34,23 +34,24 @@ SUBJECTS = {
 }
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None, program: str = "certify.py") -> None:
     """Runs a command, for example `run --checkpoint emoji --config configs/certify/emoji.yaml --output DIR`.
 
     Args:
         arguments: Command line; `sys.argv` if None.
+        program: What the command is called in help and errors.
     """
     given_words = sys.argv[1:] if arguments is None else arguments
-    parser = _parser(given_words[0] if given_words else "")
-    with clear_errors("certify.py"):
+    parser = _parser(given_words[0] if given_words else "", program)
+    with clear_errors(program):
         given = parser.parse_args(arguments)
         if not _without_model(given):
             _with_model(given, parser.instantiate_classes(given)[given.command])
 
 
-def _parser(wanted: str) -> ClearParser:
+def _parser(wanted: str, program: str) -> ClearParser:
     """All commands by name, and the options of the wanted one."""
-    parser = ClearParser(prog="certify.py", description=(__doc__ or "").partition("\n")[0])
+    parser = ClearParser(prog=program, description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subcommands(dest="command")
     for name, (module, function) in COMMANDS.items():
         if name != wanted:
@@ -136,3 +137,7 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "as_dict"):
         return value.as_dict()
     return {name: _plain(part) for name, part in value.items()} if isinstance(value, dict) else value
+
+
+if __name__ == "__main__":
+    main()

@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pickle import UnpicklingError
-from typing import NoReturn
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+
+from hrvlm import shipped
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
@@ -55,8 +57,37 @@ def sentence(error: Exception) -> str:
     return " ".join(text.split())
 
 
+class ConfigFile(ActionConfigFile):
+    """A configuration by its path or, where nothing lies there, by the name of one that comes with the package."""
+
+    def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
+        """Adds the keys of the file to the settings."""
+        super().__call__(parser, cfg, _config_path(values, parser.for_certify), option_string)
+
+
+def _config_path(given: str, for_certify: bool) -> str:
+    """Where a configuration lies; the text itself if it is none of the package, or a configuration written out."""
+    path = shipped.find(given)
+    if path.is_file() or any(letter in given for letter in ":{\n"):
+        return str(path)
+    known = [name for name in shipped.names("configs") if name.startswith("certify/") == for_certify]
+    found = shipped.named(given, "configs", among=known)
+    if found is None and path.suffix not in (".yaml", ".yml", ".json"):
+        raise ValueError(f"expected a YAML file or a shipped configuration ({', '.join(known)}), got {given!r}")
+    return str(found or path)
+
+
 class ClearParser(ArgumentParser):
     """A parser whose errors are the message alone, without the usage of every option."""
+
+    for_certify = True
+    """Whether it reads configurations of `certify.py`."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        """Adds an argument; configurations are found by name as well."""
+        if kwargs.get("action") in ("config", ActionConfigFile):
+            kwargs["action"] = ConfigFile
+        return super().add_argument(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""

@@ -23,11 +23,14 @@ EXPECTED_WARNINGS = (
     r"The dirpath has changed from",
     r"Checkpoint directory .* exists and is not empty",
     r"It is recommended to use `self\.log",
+    r"LightningCLI's args parameter is intended to run from within Python",  # `hrvlm train` hands its arguments on
 )
 
 
 class TrainParser(ClearParser, LightningArgumentParser):
     """Lightning's parser, with errors that are the message alone."""
+
+    for_certify = False
 
 
 class HrvlmCLI(LightningCLI):
@@ -56,22 +59,28 @@ class HrvlmCLI(LightningCLI):
             )
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
     """Runs a LightningCLI command, for example `fit --config configs/emoji/quickstart.yaml`.
 
     Args:
         arguments: Command line; `sys.argv` if None.
+        program: What the command is called in help and errors.
     """
-    with clear_errors("train.py"), warnings.catch_warnings():
+    with clear_errors(program), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         HrvlmCLI(
             LightningModule,
             LightningDataModule,
             parser_class=TrainParser,
+            parser_kwargs={"prog": program},
             subclass_mode_model=True,
             subclass_mode_data=True,
             save_config_kwargs={"overwrite": True},
             trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
             args=arguments,
         )
+
+
+if __name__ == "__main__":
+    main()

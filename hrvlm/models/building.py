@@ -14,6 +14,7 @@ import open_clip
 from open_clip.model import set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
+from hrvlm import shipped
 from hrvlm.models.vision_language import VisionLanguageModel
 
 CONFIG_FILE = "open_clip_config.json"
@@ -26,7 +27,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ValueError: If the file is missing, is no JSON or lacks "model_cfg".
     """
     try:
-        config: dict[str, Any] = json.loads(Path(path).read_text(encoding="utf-8"))
+        config: dict[str, Any] = json.loads(shipped.find(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # also what is no JSON and no text
         raise ValueError(f"expected a readable JSON model description at {path}: {error}") from error
     if not isinstance(config, dict) or "model_cfg" not in config:

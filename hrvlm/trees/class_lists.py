@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hrvlm import shipped
 from hrvlm.trees.files import load_tree, read_yaml
 from hrvlm.trees.nodes import TreeError, some
 
@@ -67,7 +68,7 @@ def read_classes(path: str | Path) -> ClassList:
     Raises:
         TreeError: if the file is absent or malformed, lists no class, or one twice.
     """
-    path = Path(path)
+    path = shipped.find(path)
     if path.is_dir():
         return ClassList(tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir())), origin=str(path))
     if not path.is_file():

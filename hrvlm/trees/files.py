@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from hrvlm import shipped
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Node, TreeError, some
 from hrvlm.trees.tree import ClassTree, TreeInfo
 
@@ -37,11 +38,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         TreeError: if the file is absent, unreadable, malformed, or not such a mapping.
     """
-    path = Path(path)
+    path = shipped.find(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise TreeError(f"{path}: no such tree file; give the path of a YAML file such as those in trees/") from None
+        known = ", ".join(shipped.names("trees"))
+        raise TreeError(f"{path}: no such tree file; give the path of a YAML file or a shipped tree: {known}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise TreeError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     try:
@@ -57,7 +59,7 @@ def load_tree(path: str | Path, num_levels: int | None = None) -> ClassTree:
     """Reads and validates one tree file; the format is described in ``trees/README.md``.
 
     Args:
-        path: YAML file.
+        path: YAML file, or the name of a tree that comes with the package, such as "emoji_unicode".
         num_levels: cut to at most this many levels, leaves included (rule: `hrvlm.trees.structure`).
 
     Raises:
@@ -65,7 +67,8 @@ def load_tree(path: str | Path, num_levels: int | None = None) -> ClassTree:
         ValueError: if ``num_levels`` is below 1.
     """
     where = str(path)
-    content = read_yaml(path)
+    named = None if Path(path).exists() else shipped.named(path, "trees")
+    content = read_yaml(named or path)
     _check_keys(content, TREE_KEYS, where, "the tree")
     missing = [key for key in NEEDED_KEYS if key not in content]
     if missing:

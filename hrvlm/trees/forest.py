@@ -67,7 +67,7 @@ def load_forest(
     """Reads several trees over the same classes.
 
     Args:
-        paths: tree files.
+        paths: tree files, or names of trees that come with the package.
         leaves: the class names of a data set, in its order; the trees are restricted to them. None keeps all
             leaves in the order of the first file.
         num_levels: cut every tree to at most this many levels, see `load_tree`.

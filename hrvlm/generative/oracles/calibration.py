@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hrvlm import shipped
 from hrvlm.generative.oracles.base import Oracle
 
 ERROR_MODELS = ("overall", "false positive", "conditional", "audit")
@@ -77,7 +78,7 @@ def read_calibration(path: str | Path, classes: Sequence[str] | None = None) -> 
         ValueError: With file and line, if the file is missing, empty or not as described above.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = shipped.find(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"expected a calibration file of JSON lines in UTF-8 at {path}: {error}") from error
     lines = text.removesuffix("\n").split("\n")

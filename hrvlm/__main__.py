@@ -1,0 +1,6 @@
+"""`python -m hrvlm` is the command `hrvlm`."""
+
+from hrvlm.cli.main import main
+
+if __name__ == "__main__":
+    main()
