@@ -25,6 +25,7 @@ from hrvlm.certificates.joint_claims import at_least, extent_at_radius, needed_c
 from hrvlm.certificates.joint_mean import MarginRange, MeanBounds, mean_bounds
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
+from hrvlm.certificates.ledger import Ledger
 from hrvlm.certificates.lines import SampledLine, pixel_line, sampled_invariance
 from hrvlm.certificates.mean_bounds import betting_lower, betting_upper, mean_shift_bound, shifted_mean
 from hrvlm.certificates.misalignment import coverage_sweep, stable_coverage, stable_intervals, uncertainty_intervals
@@ -73,7 +74,7 @@ from hrvlm.certificates.verify import Problem, verify_rows
 from hrvlm.certificates.voting import SmoothedPrediction, smoothed_predict
 
 if TYPE_CHECKING:
-    from hrvlm.certificates.rescoring import Ledger, replay
+    from hrvlm.certificates.rescoring import replay
 
 __all__ = [
     "AffineScorer",
@@ -200,7 +201,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Imports rescoring when it is asked for: it needs models, which take seconds; all else here does not."""
-    if name in ("Ledger", "replay"):
+    if name == "replay":
         from hrvlm.certificates import rescoring
 
         return getattr(rescoring, name)

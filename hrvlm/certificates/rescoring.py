@@ -15,8 +15,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 from hrvlm.certificates.counting import Counts, Procedure
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import NoisePass
+from hrvlm.certificates.ledger import Spending
 from hrvlm.certificates.procedures import NUM_GROUPS
 from hrvlm.certificates.record_base import FunctionsChosen, Key, Record
 from hrvlm.certificates.sampling import autocasting
@@ -35,11 +35,7 @@ if TYPE_CHECKING:
     from hrvlm.certificates.images import CertificationPlan
 
 T = TypeVar("T")
-LEDGER = "functions.jsonl"
 KINDS = ("smoothing", "semantic", "profile", "joint")
-Spending = Literal["levels", "profile", "joint"]
-"""Whose alpha a label function spends: that of levels, of profiles, or of joint certificates."""
-SPENDINGS: tuple[Spending, ...] = ("levels", "profile", "joint")
 
 
 def replay(
@@ -170,79 +166,30 @@ def passes(functions: Iterable[LabelFunction]) -> list[CertificationPlan]:
 
 def function_of(classifier: HierarchicalClassifier) -> str:
     """Digest of the labels of levels: prompts and tree structure of each. The weights belong to the store."""
+    return _digest(_told(classifier))
+
+
+def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
+    """The trees as folders of rows know them, JSON values: name, names of levels, digest of prompts and ancestors."""
+    told = _told(classifier)
+    return [
+        {
+            "name": tree.name,
+            "levels": [level.name for level in tree.levels],
+            "digest": _digest([level[1:] for level in told if level[0] == index]),
+        }
+        for index, tree in enumerate(classifier.forest)
+    ]
+
+
+def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
+    """Of each level: number of its tree, of itself, name of the tree, prompts, ancestor of every leaf."""
     forest = classifier.forest
-    told = [
+    return [
         [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
         for key, ancestors in classifier.ancestors.items()
     ]
-    return _digest(told)
 
 
 def _digest(told: Any) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
-
-
-class Ledger:
-    """The label functions that have been scored on a store, in order, and how they were chosen.
-
-    Args:
-        store: kept features.
-    """
-
-    def __init__(self, store: FeatureStore) -> None:
-        self._path = store.folder / LEDGER
-        self.entries: list[dict[str, Any]] = []
-        if self._path.is_file():
-            whole = self._path.read_text(encoding="utf-8").rpartition("\n")[0]  # a torn last line was never a result
-            for line in whole.splitlines():
-                entry = json.loads(line)
-                if not self.knows(entry["function"]):
-                    self.entries.append(entry)
-
-    def knows(self, function: str) -> bool:
-        """Whether a label function is noted."""
-        return any(entry["function"] == function for entry in self.entries)
-
-    def chosen(self, function: str, given: FunctionsChosen | None) -> FunctionsChosen:
-        """How a label function counts as chosen.
-
-        Args:
-            function: digest, see `label_functions`.
-            given: what the user declares; None to take what is noted, else "before" on noise without results, "after"
-                on noise that has some.
-
-        Raises:
-            ValueError: if it was noted as chosen after looking and is declared otherwise.
-        """
-        noted = next((entry["chosen"] for entry in self.entries if entry["function"] == function), None)
-        if noted == "after" and given == "before":
-            raise ValueError(
-                "expected prompts, profile radii, procedure and alpha fixed before results were seen, got some that "
-                "were scored on these features as chosen after looking; use features of another seed"
-            )
-        if given is not None:
-            return given
-        found: FunctionsChosen = noted or ("after" if self.entries else "before")
-        return found
-
-    def note(self, function: str, chosen: FunctionsChosen, label_functions: int, spends: Spending = "levels") -> None:
-        """Note a label function before its first result; once."""
-        if not self.knows(function):
-            entry = {"function": function, "chosen": chosen, "label_functions": label_functions, "spends": spends}
-            self.entries.append(entry)
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-
-    @property
-    def overspent(self) -> int:
-        """How many label functions fixed in advance spend more than one alpha together; each may still hold alone.
-
-        Returns:
-            Their number, 0 where no alpha is overspent.
-        """
-        most = 0
-        for spends in SPENDINGS:
-            sharing = [e for e in self.entries if e["chosen"] == "before" and e.get("spends", "levels") == spends]
-            if sum((Fraction(1, entry["label_functions"]) for entry in sharing), Fraction(0)) > 1:
-                most = max(most, len(sharing))
-        return most

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,3 +149,10 @@ def read_references(source: str | None, class_names: Sequence[str], prompt: str)
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise ValueError(f"expected a text or a list of texts for {name!r} in {path}, got {texts!r}")
     return [tuple(answers[name]) for name in class_names]
+
+
+def reference_digest(source: str | None) -> str | None:
+    """What rows depend on of the true answers: a digest of their file, or what stands for no file."""
+    if source is None or source == EMOJI_REFERENCES:
+        return source
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()

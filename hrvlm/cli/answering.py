@@ -20,7 +20,14 @@ from hrvlm.certificates.oracle_errors import OracleError
 from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
 from hrvlm.certificates.oracle_rows import OracleTask, corrected_records, oracle_records
 from hrvlm.certificates.records import Key, Record
-from hrvlm.cli.answer_options import AnswerOptions, Calibration, QuestionOptions, check_sampling, read_references
+from hrvlm.cli.answer_options import (
+    AnswerOptions,
+    Calibration,
+    QuestionOptions,
+    check_sampling,
+    read_references,
+    reference_digest,
+)
 from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
@@ -186,7 +193,7 @@ class AnswerWork:
         return {
             "generator": self.generator.describe(),
             "questions": asked,
-            "references": self.options.references,
+            "references": reference_digest(self.options.references),
             "split": split,
             **data_identity(self.data),
             "random_numbers": SCHEME,

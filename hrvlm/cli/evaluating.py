@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 from hrvlm.certificates.parts import part_files, replace_text
+from hrvlm.certificates.rescoring import described_trees
 from hrvlm.cli.errors import ClearParser
 from hrvlm.data.base import ImageDataModule
 from hrvlm.models import HierarchicalClassifier, load, state_digest
@@ -92,8 +93,7 @@ def _device(name: str) -> torch.device:
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
     """What the rows of every command depend on: weights, trees and split."""
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    trees = [[tree.name, len(tree.levels)] for tree in classifier.forest]
-    return {"weights": state_digest(state), "trees": trees, "split": split}
+    return {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
 
 
 def data_identity(data: Any) -> dict[str, Any]:

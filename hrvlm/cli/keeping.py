@@ -6,8 +6,9 @@ from typing import Any
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.ledger import Ledger
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.rescoring import Ledger, label_functions
+from hrvlm.certificates.rescoring import label_functions
 from hrvlm.cli.evaluating import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
 

@@ -11,9 +11,11 @@ from rich.progress import Progress
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.certificates.ledger import Ledger
+from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys
 from hrvlm.certificates.record_base import FunctionsChosen
-from hrvlm.certificates.rescoring import LabelFunction, Ledger, check_draws, label_functions, passes
+from hrvlm.certificates.rescoring import LabelFunction, check_draws, label_functions, passes
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, open_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.run import FREE, finish
@@ -71,6 +73,7 @@ def rescore(
     plan = replace(settings.plan, sampling=functions[0].plan.sampling)
     depends_on = {name: value for name, value in asdict(plan).items() if name not in FREE}
     depends_on |= {**identity(classifier, settings.split), **data_identity(data), **pictures_identity(plan.attributes)}
+    depends_on["random_numbers"] = SCHEME
     path = open_folder(output, "run", depends_on, dict(notes or {}))
     check_unused(path)
     for function in functions:

@@ -20,8 +20,9 @@ from hrvlm.certificates import (
 )
 from hrvlm.certificates.feature_store import ROWS_PER_FILE, FeatureStore
 from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
+from hrvlm.certificates.ledger import Ledger
 from hrvlm.certificates.profiling import ProfileOptions
-from hrvlm.certificates.rescoring import Ledger, function_of, replay
+from hrvlm.certificates.rescoring import function_of, replay
 from hrvlm.certificates.smoothing import procedure_of
 from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.data import emoji
