@@ -48,10 +48,12 @@ class JointRecord(Record):
         precision: arithmetic of the forward pass, part of the base classifier.
         label_functions: label functions (sets of prompts, trees, levels, planes) on the same noise that share alpha.
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
+        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
+            not the choice of an epoch by such rows.
     """
 
     kind: ClassVar[str] = "joint"
-    added: ClassVar[frozenset[str]] = frozenset({"label_functions", "functions_chosen"})
+    added: ClassVar[frozenset[str]] = frozenset({"label_functions", "functions_chosen", "noise_shared"})
 
     scorer: str
     attribute: str
@@ -81,6 +83,7 @@ class JointRecord(Record):
     precision: str = "float32"
     label_functions: int = 1
     functions_chosen: str = "before"
+    noise_shared: bool = False
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
@@ -132,7 +135,7 @@ class JointRecord(Record):
             f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "
             f"moves in {plane}, by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = "
             f"{', '.join(map(str, pairs))}; false with probability at most {self.alpha:g} over the noise, "
-            f"{together}. The move is one of embeddings. {mode}{not_covered(self.functions_chosen)}"
+            f"{together}. The move is one of embeddings. {mode}{not_covered(self.functions_chosen, self.noise_shared)}"
         )
 
 

@@ -52,9 +52,12 @@ class ProfileRecord(Record):
         votes: samples of the deployed vote that the threshold stands for, or None.
         vote_error: error probability of one such vote, or None.
         precision: arithmetic of the forward pass.
+        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
+            not the choice of an epoch by such rows.
     """
 
     kind: ClassVar[str] = "profile"
+    added: ClassVar[frozenset[str]] = frozenset({"noise_shared"})
 
     sigma: float
     noise_space: str
@@ -83,6 +86,7 @@ class ProfileRecord(Record):
     votes: int | None
     vote_error: float | None
     precision: str
+    noise_shared: bool = False
 
     def __post_init__(self) -> None:
         for name in _LISTS:
@@ -133,5 +137,5 @@ class ProfileRecord(Record):
         return (
             f"{where}: under Gaussian noise (sigma {self.sigma:g}, {self.noise_space}) {keeps} of the leaf "
             f"classifier's answers stays, at every point within an L2 distance of the image, {pieces}; false anywhere "
-            f"with probability at most {self.alpha:g} over the noise, {together}.{not_covered(self.functions_chosen)}"
+            f"with probability at most {self.alpha:g} over the noise, {together}.{not_covered(self.functions_chosen, self.noise_shared)}"
         )

@@ -36,6 +36,8 @@ class Record:
     kind: ClassVar[str] = ""
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields added to the schema later: rows without them were made when their defaults were all there was."""
+    unsaid: ClassVar[frozenset[str]] = frozenset({"noise_shared"})
+    """Those of them that rows leave out while they have their default."""
 
     index: int
     label: int
@@ -53,6 +55,9 @@ class Record:
             ValueError: if a number is not finite, which JSON cannot hold.
         """
         row: Row = {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
+        for field in fields(self):
+            if field.name in self.unsaid and row[field.name] == field.default:
+                del row[field.name]
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"expected a finite {name} in the record of image {self.index}, got {value}")
@@ -80,11 +85,16 @@ class Record:
         return (self.kind, self.index, self.tree, self.level)
 
 
-def not_covered(functions_chosen: str) -> str:
-    """What the words of a claim add where alpha does not cover the choice of its prompts."""
+def not_covered(functions_chosen: str, noise_shared: bool = False) -> str:
+    """What the words of a claim add where alpha does not cover the choice of its prompts, or of the model's epoch."""
+    epochs = (
+        " Other epochs of the run met the same noise: alpha does not cover the choice of this one by such results; "
+        "certify the chosen one with noise of another seed."
+    )
+    said = epochs if noise_shared else ""
     if functions_chosen == "before":
-        return ""
+        return said
     return (
-        " Its prompts, tree or level were chosen after results on the same noise had been seen, which alpha does not "
-        "cover: as it stands this is an exploration; certify it with noise of another seed."
+        f"{said} Its prompts, tree or level were chosen after results on the same noise had been seen, which alpha does "
+        "not cover: as it stands this is an exploration; certify it with noise of another seed."
     )

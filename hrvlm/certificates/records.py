@@ -66,12 +66,14 @@ class SmoothingRecord(Record):
         precision: arithmetic of the forward pass, part of the base classifier.
         label_functions: label functions (sets of prompts, trees, levels) on the same noise that share alpha.
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
+        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
+            not the choice of an epoch by such rows.
     """
 
     kind: ClassVar[str] = "smoothing"
     added: ClassVar[frozenset[str]] = frozenset({
         "method", "threshold", "votes", "vote_error", "runner_up", "upper", "n_max", "goal", "give_up", "decision",
-        "precision", "label_functions", "functions_chosen",
+        "precision", "label_functions", "functions_chosen", "noise_shared",
     })  # fmt: skip
 
     sigma: float
@@ -103,6 +105,7 @@ class SmoothingRecord(Record):
     precision: str = "float32"
     label_functions: int = 1
     functions_chosen: str = "before"
+    noise_shared: bool = False
 
     @property
     def statement(self) -> str:
@@ -117,7 +120,7 @@ class SmoothingRecord(Record):
             f"{where}: the smoothed classifier (Gaussian noise, sigma {self.sigma:g}, {self.noise_space}) "
             f"{self._predicts()} at every point closer than {self.radius!r} (L2) to the image; false with "
             f"probability at most {self.alpha:g} over the noise{together}. {self._arithmetic()}"
-            f"{not_covered(self.functions_chosen)}"
+            f"{not_covered(self.functions_chosen, self.noise_shared)}"
         )
 
     def _predicts(self) -> str:

@@ -100,6 +100,11 @@ def _assumed(records: list[Any]) -> list[str]:
         said.append(
             "Some prompts, trees or levels were chosen after results on the same noise: alpha does not cover these."
         )
+    if any(getattr(record, "noise_shared", False) for record in records):
+        said.append(
+            "Models of other epochs were certified with the same noise: alpha does not cover the choice of an epoch by "
+            "these rows; certify the chosen one with noise of another seed."
+        )
     return said
 
 

@@ -172,3 +172,13 @@ def test_summary_by_hand():
 def test_margin_of_the_record_is_finite_or_none():
     records, partition = semantics()
     torch.testing.assert_close(torch.tensor([r.smallest_margin for r in records]).double(), partition.smallest_margin)
+
+
+def test_rows_say_where_other_epochs_met_the_same_noise():
+    alone, shared = smoothing(), smoothing(noise_shared=True)
+    assert "noise_shared" not in alone.to_row()  # rows of one model stay as they were
+    assert shared.to_row()["noise_shared"] is True
+    assert record_from_row(shared.to_row()) == shared
+    assert record_from_row(alone.to_row()) == alone
+    assert "alpha does not cover the choice of this one" in shared.statement
+    assert "other epochs" not in alone.statement.lower()
