@@ -104,7 +104,8 @@ def read_parquet(path: str | Path) -> list[Row]:
     table = _pyarrow()[1].read_table(path)
     kind = table.schema.metadata[b"kind"].decode()
     schema = int(table.schema.metadata[b"schema"])
-    return [{"kind": kind, "schema": schema} | {k: _plain(v) for k, v in row.items()} for row in table.to_pylist()]
+    found = ({"kind": kind, "schema": schema} | {k: _plain(v) for k, v in row.items()} for row in table.to_pylist())
+    return [record_from_row(row).to_row() for row in found]
 
 
 def field_types(record: type) -> dict[str, Any]:
