@@ -24,6 +24,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hrvlm.certificates.batches import Sample
+from hrvlm.trees.bounded_text import read_json
 
 ROWS_PER_FILE = 1024
 STORE = "store.json"
@@ -191,5 +192,5 @@ def _read_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / STORE
     if not path.is_file():
         return None
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    found: dict[str, Any] = read_json(path)
     return found

@@ -5,7 +5,6 @@ Parsers are added, and rows exported, without importing what only a report needs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
 from hrvlm.trees import load_forest
+from hrvlm.trees.bounded_text import read_json
 
 if TYPE_CHECKING:
     from hrvlm.data.base import ImageDataModule
@@ -98,7 +98,7 @@ def write_report(
     if not rows and not attacked and not pushes:
         raise ValueError(f"expected rows of certify.py run, attack or push in {folder}, found none")
     noted = folder / SETTINGS
-    settings: dict[str, Any] = json.loads(noted.read_text(encoding="utf-8")) if noted.is_file() else {}
+    settings: dict[str, Any] = read_json(noted) if noted.is_file() else {}
     at_hand, lacking = look_around(settings)
     title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
     given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}

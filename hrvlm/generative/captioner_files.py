@@ -18,6 +18,7 @@ from hrvlm.generative.captions import PROMPTS
 from hrvlm.generative.decoding import Decoding
 from hrvlm.models import inferring
 from hrvlm.models.building import from_config
+from hrvlm.trees.bounded_text import load_json, read_text
 
 DESCRIPTION_FILE, WEIGHTS_FILE, PROBE_FILE = "captioner.json", "captioner.safetensors", "probe.safetensors"
 FORMAT = 1
@@ -97,7 +98,7 @@ def _description(captioner: Captioner) -> dict[str, Any]:
 
 def _read_description(path: Path) -> dict[str, Any]:
     try:
-        described: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        described: dict[str, Any] = load_json(read_text(path))
     except (OSError, ValueError) as error:
         raise ValueError(f"expected a readable description of a captioner at {path}: {error}") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:

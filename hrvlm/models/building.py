@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
 from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.trees.bounded_text import load_json, read_text
 
 CONFIG_FILE = "open_clip_config.json"
 
@@ -27,7 +27,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         ValueError: If the file is missing, is no JSON or lacks "model_cfg".
     """
     try:
-        config: dict[str, Any] = json.loads(shipped.find(path).read_text(encoding="utf-8"))
+        config: dict[str, Any] = load_json(read_text(shipped.find(path)))
     except (OSError, ValueError) as error:  # also what is no JSON and no text
         raise ValueError(f"expected a readable JSON model description at {path}: {error}") from error
     if not isinstance(config, dict) or "model_cfg" not in config:

@@ -20,6 +20,7 @@ from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.heads import CosineHead, PoincareHead
 from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.trees.bounded_text import load_json, read_text
 
 FOLDER = "head"  # a sub-folder keeps the weights out of open_clip's search
 DESCRIPTION_FILE, WEIGHTS_FILE, PROBE_FILE = (
@@ -90,7 +91,7 @@ def read_head(
         ValueError: If files are missing or unreadable, or head and model do not belong together.
     """
     try:
-        described: dict[str, Any] = json.loads((folder / DESCRIPTION_FILE).read_text(encoding="utf-8"))
+        described: dict[str, Any] = load_json(read_text(folder / DESCRIPTION_FILE))
         if described["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT} of a head, got {described['format']}")
         head = rebuild_head(described["head"], load_file(folder / WEIGHTS_FILE))

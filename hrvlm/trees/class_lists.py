@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm import shipped
+from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.trees.files import load_tree, read_yaml
 from hrvlm.trees.nodes import TreeError, some
 
@@ -96,7 +97,7 @@ def read_json(path: str | Path) -> Any:
         TreeError: one sentence with the place of the fault.
     """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"), object_pairs_hook=_unique)
+        return load_json(read_text(path))
     except FileNotFoundError:
         raise TreeError(f"{path}: no such JSON file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -105,16 +106,8 @@ def read_json(path: str | Path) -> Any:
         raise TreeError(
             f"{path}: not valid JSON: {error}; the file must hold one JSON value and no text around it"
         ) from error
-    except TreeError as error:
-        raise TreeError(f"{path}: {error}") from None
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Builds a JSON object, refusing a key given twice."""
-    twice = [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]
-    if twice:
-        raise TreeError(f"the key {some(twice)} is given twice in one JSON object")
-    return dict(pairs)
+    except ValueError as error:
+        raise TreeError(f"{path}: {error}") from error
 
 
 def _from_lines(path: Path) -> ClassList:
