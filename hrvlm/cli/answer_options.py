@@ -14,6 +14,8 @@ from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.generative import Decoding
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle
+from hrvlm.trees.bounded_text import read_text
+from hrvlm.trees.strict_text import load_yaml
 
 EMOJI_REFERENCES = "emoji"
 ORACLE_PROCEDURES = ("split", "shared", "pilot")
@@ -137,7 +139,10 @@ def read_references(source: str | None, class_names: Sequence[str], prompt: str)
     path = Path(source)
     if not path.is_file():
         raise ValueError(f'expected references as "emoji" or a file, got {source!r}, which is no file')
-    found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        found = load_yaml(read_text(path))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"expected readable true answers in {path}: {' '.join(str(error).split())}") from error
     if not isinstance(found, dict):
         raise ValueError(f"expected a mapping of class ids to true answers in {path}, got {type(found).__name__}")
     answers = {str(key): [value] if isinstance(value, str) else value for key, value in found.items()}

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
+import hrvlm.cli.configuration  # noqa: F401  (how every parser reads values)
 from hrvlm import shipped
 
 TRACEBACK = "HRVLM_TRACEBACK"

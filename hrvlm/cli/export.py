@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hrvlm.cli.errors import ClearParser
+from hrvlm.trees.bounded_text import read_text
+from hrvlm.trees.strict_text import load_yaml
 
 if TYPE_CHECKING:
     from hrvlm.models import LoadedModel
@@ -78,8 +80,8 @@ def _beside(checkpoint: Path) -> Path | None:
 
 def _settings(path: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        settings = load_yaml(read_text(path))
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise ValueError(
             f"expected a run's readable configuration at {path}: {' '.join(str(error).split())}"
         ) from error

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hrvlm import shipped
+from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Node, TreeError, some
+from hrvlm.trees.strict_text import load_yaml
 from hrvlm.trees.tree import ClassTree, TreeInfo
 
 TREE_KEYS = ("name", "description", "source", "licence", "template", "levels", "nodes")
 NEEDED_KEYS = ("name", "source", "licence", "nodes")
 NODE_KEYS = ("parent", "name", "synset", "prompt")
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """A safe YAML loader that refuses a key given twice in one mapping."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Builds a mapping, raising a YAML error that shows line and column of a repeated key."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if str(key.value) in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key.value!r} is given twice", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -40,14 +26,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """
     path = shipped.find(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         known = ", ".join(shipped.names("trees"))
         raise TreeError(f"{path}: no such tree file; give the path of a YAML file or a shipped tree: {known}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise TreeError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     try:
-        content = yaml.load(text, Loader=_StrictLoader)  # a SafeLoader: builds plain values only
+        content = load_yaml(text)
     except yaml.YAMLError as error:
         raise TreeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:

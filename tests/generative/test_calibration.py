@@ -40,7 +40,7 @@ def test_a_file_is_read_as_written(tmp_path):
         ("[" * 100_000, "line 2"),
         ('{"answer": "a", "label": "follow", "note": 1}', r"line 2; unknown \['note'\]"),
         ('{"answer": "a"}', r"lacking \['label'\]"),
-        ('{"answer": "a", "answer": "b", "label": "follow"}', "more than once"),
+        ('{"answer": "a", "answer": "b", "label": "follow"}', "given twice"),
         ('{"answer": 3, "label": "follow"}', "as texts in .*line 2"),
         ('{"answer": "a", "label": null}', "as texts in .*line 2"),
         ('{"answer": "a", "label": "Follow"}', "expected label out of .*line 2, got 'Follow'"),

@@ -12,14 +12,13 @@ included) and none may be an estimation sample of a certificate that uses them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hrvlm import shipped
 from hrvlm.generative.oracles.base import Oracle
+from hrvlm.trees.bounded_text import load_json
 
 ERROR_MODELS = ("overall", "false positive", "conditional", "audit")
 
@@ -124,11 +123,9 @@ def calibration_counts(oracle: Oracle, pairs: Sequence[CalibrationPair], model: 
 
 def _pair(line: str, place: str, classes: Sequence[str] | None) -> CalibrationPair:
     try:
-        entry = json.loads(line, object_pairs_hook=_without_repetition)
+        entry = load_json(line)
     except ValueError as error:
         raise ValueError(f"expected one JSON object in {place}: {error}") from error
-    except RecursionError as error:
-        raise ValueError(f"expected one flat JSON object in {place}, got nested ones") from error
     if not isinstance(entry, dict):
         raise ValueError(f"expected one JSON object in {place}, got {type(entry).__name__}")
     unknown, lacking = sorted(set(entry) - {"answer", "label", "index"}), sorted({"answer", "label"} - set(entry))
@@ -148,10 +145,3 @@ def _pair(line: str, place: str, classes: Sequence[str] | None) -> CalibrationPa
     if "index" in entry and (isinstance(index, bool) or not isinstance(index, int) or index < 0):
         raise ValueError(f"expected index as a whole number of at least 0 in {place}, got {index!r}")
     return CalibrationPair(entry["answer"], entry["label"], index)
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key is given more than once")
-    return found

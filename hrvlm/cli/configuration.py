@@ -1,0 +1,71 @@
+"""How values of configurations are read, in files and on the command line, by every parser of this project."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+from typing import Any, ClassVar
+
+import yaml
+from jsonargparse import _typehints, set_loader
+
+from hrvlm.trees.strict_text import load_yaml
+
+_EXPONENT = re.compile(r"[-+]?(\d{1,99}\.?\d{0,99}|\.\d{1,99})[eE][-+]?\d{1,3}")
+_FRACTION = re.compile(r"[-+]?\d{1,18}/\d{1,18}")
+_LARGEST = 10**18  # what is above is no count
+_FLOAT = "tag:yaml.org,2002:float"
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain values; unlike PyYAML's, `1e-3` is a number, `1e3` an integer, and dates are texts."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, form) for tag, form in known if tag != "tag:yaml.org,2002:timestamp"]
+        for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Builds a number with an exponent."""
+        found = exact_number(node.value)
+        return self.construct_yaml_float(node) if found is None else found
+
+
+_Loader.add_implicit_resolver(_FLOAT, re.compile(f"^{_EXPONENT.pattern}$"), list("-+.0123456789"))
+_Loader.add_constructor(_FLOAT, _Loader.construct_number)
+
+
+def exact_number(text: str) -> int | float | None:
+    """The number of a text such as "1e3" or "8/255": an integer where it is one; None of any other text."""
+    text = text.strip()
+    if not (_EXPONENT.fullmatch(text) or _FRACTION.fullmatch(text)) or re.search(r"/0+$", text):
+        return None
+    exact = Fraction(text)
+    if exact.denominator == 1 and abs(exact) <= _LARGEST:
+        return int(exact)
+    return float(exact) if "/" in text else float(text)  # the second may overflow to infinity
+
+
+def load_configuration(text: str) -> Any:
+    """Reads a configuration, or a value of the command line.
+
+    Raises:
+        yaml.YAMLError: If it is not valid, or a key is given twice.
+    """
+    found = load_yaml(text, _Loader)
+    # "{}" and "{word}" of prompts are mappings without values for YAML, and texts for whoever writes them on one line.
+    empty = isinstance(found, dict) and found and all(value is None for value in found.values())
+    return text if empty and "\n" not in text.strip() else found
+
+
+def _load_simple(text: str) -> Any:
+    """Reads a text where a number, true, false or null is expected."""
+    found = exact_number(text)
+    return _ORIGINAL(text) if found is None else found
+
+
+set_loader("yaml", load_configuration, (yaml.YAMLError,))
+# The one place that texts for numbers pass, of files and of the command line. It has no public name: were it gone, only
+# fractions, and exponents of integers on the command line, would be refused again.
+_ORIGINAL = getattr(_typehints, "basic_json_or_yaml_load", load_configuration)
+_typehints.basic_json_or_yaml_load = _load_simple
