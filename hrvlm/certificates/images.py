@@ -6,7 +6,6 @@ weights and seed. Noise comes by address, so no random state outside is read or 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,6 +18,7 @@ from hrvlm.certificates.profiling import ProfileOptions
 from hrvlm.certificates.records import Key, Record
 from hrvlm.certificates.rescoring import check_draws, rescored_records
 from hrvlm.certificates.semantic_images import References, classifiers_of, semantic_records
+from hrvlm.certificates.semantic_records import LARGEST_DELTA
 from hrvlm.certificates.smoothing import SmoothingPlan
 from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.models import HierarchicalClassifier, LevelKey, inference_copy
@@ -83,8 +83,10 @@ class CertificationPlan:
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
-        if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta < math.inf for delta in self.deltas):
-            raise ValueError(f"expected different deltas >= 0, got {self.deltas}: bounds in feature units")
+        if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta <= LARGEST_DELTA for delta in self.deltas):
+            raise ValueError(
+                f"expected different deltas from 0 to {LARGEST_DELTA:g}, got {self.deltas}: bounds in feature units"
+            )
         if self.joint and not self.attributes:
             raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
         if self.joint and self.joint_questions.move == "target" and any(a.shown for a in self.attributes):

@@ -1,15 +1,17 @@
 """What a semantic row holds so that its claims follow from it without the model.
 
 Scores along the rotation are sinusoids, three numbers each, so a row can hold those that its claims depend on: of the
-classes that win somewhere, of the one that sets the smallest margin, and of those that bound the stable part. With the
-image's coordinates in the plane and the target's angle, start and stop, every boundary, all shares and the smallest
-margin can be derived again; `semantic_verify` does. That all the other classes lose needs the model.
+classes that win somewhere, of the one that sets the smallest margin, and of those that bound the stable part: at each
+delta that was asked for, and first of all as delta grows, so that no delta can be raised afterwards. With the image's
+coordinates in the plane and the target's angle, start and stop, every boundary, all shares and the smallest margin can
+be derived again; `semantic_verify` does. That all the other classes lose needs the model.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,11 +23,9 @@ from hrvlm.certificates.intervals import SemanticPartition, chunks
 from hrvlm.certificates.misalignment import coverage_of
 from hrvlm.certificates.rotation import Rotation
 from hrvlm.certificates.semantic import Extent, target_angles
-from hrvlm.certificates.semantic_records import Wave
+from hrvlm.certificates.semantic_records import LARGEST_DELTA, Wave
 from hrvlm.certificates.stable_arcs import stable_pieces
 from hrvlm.geometry import sphere
-
-Distance = tuple[int, int, float]
 
 
 def semantic_evidence(
@@ -50,7 +50,7 @@ def semantic_evidence(
         deltas: misalignment bounds at which stable coverage is stated.
 
     Returns:
-        Fields `plane`, `waves`, `distances`, `stable` and `smallest_margin` of each image.
+        Fields `plane`, `waves`, `distances`, `largest_deltas`, `stable` and `smallest_margin` of each image.
     """
     rotation = Rotation.tolerant(features, source, target)
     angles, _ = target_angles(target_extent, rotation)
@@ -66,7 +66,7 @@ def semantic_evidence(
         waves = rotation.rows(part).waves(some, direction[part])
         for row, i in enumerate(range(len(partition))[part]):
             stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
-            fields: dict[str, Any] = {"stable": stable}
+            fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
             if partition.intervals(i):
                 fields["plane"] = (float(first[i]), float(second[i]), float(angles[i]))
                 fields |= _fields(_Image(some, waves, row), partition, i, bounding[i])
@@ -109,8 +109,23 @@ class _Image:
         return int(torch.searchsorted(self.scorer.first, label))
 
 
-def _fields(image: _Image, partition: SemanticPartition, i: int, bounding: set[Distance]) -> dict[str, Any]:
-    """Waves, distances and smallest margin of one image."""
+@dataclass
+class _Bounds:
+    """What bounds the stable part of one image: classes by winner.
+
+    A winner that is its own rival has an identical twin, at distance 0.
+    """
+
+    distances: dict[tuple[int, int], float] = field(default_factory=dict)
+    largest: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    def first(self, label: int, other: int, delta: float) -> None:
+        """Note the class that bounds one interval of a winner first, and up to which delta it does not."""
+        self.largest[label] = min(self.largest.get(label, (math.inf, -1)), (min(delta, LARGEST_DELTA), other))
+
+
+def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds) -> dict[str, Any]:
+    """Waves, distances, largest deltas and smallest margin of one image."""
     pieces, start = partition.intervals(i), float(partition.start[i])
     leads = [
         found
@@ -122,25 +137,33 @@ def _fields(image: _Image, partition: SemanticPartition, i: int, bounding: set[D
     twins = {label: other for label in winners if (other := image.twin(label)) is not None}
     if any(label in twins and a != b for a, b, label in pieces):
         margin, rival = 0.0, -1
-    pairs = sorted((k, twins[k] if j == k else j, distance) for k, j, distance in bounding)
-    named = winners | {j for _, j, _ in bounding} | ({rival} - {-1})
-    waves = [*map(image.wave, named), *(image.wave(*pair) for pair in twins.items())]
-    return {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "smallest_margin": margin}
+
+    def named(label: int, other: int) -> int:
+        return twins[label] if other == label else other
+
+    pairs = sorted((k, named(k, j), distance) for (k, j), distance in bounds.distances.items())
+    largest = sorted((k, named(k, j), delta) for k, (delta, j) in bounds.largest.items())
+    classes = winners | {j for _, j in bounds.distances} | ({rival} - {-1})
+    waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in twins.items())]
+    held = {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "largest_deltas": tuple(largest)}
+    return {**held, "smallest_margin": margin}
 
 
 def _bounding(
     scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, deltas: Sequence[float]
-) -> list[set[Distance]]:
-    """Per image (winner, other class, distance of their weights) of the classes that bound the stable part.
-
-    A winner that is its own rival has an identical twin, at distance 0.
-    """
-    found: list[set[Distance]] = [set() for _ in range(len(partition))]
+) -> list[_Bounds]:
+    """What bounds the stable part of each image at the deltas, and first of all."""
+    found = [_Bounds() for _ in range(len(partition))]
     for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
+        real = (piece.length > 0) | (partition.start == partition.stop)[piece.rows]
+        reach, first = piece.first_bound()
         wanted = torch.stack([piece.binding(delta) for delta in deltas]).any(dim=0)
-        wanted &= ((piece.length > 0) | (partition.start == partition.stop)[piece.rows])[:, None]
+        # The class of a winner itself is a rival only where it has a twin.
+        wanted |= torch.zeros_like(wanted).scatter_(1, first[:, None], (piece.distances.amax(dim=1) >= 0)[:, None])
+        wanted &= real[:, None]
         for row, column in wanted.nonzero().tolist():
-            label, other = int(piece.label[row]), int(scorer.first[column])
-            distance = 0.0 if label == other else float(piece.distances[row, column])
-            found[int(piece.rows[row])].add((label, other, distance))
+            bounds, label, other = found[int(piece.rows[row])], int(piece.label[row]), int(scorer.first[column])
+            bounds.distances[label, other] = 0.0 if label == other else float(piece.distances[row, column])
+            if column == int(first[row]):
+                bounds.first(label, other, float(reach[row]))
     return found

@@ -11,7 +11,11 @@ from hrvlm.certificates.record_base import Key, Record, Row
 
 Wave = tuple[int, float, float, float]
 """A class, and a, b, c of its score ``a cos t + b sin t + c`` at t radians past the image, along the way."""
-_PAIRS = ("intervals", "stable", "waves", "distances")
+Margin = tuple[int, int, float, float, float, float]
+"""A class, another, a, b, c of the margin of the first over the second, and the error of its values."""
+LARGEST_DELTA = 1000.0
+"""No sphere of features is as wide: heads give unit vectors, or points of a ball whose radius is near 1."""
+_PAIRS = ("intervals", "stable", "waves", "distances", "margins")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +41,15 @@ class SemanticRecord(Record):
             margin, and those that bound the stable part.
         distances: (class, other, distance) of the weights of two classes where the other one bounds the stable part of
             an interval of the first.
+        largest_deltas: (class, other, delta) of every class with an interval, unless there is no other class: up to
+            delta it is stable wherever it wins, beyond the other one is the first to bound that. At most 1000; empty
+            where no stable coverage is stated.
+        margins: (class, other, a, b, c, error) of pairs whose waves are too close to be subtracted: the margin
+            ``a cos t + b sin t + c`` of the class, from the difference of their weights, and the error of its values.
     """
 
     kind: ClassVar[str] = "semantic"
-    added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances"})
+    added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances", "largest_deltas", "margins"})
 
     scorer: str
     attribute: str
@@ -56,6 +65,8 @@ class SemanticRecord(Record):
     plane: tuple[float, float, float] | None = None
     waves: tuple[Wave, ...] = ()
     distances: tuple[tuple[int, int, float], ...] = ()
+    largest_deltas: tuple[tuple[int, int, float], ...] | None = None
+    margins: tuple[Margin, ...] = ()
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
@@ -63,7 +74,10 @@ class SemanticRecord(Record):
             "stable": tuple((float(delta), float(share)) for delta, share in self.stable),
             "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
             "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
+            "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
         }
+        if self.largest_deltas is not None:
+            values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)
         if self.plane is not None:
             x, y, angle = self.plane
             values["plane"] = (float(x), float(y), float(angle))
@@ -74,7 +88,10 @@ class SemanticRecord(Record):
         """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
         row = super().to_row()
         lists: Row = {name: [list(item) for item in row[name]] for name in _PAIRS}
-        return row | lists | {"plane": None if self.plane is None else list(self.plane)}
+        lists["plane"] = None if self.plane is None else list(self.plane)
+        if self.largest_deltas is not None:
+            lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
+        return row | lists
 
     @classmethod
     def of_partition(cls, partition: SemanticPartition, i: int, *, label: int, **described: Any) -> Self:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Waves
+from hrvlm.certificates.envelope import Waves, lows
 from hrvlm.certificates.intervals import SemanticPartition, chunks
 from hrvlm.certificates.rotation import Rotation
 
@@ -56,6 +56,12 @@ class StablePiece(NamedTuple):
         lack = slack - self.margin.cosine - self.margin.offset
         most = torch.zeros_like(needed).scatter_(1, lack.argmax(dim=1, keepdim=True), True) & (lack >= 0)
         return torch.where((self.length == 0)[:, None], most, needed)
+
+    def first_bound(self) -> tuple[Tensor, Tensor]:
+        """Largest delta `(n,)` at which all of each interval is stable, inf if at any, and the class that bounds it."""
+        room = lows(self.margin, self.length).clamp(min=0)
+        ratio = torch.where(room > 0, room / self.distances.abs(), 0.0)
+        return torch.where(self.distances == -math.inf, math.inf, ratio).min(dim=1)
 
     def _slack(self, delta: float) -> Tensor:
         return torch.where(self.distances.isfinite(), delta * self.distances, self.distances)

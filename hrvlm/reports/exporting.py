@@ -127,10 +127,17 @@ def _optional(hint: Any) -> bool:
     return get_origin(hint) in (Union, UnionType) and NoneType in get_args(hint)
 
 
+def _required(hint: Any) -> Any:
+    """The type of a field where it is not null."""
+    if not _optional(hint):
+        return hint
+    (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    return hint
+
+
 def _arrow(pyarrow: Any, hint: Any) -> Any:
     """Arrow's type for the type of a field; a tuple of unlike numbers is a structure with numbered fields."""
-    if _optional(hint):
-        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    hint = _required(hint)
     if get_origin(hint) is tuple:
         parts = get_args(hint)
         if parts[-1] is Ellipsis:
@@ -147,6 +154,7 @@ def _columns(record: Any, hints: Mapping[str, Any]) -> Row:
 
 
 def _structured(value: Any, hint: Any) -> Any:
+    hint = _required(hint)
     if value is None or get_origin(hint) is not tuple:
         return value
     parts = get_args(hint)

@@ -82,13 +82,23 @@ def unnoticed(rows: list[dict[str, Any]], kind: str) -> set[str]:
 
 
 def unshown(row: dict[str, Any], name: str, where: tuple[int, ...]) -> bool:
-    """Whether a number may be raised: what bears on classes that win nowhere, and a bound where nothing is stable."""
+    """Whether a number may be raised: what bears on classes that win nowhere, and a delta at which nothing is stable.
+
+    Where all is stable, delta may be raised up to the largest one for which that is true.
+    """
     if name == "intervals" and not row["waves"]:
         return where[-1] == 2  # a row from before scores were kept
     winners = {row["prediction"], *(label for _, _, label in row["intervals"])}
     if name == "waves":
         return row["waves"][where[0]][0] not in winners
-    return name == "distances" or (name == "stable" and where[-1] == 0 and row["stable"][where[0]][1] in (0.0, 1.0))
+    if (
+        name == "largest_deltas"
+    ):  # two classes may bound a winner from delta 0, up to rounding: where it begins and ends
+        return where[-1] > 0 and row[name][where[0]][2] < 1e-12
+    if name == "stable" and where[-1] == 0:
+        delta, share = row["stable"][where[0]]
+        return share == 0 or (share == 1 and delta * 1.05 <= min(reach for *_, reach in row["largest_deltas"]))
+    return name == "distances"
 
 
 @pytest.mark.parametrize("procedure", PLANS)

@@ -140,6 +140,11 @@ def changed(row):
     yield {"stable": [[delta, share + 1e-3]]}, "stable"
     yield {"stable": [[delta * 1.1 + 0.001, share], *others]}, "stable"
     yield {"distances": []}, "stable"
+    for place, (k, j, delta) in enumerate(row["largest_deltas"]):
+        others = row["largest_deltas"][:place] + row["largest_deltas"][place + 1 :]
+        yield {"largest_deltas": [*others, [k, j, delta + 1e-6]]}, "largest_deltas"
+        yield {"largest_deltas": others}, "largest_deltas"
+        yield {"distances": [pair for pair in row["distances"] if pair[:2] != [k, j]]}, "largest_deltas"
     yield {"distances": [[x, y, d / 1.1] for x, y, d in row["distances"]]}, "stable"
 
 
@@ -153,6 +158,35 @@ def test_altered_rows_are_caught(kind):
         for changes, field in changed(row):
             found = {problem.field for problem in verify_rows([row | changes])}
             assert field in found, (changes, found)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_no_delta_can_be_raised_beyond_what_all_of_a_range_is_stable_for(kind):
+    problem = random_problem(kind, 12, 6, 60, 7)
+    found = [record for record in of_problem(problem, deltas=(1e-9,)) if dict(record.stable)[1e-9] == 1]
+    assert len(found) > 5
+    for record in found:
+        [(winner, _, delta)] = record.largest_deltas
+        assert winner == record.prediction
+        row = record.to_row()
+        assert verify_rows([row | {"stable": [[0.99 * delta, 1.0]]}]) == []
+        for raised in (1.01 * delta + 1e-4, 1.0, 1000.0, 1e308):
+            findings = verify_rows([row | {"stable": [[raised, 1.0]]}])
+            assert {(problem.field, problem.claims_too_much) for problem in findings} == {("stable", True)}, raised
+        assert verify_rows([row | {"stable": [[1000.0, 1.0]], "largest_deltas": [], "distances": []}])
+        # The largest delta is the largest: beyond it a little of the range is lost.
+        given = (problem.scorer, *problem.arguments, [0.999 * delta, 1.001 * delta + 1e-9])
+        within, beyond = coverage_sweep(*given)[:, record.index].tolist()
+        assert within == 1
+        assert beyond < 1
+
+
+def test_deltas_out_of_range_or_given_twice_are_reported():
+    row = of_problem(random_problem("cosine", 1, 4, 1, 2), deltas=(0.1,))[0].to_row()
+    assert verify_rows([row]) == []  # a single class is stable at any delta
+    assert row["largest_deltas"] == []
+    for stable in ([[-0.1, 1.0]], [[1001.0, 1.0]], [[0.1, 1.0], [0.1, 1.0]]):
+        assert {problem.field for problem in verify_rows([row | {"stable": stable}])} == {"stable"}
 
 
 def length(piece):
@@ -170,9 +204,9 @@ def test_a_longer_range_than_the_classes_allow_is_caught():
 
 def test_rows_from_before_scores_were_kept_are_read_and_checked_as_before():
     row = rows_of(of_problem(random_problem("cosine", 25, 3, 40, 3), deltas=()))[0]
-    old = {name: value for name, value in row.items() if name not in ("plane", "waves", "distances")}
+    old = {name: value for name, value in row.items() if name not in SemanticRecord.added}
     record = record_from_row(old)
-    assert (record.plane, record.waves, record.distances) == (None, (), ())
+    assert (record.plane, record.waves, record.distances, record.largest_deltas) == (None, (), (), None)
     assert verify_rows([old]) == []
     assert verify_rows([old | {"invariance": 1.01}])
     assert verify_rows([old | {"stop": old["stop"] + 0.1}])

@@ -130,8 +130,9 @@ def test_a_run_does_not_go_on_with_other_pictures(
         ({"pictures": ["nowhere"]}, {}, "expected a picture or a folder of pictures at nowhere"),
         ({"appearances": [{"colour": 1}]}, {}, "expected settings of an appearance in attribute 'x'"),
         ({"appearances": [{}], "pictures": ["a"]}, {}, "expected pictures or appearances"),
-        ({}, {"deltas": [-0.1]}, "expected different deltas >= 0"),
-        ({}, {"deltas": [0.1, 0.1]}, "expected different deltas >= 0"),
+        ({}, {"deltas": [-0.1]}, "expected different deltas from 0 to 1000"),
+        ({}, {"deltas": [1e308]}, "expected different deltas from 0 to 1000"),
+        ({}, {"deltas": [0.1, 0.1]}, "expected different deltas from 0 to 1000"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(
