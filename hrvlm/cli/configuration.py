@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 from fractions import Fraction
 from typing import Any, ClassVar
 
 import yaml
-from jsonargparse import _typehints, set_loader
+from jsonargparse import Namespace, _typehints, set_loader
 
 from hrvlm.trees.strict_text import load_yaml
 
 _EXPONENT = re.compile(r"[-+]?(\d{1,99}\.?\d{0,99}|\.\d{1,99})[eE][-+]?\d{1,3}")
 _FRACTION = re.compile(r"[-+]?\d{1,18}/\d{1,18}")
+_HOME = re.compile(r"~[\w.-]*(/|$)")
 _LARGEST = 10**18  # what is above is no count
 _FLOAT = "tag:yaml.org,2002:float"
 
@@ -56,6 +58,23 @@ def load_configuration(text: str) -> Any:
     # "{}" and "{word}" of prompts are mappings without values for YAML, and texts for whoever writes them on one line.
     empty = isinstance(found, dict) and found and all(value is None for value in found.values())
     return text if empty and "\n" not in text.strip() else found
+
+
+def at_home(value: Any) -> Any:
+    """A value of a configuration, with `~` and `~user` at the beginning of texts as home folders, as a shell has it.
+
+    Shells leave it as it is in `--output=~/runs`, and do not see it in files.
+    """
+    if isinstance(value, Namespace):
+        for key, part in value.items(branches=True, nested=False):
+            value[key] = at_home(part)
+    elif isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(at_home(part) for part in value)
+    elif isinstance(value, dict):
+        return {key: at_home(part) for key, part in value.items()}
+    elif type(value) is str and _HOME.match(value):
+        return os.path.expanduser(value)
+    return value
 
 
 def _load_simple(text: str) -> Any:

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
-import hrvlm.cli.configuration  # noqa: F401  (how every parser reads values)
 from hrvlm import shipped
+from hrvlm.cli.configuration import at_home
+from hrvlm.cli.constructing import inner_errors
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
@@ -68,7 +69,7 @@ class ConfigFile(ActionConfigFile):
 
 def _config_path(given: str, for_certify: bool) -> str:
     """Where a configuration lies; the text itself if it is none of the package, or a configuration written out."""
-    path = shipped.find(given)
+    path = shipped.find(at_home(given))
     if path.is_file() or any(letter in given for letter in ":{\n"):
         return str(path)
     known = [name for name in shipped.names("configs") if name.startswith("certify/") == for_certify]
@@ -89,6 +90,15 @@ class ClearParser(ArgumentParser):
         if kwargs.get("action") in ("config", ActionConfigFile):
             kwargs["action"] = ConfigFile
         return super().add_argument(*args, **kwargs)
+
+    def parse_args(self, *args: Any, **kwargs: Any) -> Any:
+        """Parses a command line; `~` at the beginning of a path is the home folder."""
+        return at_home(super().parse_args(*args, **kwargs))
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes the objects of a configuration; what their constructors complain of is raised as it is."""
+        with inner_errors():
+            return super().instantiate(*args, **kwargs)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""

@@ -114,3 +114,30 @@ def test_programs_refuse_a_key_given_twice(
     with pytest.raises(SystemExit):
         run()
     assert "is given twice" in capsys.readouterr().err
+
+
+@dataclass
+class Places:
+    """Settings that name folders."""
+
+    output: str = ""
+    trees: list[str] = field(default_factory=list)
+    folders: dict[str, str] = field(default_factory=dict)
+    root: str | Path | None = None
+    inner: Inner = field(default_factory=Inner)
+
+
+@pytest.mark.parametrize("kind", [ClearParser, TrainParser])
+def test_home_is_expanded_in_files_and_on_the_command_line(
+    kind: type[ClearParser], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "c.yaml").write_text("trees: [~/a.yaml, b~/c, '~', '~ 5']\nfolders: {train: ~/t}\nroot: ~/r", "utf-8")
+    made = kind()
+    made.add_argument("--config", action="config")
+    made.add_class_arguments(Places)
+    given = made.parse_args(["--config=~/c.yaml", "--output=~/out/"])
+    assert given.output == f"{tmp_path}/out/"
+    assert given.trees == [f"{tmp_path}/a.yaml", "b~/c", str(tmp_path), "~ 5"]
+    assert (given.folders, given.root) == ({"train": f"{tmp_path}/t"}, f"{tmp_path}/r")
+    assert made.parse_args(["--output=~nobody-there/x"]).output == "~nobody-there/x"

@@ -1,0 +1,86 @@
+"""What a constructor of a configured class complains of comes out in its own words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from hrvlm.callbacks import CertificationCallback
+from hrvlm.certificates.images import CertificationPlan
+from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.train import TrainParser
+
+
+class Part:
+    """A class that a configuration names."""
+
+    def __init__(self, n: int = 1, inner: Part | None = None) -> None:
+        if n < 1:
+            raise ValueError(f"expected n >= 1, got {n}")
+        if n > 9:
+            raise TypeError("more than nine")
+        self.n, self.inner = n, inner
+
+
+@dataclass
+class Whole:
+    """Settings with such classes wherever types allow several forms."""
+
+    parts: list[Part] | Part | None = None
+    one: Part | None = None
+
+
+PATH = f"{__name__}.Part"
+BAD = f"{{class_path: {PATH}, init_args: {{n: 0}}}}"
+
+
+@pytest.mark.parametrize("kind", [ClearParser, TrainParser])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"one: {BAD}",
+        f"parts: {BAD}",
+        f"parts: [{{class_path: {PATH}}}, {BAD}]",
+        f"parts: [{{class_path: {PATH}, init_args: {{inner: {BAD}}}}}]",
+    ],
+)
+def test_the_inner_sentence_is_what_is_said(
+    kind: type[ClearParser], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text(text, encoding="utf-8")
+    parser = kind()
+    parser.add_argument("--config", action="config")
+    parser.add_class_arguments(Whole)
+    with pytest.raises(SystemExit) as stopped, clear_errors("it"):
+        parser.instantiate(parser.parse_args([f"--config={config}"]))
+    assert stopped.value.code == 1
+    assert capsys.readouterr().err == "it: error: expected n >= 1, got 0\n"
+
+
+def test_other_errors_of_constructors_name_the_class(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = ClearParser()
+    parser.add_class_arguments(Whole)
+    with pytest.raises(ValueError, match="Part.*more than nine") as caught:
+        parser.instantiate(parser.parse_args([f"--one={PATH}", "--one.n=10"]))
+    assert isinstance(caught.value.__cause__, TypeError)
+
+
+def test_good_objects_are_made() -> None:
+    parser = TrainParser()
+    parser.add_class_arguments(Whole)
+    made = parser.instantiate(parser.parse_args([f"--parts=[{{class_path: {PATH}, init_args: {{n: 2}}}}]"]))
+    assert [part.n for part in made.parts] == [2]
+
+
+def test_a_plan_within_a_callback_says_what_is_wrong() -> None:
+    parser = TrainParser()
+    parser.add_argument("--callbacks", type=list[CertificationCallback] | CertificationCallback | None)
+    plan = f"{{class_path: {CertificationPlan.__module__}.CertificationPlan, init_args: {{sigma: -1}}}}"
+    given = parser.parse_args(
+        [f"--callbacks=[{{class_path: hrvlm.callbacks.CertificationCallback, init_args: {{plan: {plan}}}}}]"]
+    )
+    with pytest.raises(ValueError, match="^expected sigma"):
+        parser.instantiate(given)
