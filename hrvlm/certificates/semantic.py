@@ -96,7 +96,8 @@ def target_angles(extent: Extent, rotation: Rotation) -> tuple[Tensor, Tensor]:
         return rotation.plane.angle.expand_as(rotation.angle), defined
     if isinstance(extent, ImageExtent):
         defined = extent.defined.to(defined.device)
-    angle = torch.as_tensor(extent.angle if isinstance(extent, ImageExtent) else extent).detach().to(rotation.angle)
+    given = extent.angle if isinstance(extent, ImageExtent) else extent
+    angle = torch.as_tensor(given, dtype=torch.float64).detach().to(rotation.angle)
     if angle.shape not in (torch.Size(()), rotation.angle.shape):
         raise ValueError(f"expected target_extent as one number or {len(defined)} of them, got {tuple(angle.shape)}")
     return angle.expand_as(rotation.angle), defined

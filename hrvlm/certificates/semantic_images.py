@@ -116,7 +116,7 @@ def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Seque
         return None
     rows = [torch.zeros_like(row) if given is None else given for row, given in zip(features, shown, strict=True)]
     seen = image_extent(torch.stack(rows), source, target)
-    text = torch.tensor([given is None for given in shown], device=features.device)
+    text = torch.tensor([given is None for given in shown], dtype=torch.bool, device=features.device)
     angle = Rotation.tolerant(features, source, target).plane.angle
     return ImageExtent(torch.where(text, angle, seen.angle), text | seen.defined)
 

@@ -235,6 +235,6 @@ def affine_scorer(text_points: Tensor, image_norm: Scalar, curv: Scalar) -> tupl
     points = text_points.double()
     c = positive_scalar(curv, "curv", points).double()
     factor = 1.0 / conformal(points, c, result_dtype(text_points))
-    norm = torch.as_tensor(image_norm, device=points.device).double()
+    norm = torch.as_tensor(image_norm, dtype=torch.float64, device=points.device)
     bias = -(norm.square().unsqueeze(-1) + points.square().sum(-1)) * factor.squeeze(-1)
     return 2.0 * factor * points, bias
