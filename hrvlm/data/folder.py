@@ -8,12 +8,14 @@ from typing import Any
 
 from torch import Tensor
 from torch.utils.data import Dataset
-from torchvision.datasets import ImageFolder
 
 from hrvlm.data.base import ImageDataModule
-from hrvlm.data.images import check_scale, evaluation_transform, random_crop, read_image
+from hrvlm.data.decoding import WHITE, Colour, colour, read_image
+from hrvlm.data.images import check_scale, evaluation_transform, random_crop
+from hrvlm.data.listing import PictureFolder
 from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, address_generator
+from hrvlm.trees.class_lists import class_folders
 
 
 class FolderDataset(Dataset[tuple[Tensor, int]]):
@@ -22,24 +24,26 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
     Attributes:
         class_ids: Names of the sub-folders; a label is a position in this list.
         class_names: What the classes are called in words: their names in a tree, or else their ids.
+        background: What transparent pixels are blended onto, in 8 bits.
     """
 
-    def __init__(self, folder: str | Path, *, image_size: int, names_tree: str | None = None) -> None:
+    def __init__(
+        self, folder: str | Path, *, image_size: int, names_tree: str | None = None, background: Colour = WHITE
+    ) -> None:
         """Lists the images of a folder.
 
         Args:
             folder: One sub-folder per class; labels follow the sorted names.
             image_size: Side of the pictures given out, in pixels.
             names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
+            background: What transparent pixels are blended onto, in 8 bits.
 
         Raises:
             ValueError: If image_size is not positive, the folder is missing, or a class has no images or no leaf.
         """
         self.transform = evaluation_transform(image_size)
-        try:
-            listing = ImageFolder(str(folder), allow_empty=False)
-        except OSError as error:
-            raise ValueError(f"expected one sub-folder of images per class in {folder}: {error}") from error
+        self.background = background
+        listing = PictureFolder(folder)
         self.items: list[tuple[str, int]] = listing.samples
         self.class_ids: list[str] = listing.classes
         self.class_names: list[str] = tree_names(names_tree, self.class_ids)
@@ -49,13 +53,21 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         path, label = self.items[index]
-        return self.transform(read_image(path)), label
+        return self.transform(read_image(path, self.background)), label
 
 
 class AugmentedFolder(Dataset[dict[str, Any]]):
     """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""
 
-    def __init__(self, folder: str | Path, *, image_size: int, seed: int, scale: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        image_size: int,
+        seed: int,
+        scale: tuple[float, float],
+        background: Colour = WHITE,
+    ) -> None:
         """Lists the images of a folder; see `FolderDataset`.
 
         Args:
@@ -64,12 +76,13 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
             seed: Of the crops.
             scale: Least and largest share of the area that a crop keeps, in (0, 1]; crops are square, so they are no
                 larger than the largest square in the picture.
+            background: What transparent pixels are blended onto, in 8 bits.
 
         Raises:
             ValueError: If scale is no such range; see also `FolderDataset`.
         """
         check_scale(scale)
-        self.data = FolderDataset(folder, image_size=image_size)
+        self.data = FolderDataset(folder, image_size=image_size, background=background)
         self.image_size, self.seed, self.scale = image_size, seed, scale
 
     def __len__(self) -> int:
@@ -78,7 +91,8 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
     def __getitem__(self, address: Address) -> dict[str, Any]:
         path, label = self.data.items[address.index]
         generator = address_generator(self.seed, address)
-        image = random_crop(read_image(path), generator, image_size=self.image_size, scale=self.scale)
+        image = read_image(path, self.data.background)
+        image = random_crop(image, generator, image_size=self.image_size, scale=self.scale)
         return {"image": image, "label": label, "index": address.index}
 
 
@@ -94,6 +108,7 @@ class FolderDataModule(ImageDataModule):
         image_size: int = 224,
         scale: Sequence[float] = (0.3, 1.0),
         names_tree: str | None = None,
+        background: Sequence[float] = (1.0, 1.0, 1.0),
         batch_size: int = 128,
         num_workers: int = 8,
         seed: int = 0,
@@ -108,6 +123,7 @@ class FolderDataModule(ImageDataModule):
             scale: Least and largest share of the area that a training crop keeps; see `AugmentedFolder`.
             names_tree: Tree file whose leaves are the classes: gives evaluation sets `class_names` in words; null
                 names classes by their ids. Training takes its words from the model's trees.
+            background: Colour that transparent pixels are blended onto: red, green and blue in [0, 1].
             batch_size: Pictures per process and step.
             num_workers: Of the data loaders.
             seed: Of order and crops.
@@ -118,19 +134,20 @@ class FolderDataModule(ImageDataModule):
         self.train_folder, self.evaluation_folders = train_folder, dict(evaluation_folders)
         self.validation_split, self.image_size = validation_split, image_size
         self.scale = (float(scale[0]), float(scale[1]))
-        self.names_tree = names_tree
+        self.names_tree, self.background = names_tree, colour(background)
 
     @property
     def class_ids(self) -> list[str]:
         """Names of the training folder's sub-folders; the leaves of the trees."""
-        folders = sorted(entry.name for entry in Path(self.train_folder).glob("*/") if entry.is_dir())
-        if not folders:
+        found = Path(self.train_folder).is_dir() and class_folders(self.train_folder)
+        if not found:
             raise ValueError(f"expected one sub-folder per class in train_folder {self.train_folder}, found none")
-        return folders
+        return list(found)
 
     def build_training(self) -> AugmentedFolder:
         """Random crops of the training folder."""
-        return AugmentedFolder(self.train_folder, image_size=self.image_size, seed=self.seed, scale=self.scale)
+        chosen: dict[str, Any] = {"image_size": self.image_size, "scale": self.scale, "background": self.background}
+        return AugmentedFolder(self.train_folder, seed=self.seed, **chosen)
 
     def evaluation_set(self, split: str | None = None) -> FolderDataset:
         """Pictures of one evaluation folder; the validation split if None.
@@ -142,7 +159,8 @@ class FolderDataModule(ImageDataModule):
         if split not in self.evaluation_folders:
             raise ValueError(f"expected split of {sorted(self.evaluation_folders)}, got {split!r}")
         folder = self.evaluation_folders[split]
-        data = FolderDataset(folder, image_size=self.image_size, names_tree=self.names_tree)
+        words: dict[str, Any] = {"names_tree": self.names_tree, "background": self.background}
+        data = FolderDataset(folder, image_size=self.image_size, **words)
         if data.class_ids != self.class_ids:
             different = sorted(set(data.class_ids) ^ set(self.class_ids))
             raise ValueError(

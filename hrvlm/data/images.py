@@ -1,46 +1,14 @@
-"""From files and bytes to pixels in [0, 1]: decoding, the centre crop of evaluation, the random crop of training."""
+"""From RGB pictures to pixels in [0, 1]: the centre crop of evaluation, the random crop of training."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from io import BytesIO
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms import v2
-
-
-def read_image(path: str) -> Image.Image:
-    """Opens an image file completely, as RGB.
-
-    Raises:
-        ValueError: If the file is missing or damaged; the message names it.
-    """
-    return _decoded(path, f"file at {path}")
-
-
-def decode_image(content: bytes, where: str) -> Image.Image:
-    """Decodes the bytes of an image file completely, as RGB.
-
-    Args:
-        content: A JPEG, PNG, … file.
-        where: What the message calls it.
-
-    Raises:
-        ValueError: If the bytes are no image or damaged.
-    """
-    return _decoded(BytesIO(content), where)
-
-
-def _decoded(source: str | BinaryIO, where: str) -> Image.Image:
-    try:
-        with Image.open(source) as image:
-            return image.convert("RGB")
-    except Exception as error:  # Pillow raises many kinds for damaged files; all mean the same to the user
-        raise ValueError(f"expected a readable image {where}: {error}; replace or remove it") from error
 
 
 def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:

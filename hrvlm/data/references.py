@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from hrvlm.data.appearance import Appearance
-from hrvlm.data.images import evaluation_transform, read_image
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+from hrvlm.data.decoding import WHITE, read_image
+from hrvlm.data.images import evaluation_transform
+from hrvlm.data.listing import LeftOut
 
 
 class ShownTarget(Protocol):
@@ -51,7 +51,9 @@ class TargetPictures:
         """
         if change.pictures:
             transform = evaluation_transform(int(self.data[index][0].shape[-1]))
-            return torch.stack([transform(read_image(str(path))) for path in picture_files(change.pictures)])
+            background = getattr(self.data, "background", WHITE)
+            files = picture_files(change.pictures)
+            return torch.stack([transform(read_image(str(path), background)) for path in files])
         if not hasattr(self.data, "shown"):
             kind = type(self.data).__name__
             raise ValueError(
@@ -66,15 +68,21 @@ class TargetPictures:
         return shown
 
 
-def picture_files(paths: Iterable[str]) -> list[Path]:
-    """The files named, and those in the folders named, sorted.
+def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list[Path]:
+    """The files named, and the pictures in the folders named, sorted.
+
+    Args:
+        paths: Of files and folders.
+        left_out: Counts the files of folders that are no pictures.
 
     Raises:
         ValueError: If a path does not exist, or a folder holds no picture.
     """
+    counted = left_out or LeftOut()
     found: list[Path] = []
     for path in map(Path, paths):
-        files = [path] if path.is_file() else sorted(p for p in path.glob("*") if p.suffix.lower() in _SUFFIXES)
+        inside = [file for file in sorted(path.glob("*")) if file.is_file() and counted.reads(file.name)]
+        files = [path] if path.is_file() else inside
         if not files:
             raise ValueError(f"expected a picture or a folder of pictures at {path}, found none")
         found += files
@@ -82,11 +90,17 @@ def picture_files(paths: Iterable[str]) -> list[Path]:
 
 
 def pictures_identity(changes: Iterable[ShownTarget]) -> dict[str, str]:
-    """What tells whether the files that show targets have changed: a digest of their contents, if any are named."""
-    named = [file for change in changes for file in picture_files(change.pictures)]
+    """What tells whether the files that show targets have changed: a digest of their contents, if any are named.
+
+    Says which files of the folders are no pictures and left out.
+    """
+    left_out = LeftOut()
+    named = [file for change in changes for file in picture_files(change.pictures, left_out)]
+    left_out.tell("pictures of targets")
     if not named:
         return {}
     digest = hashlib.sha256()
     for file in named:
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
+        with file.open("rb") as stream:
+            digest.update(hashlib.file_digest(stream, "sha256").digest())
     return {"target_pictures": digest.hexdigest()}

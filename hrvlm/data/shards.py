@@ -14,10 +14,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.base import ImageDataModule
-from hrvlm.data.images import check_scale, decode_image, evaluation_transform, random_crop
+from hrvlm.data.decoding import WHITE, Colour, colour, decode_image
+from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.names import imagenet_ids, tree_names
 from hrvlm.data.sampling import Address, ShardSampler, address_generator
 from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
+from hrvlm.trees.words import composed
 
 OPEN_SHARDS = 16
 
@@ -25,9 +27,9 @@ OPEN_SHARDS = 16
 class ShardReader:
     """Images of indexed shards; keeps a few files open, and may be copied to worker processes."""
 
-    def __init__(self, index: TarIndex) -> None:
-        """Opens nothing yet."""
-        self.index = index
+    def __init__(self, index: TarIndex, background: Colour = WHITE) -> None:
+        """Opens nothing yet; transparent pixels will be blended onto the background."""
+        self.index, self.background = index, background
         self._open: OrderedDict[int, int] = OrderedDict()
 
     def image(self, position: int) -> Image.Image:
@@ -42,7 +44,7 @@ class ShardReader:
             content = os.pread(self._descriptor(int(index.shards[position])), size, offset)
         except OSError as error:
             raise ValueError(f"expected a readable image {index.where(position)}: {error}") from error
-        return decode_image(content, index.where(position))
+        return decode_image(content, index.where(position), self.background)
 
     def _descriptor(self, shard: int) -> int:
         if shard in self._open:
@@ -54,7 +56,7 @@ class ShardReader:
         return self._open[shard]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"index": self.index, "_open": OrderedDict()}
+        return {"index": self.index, "background": self.background, "_open": OrderedDict()}
 
     def __del__(self) -> None:
         for descriptor in self._open.values():
@@ -67,6 +69,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
     Attributes:
         class_ids: Ids of the classes; a label is a position in this list.
         class_names: What the classes are called in words: their names in a tree, or else their ids.
+        background: What transparent pixels are blended onto, in 8 bits.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         image_size: int,
         names_tree: str | None = None,
         index_folder: str | None = None,
+        background: Colour = WHITE,
     ) -> None:
         """Reads or makes the index.
 
@@ -86,6 +90,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
             image_size: Side of the pictures given out, in pixels.
             names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
             index_folder: Where the index is kept; beside the shards if None.
+            background: What transparent pixels are blended onto, in 8 bits.
 
         Raises:
             ValueError: If webdataset is not installed, or shards are missing, damaged, or hold other labels.
@@ -93,7 +98,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         self.class_ids, self.class_names = list(class_ids), tree_names(names_tree, class_ids)
         self.transform = evaluation_transform(image_size)
         self.index = read_index(shard_paths(shards), index_folder)
-        self.reader = ShardReader(self.index)
+        self.background, self.reader = background, ShardReader(self.index, background)
         highest = int(self.index.labels.argmax())
         if self.index.labels[highest] >= len(self.class_ids):
             label = int(self.index.labels[highest])
@@ -146,6 +151,7 @@ class ShardDataModule(ImageDataModule):
         scale: Sequence[float] = (0.3, 1.0),
         shuffle_window: int = 20_000,
         index_folder: str | None = None,
+        background: Sequence[float] = (1.0, 1.0, 1.0),
         batch_size: int = 128,
         num_workers: int = 8,
         seed: int = 0,
@@ -163,6 +169,7 @@ class ShardDataModule(ImageDataModule):
             scale: Least and largest share of the area that a training crop keeps; see `random_crop`.
             shuffle_window: Training pictures of one process that are shuffled together; see `ShardSampler`.
             index_folder: Where the index of the shards is kept; null keeps it beside them.
+            background: Colour that transparent pixels are blended onto: red, green and blue in [0, 1].
             batch_size: Pictures per process and step.
             num_workers: Of the data loaders.
             seed: Of order and crops.
@@ -174,6 +181,7 @@ class ShardDataModule(ImageDataModule):
         self.classes_file, self.validation_split, self.shuffle_window = classes_file, validation_split, shuffle_window
         self.image_size, self.scale = image_size, (float(scale[0]), float(scale[1]))
         self.sets: dict[str, Any] = {"image_size": image_size, "names_tree": names_tree, "index_folder": index_folder}
+        self.sets["background"] = colour(background)
         self._class_ids: list[str] = []
 
     @property
@@ -218,7 +226,7 @@ def read_classes(path: str) -> list[str]:
         ValueError: If the file is missing, empty, or names a class twice.
     """
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = composed(Path(path).read_text(encoding="utf-8-sig")).splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"expected a text file with one class id a line as classes_file: {error}") from error
     ids = [line.strip() for line in lines if line.strip()]

@@ -13,6 +13,7 @@ from hrvlm import shipped
 from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.trees.files import load_tree, read_yaml
 from hrvlm.trees.nodes import TreeError, some
+from hrvlm.trees.words import composed
 
 _SYNSET_ID = re.compile(r"[nvar]\d{8}")
 _FORMS = "a folder of class folders, .txt (a class a line), .yaml, .json, or a tree file"
@@ -71,7 +72,7 @@ def read_classes(path: str | Path) -> ClassList:
     """
     path = shipped.find(path)
     if path.is_dir():
-        return ClassList(tuple(sorted(entry.name for entry in path.iterdir() if entry.is_dir())), origin=str(path))
+        return ClassList(tuple(class_folders(path)), origin=str(path))
     if not path.is_file():
         raise TreeError(f"{path}: no such list of classes; expected {_FORMS}")
     if path.suffix == ".txt":
@@ -88,6 +89,22 @@ def read_classes(path: str | Path) -> ClassList:
         synsets = {key: node.synset for key, node in found.items() if node.synset is not None}
         return ClassList(tree.leaves, {key: node.name for key, node in found.items()}, synsets, str(path))
     return _from_content(content, str(path))
+
+
+def class_folders(folder: str | Path) -> dict[str, Path]:
+    """The folders of classes in a folder, by class id, in the order of the ids; hidden ones are none.
+
+    A class id is a folder's name in composed Unicode, whatever form the file system keeps.
+
+    Raises:
+        TreeError: if two names are the same but for their form.
+    """
+    folders = [entry for entry in Path(folder).iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+    found = {composed(entry.name): entry for entry in folders}
+    if len(found) < len(folders):
+        twice = [name for name, count in Counter(composed(entry.name) for entry in folders).items() if count > 1]
+        raise TreeError(f"{folder}: expected folders with different names, got the same letters twice: {some(twice)}")
+    return dict(sorted(found.items()))
 
 
 def read_json(path: str | Path) -> Any:

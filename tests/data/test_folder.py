@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset, read_image
+from hrvlm.data.decoding import read_image
+from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset
 from hrvlm.data.sampling import Address
 
 FORMATS = ("png", "jpg", "webp", "bmp")

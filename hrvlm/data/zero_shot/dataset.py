@@ -6,9 +6,11 @@ import importlib
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hrvlm.data.decoding import read_image, to_rgb
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.names import check_distinct
 from hrvlm.data.zero_shot.registry import SETS, ZeroShotSet
@@ -32,6 +34,7 @@ class ZeroShotDataset(Dataset[tuple[Tensor, int]]):
         _check_files(entry, root)
         try:
             self.data = entry.make(str(root), **entry.arguments)
+            self.data.loader = read_image  # of the sets that read files with one
             self.class_names = entry.class_names(self.data)
             self.order = _stable_order(self.data)
         except Exception as error:  # torchvision lets errors of many readers through; all mean the same to the user
@@ -52,7 +55,7 @@ class ZeroShotDataset(Dataset[tuple[Tensor, int]]):
         image: Any = None
         try:
             image, label = self.data[position]
-            pixels = self.transform(image.convert("RGB"))
+            pixels = self.transform(_rgb(image))
         except Exception as error:  # Pillow raises many kinds for damaged files
             where = getattr(image, "filename", "") or _file(self.data, position) or f"item {position}"
             raise ValueError(f"expected a readable image {where} of {self.title}: {error}; replace it") from error
@@ -105,6 +108,14 @@ def _check_files(entry: ZeroShotSet, root: Path) -> None:
             f"expected {entry.title} unpacked as {', '.join(entry.files)} under {root}, missing {', '.join(missing)}; "
             "nothing is downloaded: put the published files there"
         )
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """A picture that torchvision made, or only opened, as `read_image` gives it."""
+    if not getattr(image, "filename", ""):
+        return to_rgb(image)
+    with image:  # torchvision leaves the file open
+        return read_image(image.filename)  # type: ignore[attr-defined]
 
 
 def _stable_order(data: Any) -> list[int]:

@@ -9,15 +9,21 @@ from typing import Any
 
 from torchvision import datasets
 
+from hrvlm.data.listing import PictureFolder
 from hrvlm.data.zero_shot import class_names as names
 from hrvlm.data.zero_shot import templates
 
 _PCAM = "pcam/camelyonpatch_level_2_split_test_{}.h5"
 
 
-def _image_folder(root: str) -> datasets.ImageFolder:
+def _imagenet(root: str) -> PictureFolder:
     """ImageNet's validation images. torchvision's `ImageNet` would unpack archives and needs a file that it makes."""
-    return datasets.ImageFolder(str(Path(root) / "imagenet" / "val"))
+    return PictureFolder(Path(root) / "imagenet" / "val")
+
+
+def _eurosat(root: str) -> PictureFolder:
+    """As torchvision's `EuroSAT`, without what is hidden."""
+    return PictureFolder(Path(root) / "eurosat" / "2750")
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ SETS: dict[str, ZeroShotSet] = {
         "DTD", datasets.DTD, _in("dtd/dtd", ("images", "labels/test1.txt")),
         names.spoken, _fixed(templates.TEXTURES), _TEST,
     ),
-    "eurosat": ZeroShotSet("EuroSAT", datasets.EuroSAT, ("eurosat/2750",), names.eurosat, _fixed(templates.SATELLITE)),
+    "eurosat": ZeroShotSet("EuroSAT", _eurosat, ("eurosat/2750",), names.eurosat, _fixed(templates.SATELLITE)),
     "fgvc_aircraft": ZeroShotSet(
         "FGVC-Aircraft", datasets.FGVCAircraft, _in("fgvc-aircraft-2013b/data", _AIRCRAFT),
         names.own, _fixed(templates.AIRCRAFT), _TEST,
@@ -92,7 +98,7 @@ SETS: dict[str, ZeroShotSet] = {
         "Food101", datasets.Food101, _in("food-101", ("images", "meta/test.json")),
         names.spoken, _fixed(templates.FOOD), _TEST,
     ),
-    "imagenet": ZeroShotSet("ImageNet", _image_folder, ("imagenet/val",), names.imagenet, templates.imagenet),
+    "imagenet": ZeroShotSet("ImageNet", _imagenet, ("imagenet/val",), names.imagenet, templates.imagenet),
     "oxford_pets": ZeroShotSet(
         "Oxford-IIIT Pets", datasets.OxfordIIITPet, _in("oxford-iiit-pet", ("images", "annotations/test.txt")),
         names.own, _fixed(templates.PETS), _TEST,
