@@ -15,6 +15,7 @@ from hrvlm.certificates.parts import part_files, replace_text
 from hrvlm.certificates.rescoring import described_trees
 from hrvlm.cli.errors import ClearParser
 from hrvlm.data.base import ImageDataModule
+from hrvlm.data.decoding import WHITE
 from hrvlm.models import HierarchicalClassifier, load, state_digest
 from hrvlm.trees import load_forest
 
@@ -102,7 +103,9 @@ def data_identity(data: Any) -> dict[str, Any]:
     for index in sorted({0, len(data) // 2, len(data) - 1}) if len(data) else []:
         image, label = data[index]
         digest.update(f"{index} {int(label)} {tuple(image.shape)} ".encode() + image.contiguous().numpy().tobytes())
-    return {"data_size": len(data), "pictures": digest.hexdigest()}
+    background = getattr(data, "background", WHITE)
+    shown_on = {} if background == WHITE else {"background": list(background)}
+    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on}
 
 
 def open_folder(output: Path, command: str, settings: dict[str, Any], notes: dict[str, Any] | None = None) -> Path:

@@ -14,6 +14,7 @@ import torch
 from picture_files import png, tiff
 from PIL import Image
 
+from hrvlm.cli.evaluating import data_identity
 from hrvlm.data.decoding import FORMATS, SUFFIXES, colour, decode_image, read_image
 from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset
 from hrvlm.data.sampling import Address
@@ -191,6 +192,8 @@ def test_the_background_is_a_setting(tmp_path: Path) -> None:
         images = module.evaluation_set()[0][0], module.build_training()[Address(0, 0)]["image"]
         for image in images:
             torch.testing.assert_close(image, torch.tensor(expected)[:, None, None].expand(3, 4, 4))
+    assert "background" not in data_identity(FolderDataModule(**given).evaluation_set())
+    assert data_identity(module.evaluation_set())["background"] == [0, 51, 255]
     for wrong in ([0.0, 0.0], [0.0, 0.0, 1.5], [float("nan")] * 3):
         with pytest.raises(ValueError, match="expected background as three numbers in"):
             FolderDataModule(**given, background=wrong)
