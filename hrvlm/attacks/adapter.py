@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from hrvlm.attacks.ensemble import AttackSettings, Member, build_members
+from hrvlm.attacks.non_finite import seeking
 from hrvlm.attacks.pixel_classifier import Logits, PixelClassifier, undisturbed
 from hrvlm.attacks.threat_model import ThreatModel
+from hrvlm.models import labels_of
 
 _DEFAULT = AttackSettings()
 
@@ -47,7 +49,7 @@ def attack(
     name: str = "pgd20",
     settings: AttackSettings = _DEFAULT,
 ) -> AttackOutcome:
-    """Attacks the images that a classifier gets right.
+    """Attacks the images that a classifier gets right; scores that are not finite are wrong, whatever the label is.
 
     Works under `torch.no_grad` and `torch.inference_mode`. Modes of every sub-module, `requires_grad`, `.grad` and the
     global random state are afterwards as before. Results are a function of arguments alone; those of attacks other than
@@ -65,7 +67,7 @@ def attack(
 
     Raises:
         ValueError: If an argument does not fit, or the scores do not depend on the images.
-        NonFiniteError: If a score or gradient is NaN or infinite.
+        NonFiniteError: If a gradient is NaN or infinite where scores are not.
     """
     _check(images, labels, threat_model, name)
     with undisturbed(logits, settings.seed):
@@ -79,7 +81,7 @@ def attack(
         members = build_members(name, classifier, scores.shape[1], threat_model, settings)
         outcome = AttackOutcome(
             images=clean.clone(),
-            attacked=scores.argmax(dim=1) == targets,
+            attacked=labels_of(scores) == targets,
             broken_by=[None] * len(clean),
             distance=torch.full((len(clean),), torch.nan, device=clean.device),
             members=tuple(member.name for member in members),
@@ -103,7 +105,7 @@ def _run(
     if not len(left):
         return left
     start, labels = clean[left], targets[left]
-    found = member.run(start.float(), labels).detach().to(clean.dtype)
+    found = seeking(member.run, start.float(), labels).detach().to(clean.dtype)
     # FAB divides by gradients and may return NaN for an image: an attempt that failed.
     finite = found.isfinite().flatten(1).all(dim=1).view(-1, 1, 1, 1)
     found = torch.where(finite, found, start).clamp(*threat_model.bounds)

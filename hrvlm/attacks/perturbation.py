@@ -23,6 +23,7 @@ class NonFiniteError(RuntimeError):
     """A loss or gradient was NaN or infinite while a perturbation was sought.
 
     Attributes:
+        what: What was not finite: "loss", "score", "image gradient" or "text gradient".
         step: Step of the ascent, from 0.
         images: The perturbed images at that step, for saving.
     """
@@ -34,7 +35,7 @@ class NonFiniteError(RuntimeError):
             f"expected a finite {what} at step {step} of the perturbation{rows}, got NaN or infinity: "
             "lower the learning rate or the attack's precision demands, and inspect the images kept in this error"
         )
-        self.step = step
+        self.what, self.step = what, step
         self.images = images.detach()
 
 

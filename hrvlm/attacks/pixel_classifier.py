@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from hrvlm.attacks.perturbation import NonFiniteError, frozen_parameters
-from hrvlm.models import evaluating
+from hrvlm.models import evaluating, labels_of
 
 Logits = Callable[[Tensor], Tensor]
 
@@ -48,15 +48,19 @@ class PixelClassifier(nn.Module):
         self.eval()
 
     def scores(self, images: Tensor) -> Tensor:
-        """Scores as the classifier gives them, in float32, checked.
+        """Scores as the classifier gives them, in float32."""
+        self.queries += 1
+        return self._logits[0](images.to(self.dtype)).float()
+
+    def checked_scores(self, images: Tensor) -> Tensor:
+        """The same, for an attack that computes with them.
 
         Raises:
-            NonFiniteError: If finite images get a score that is not.
+            NonFiniteError: If finite images get a score that is not; such an image is what attacks look for.
         """
-        found = self._logits[0](images.to(self.dtype)).float()
+        found = self.scores(images)
         if not bool(found.isfinite().all()) and bool(images.isfinite().all()):
-            raise NonFiniteError("score", self.queries, images)
-        self.queries += 1
+            raise NonFiniteError("score", self.queries - 1, images)
         return found
 
     def forward(self, images: Tensor) -> Tensor:
@@ -65,13 +69,13 @@ class PixelClassifier(nn.Module):
             scores: Tensor = _GradientOfImages.apply(images, self)
         else:
             with torch.no_grad():
-                scores = self.scores(images)
+                scores = self.checked_scores(images)
         return scores - scores.detach().amin(dim=1, keepdim=True) + 1.0
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
-        """Labels (N,) by the scores as they are, not shifted."""
-        return self.scores(images).argmax(dim=1)
+        """Labels (N,) by the scores as they are, not shifted; -1 where they are not finite."""
+        return labels_of(self.scores(images))
 
 
 class _GradientOfImages(torch.autograd.Function):
@@ -81,7 +85,7 @@ class _GradientOfImages(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, classifier: PixelClassifier) -> Tensor:
         with torch.enable_grad():
             pixels = images.detach().requires_grad_()
-            scores = classifier.scores(pixels)
+            scores = classifier.checked_scores(pixels)
         if not scores.requires_grad:
             raise ValueError(
                 "expected scores that depend on the images, got some without gradient: do not detach in the classifier"

@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
+from hrvlm.attacks.non_finite import seeking
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.data import zero_shot
 from hrvlm.data.base import IndexedShard
 from hrvlm.data.sampling import evenly_spread, shard_indices
-from hrvlm.models import cosine_head, evaluating
+from hrvlm.models import NO_LABEL, cosine_head, evaluating, labels_of
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.training.fine_tuning import RobustFineTuning
 
@@ -177,9 +178,17 @@ class ZeroShotCallback(Callback):
     def _predictions(self, classifier: ZeroShotClassifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Labels (N,) of clean and attacked images; what is wrong when clean counts as it is."""
         with evaluating(classifier), frozen_parameters(classifier):
-            adversarial = pgd(classifier, images, labels, self.threat_model, self.steps)
             with torch.no_grad():
-                clean, attacked = classifier(images).argmax(dim=1), classifier(adversarial).argmax(dim=1)
+                clean = labels_of(classifier(images))
+            scored, adversarial = clean != NO_LABEL, images.clone()
+            if bool(scored.any()):
+                adversarial[scored] = seeking(
+                    lambda some, right: pgd(classifier, some, right, self.threat_model, self.steps),
+                    images[scored],
+                    labels[scored],
+                )
+            with torch.no_grad():
+                attacked = labels_of(classifier(adversarial))
         return {"clean": clean, f"pgd{self.steps}": torch.where(clean == labels, attacked, clean)}
 
     def _row(self, data: zero_shot.ZeroShotDataset, attack: str, index: int, label: int, prediction: int) -> Row:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.geometry import poincare
+from hrvlm.models.finite import NO_LABEL, labels_of
 
 _UNIT_TOLERANCE = 1e-3  # float16 features are unit to about 5e-4
 
@@ -119,8 +120,9 @@ class AffineScorer:
         return torch.addmm(bias, points.detach().to(self.weight), self.distinct.T)
 
     def predict(self, points: Tensor) -> Tensor:
-        """Winning class `(N,)` of points `(N, D)`; among identical classes the lowest index."""
-        return self.first[self.distinct_scores(points).argmax(dim=-1)]
+        """Winning class `(N,)` of points `(N, D)`; of identical classes the lowest index, -1 without finite scores."""
+        winner = labels_of(self.distinct_scores(points))
+        return torch.where(winner >= 0, self.first[winner], NO_LABEL)
 
     def check_points(self, points: Tensor) -> None:
         """Raise ValueError unless `points` is `(N, D)` and fits a per-image bias."""

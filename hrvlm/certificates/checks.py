@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.rotation import Rotation
+from hrvlm.models.finite import labels_of
 
 Interval = tuple[float, float, int]
 _ROUNDING = 1e-10  # relative lead by which another class must win to count, so that rounding at a crossing does not
@@ -24,7 +25,7 @@ class Violation:
         image: position of the image.
         angle: radians in the plane.
         stated: label of the interval.
-        predicted: class with the highest score.
+        predicted: class with the highest score; -1 where scores are not finite.
         lead: by how much it wins.
     """
 
@@ -120,7 +121,10 @@ def _losses(scorer: AffineScorer, points: Tensor, i: int, angles: Tensor, label:
     """Points `(M, D)` of image i at which `label` loses by more than rounding."""
     bias = scorer.bias if scorer.bias.dim() == 1 else scorer.bias[i]
     scores = points @ scorer.weight.T + bias
-    best, winner = scores.max(dim=1)
-    lead = best - scores[:, label]
-    lost = (lead > _ROUNDING * scores.abs().amax(dim=1)).nonzero().squeeze(1).tolist()
-    return [Violation(i, float(angles[m]), label, int(winner[m]), float(lead[m])) for m in lost]
+    winner = labels_of(scores)
+    lead = scores.amax(dim=1) - scores[:, label]
+    lost = ~(lead <= _ROUNDING * scores.abs().amax(dim=1)) | (winner < 0)  # also where a score is no number
+    return [
+        Violation(i, float(angles[m]), label, int(winner[m]), float(lead[m]))
+        for m in lost.nonzero().squeeze(1).tolist()
+    ]

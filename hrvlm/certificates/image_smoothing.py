@@ -14,7 +14,7 @@ from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.profiling import Profiler
 from hrvlm.certificates.records import Key, ProfileRecord, Record, SmoothingRecord
 from hrvlm.certificates.smoothing import Statement, certify
-from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
+from hrvlm.models import HierarchicalClassifier, LevelKey, labels_of, one_thread
 
 if TYPE_CHECKING:
     from hrvlm.certificates.images import CertificationPlan
@@ -74,9 +74,9 @@ class NoisePass:
         )
 
     def labels(self, features: Tensor) -> dict[Any, Tensor]:
-        """Labels `(B,)` per statement of un-normalised image features `(B, D)`."""
+        """Labels `(B,)` per statement of un-normalised image features `(B, D)`; -1 without finite scores."""
         head, points = self.classifier.head, self.classifier.head.lift_image(features)
-        return {key: head.logits(points, self.classifier.text_points(key)).argmax(dim=1) for key in self.keys}
+        return {key: labels_of(head.logits(points, self.classifier.text_points(key))) for key in self.keys}
 
     def classify(self, images: Tensor) -> Mapping[Any, Tensor]:
         """Labels per statement of images, and the features that they came from."""

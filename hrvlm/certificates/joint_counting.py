@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.claims import FLOAT_MODES
 from hrvlm.certificates.intervals import Reason
 from hrvlm.certificates.joint_claims import extent_at_radius, radius_at_extent
@@ -44,6 +44,7 @@ class Counter:
             for family in families
             for change in sample.changes
         }
+        self._invalid = {family.key: np.zeros(2, dtype=np.int64) for family in families}
         self._parallel: set[str] = set()
 
     def add(self, features: Tensor, draws: range) -> None:
@@ -51,17 +52,26 @@ class Counter:
         chosen = max(0, min(len(draws), self._plan.n0 - draws[0]))
         for family in self._families:
             points = family.lift(features.detach())
-            if chosen:
-                labels = _labels(family, points[:chosen])
-                self._labels[family.key] += np.bincount(labels, minlength=family.num_classes)
-            if chosen < len(draws):
-                self._count(family, points[chosen:])
+            for group, some in enumerate((points[:chosen], points[chosen:])):
+                finite = some[some.isfinite().all(dim=1)]  # the others must have no part in the scorer
+                self._invalid[family.key][group] += len(some) - len(finite)
+                if len(finite):
+                    self._add(family, family.scorer(finite), finite.double(), group)
 
-    def _count(self, family: Family, points: Tensor) -> None:
+    def _add(self, family: Family, scorer: AffineScorer, points: Tensor, group: int) -> None:
+        """Count finite embeddings of selection samples (group 0) or of estimation samples (1)."""
+        labels = scorer.predict(points)
+        valid = labels[labels >= 0].cpu().numpy()
+        self._invalid[family.key][group] += len(labels) - len(valid)
+        if group == 0:
+            self._labels[family.key] += np.bincount(valid, minlength=family.num_classes)
+        else:
+            self._count(family, scorer, points)
+
+    def _count(self, family: Family, scorer: AffineScorer, points: Tensor) -> None:
         label, votes = self._choice(family)
         if not votes:
             return
-        scorer, points = family.scorer(points), points.double()
         for change in self.sample.changes:
             if change.attribute in self._parallel:
                 continue
@@ -126,6 +136,8 @@ class Counter:
             precision=plan.precision,
             label_functions=plan.label_functions,
             functions_chosen=plan.functions_chosen,
+            invalid=int(self._invalid[family.key][1]),
+            invalid_selection=int(self._invalid[family.key][0]),
         )
 
     def _claims(
@@ -147,10 +159,3 @@ class Counter:
         if change.attribute in self._parallel:
             return str(Reason.PARALLEL)
         return TOO_FEW if votes else NO_LABEL
-
-
-def _labels(family: Family, points: Tensor) -> NDArray[np.int64]:
-    """Labels of those points `(B, D)` whose scores are finite."""
-    scorer, points = family.scorer(points), points.double()
-    finite = scorer.scores(points).isfinite().all(dim=1)
-    return torch.where(finite, scorer.predict(points), -1)[finite].cpu().numpy()

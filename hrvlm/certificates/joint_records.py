@@ -50,10 +50,15 @@ class JointRecord(Record):
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
+        invalid: estimation samples without a valid label (no finite scores), which count nowhere; None where they were
+            not counted.
+        invalid_selection: the same of the selection samples.
     """
 
     kind: ClassVar[str] = "joint"
-    added: ClassVar[frozenset[str]] = frozenset({"label_functions", "functions_chosen", "noise_shared"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
+    )
 
     scorer: str
     attribute: str
@@ -84,6 +89,8 @@ class JointRecord(Record):
     label_functions: int = 1
     functions_chosen: str = "before"
     noise_shared: bool = False
+    invalid: int | None = None
+    invalid_selection: int | None = None
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)

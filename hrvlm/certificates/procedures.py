@@ -65,7 +65,7 @@ class Certifier:
         counts = yield [piece for piece in enumerate((self.plan.selection, self.plan.estimation)) if piece[1]]
         chosen = [self._choice(statement, counts) for statement in self.statements]
         return [
-            self._record(sample, statement, choice, counts[statement.key][1])
+            self._record(sample, statement, choice, counts[statement.key])
             for statement, choice in zip(self.statements, chosen, strict=True)
         ]
 
@@ -82,7 +82,7 @@ class Certifier:
             counts = yield [(1, self.plan.estimation)]
         decision: Decision | None = None if hopeful else "given up"
         return [
-            self._record(sample, statement, choice, counts[statement.key][1], decision=decision)
+            self._record(sample, statement, choice, counts[statement.key], decision=decision)
             for statement, choice in zip(self.statements, chosen, strict=True)
         ]
 
@@ -99,8 +99,8 @@ class Certifier:
                 count = self._count(counts[statement.key][1], chosen[statement])
                 decision: Decision = "certified" if count >= up else "given up" if count <= down else "undecided"
                 if decision != "undecided" or last == self.plan.n:
-                    row = counts[statement.key][1].copy()
-                    made[statement] = self._record(sample, statement, chosen[statement], row, decision=decision)
+                    rows = counts[statement.key].copy()
+                    made[statement] = self._record(sample, statement, chosen[statement], rows, decision=decision)
             if len(made) == len(self.statements):
                 break
         return [made[statement] for statement in self.statements]
@@ -127,9 +127,10 @@ class Certifier:
         return int(row[choice.prediction]) if choice.prediction >= 0 else 0
 
     def _record(
-        self, sample: Sample, statement: Statement, choice: _Choice, row: _Row, *, decision: Decision | None = None
+        self, sample: Sample, statement: Statement, choice: _Choice, rows: _Row, *, decision: Decision | None = None
     ) -> SmoothingRecord:
-        """The certificate that the estimation counts `(K + 1,)` give for a statement."""
+        """The certificate that the counts `(2, K + 1)` of selection and estimation give for a statement."""
+        invalid_selection, row = int(rows[0, -1]), rows[1]
         plan, n, count = self.plan, int(row.sum()), self._count(row, choice)
         share, method = plan.alpha_share(len(self.statements)), _METHODS.get(plan.procedure, "clopper-pearson")
         runner_up = _runner_up(row, choice.prediction) if method == "two bounds" else None
@@ -166,6 +167,7 @@ class Certifier:
             selection_count=choice.count,
             count=count,
             invalid=int(row[-1]),
+            invalid_selection=invalid_selection,
             lower=claim.lower,
             radius=radius,
             abstain=abstain,

@@ -33,7 +33,7 @@ class ProfileRecord(Record):
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         n0: selection samples; 0 where the counted ones choose the chain.
         n: counted samples.
-        invalid: those without a valid label; they count for no node.
+        invalid: those without a valid label (no finite scores); they count for no node.
         budget: "all radii": `lower` and `radii` hold for all levels at once, at alpha_share / levels each, so a radius
             may be chosen after looking; "fixed radii": `deepest` holds for all radii of `asked` at once.
         split: how the chain was chosen.
@@ -54,10 +54,11 @@ class ProfileRecord(Record):
         precision: arithmetic of the forward pass.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
+        invalid_selection: selection samples without a valid label; None where they were not counted.
     """
 
     kind: ClassVar[str] = "profile"
-    added: ClassVar[frozenset[str]] = frozenset({"noise_shared"})
+    added: ClassVar[frozenset[str]] = frozenset({"noise_shared", "invalid_selection"})
 
     sigma: float
     noise_space: str
@@ -87,6 +88,7 @@ class ProfileRecord(Record):
     vote_error: float | None
     precision: str
     noise_shared: bool = False
+    invalid_selection: int | None = None
 
     def __post_init__(self) -> None:
         for name in _LISTS:

@@ -174,6 +174,7 @@ class Profiler:
             n0=len(plan.selection) if split == SEPARATE_CHAIN else 0,
             n=n,
             invalid=int(estimation[-1]),
+            invalid_selection=int(selection[-1]),
             budget=budget,
             split=split,
             level_names=tuple(level.name for level in levels),

@@ -46,7 +46,7 @@ class SmoothingRecord(Record):
         n: number of estimation samples.
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
-        invalid: estimation samples without a valid label; they count for no class.
+        invalid: estimation samples without a valid label (no finite scores); they count for no class.
         lower: Clopper-Pearson lower bound on the probability of the class, at `alpha_share`.
         radius: certified L2 radius in pixel units; 0 when abstaining.
         abstain: whether nothing is certified.
@@ -68,12 +68,13 @@ class SmoothingRecord(Record):
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
+        invalid_selection: selection samples without a valid label; None where they were not counted.
     """
 
     kind: ClassVar[str] = "smoothing"
     added: ClassVar[frozenset[str]] = frozenset({
         "method", "threshold", "votes", "vote_error", "runner_up", "upper", "n_max", "goal", "give_up", "decision",
-        "precision", "label_functions", "functions_chosen", "noise_shared",
+        "precision", "label_functions", "functions_chosen", "noise_shared", "invalid_selection",
     })  # fmt: skip
 
     sigma: float
@@ -106,6 +107,7 @@ class SmoothingRecord(Record):
     label_functions: int = 1
     functions_chosen: str = "before"
     noise_shared: bool = False
+    invalid_selection: int | None = None
 
     @property
     def statement(self) -> str:

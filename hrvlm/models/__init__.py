@@ -5,11 +5,13 @@ from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
 from hrvlm.models.digests import state_digest
 from hrvlm.models.export import export_model
+from hrvlm.models.finite import NO_LABEL, check_finite, labels_of
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
 from hrvlm.models.inference import inference_copy
 from hrvlm.models.vision_language import VisionLanguageModel
 
 __all__ = [
+    "NO_LABEL",
     "CosineHead",
     "Head",
     "HierarchicalClassifier",
@@ -17,11 +19,13 @@ __all__ = [
     "LoadedModel",
     "PoincareHead",
     "VisionLanguageModel",
+    "check_finite",
     "cosine_head",
     "evaluating",
     "export_model",
     "inference_copy",
     "inferring",
+    "labels_of",
     "level_keys",
     "load",
     "load_model",

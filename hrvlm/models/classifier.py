@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from hrvlm.models._head import Head
 from hrvlm.models._modes import inferring, one_thread
+from hrvlm.models.finite import labels_of
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees import Forest
 
@@ -92,10 +93,10 @@ class HierarchicalClassifier(nn.Module):
         return self.logits(images, self.keys[0])
 
     def predict(self, images: Tensor, keys: Sequence[LevelKey] | None = None) -> dict[LevelKey, Tensor]:
-        """Labels (N,) at every level, or at some, from one pass through the image tower."""
+        """Labels (N,) at every level, or at some, from one pass through the image tower; -1 without finite scores."""
         points = self.image_points(images)
         chosen = self.keys if keys is None else keys
-        return {key: self.head.logits(points, self.text_points(key)).argmax(dim=1) for key in chosen}
+        return {key: labels_of(self.head.logits(points, self.text_points(key))) for key in chosen}
 
     def target(self, labels: Tensor, key: LevelKey) -> Tensor:
         """True labels (N,) at a level, from leaf labels (N,)."""

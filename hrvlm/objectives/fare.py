@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hrvlm.attacks import perturb
 from hrvlm.attacks.threat_model import Norm
+from hrvlm.models.finite import labels_of
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Perturbed
 from hrvlm.objectives.reference import ReferencedObjective
 
@@ -71,7 +72,7 @@ class FAREObjective(ReferencedObjective):
         loss = squared_distance(features, self.reference_features(images)).mean()
         with torch.no_grad():
             logits = self.head.logits(self.head.lift_image(features), self.leaf_points(model))
-            accuracy = (logits.argmax(dim=-1) == labels).float().mean()
+            accuracy = (labels_of(logits) == labels).float().mean()
         return loss, {"loss": loss.detach(), "adversarial_accuracy": accuracy}
 
 

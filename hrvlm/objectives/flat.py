@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hrvlm.attacks import perturb
 from hrvlm.attacks.threat_model import Norm
+from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import CosineHead, Head
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
 
@@ -74,7 +75,7 @@ class TeCoAObjective(Objective):
         points = self.head.lift_image(model.encode_image(adversarial.images))
         logits = self.head.logits(points, self.leaf_points(model))
         loss = F.cross_entropy(logits, labels)
-        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
+        accuracy = (labels_of(logits) == labels).float().mean()
         return loss, {"loss": loss.detach(), "adversarial_accuracy": accuracy.detach()}
 
 

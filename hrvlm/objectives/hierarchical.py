@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
 
@@ -156,7 +157,7 @@ def tree_terms(
         vicinity=vicinity(head.distance(image_points, text_points[leaf]), zeta_vicinity).mean(),
         order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
         order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),
-        accuracy=(logits[:count, : table.sizes[0]].argmax(dim=-1) == leaf).float().mean(),
+        accuracy=(labels_of(logits[:count, : table.sizes[0]]) == leaf).float().mean(),
     )
 
 

@@ -23,6 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hrvlm.attacks.threat_model import Norm
+from hrvlm.models.finite import labels_of
 from hrvlm.objectives.base import Adversarial, ImageTextModel
 from hrvlm.objectives.reference import ReferencedObjective
 
@@ -87,7 +88,7 @@ class PMGAFTObjective(ReferencedObjective):
         general = self._divergence(logits, reference)
         clean = self._divergence(logits, predict(model.encode_image(images))) if self.beta else torch.zeros_like(robust)
         loss = robust + self.alpha * general + self.beta * clean
-        accuracy = (logits.argmax(dim=-1) == labels).float().mean()
+        accuracy = (labels_of(logits) == labels).float().mean()
         logs = {"loss": loss, "robust": robust, "general": general, "clean": clean, "adversarial_accuracy": accuracy}
         return loss, {name: number.detach() for name, number in logs.items()}
 

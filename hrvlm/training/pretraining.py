@@ -11,6 +11,7 @@ from torch import Tensor
 
 from hrvlm.models.building import from_config, read_config
 from hrvlm.models.checkpoints import base_model
+from hrvlm.models.finite import labels_of
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
 from hrvlm.training.randomness import step_seed
 from hrvlm.training.schedule import adamw_with_cosine
@@ -106,7 +107,7 @@ class ContrastivePretraining(LightningModule):
         """Zero-shot accuracy at every level."""
         images = self.model.image_features(batch["image"])
         for level, (tokens, ancestors) in enumerate(zip(self._tokens, self._ancestors, strict=True)):
-            correct = (images @ self._encode_tokens(tokens).T).argmax(1) == ancestors[batch["label"]]
+            correct = labels_of(images @ self._encode_tokens(tokens).T) == ancestors[batch["label"]]
             self.log(f"validation/accuracy_{level}", correct.float().mean(), batch_size=len(correct), sync_dist=True)
 
     def configure_optimizers(self) -> Any:
