@@ -1,4 +1,4 @@
-"""Attacks on classifiers whose scores may be no numbers: such a score is wrong whatever the label is, so it is found."""
+"""Attacks on classifiers whose scores may be no numbers: such a score is wrong whatever the label, so it is found."""
 
 from __future__ import annotations
 

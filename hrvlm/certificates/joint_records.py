@@ -50,8 +50,7 @@ class JointRecord(Record):
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
-        invalid: estimation samples without a valid label (no finite scores), which count nowhere; None where they were
-            not counted.
+        invalid: estimation samples without a valid label (no finite scores), which count nowhere.
         invalid_selection: the same of the selection samples.
     """
 
@@ -89,8 +88,8 @@ class JointRecord(Record):
     label_functions: int = 1
     functions_chosen: str = "before"
     noise_shared: bool = False
-    invalid: int | None = None
-    invalid_selection: int | None = None
+    invalid: int = 0
+    invalid_selection: int = 0
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)

@@ -27,9 +27,9 @@ def joint_findings(record: JointRecord) -> Iterator[Finding]:
         return
     if not 0 <= record.selection_count <= record.n0:
         yield "selection_count", True, f"{record.selection_count} of n0={record.n0} selection samples"
-    if not 0 <= (record.invalid or 0) <= record.n - record.count:
+    if not 0 <= record.invalid <= record.n - record.count:
         yield "invalid", True, f"{record.invalid} invalid samples do not fit count={record.count}, n={record.n}"
-    if not 0 <= (record.invalid_selection or 0) <= record.n0 - record.selection_count:
+    if not 0 <= record.invalid_selection <= record.n0 - record.selection_count:
         yield "invalid_selection", True, f"{record.invalid_selection} of n0={record.n0} selection samples"
     chosen = ("functions_chosen", ("before", "after"))
     for name, known in (("float_mode", tuple(FLOAT_MODES.values())), ("split", (SEPARATE,)), chosen):

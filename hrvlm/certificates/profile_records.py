@@ -54,7 +54,7 @@ class ProfileRecord(Record):
         precision: arithmetic of the forward pass.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
-        invalid_selection: selection samples without a valid label; None where they were not counted.
+        invalid_selection: selection samples without a valid label.
     """
 
     kind: ClassVar[str] = "profile"
@@ -88,7 +88,7 @@ class ProfileRecord(Record):
     vote_error: float | None
     precision: str
     noise_shared: bool = False
-    invalid_selection: int | None = None
+    invalid_selection: int = 0
 
     def __post_init__(self) -> None:
         for name in _LISTS:

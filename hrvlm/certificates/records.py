@@ -68,7 +68,7 @@ class SmoothingRecord(Record):
         functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
             not the choice of an epoch by such rows.
-        invalid_selection: selection samples without a valid label; None where they were not counted.
+        invalid_selection: selection samples without a valid label.
     """
 
     kind: ClassVar[str] = "smoothing"
@@ -107,7 +107,7 @@ class SmoothingRecord(Record):
     label_functions: int = 1
     functions_chosen: str = "before"
     noise_shared: bool = False
-    invalid_selection: int | None = None
+    invalid_selection: int = 0
 
     @property
     def statement(self) -> str:

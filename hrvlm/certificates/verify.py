@@ -128,8 +128,7 @@ def _smoothing(record: SmoothingRecord) -> Iterator[Problem]:
         text = f"{together} statements at {record.alpha_share:g} each do not make alpha {record.alpha:g}"
         yield Problem(record.key, "alpha", False, text)
     counts = (record.count, record.invalid, record.selection_count, record.n - record.count - record.invalid)
-    invalid_selection = record.invalid_selection or 0
-    if min(*counts, invalid_selection) < 0 or record.selection_count + invalid_selection > record.n0:
+    if min(*counts, record.invalid_selection) < 0 or record.selection_count + record.invalid_selection > record.n0:
         yield Problem(record.key, "count", True, f"counts do not fit n0={record.n0}, n={record.n}")
         return
     yield from _procedure(record)

@@ -40,8 +40,8 @@ def check_finite(state: Mapping[str, Tensor], where: object) -> None:
     if wrong:
         more = f" and {len(wrong) - _NAMED} more" if len(wrong) > _NAMED else ""
         raise ValueError(
-            f"expected finite weights in {where}, got NaN or infinity in {', '.join(wrong[:_NAMED])}{more}: the file is "
-            "damaged, its training diverged, or a number is too large for its type; use an earlier checkpoint"
+            f"expected finite weights in {where}, got NaN or infinity in {', '.join(wrong[:_NAMED])}{more}: the file "
+            "is damaged, its training diverged, or a number is too large for its type; use an earlier checkpoint"
         )
 
 
