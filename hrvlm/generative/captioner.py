@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hrvlm.generative.caption_decoder import CaptionDecoder
 from hrvlm.generative.captions import PROMPTS, check_prompt
-from hrvlm.generative.decoding import Decoding, choose_tokens
+from hrvlm.generative.decoding import NO_TOKEN, Decoding, choose_tokens
 from hrvlm.generative.generator import Generator
 from hrvlm.models import VisionLanguageModel, inferring
 
@@ -150,19 +150,21 @@ class Captioner(Generator):
         return [self.vocabulary.decode(row) for row in tokens.tolist()]
 
     def _tokens(self, images: Tensor, uniforms: Tensor | None) -> Tensor:
-        """Token numbers (N, T), END after the end."""
+        """Token numbers (N, T), END after the end; only END where logits were not finite."""
         logits, cache = self.decoder.start(self.image_tokens(images), self._prompts(images))
         ended = torch.zeros(len(images), dtype=torch.bool, device=logits.device)
-        chosen: list[Tensor] = []
+        lost, chosen = torch.zeros_like(ended), list[Tensor]()
         for place in range(min(self.decoding.max_new_tokens, self.decoder.context)):
             if place:
                 logits = self.decoder.step(chosen[-1], place, cache)
             numbers = uniforms[:, place].to(logits.device) if self.decoding.random and uniforms is not None else None
-            chosen.append(choose_tokens(logits, self.decoding, numbers).masked_fill(ended, END))
+            found = choose_tokens(logits, self.decoding, numbers).masked_fill(ended, END)
+            lost |= found == NO_TOKEN
+            chosen.append(found.masked_fill(lost, END))
             ended |= chosen[-1] == END
             if bool(ended.all()):
                 break
-        return torch.stack(chosen, 1)
+        return torch.stack(chosen, 1).masked_fill(lost[:, None], END)
 
     def _prompts(self, images: Tensor) -> Tensor:
         return torch.full((len(images),), PROMPTS.index(self.prompt), device=images.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 from hrvlm.generative.captioner import Captioner, Vocabulary
 from hrvlm.generative.captions import PROMPTS
 from hrvlm.generative.decoding import Decoding
-from hrvlm.models import inferring
+from hrvlm.models import check_finite, inferring
 from hrvlm.models.building import from_config
 from hrvlm.trees.bounded_text import load_json, read_text
 
@@ -75,7 +75,9 @@ def load_captioner(folder: str | Path, *, prompt: str | None = None, decoding: D
         model = from_config(described["image_model"], name=described["name"])
         settings = {"name": described["name"], "decoding": decoding, **described["decoder"]}
         captioner = Captioner(model, Vocabulary(described["words"]), prompt=prompt or PROMPTS[0], **settings)
-        captioner.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        state = load_file(folder / WEIGHTS_FILE)
+        check_finite(state, folder / WEIGHTS_FILE)
+        captioner.load_state_dict(state)
     except (SafetensorError, OSError, RuntimeError, KeyError, TypeError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected a whole captioner at {folder}: {problem}; export it anew") from error

@@ -14,7 +14,7 @@ import open_clip
 import torch
 from torch import Tensor
 
-from hrvlm.generative.decoding import Decoding, choose_tokens
+from hrvlm.generative.decoding import NO_TOKEN, Decoding, choose_tokens
 from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
 from hrvlm.models import VisionLanguageModel
@@ -59,15 +59,19 @@ class CoCaGenerator(Generator):
         embeddings = self._embed(images)
         tokens = torch.tensor(self.start, device=images.device).expand(len(images), -1)
         ended = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        lost = ended.clone()
         for step in range(self.decoding.max_new_tokens):
             logits = self._logits(embeddings, tokens)[:, -1]
             numbers = uniforms[:, step].to(logits.device) if uniforms is not None and self.decoding.random else None
             chosen = choose_tokens(logits, self.decoding, numbers).masked_fill(ended, self.end)
+            lost = lost | (chosen == NO_TOKEN)
+            chosen = chosen.masked_fill(lost, self.end)
             tokens = torch.cat([tokens, chosen[:, None]], dim=1)
             ended = ended | (chosen == self.end)
             if bool(ended.all()):
                 break
-        return [self._text(row) for row in tokens[:, len(self.start) :].tolist()]
+        answers = tokens[:, len(self.start) :].masked_fill(lost[:, None], self.end)
+        return [self._text(row) for row in answers.tolist()]
 
     def log_probability(self, images: Tensor, answers: Sequence[str]) -> Tensor:
         """See `Generator.log_probability`; an answer is a continuation of the prompt.

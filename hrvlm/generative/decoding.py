@@ -15,6 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+NO_TOKEN = -1
+"""Chosen where logits are not finite; an answer with it is blank, which every oracle calls unparseable."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
@@ -103,27 +106,29 @@ def choose_tokens(logits: Tensor, decoding: Decoding, uniforms: Tensor | None = 
     """The next token of each sample.
 
     Args:
-        logits: (N, V), without NaN.
+        logits: (N, V); -inf excludes a token.
         decoding: Greedy (the first of the largest logits), or random.
         uniforms: (N,) in [0, 1), for random decoding: token v is chosen where P(token < v) <= u < P(token <= v). Give
             float64 or float32; not used by greedy decoding.
 
     Returns:
-        int64 (N,).
+        int64 (N,); -1 where a logit is NaN or +inf, or no token is left: nothing says what the model would answer.
 
     Raises:
         ValueError: If decoding is random and `uniforms` is missing, of the wrong shape or out of range.
     """
+    highest = logits.amax(dim=-1)  # NaN if one is
+    lost = ~highest.isfinite()
     if not decoding.random:
-        return logits.argmax(-1)
+        return logits.argmax(-1).masked_fill(lost, NO_TOKEN)
     if uniforms is None:
         raise ValueError("expected uniforms for random decoding, got None; give one number in [0, 1) per sample")
     if uniforms.shape != logits.shape[:1]:
         raise ValueError(f"expected uniforms of shape ({len(logits)},), got {tuple(uniforms.shape)}")
     if not bool(((uniforms >= 0) & (uniforms < 1)).all()):
         raise ValueError("expected uniforms in [0, 1), got a number outside")
-    cumulative = token_probabilities(logits, decoding).cumsum(-1)
+    cumulative = token_probabilities(logits.masked_fill(lost[:, None], 0.0), decoding).cumsum(-1)
     target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
     # The target stays below the last sum also after rounding: u <= 1 - 2**-53 takes at least half a unit in the last
     # place from it. So a token of probability 0 is never chosen, nor one behind the end.
-    return torch.searchsorted(cumulative, target, right=True)[:, 0]
+    return torch.searchsorted(cumulative, target, right=True)[:, 0].masked_fill(lost, NO_TOKEN)

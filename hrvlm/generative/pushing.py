@@ -83,4 +83,4 @@ def easiest_answers(generator: Generator, images: Tensor, answers: Sequence[str]
     if not answers:
         raise ValueError("expected at least one wanted answer, got none")
     scores = torch.stack([generator.log_probability(images, [answer] * len(images)) for answer in answers])
-    return [answers[int(best)] for best in scores.argmax(dim=0)]
+    return [answers[int(best)] for best in scores.nan_to_num(nan=-torch.inf).argmax(dim=0)]

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hrvlm.models.finite import check_finite
+
 EXTRA = 'run `pip install "hrvlm[generative]"`'
 
 
@@ -52,6 +54,7 @@ def read_pretrained(path: str | Path, *, dtype: str) -> tuple[Any, Any]:
             f"weights, at {path}: {_line(error)}"
         ) from error
     _check_complete(path, found)
+    check_finite(model.state_dict(), path)
     if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise ValueError(f"expected a processor of images and texts at {path}, got {type(processor).__name__}")
     return model, processor

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrvlm.generative.decoding import Decoding, choose_tokens
+from hrvlm.generative.decoding import NO_TOKEN, Decoding, choose_tokens
 from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
 from hrvlm.generative.transformers_files import read_pretrained, require_transformers
@@ -26,15 +26,24 @@ class AddressedChoice:
     global stream.
     """
 
-    def __init__(self, decoding: Decoding, uniforms: Tensor | None, prompt_length: int) -> None:
-        """Takes the settings, uniforms (N, max_new_tokens) if random, and how many tokens precede the answer."""
-        self.decoding, self.uniforms, self.prompt_length = decoding, uniforms, prompt_length
+    def __init__(
+        self, decoding: Decoding, uniforms: Tensor | None, prompt_length: int, ends: Sequence[int] = (0,)
+    ) -> None:
+        """Takes the settings, uniforms (N, max_new_tokens) if random, how many tokens precede the answer, its ends."""
+        self.decoding, self.uniforms, self.prompt_length, self.ends = decoding, uniforms, prompt_length, list(ends)
+        self.lost: Tensor | None = None
+        """Where (N,) an answer met scores that are not finite before its end, and so is none."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """Scores (N, V) of the next token after input_ids (N, L), -inf for all but the chosen one."""
         step = input_ids.shape[1] - self.prompt_length
         numbers = None if self.uniforms is None else self.uniforms[:, step].to(scores.device)
         chosen = choose_tokens(scores, self.decoding, numbers)
+        spoken = input_ids[:, self.prompt_length :]
+        ended = torch.isin(spoken, torch.tensor(self.ends, device=spoken.device)).any(dim=1)
+        lost = (chosen == NO_TOKEN) & ~ended
+        self.lost = lost if self.lost is None else self.lost | lost
+        chosen = chosen.masked_fill(chosen == NO_TOKEN, self.ends[0])
         return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
 
@@ -86,9 +95,10 @@ class TransformersGenerator(Generator):
         self.check_inputs(images, uniforms)
         inputs = self._inputs(images)
         length = inputs["input_ids"].shape[1]
-        choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length)
+        choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length, self.ends)
         tokens = self.model.generate(**inputs, generation_config=self._settings, logits_processor=self._list([choice]))
-        return [self._text(row) for row in tokens[:, length:].tolist()]
+        lost = [False] * len(images) if choice.lost is None else choice.lost.tolist()
+        return ["" if none else self._text(row) for none, row in zip(lost, tokens[:, length:].tolist(), strict=True)]
 
     def log_probability(self, images: Tensor, answers: Sequence[str]) -> Tensor:
         """See `Generator.log_probability`; with several end tokens, any of them ends the answer.

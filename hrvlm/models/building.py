@@ -14,6 +14,7 @@ from open_clip.model import set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
+from hrvlm.models.finite import check_finite
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
 
@@ -88,6 +89,8 @@ def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
         except (RuntimeError, OSError) as error:
             raise ValueError(f"could not load {name}: {error}; weights need a network or a filled cache") from error
         tokenizer = open_clip.get_tokenizer(architecture)
+    if tag is not None:  # untrained ones hold what they like until they are trained
+        check_finite(clip.state_dict(), name)
     return wrap(clip, tokenizer, name=name, model_cfg=model_cfg)
 
 

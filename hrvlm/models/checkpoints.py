@@ -17,6 +17,7 @@ from torch import Tensor
 from hrvlm.models._head import Head
 from hrvlm.models.building import from_config, from_open_clip
 from hrvlm.models.export import load_folder, load_head
+from hrvlm.models.finite import check_finite
 from hrvlm.models.head_files import kind_of, rebuild_head
 from hrvlm.models.heads import CosineHead
 from hrvlm.models.vision_language import VisionLanguageModel
@@ -131,9 +132,10 @@ def _load_checkpoint(path: Path) -> LoadedModel:
 
 def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> LoadedModel:
     model = from_config(described["config"], name=described["name"])
-    head = rebuild_head(described["head"], _part(state, "objective.head."))
-    model.load_state_dict(_part(state, "model."))
-    return LoadedModel(model.eval(), head, tuple(described["classes"]))
+    head, weights = _part(state, "objective.head."), _part(state, "model.")
+    check_finite({f"objective.head.{name}": value for name, value in head.items()} | weights, "model and head")
+    model.load_state_dict(weights)
+    return LoadedModel(model.eval(), rebuild_head(described["head"], head), tuple(described["classes"]))
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from hrvlm.models import head_files
 from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
+from hrvlm.models.finite import check_finite
 from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
 
@@ -113,7 +114,8 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
         The model in evaluation mode.
 
     Raises:
-        ValueError: If files are missing or unreadable, do not fit each other, or the features differ.
+        ValueError: If files are missing or unreadable, do not fit each other, weights are not finite, or the features
+            differ.
     """
     folder = Path(folder)
     model = from_config(read_config(folder / CONFIG_FILE), name=folder.name)
@@ -122,7 +124,9 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     if weights is None:
         raise ValueError(f"expected a .safetensors file in {folder}, found none")
     try:
-        model.clip.load_state_dict(load_file(weights))
+        state = load_file(weights)
+        check_finite(state, weights)
+        model.clip.load_state_dict(state)
     except (RuntimeError, SafetensorError) as error:
         problem = _one_line(error)
         raise ValueError(f"expected {weights} to hold the weights that its config describes: {problem}") from error

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
+from hrvlm.models.finite import check_finite
 from hrvlm.models.heads import CosineHead, PoincareHead
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
@@ -88,13 +89,15 @@ def read_head(
         The head in evaluation mode, and the class ids that it was trained on, if they are known.
 
     Raises:
-        ValueError: If files are missing or unreadable, or head and model do not belong together.
+        ValueError: If files are missing or unreadable, numbers are not finite, or head and model are not one.
     """
     try:
         described: dict[str, Any] = load_json(read_text(folder / DESCRIPTION_FILE))
         if described["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT} of a head, got {described['format']}")
-        head = rebuild_head(described["head"], load_file(folder / WEIGHTS_FILE))
+        state = load_file(folder / WEIGHTS_FILE)
+        check_finite(state, folder / WEIGHTS_FILE)
+        head = rebuild_head(described["head"], state)
         stored = load_file(folder / PROBE_FILE)["logits"]
         classes = None if described["classes"] is None else tuple(described["classes"])
         found = head_logits(model, head, probe)

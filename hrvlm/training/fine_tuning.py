@@ -15,7 +15,7 @@ from hrvlm.attacks import NonFiniteError
 from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
-from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, cosine_head
+from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
 from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
@@ -229,8 +229,9 @@ class RobustFineTuning(LightningModule):
         """Loads weights; Lightning calls this when a run is resumed.
 
         Raises:
-            ValueError: If they are those of another model, objective or forest.
+            ValueError: If they are those of another model, objective or forest, or not finite.
         """
+        check_finite(state_dict, "the checkpoint")
         try:
             return super().load_state_dict(state_dict, strict=strict, assign=assign)
         except RuntimeError as error:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hrvlm.data import emoji
 from hrvlm.generative import Decoding, choose_tokens, load_generator, weights_digest
 from hrvlm.generative.captioner import END, Captioner, Vocabulary
-from hrvlm.generative.captioner_files import export_captioner
+from hrvlm.generative.captioner_files import PROBE_FILE, WEIGHTS_FILE, export_captioner, load_captioner
 from hrvlm.generative.captions import PROMPTS
 from hrvlm.models.building import from_config
 
@@ -241,3 +241,24 @@ def test_the_packaged_captioner_answers_about_pictures_and_noise() -> None:
         texts = describe.generate((shown + sigma * noise)[1:])
         assert [name in text for name, text in zip((*names[1:], "nothing"), texts, strict=True)] == [True] * 3
     assert act.log_probability(shown[:3], commands[:3]).min() > -2
+
+
+@pytest.mark.parametrize("decoding", [Decoding(max_new_tokens=7), SAMPLED], ids=["greedy", "sampled"])
+def test_answers_from_scores_that_are_none_are_blank(images: Tensor, decoding: Decoding) -> None:
+    captioner = tiny(decoding=decoding)
+    uniforms = numbers(len(images), decoding)
+    broken = images.clone()
+    broken[1, 0, 0, 0] = torch.nan
+    answers, others = captioner.generate(broken, uniforms), captioner.generate(images, uniforms)
+    assert answers == [*others[:1], "", *others[2:]]
+    assert others[1] != ""
+
+
+def test_weights_that_are_none_are_refused_by_name(tmp_path: Path) -> None:
+    export_captioner(tiny(), tmp_path)
+    (tmp_path / PROBE_FILE).unlink()
+    state = load_file(tmp_path / WEIGHTS_FILE)
+    state["decoder.words.weight"][2, 1] = torch.nan
+    save_file(state, tmp_path / WEIGHTS_FILE)
+    with pytest.raises(ValueError, match=r"got NaN or infinity in decoder\.words\.weight"):
+        load_captioner(tmp_path)

@@ -158,3 +158,11 @@ def test_settings_survive_a_row() -> None:
     assert Decoding.from_row(decoding.to_row()) == decoding
     with pytest.raises(ValueError, match="unknown beams"):
         Decoding.from_row({"beams": 4})
+
+
+@pytest.mark.parametrize("decoding", [Decoding(), Decoding(temperature=0.7), Decoding(temperature=1.0, top_p=0.9)])
+def test_logits_that_are_none_choose_no_token(decoding: Decoding) -> None:
+    inf, nan = torch.inf, torch.nan
+    logits = torch.tensor([[0.0, -inf, 1.0], [nan, 0, 1], [0, inf, 1], [-inf, -inf, -inf], [5, -inf, nan], [3, 2, 1]])
+    chosen = choose_tokens(logits, decoding, torch.full((6,), 0.5))
+    assert chosen.tolist() == [2, -1, -1, -1, -1, 0]

@@ -63,6 +63,14 @@ def drop_a_weight(folder: Path) -> None:
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
 
 
+def make_a_weight_none(folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    state = load_file(folder / WEIGHTS)
+    state[next(key for key in state if "embed_tokens" in key)][3, 0] = torch.inf
+    save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+
+
 def widen_the_config(folder: Path) -> None:
     config = json.loads((folder / "config.json").read_text())
     config["text_config"]["hidden_size"] = 32
@@ -93,8 +101,8 @@ def another_kind(folder: Path) -> None:
 
 
 DAMAGES = [
-    cut, garble, pickle_weights, drop_a_weight, widen_the_config, break_the_config, name_unknown_code,
-    drop_the_tokenizer, another_kind,
+    cut, garble, pickle_weights, drop_a_weight, make_a_weight_none, widen_the_config, break_the_config,
+    name_unknown_code, drop_the_tokenizer, another_kind,
 ]  # fmt: skip
 
 
@@ -212,3 +220,13 @@ def test_prompts(llava: Path, tmp_path: Path):
     assert chat.question == "<s> user <image> what is this assistant "
     assert chat._prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(1) == 1
     assert load(llava)._prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(4) == 16
+
+
+def test_answers_from_scores_that_are_none_are_blank(llava: Path):
+    generator = load_generator(llava, prompt=QUESTION, decoding=Decoding(max_new_tokens=4, temperature=1.0))
+    uniforms = torch.rand(3, 4, generator=torch.Generator().manual_seed(0))
+    broken = images(3)
+    broken[1] = torch.nan
+    answers, others = generator.generate(broken, uniforms), generator.generate(images(3), uniforms)
+    assert others[1] != ""
+    assert answers == [others[0], "", others[2]]

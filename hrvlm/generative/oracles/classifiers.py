@@ -19,7 +19,7 @@ from hrvlm.generative.oracles.base import checked_count, checked_number, checked
 from hrvlm.generative.oracles.embedders import Embedder
 from hrvlm.generative.oracles.optional import missing, quiet_loading
 from hrvlm.generative.oracles.phrases import PhraseTable, words
-from hrvlm.models import inferring, one_thread
+from hrvlm.models import check_finite, inferring, one_thread
 
 
 @runtime_checkable
@@ -163,6 +163,8 @@ class TransformersClassifier:
         )
         with one_thread(), inferring(self._model):
             logits = self._model(**batch.to(self.device)).logits.double().cpu()
+        # A softmax would make a probability of a lone infinity; as NaN it is refused by the oracle.
+        logits = logits.where(logits.isfinite().all(dim=1, keepdim=True), torch.nan)
         if self._several:
             return logits.sigmoid()[:, self._harmful].amax(dim=1).numpy()
         return logits.softmax(dim=1)[:, self._harmful].sum(dim=1).clamp(max=1.0).numpy()
@@ -184,6 +186,7 @@ def _load(path: str) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError) as error:
         problem = " ".join(str(error).split())[:300]
         raise ValueError(f"expected a text classifier with tokenizer and safetensors in {path}: {problem}") from error
+    check_finite(model.state_dict(), path)
     return tokenizer, model.eval()
 
 

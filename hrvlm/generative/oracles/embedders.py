@@ -20,7 +20,7 @@ from hrvlm.generative.generator import weights_digest
 from hrvlm.generative.oracles.base import checked_count
 from hrvlm.generative.oracles.optional import missing, quiet_loading
 from hrvlm.generative.oracles.phrases import words
-from hrvlm.models import inferring, load_model, one_thread
+from hrvlm.models import check_finite, inferring, load_model, one_thread
 
 BATCH_SIZE = 32
 CACHE_SIZE = 20_000
@@ -118,6 +118,7 @@ class SentenceEmbedder(CachedEmbedder):
             raise missing("sentence-transformers", "sentence embeddings", "sentences") from error
         with quiet_loading():
             self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+        check_finite(self._model.state_dict(), folder)
         self._digest = weights_digest(self._model)
 
     def describe(self) -> dict[str, Any]:
