@@ -42,8 +42,8 @@ def main(arguments: list[str] | None = None, program: str = "certify.py") -> Non
         program: What the command is called in help and errors.
     """
     given_words = sys.argv[1:] if arguments is None else arguments
-    parser = _parser(given_words[0] if given_words else "", program)
     with clear_errors(program):
+        parser = _parser(given_words[0] if given_words else "", program)
         given = parser.parse_args(arguments)
         if not _without_model(given):
             _with_model(given, parser.instantiate_classes(given)[given.command])

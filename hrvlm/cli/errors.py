@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pickle import UnpicklingError
 from typing import Any, NoReturn
@@ -14,6 +14,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors
+from hrvlm.training.stopping import SIGNALS, stoppable
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
@@ -23,13 +24,18 @@ EXPECTED = (ValueError, FileNotFoundError, UnpicklingError)
 
 
 @contextmanager
-def clear_errors(program: str) -> Iterator[None]:
+def clear_errors(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
     """Prints errors that a user can cause as one sentence and exits with 1; others keep their traceback.
 
     Setting the environment variable HRVLM_TRACEBACK keeps every traceback.
+
+    Args:
+        program: What the sentence calls the program.
+        signals: Which signals end it, see `stoppable`.
     """
     try:
-        yield
+        with stoppable(program, signals):
+            yield
     except Exception as error:
         if os.environ.get(TRACEBACK) or not _is_expected(error):
             raise

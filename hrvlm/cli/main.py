@@ -31,14 +31,14 @@ def main(arguments: list[str] | None = None) -> None:
     if words and words[0] in PROGRAMS:
         import_module(f"hrvlm.cli.{words[0]}").main(words[1:], f"hrvlm {words[0]}")
         return
-    modules = command_modules()
-    parser = ClearParser(prog="hrvlm", description="Hierarchically robust vision-language models.")
-    subparsers = parser.add_subcommands(dest="command")
-    for name, text in PROGRAMS.items():
-        subparsers.add_subcommand(name, ClearParser(), help=text)
-    for module in modules.values():
-        module.add_parser(subparsers)
     with clear_errors("hrvlm"):
+        modules = command_modules()
+        parser = ClearParser(prog="hrvlm", description="Hierarchically robust vision-language models.")
+        subparsers = parser.add_subcommands(dest="command")
+        for name, text in PROGRAMS.items():
+            subparsers.add_subcommand(name, ClearParser(), help=text)
+        for module in modules.values():
+            module.add_parser(subparsers)
         given = parser.parse_args(arguments)
         modules[given.command].run(given[given.command])
 

@@ -189,7 +189,7 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
 
     Raises:
         ValueError: On the first process, as the action raised it.
-        SystemExit: On the others, if it did.
+        SystemExit: On the others, if it did; with the code 0, since nothing is wrong with them.
     """
     result, error = None, None
     if fabric.is_global_zero:
@@ -201,7 +201,7 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
     if error is not None:
         raise error
     if failed:
-        raise SystemExit(1)
+        raise SystemExit(0)
     return result
 
 

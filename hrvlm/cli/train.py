@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import warnings
 from pathlib import Path
 from zipfile import is_zipfile
@@ -15,6 +17,7 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.training.stopping import SIGNALS
 
 # Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
 EXPECTED_WARNINGS = (
@@ -66,7 +69,7 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
         arguments: Command line; `sys.argv` if None.
         program: What the command is called in help and errors.
     """
-    with clear_errors(program), warnings.catch_warnings():
+    with clear_errors(program, _ending_signals()), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
         HrvlmCLI(
@@ -80,6 +83,11 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
             trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
             args=arguments,
         )
+
+
+def _ending_signals() -> tuple[int, ...]:
+    """All but SIGTERM under SLURM, where Lightning stores a checkpoint at another signal and queues the job again."""
+    return tuple(number for number in SIGNALS if number != signal.SIGTERM or "SLURM_JOB_ID" not in os.environ)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,15 @@ from lightning.fabric import Fabric
 from lightning.fabric.strategies import DDPStrategy
 from lightning.fabric.strategies import Strategy as FabricStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+from hrvlm.training.stopping import stoppable
 
 StrategyName: TypeAlias = Literal["auto", "ddp", "ddp_spawn", "ddp_fork"]
+
+LOST = "expected all processes to go on to the end, but one ended before; what was written is kept, run it again"
+# What gloo and NCCL say on the processes that are left.
+_LOST_WORDS = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "remote process exited")
 
 _START: dict[StrategyName, Literal["popen", "spawn", "fork"]] = {
     "auto": "popen",
@@ -62,11 +69,15 @@ class Processes:
             What it returned on this process, or on the first one if processes were started as functions.
 
         Raises:
-            ValueError: If this machine has no such devices.
+            ValueError: If this machine has no such devices, or one of the processes ended before its time.
         """
         before = dict(os.environ)
         try:
-            return self._fabric().launch(function, *arguments)
+            return self._fabric().launch(_share, function, *arguments)
+        except ProcessExitedException as error:
+            raise ValueError(f"{LOST} ({error})") from error
+        except ProcessRaisedException as error:
+            raise _original(error) from error
         finally:  # what Lightning tells its processes must not reach those that this one starts later
             for name in set(os.environ) - set(before):
                 del os.environ[name]
@@ -87,3 +98,20 @@ class Processes:
         if self.single:
             return "auto"
         return DDPStrategy(start_method=_START[self.strategy], timeout=_PATIENCE)
+
+
+def _share(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any:
+    """What one process does; it can be stopped, and says in one sentence that another one was lost."""
+    with stoppable("hrvlm"):
+        try:
+            return function(fabric, *arguments)
+        except RuntimeError as error:
+            if fabric.world_size > 1 and any(words in str(error) for words in _LOST_WORDS):
+                raise ValueError(LOST) from error
+            raise
+
+
+def _original(error: ProcessRaisedException) -> Exception:
+    """The ValueError of a process, as far as its text tells; any other error stays as it is, with its traceback."""
+    kind, _, text = str(error).strip().splitlines()[-1].partition(": ")
+    return ValueError(text) if kind in ("ValueError", "hrvlm.trees.nodes.TreeError") else error

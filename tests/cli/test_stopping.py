@@ -1,0 +1,162 @@
+"""SIGINT, SIGTERM and SIGHUP end every process of a command within seconds, in one sentence; the run can go on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_runs import ROOT, command_line
+
+from hrvlm.certificates.parts import part_files, part_path
+from hrvlm.cli.certify import main
+from hrvlm.training.launching import LOST
+
+ROWS = "certificates.jsonl"
+PATIENCE = 5.0  # seconds from a signal to the end of all processes
+WAITING = """
+import hashlib, sys, time
+from hrvlm.cli.errors import clear_errors
+with clear_errors("program"):
+    print("ready", flush=True)
+    if sys.argv[1] == "compiled":  # minutes in which no signal handler of Python gets its turn
+        hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture(scope="module")
+def arguments(
+    tiny_model: Path,
+    pictures: Path,
+    tree_file: Path,
+    small_plan: dict[str, Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[..., list[str]]:
+    """Command line of a run that takes longer than these tests wait, but for the few images that are asked for."""
+    plan = small_plan | {"num_images": 12, "n": 5_000}
+    folder = tmp_path_factory.mktemp("runs")
+    return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
+
+
+def start(*command: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def members(group: int) -> list[int]:
+    """Processes of a process group that are alive."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                state, _, at = (entry / "stat").read_text().rpartition(")")[2].split()[:3]
+            except OSError:
+                continue
+            if int(at) == group and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def ended(process: subprocess.Popen[str]) -> bool:
+    """Whether all of a program's processes end in time; those that do not are killed."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if process.poll() is not None and not members(process.pid):
+            return True
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("place", ["python", "compiled"])
+def test_one_sentence_and_a_fitting_code_wherever_the_program_is(number: int, place: str) -> None:
+    process = start("-c", WAITING, place)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    assert ended(process)
+    _, said = process.communicate()
+    assert process.returncode == 128 + number
+    assert said.count("\n") == 1
+    assert f"program: stopped by {signal.Signals(number).name}" in said
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{WAITING}".replace("sleep(60)", "sleep(1)")
+    process = start("-c", code, "python")
+    assert process.stdout is not None
+    process.stdout.readline()
+    process.send_signal(signal.SIGHUP)
+    assert process.communicate() == ("", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_two_processes_end_together_and_the_command_goes_on(
+    number: int, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    process = start("certify.py", *arguments(tmp_path, "--devices", "2"))
+    parts = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
+    while process.poll() is None and not all(part.is_file() and part.stat().st_size for part in parts):
+        time.sleep(0.01)
+    process.send_signal(number)  # to the first process alone, as a scheduler or a kill does
+    assert ended(process)
+    _, said = process.communicate()
+    assert "Traceback" not in said
+    if number == signal.SIGKILL:
+        assert process.returncode == -number
+    else:
+        assert process.returncode == 128 + number
+        assert said.strip().splitlines()[-1].startswith("certify.py: stopped by")
+    kept = b"".join(part.read_bytes() for part in part_files(tmp_path / ROWS))
+    main(arguments(tmp_path, "--plan.num_images", "2"))  # refused if anybody still held the folder
+    rows = (tmp_path / ROWS).read_bytes()
+    assert all(line in rows for line in kept.splitlines(keepends=True) if line.endswith(b"\n"))
+
+
+@pytest.mark.slow
+def test_the_loss_of_another_process_is_one_sentence(arguments: Callable[..., list[str]], tmp_path: Path) -> None:
+    process = start("certify.py", *arguments(tmp_path, "--devices", "2"))
+    while process.poll() is None and len(members(process.pid)) < 2:
+        time.sleep(0.01)
+    (second,) = set(members(process.pid)) - {process.pid}
+    parts = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
+    while process.poll() is None and not all(part.is_file() for part in parts):
+        time.sleep(0.01)
+    os.kill(second, signal.SIGKILL)
+    process.wait(timeout=120)
+    _, said = process.communicate()
+    assert process.returncode != 0
+    assert "Traceback" not in said
+    assert LOST in said or "Forcefully terminating all other processes" in said
+
+
+@pytest.mark.slow
+def test_training_is_ended_by_a_signal_with_its_code(tmp_path: Path) -> None:
+    short = ["--trainer.callbacks=null", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
+    endless = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=100000", "--trainer.enable_progress_bar=false"]
+    process = start("train.py", "fit", "--config", "configs/emoji/quickstart.yaml", *short, *endless)
+    while process.poll() is None and not list(tmp_path.rglob("*.ckpt")):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)
+    _, said = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "Traceback" not in said
+    assert said.strip().splitlines()[-1].startswith("train.py: stopped by SIGTERM")
