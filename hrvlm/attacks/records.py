@@ -31,7 +31,8 @@ class RobustnessRecord:
         norm: Of the threat model.
         eps: Budget in pixel units.
         label: Right class at the evaluated level.
-        prediction: Class that its classifier gives to the attacked image, or to the clean one if not attacked.
+        prediction: Class that its classifier gives to the attacked image, or to the clean one if not attacked; -1 where
+            its scores are not finite.
         correct: Whether they agree.
         clean_correct: Whether the evaluated level is right when clean.
         broken_by: Member of the attack that first made the ATTACKED level err within the budget, or None.

@@ -24,12 +24,14 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
         is not robust), "attacked", "broken" and "median_distance" (of those with one). An entry of "transfer" has the
         attacked and the evaluated level, "accuracy" (of all images, those not attacked as they are), "both" (images
         attacked that the evaluated level gets right when clean) and "flipped" (how many of these it then gets wrong).
+        "invalid" tells of how many images scores were not finite, clean or attacked, if of any; they count as wrong.
 
     Raises:
         ValueError: If rows of several stages or budgets are mixed, or a row occurs twice.
     """
     rows = list(rows)
     _check(rows)
+    invalid = {row["index"] for row in rows if row["prediction"] < 0}
     levels: dict[Level, list[Row]] = defaultdict(list)
     transfer: dict[str, dict[tuple[Level, Level], list[Row]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:
@@ -44,7 +46,7 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
         "images": len({row["index"] for row in rows}),
         "levels": [_level(group) for group in levels.values()],
         "transfer": {name: [_pair(group) for group in pairs.values()] for name, pairs in transfer.items()},
-    }
+    } | ({"invalid": len(invalid)} if invalid else {})
 
 
 def _check(rows: list[Row]) -> None:

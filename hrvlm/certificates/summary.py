@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from hrvlm.certificates.invalid import InvalidCount
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.joint_summary import summarise_joint
 from hrvlm.certificates.oracle_records import OracleRecord
@@ -31,7 +32,8 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     Returns:
         `{"smoothing": {tree: {level: {...}}}, "semantic": {tree: {level: {attribute:
         {scorer: {target_kind: {...}}}}}}, "joint": {tree: {level: {attribute: {scorer: {...}}}}}, "profile": {tree:
-        {...}}, "oracle": {oracle: {claim: {...}}}}` with levels and radii as strings. Shares are over all images of the
+        {...}}, "oracle": {oracle: {claim: {...}}}}` with levels and radii as strings;
+        where a score was not finite, "invalid" as `InvalidCount.summary` gives it. Shares are over all images of the
         group: an abstention is not a certified image, and its radius counts as 0.
 
     Raises:
@@ -43,12 +45,13 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     smoothing: dict[tuple[str, int], list[SmoothingRecord]] = defaultdict(list)
     semantic: dict[tuple[str, int, str, str, str], list[SemanticRecord]] = defaultdict(list)
     others: dict[type, list[Any]] = defaultdict(list)
-    seen = set()
+    seen, invalid = set(), InvalidCount()
     for row in rows:
         record = record_from_row(row)
         if record.key in seen:
             raise ValueError(f"expected one row per image and statement, got a second one for {record.key}")
         seen.add(record.key)
+        invalid.add(record)
         if isinstance(record, SmoothingRecord):
             smoothing[record.tree, record.level].append(record)
         elif not isinstance(record, SemanticRecord):
@@ -64,7 +67,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     for (tree, level, attribute, scorer, kind), part in sorted(semantic.items()):
         levels = summary["semantic"].setdefault(tree, {}).setdefault(str(level), {})
         levels.setdefault(attribute, {}).setdefault(scorer, {})[kind] = _semantic(part)
-    return summary
+    return summary | invalid.summary()
 
 
 def _smoothing(records: list[SmoothingRecord], radii: Sequence[float]) -> Summary:

@@ -127,6 +127,11 @@ def _finish(path: Path, output: Path, plan: RobustnessPlan) -> None:
     title = f"{plan.norm} eps={plan.eps * 255:.3g}/255: accuracy in percent of {summary['images']} images"
     title += ", each level attacked by its own classifier"
     print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
+    if "invalid" in summary:
+        print(
+            f"Scores of {summary['invalid']} images, clean or attacked, were not finite (NaN or infinity): they count "
+            "as wrong. Check the weights."
+        )
 
 
 def _settings(classifier: HierarchicalClassifier, data: Any, chosen: Attack) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from hrvlm.certificates import summarise
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.certificates.invalid import invalid_sentences
 from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys, run_rows
 from hrvlm.certificates.records import Key, Record
@@ -206,10 +207,12 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
 
 
 def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
-    """Writes the summary and the report of a run's rows and prints its tables."""
+    """Writes the summary and the report of a run's rows, prints its tables, and says how much was no number."""
     summary = summarise(run_rows(path), plan.radii)
     write_summary(output, summary)
     write_report(output, radii=plan.radii)
     tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
     tables += [("profile", profile_table), ("oracle", oracle_table)]
     print_results(output, [table(summary) for part, table in tables if summary.get(part)])
+    for sentence in invalid_sentences(summary):
+        print(sentence)

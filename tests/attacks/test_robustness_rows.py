@@ -219,3 +219,31 @@ def test_processes_with_unequal_shares_agree_on_the_average(
 def test_rows_of_another_kind_are_refused(rows: list[dict[str, Any]]) -> None:
     with pytest.raises(ValueError, match="kind 'robustness'"):
         done_robustness_keys([{**rows[0], "schema": 2}])
+
+
+def test_images_without_finite_scores_are_never_right(
+    classifier: HierarchicalClassifier, relabelled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image 1 of a batch has none as it is; image 2 once it is changed."""
+    batch, encode = images_and_labels(relabelled, INDICES[:4])[0], classifier.model.encode_image
+
+    def failing(images: torch.Tensor) -> torch.Tensor:
+        which = torch.cdist(images.flatten(1), batch.flatten(1)).argmin(dim=1)
+        changed = (images != batch[which]).flatten(1).any(dim=1)
+        return torch.where(((which == 1) | ((which == 2) & changed))[:, None], torch.nan, encode(images))
+
+    with torch.no_grad():
+        labels = classifier.predict(batch)[classifier.keys[0]]
+    data = [(image, int(label)) for image, label in zip(batch, labels, strict=True)]
+    monkeypatch.setattr(classifier.model, "encode_image", failing)
+    plan = RobustnessPlan(attacks=["pgd3"], eps=0.001, batch_size=4)
+    found = [record for part in evaluate_robustness(classifier, data, range(4), plan) for record in part]
+    for record in found:
+        lost = record.index == 1 or (record.index == 2 and record.attack != "clean")
+        assert (record.prediction == -1) == lost
+        assert record.clean_correct == (record.index != 1)
+        if lost:
+            assert not record.correct
+            assert record.attacked == (record.attack != "clean" and record.index == 2)
+            assert record.broken_by == ("pgd x3" if record.index == 2 else None)
+    assert summarise_robustness(record.to_row() for record in found)["invalid"] == 2
