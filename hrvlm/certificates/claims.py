@@ -19,6 +19,11 @@ SEPARATE = "separate selection and estimation samples"
 SAME = "the same samples select and estimate, at half alpha"
 FIXED = "class fixed in advance"
 SPLITS = (SEPARATE, SAME, FIXED)
+MAJORITY = 0.5
+"""Where the counted samples chose the class, a lower bound up to here is none at its alpha and left out, as 0.
+
+Half of alpha covers the choice of one class that has a majority; of several that have none, the luckiest is chosen.
+"""
 FLOAT_MODES = {"float32": "float32", "grid": "integer noise on the 8-bit grid"}
 """Arithmetic of the noise, as records say it, per noise mode."""
 
@@ -28,7 +33,7 @@ class Claim:
     """What counts give.
 
     Attributes:
-        lower: bound in [0, 1) on the probability of the class.
+        lower: bound in [0, 1) on the probability of the class; 0 where the samples give none.
         upper: bound on that of every other label; None where the method needs none.
         radius: certified L2 radius; 0 where nothing is certified.
     """
@@ -75,6 +80,8 @@ def derive(
     share = alpha / 2 if split == SAME else alpha
     bound = anytime_lower if method == "anytime" else clopper_pearson_lower
     lower = float(bound(count, n, share))
+    if split == SAME and lower <= MAJORITY:
+        lower = 0.0
     return Claim(lower, None, float(threshold_radius(lower, sigma, threshold=threshold)))
 
 

@@ -60,7 +60,8 @@ class OracleRecord(Record):
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
         unparseable: estimation samples that the oracle could make nothing of; a class of its own, never dropped.
-        lower_oracle: lower bound on the probability of the predicted class as the oracle labels, at `alpha_share`.
+        lower_oracle: lower bound on the probability of the predicted class as the oracle labels, at `alpha_share`; 0
+            for none, as up to 1/2 where the counted samples chose the class.
         error_model: what is assumed of the oracle's error, one of `oracle_errors.MODELS`; None in composite rows.
         rate: error rate that was given, or None.
         errors: wrong ones of the labelled outputs that the rate was estimated from, or None.

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betainc
 
 from hrvlm.certificates.bounds import UPWARD, check_alpha, clopper_pearson_lower, threshold_radius
+from hrvlm.certificates.claims import MAJORITY
 from hrvlm.certificates.radii import radius_probability
 
 Budget: TypeAlias = Literal["all radii", "fixed radii"]
@@ -93,7 +94,8 @@ def profile_radii(
         n: samples, invalid ones included.
         alpha: error probability in (0, 1) of everything the profile says at any radius.
         sigma: standard deviation of the noise.
-        same_samples: whether the chain was chosen by these counts; it then takes half of alpha.
+        same_samples: whether the chain was chosen by these counts; it then takes half of alpha, and bounds up to 1/2
+            are left out, as 0, see `claims.MAJORITY`.
         threshold: probability in [1/2, 1) that a node must keep within its radius.
 
     Raises:
@@ -103,6 +105,8 @@ def profile_radii(
     _check(alpha, threshold)
     share = alpha / along.shape[-1] / (2 if same_samples else 1)
     lower = np.asarray(clopper_pearson_lower(along, n, share))
+    if same_samples:
+        lower = np.where(lower > MAJORITY, lower, 0.0)
     return lower, np.asarray(threshold_radius(lower, sigma, threshold=threshold))
 
 

@@ -42,7 +42,8 @@ class ProfileRecord(Record):
         node_names: their names.
         labels: true node of each level.
         counts: samples with a label below each node.
-        lower: lower bounds on the probabilities of the nodes; empty with fixed radii.
+        lower: lower bounds on the probabilities of the nodes, 0 for none, as up to 1/2 where the counted samples chose
+            the chain; empty with fixed radii.
         radii: certified L2 radius of each node, 0 for none; empty with fixed radii.
         asked: radii fixed in advance, rising; empty with all radii.
         deepest: deepest certified level at each of them, -1 for the root alone; empty with all radii.

@@ -47,7 +47,8 @@ class SmoothingRecord(Record):
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
         invalid: estimation samples without a valid label (no finite scores); they count for no class.
-        lower: Clopper-Pearson lower bound on the probability of the class, at `alpha_share`.
+        lower: Clopper-Pearson lower bound on the probability of the class, at `alpha_share`; 0 for none, as where it is
+            at most 1/2 and the counted samples chose the class, which its alpha does not cover.
         radius: certified L2 radius in pixel units; 0 when abstaining.
         abstain: whether nothing is certified.
         seed: seed of the noise.

@@ -65,12 +65,16 @@ def test_rows_do_not_depend_on_batches_and_verify(name):
 
 
 def test_shared_samples_choose_and_count_at_half_alpha():
-    for record in run(PLANS["shared"]):
+    found = run(PLANS["shared"])
+    assert {record.abstain for record in found} == {True, False}
+    for record in found:
         sample = next(s for s in samples() if s.index == record.index)
         counts = labels_of(sample, range(300), (0, record.level)).bincount(minlength=2)
         assert (record.prediction, record.count) == (int(counts.argmax()), int(counts.max()))
         assert (record.n0, record.selection_count, record.split) == (0, 0, SAME)
-        assert record.lower == clopper_pearson_lower(record.count, 300, 0.01 / 4)
+        bound = clopper_pearson_lower(record.count, 300, 0.01 / 4)
+        assert record.lower == (0.0 if record.abstain else bound)
+        assert record.abstain == (bound <= 0.5)
 
 
 def test_two_bounds_take_the_strongest_rival():
