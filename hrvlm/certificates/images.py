@@ -14,6 +14,7 @@ from hrvlm.certificates.attributes import Attribute, chosen_attributes
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import smoothing_records, statements
 from hrvlm.certificates.joint_images import JointQuestions, joint_records
+from hrvlm.certificates.noise import check_sigma
 from hrvlm.certificates.profiling import ProfileOptions
 from hrvlm.certificates.records import Key, Record
 from hrvlm.certificates.rescoring import check_draws, rescored_records
@@ -36,7 +37,7 @@ class CertificationPlan:
         semantic: Whether semantic-extent certificates are made.
         profile: Hierarchical profiles of the same samples, at an alpha of their own; none if null.
         joint: Whether joint pixel-and-semantic certificates are made, from n0 + n samples at an alpha of their own.
-        sigma: Standard deviation of the noise, in pixel units.
+        sigma: Standard deviation of the noise, in pixel units of [0, 1]; from 0.0001 to 2.
         n0: Selection samples.
         n: Estimation samples.
         alpha: Error probability per image, over all its smoothing statements together.
@@ -75,6 +76,7 @@ class CertificationPlan:
     def __post_init__(self) -> None:
         if self.num_images is not None and self.num_images < 1:
             raise ValueError(f"expected num_images >= 1 or null, got {self.num_images}")
+        check_sigma(self.sigma)
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, or null for an automatic one, got {self.batch_size}")
         given = {attribute.name for attribute in self.attributes}

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from hrvlm.certificates.batches import NoiseMode
 from hrvlm.certificates.bounds import check_probability, minimal_samples
+from hrvlm.certificates.noise import check_sigma
 from hrvlm.certificates.radii import operational_threshold, radius_probability
 from hrvlm.certificates.record_base import FunctionsChosen
 from hrvlm.certificates.sampling import Precision
@@ -78,7 +79,7 @@ class SmoothingPlan(SamplingOptions):
     """What is sampled and at which confidence.
 
     Attributes:
-        sigma: standard deviation of the Gaussian noise, in pixel units of [0, 1]; positive.
+        sigma: standard deviation of the Gaussian noise, in pixel units of [0, 1]; from 0.0001 to 2.
         n0: selection samples, at least 1; not drawn where the procedure is "shared".
         n: estimation samples, at least 1; of "adaptive" the most that are drawn.
         alpha: error probability per image, over all its statements together, in (0, 1).
@@ -110,8 +111,7 @@ class SmoothingPlan(SamplingOptions):
     noise_space: str = "pixels in [0, 1] before resizing"
 
     def __post_init__(self) -> None:
-        if not 0 < self.sigma < math.inf:
-            raise ValueError(f"expected sigma > 0 and finite, got {self.sigma}: give it in pixel units of [0, 1]")
+        check_sigma(self.sigma)
         if not 0 < self.alpha < 1:
             raise ValueError(f"expected alpha in (0, 1), got {self.alpha}")
         if self.n0 < 1 or self.n < 1 or self.n0 + self.n > PREDICT_DRAWS:

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
 from hrvlm.certificates.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
+from hrvlm.certificates.noise import check_sigma
 from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
 from hrvlm.certificates.radii import operational_threshold
 from hrvlm.certificates.record_base import Record
@@ -61,6 +62,7 @@ class PlanSettings:
     json: bool = False
 
     def __post_init__(self) -> None:
+        check_sigma(self.sigma)
         if self.beta is not None and len(self.beta) != 2:
             raise ValueError(f"expected two parameters in beta, got {self.beta}")
         if self.beta is not None and self.pilot is not None:

@@ -7,6 +7,7 @@ Cohen et al., ICML 2019 (arXiv 1902.02918); bars of invariant intervals, Yang et
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -182,10 +183,11 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def nice_radii(records: Sequence[SmoothingRecord]) -> list[float]:
-    """0 and up to five round radii up to the largest certified one."""
+    """0 and up to five round radii up to the largest certified one, whatever its size."""
     top = max((record.radius for record in records), default=0.0)
-    if top <= 0:
+    if not 1e-300 < top < math.inf:
         return [0.0]
-    steps: Mapping[float, int] = {m * 10.0**e: int(top / (m * 10.0**e)) for e in range(-6, 6) for m in (1, 2, 5)}
-    step = min(size for size, count in steps.items() if 1 <= count <= 5)
-    return [round(k * step, 9) for k in range(steps[step] + 1)]
+    size = math.floor(math.log10(top))
+    steps: Mapping[float, int] = {m * 10.0**e: int(top / (m * 10.0**e)) for e in (size - 1, size) for m in (1, 2, 5)}
+    step = min(length for length, count in steps.items() if 1 <= count <= 5)
+    return [round(k * step, 9 - size) for k in range(steps[step] + 1)]

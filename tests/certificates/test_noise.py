@@ -12,9 +12,12 @@ from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
 from hrvlm.certificates.grid_noise import _table, grid_noise
+from hrvlm.certificates.images import CertificationPlan
 from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, uniform
 from hrvlm.certificates.noise_kernels import CHUNK, LANE, _distances, _turn
 from hrvlm.certificates.philox import random_words
+from hrvlm.certificates.smoothing_plan import SmoothingPlan
+from hrvlm.cli.plan import PlanSettings
 
 noise_module, grid_module = (import_module(f"hrvlm.certificates.{name}") for name in ("noise", "grid_noise"))
 SHAPE = (3, 16, 16)
@@ -185,3 +188,20 @@ def test_purposes_share_no_bits(monkeypatch: pytest.MonkeyPatch):
     settled = grid_noise((4 * CHUNK,), 7, 9, [3], 0.25)[0]
     guide = _table(0.25).guide[theirs.astype("<u4").view("<u2")]
     assert (settled[guide < 1000] == guide[guide < 1000]).all()
+
+
+@pytest.mark.parametrize("sigma", [25.0, 8.0, 2.001, 1e300, 9e-5, 1e-7, 0.0, -0.1, float("nan"), float("inf")])
+def test_a_sigma_that_pixels_cannot_have_is_refused(sigma):
+    for made in (SmoothingPlan, CertificationPlan, PlanSettings):
+        with pytest.raises(ValueError, match=r"in pixel units of \[0, 1\]") as refused:
+            made(sigma=sigma)
+        assert (f"write {sigma:g}/255" in str(refused.value)) == (2 < sigma < 256)
+        for accepted in (1e-4, 0.25, 2.0):
+            assert made(sigma=accepted).sigma == accepted
+
+
+def test_noise_that_is_accepted_is_finite():
+    for sigma in (2.0, 1e36):
+        assert gaussian((3000,), 1, 1, range(200), sigma).isfinite().all()
+    with pytest.raises(ValueError, match="finite in float32"):
+        gaussian((8,), 1, 1, [4], 1e38)

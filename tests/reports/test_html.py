@@ -151,3 +151,19 @@ def test_round_radii_end_below_the_largest() -> None:
     assert 2 <= len(radii) <= 6
     assert radii[-1] <= records[0].radius < radii[-1] + radii[1]
     assert figures.nice_radii([]) == [0.0]
+
+
+@pytest.mark.parametrize("sigma", [1e-30, 1e-7, 1e-4, 2.0, 1e7, 1e30])
+def test_reports_of_any_sigma_can_be_made(sigma: float) -> None:
+    factor = sigma / 0.25
+    rows = [row | {"sigma": sigma} if "sigma" in row else row for row in all_rows()]
+    for row in rows:
+        row |= {name: row[name] * factor for name in ("radius",) if name in row}
+        row |= {name: [radius * factor for radius in row[name]] for name in ("radii", "asked") if name in row}
+    records = [record for record in map(record_from_row, rows) if record.kind == "smoothing"]
+    radii, top = figures.nice_radii(records), max(record.radius for record in records)
+    assert 2 <= len(radii) <= 6
+    assert radii[-1] <= top < radii[-1] + radii[1]
+    assert radii[1] == pytest.approx(radii[2] - radii[1]) if len(radii) > 2 else True
+    _, outline = report(rows)
+    assert {"smoothing", "profile"} <= set(outline.sections)
