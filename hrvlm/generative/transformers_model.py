@@ -15,6 +15,7 @@ from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
 from hrvlm.generative.transformers_files import read_pretrained, require_transformers
 from hrvlm.generative.transformers_pixels import PixelPath
+from hrvlm.generative.transformers_prompt import PROCESSOR_FILES, ForeignFileError, question_about
 
 DEFAULT_PROMPT = "Describe the picture in one sentence."
 
@@ -74,7 +75,7 @@ class TransformersGenerator(Generator):
         self.model, self.processor, self.tokenizer = model, processor, processor.tokenizer
         self.pixels = PixelPath(processor.image_processor)
         self.pixels.check()
-        self.question = _question(processor, prompt)
+        self.question = question_about(processor, prompt)
         self.ends = _end_tokens(model, self.tokenizer)
         self.pad = _pad_token(model, self.tokenizer, self.ends)
         library = require_transformers()
@@ -120,7 +121,7 @@ class TransformersGenerator(Generator):
         spoken = targets[:, :-1]
         follow = {"input_ids": spoken.masked_fill(spoken < 0, self.pad), "attention_mask": torch.ones_like(spoken)}
         for key in self._prompt(images.shape[2:]):
-            inputs[key] = torch.cat([inputs[key], follow.get(key, torch.zeros_like(spoken))], dim=1)
+            inputs[key] = torch.cat([inputs[key], follow.get(key, _after(inputs[key], spoken))], dim=1)
         logits = self.model(**inputs, use_cache=False).logits[:, length - 1 :]
         return answer_log_probability(logits, targets, self.ends)
 
@@ -136,9 +137,12 @@ class TransformersGenerator(Generator):
     def _inputs(self, images: Tensor) -> dict[str, Tensor]:
         """All that the model is given, for images (N, 3, H, W)."""
         prompt = self._prompt(images.shape[2:])
-        inputs = {key: value.to(images.device).repeat(len(images), 1) for key, value in prompt.items()}
+        inputs = {
+            key: value.to(images.device).repeat(len(images), *[1] * (value.dim() - 1)) for key, value in prompt.items()
+        }
         for key, value in self.pixels(images).items():
-            inputs[key] = value.to(self.model.dtype) if value.is_floating_point() else value
+            if isinstance(value, Tensor):  # what else an image processor counts is for its own processor
+                inputs[key] = value.to(self.model.dtype) if value.is_floating_point() else value
         return inputs
 
     def _prompt(self, size: torch.Size) -> dict[str, Tensor]:
@@ -155,6 +159,30 @@ class TransformersGenerator(Generator):
             drawn = self.pixels(blank)
             self._prompts[key] = {name: value for name, value in inputs.items() if name not in drawn}
         return self._prompts[key]
+
+    @torch.no_grad()
+    def try_out(self, size: tuple[int, int] = (32, 32)) -> None:
+        """Asks the question about a blank picture, for one step.
+
+        Raises:
+            ForeignFileError: If processor and model do not work together.
+        """
+        picture = torch.zeros(1, 3, *size, device=self.model.device)
+        try:
+            prompt = self._prompt(picture.shape[2:])
+        except Exception as error:  # processors raise many kinds for settings that they lack
+            raise ForeignFileError(
+                f"expected a processor that takes a question and a picture, got {_line(error)}", PROCESSOR_FILES
+            ) from error
+        try:
+            self.model(**self._inputs(picture), use_cache=False)
+        except Exception as error:
+            pieces = int(prompt["input_ids"].shape[1])
+            raise ForeignFileError(
+                f"expected a processor that fits its model, got, for a question of {pieces} tokens about a blank "
+                f"picture, {_line(error)}",
+                PROCESSOR_FILES,
+            ) from error
 
     def _text(self, tokens: list[int]) -> str:
         end = next((place for place, token in enumerate(tokens) if token in self.ends), len(tokens))
@@ -177,26 +205,28 @@ def load_transformers(
 
     Raises:
         ValueError: If transformers is not installed, files are missing, damaged or do not fit each other, or the model
-            is none that answers about pictures.
+            is none that answers about pictures. A question about a blank picture is tried out.
     """
     model, processor = read_pretrained(path, dtype=dtype)
     question = DEFAULT_PROMPT if prompt is None else prompt
     name = Path(path).resolve().name if Path(path).is_dir() else str(path)
-    return TransformersGenerator(model, processor, name=name, prompt=question, decoding=decoding).eval()
+    try:
+        generator = TransformersGenerator(model, processor, name=name, prompt=question, decoding=decoding).eval()
+        generator.try_out()
+    except ForeignFileError as error:
+        raise error.located(path) from error
+    return generator
 
 
-def _question(processor: Any, prompt: str) -> str:
-    """The whole text with the place of the picture."""
-    token = str(getattr(processor, "image_token", "<image>"))
-    question = prompt
-    if token not in prompt and getattr(processor, "chat_template", None):
-        content = [{"type": "image"}, {"type": "text", "text": prompt}]
-        question = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
-    elif token not in prompt:
-        question = f"{token}\n{prompt}"
-    if question.count(token) != 1:
-        raise ValueError(f"expected a prompt with one picture ({token}), got {question.count(token)} in {question!r}")
-    return question
+def _after(given: Tensor, spoken: Tensor) -> Tensor:
+    """What goes on beside an answer (N, T): zeros, or, for masks of more axes, what the question's last token has."""
+    if given.dim() == 2:
+        return torch.zeros_like(spoken)
+    return given[:, -1:].expand(-1, spoken.shape[1], *given.shape[2:])
+
+
+def _line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 def _end_tokens(model: Any, tokenizer: Any) -> list[int]:

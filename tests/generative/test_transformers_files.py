@@ -230,3 +230,65 @@ def test_answers_from_scores_that_are_none_are_blank(llava: Path):
     answers, others = generator.generate(broken, uniforms), generator.generate(images(3), uniforms)
     assert others[1] != ""
     assert answers == [others[0], "", others[2]]
+
+
+def change(folder: Path, name: str, **settings: Any) -> None:
+    found = json.loads((folder / name).read_text())
+    for key, value in settings.items():
+        found.pop(key, None)
+        found |= {} if value is None else {key: value}
+    (folder / name).write_text(json.dumps(found))
+
+
+FOREIGN: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "no patch size": (
+        lambda folder: change(folder, "processor_config.json", patch_size=None),
+        "expected a processor that takes a question and a picture, got TypeError",
+        "processor_config.json",
+    ),
+    "other number of tokens": (
+        lambda folder: change(folder, "processor_config.json", num_additional_image_tokens=3),
+        "expected a processor that fits its model",
+        "processor_config.json",
+    ),
+    "template that raises": (
+        lambda folder: (folder / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}"),
+        "expected a chat template that puts one picture .* roles must alternate",
+        "chat_template.jinja",
+    ),
+    "template without pictures": (
+        lambda folder: (folder / "chat_template.jinja").write_text("say {{ messages[0]['role'] }}"),
+        "expected a chat template that puts one picture .*, got 0 pictures in 'say user'",
+        "chat_template.jinja",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_processors_that_do_not_fit_are_told_while_loading(folder: Path, case: str):
+    damage, sentence, file = FOREIGN[case]
+    damage(folder)
+    with pytest.raises(ValueError, match=sentence) as caught:
+        load(folder)
+    assert str(caught.value).endswith(f"see {folder / file}")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 700
+
+
+def test_templates_of_plain_text_are_used(folder: Path):
+    template = "{% for m in messages %}{{ m['role'] + ' ' + m['content'] }} {% endfor %}assistant"
+    (folder / "chat_template.jinja").write_text(template)
+    assert load(folder).question == "user <image>\nwhat is this assistant"
+
+
+def test_a_mask_of_four_axes_goes_with_every_picture_of_a_batch(tmp_path: Path):
+    """As Llama 3.2 Vision has, whose text looks at the picture through it, also where the answer is given."""
+    generator = load(tiny_transformers.save("mllama", tmp_path / "mllama"))
+    pictures, answers = images(3), ["red fox", "", "a cat on"]
+    with torch.no_grad():
+        together = generator.log_probability(pictures, answers)
+        alone = [generator.log_probability(pictures[i : i + 1], answers[i : i + 1])[0] for i in range(3)]
+        masked = generator.log_probability(pictures.flip(0), answers)
+    torch.testing.assert_close(together, torch.stack(alone))
+    assert not torch.allclose(together[0], masked[0], rtol=0, atol=1e-6)
+    assert generator.generate(pictures) == [generator.generate(pictures[i : i + 1])[0] for i in range(3)]

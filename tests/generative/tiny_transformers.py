@@ -11,6 +11,7 @@ import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers.models.mllama import MllamaProcessor
 from transformers.models.qwen2_vl import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
 from transformers.models.smolvlm import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
 
@@ -89,21 +90,37 @@ def smolvlm() -> tuple[Any, Any]:
     return transformers.SmolVLMForConditionalGeneration(config), processor
 
 
+def mllama() -> tuple[Any, Any]:
+    """Llama 3.2 Vision: the text looks at tiles of the picture through a mask of four axes."""
+    vision = {
+        "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_global_layers": 1, "image_size": 16,
+        "attention_heads": 2, "patch_size": 4, "max_num_tiles": 2, "vision_output_dim": 32,
+        "intermediate_layers_indices": [0], "supported_aspect_ratios": [[1, 1], [1, 2], [2, 1]],
+    }  # fmt: skip
+    rope = {"rope_parameters": {"rope_type": "default", "rope_theta": 10000.0}}
+    text = TEXT | rope | {"num_hidden_layers": 3, "cross_attention_layers": [1]}
+    config = transformers.MllamaConfig(vision_config=vision, text_config=text, image_token_index=4)
+    images = transformers.MllamaImageProcessor(size={"height": 16, "width": 16}, max_image_tiles=2)
+    template = TEMPLATE.replace("IMAGE", "<image>")
+    return transformers.MllamaForConditionalGeneration(config), MllamaProcessor(images, tokenizer(), template)
+
+
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {"llava": llava, "qwen": qwen, "smolvlm": smolvlm}
+OTHERS: dict[str, Callable[[], tuple[Any, Any]]] = {"mllama": mllama}
 
 
 def save(kind: str, folder: Path, *, seed: int = 0, **settings: Any) -> Path:
     """Saves model and processor, with weights large enough for pictures to show in answers.
 
     Args:
-        kind: Of `FAMILIES`.
+        kind: Of `FAMILIES` or `OTHERS`.
         folder: Is made.
         seed: Of the weights.
         settings: Saved as generation settings with the model.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model, processor = FAMILIES[kind]()
+        model, processor = (FAMILIES | OTHERS)[kind]()
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter += 0.3 * torch.randn_like(parameter)
