@@ -2,106 +2,157 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 
-from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.certification_metrics import flatten_summary
+from hrvlm.callbacks.common import fine_tuned, gather_rows, log_directly, on_device, progress_bar, results_folder
+from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.certificates import RecordWriter, summarise
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
+from hrvlm.certificates.records import Record
 from hrvlm.data.references import TargetPictures
 from hrvlm.data.sampling import shard_indices
+from hrvlm.models import HierarchicalClassifier, load
+from hrvlm.training.fine_tuning import RobustFineTuning
+
+FINAL = "final"
 
 
-class CertificationCallback(Callback):
+class CertificationCallback(EvaluationCallback):
     """Writes one row per image and statement, and logs their averages per level.
 
     Rows lie in `certificates/epoch=NNN/rank=R.jsonl` beside the run's metrics. Noise comes by address and no random
-    state is touched, so training is bit-identical with or without this callback; `certify.py run` with the same plan
-    writes the same rows. An epoch that was interrupted while certifying is certified anew, its old rows are replaced.
+    state is touched, so training is bit-identical with or without this callback. An epoch that was interrupted while
+    certifying is certified anew, its old rows are replaced.
+
+    Epochs meet the same noise, so that they can be compared. Each epoch's rows hold at their alpha, but not the choice
+    of an epoch by these rows, which say so (`noise_shared`; else `certify.py run` with the same plan writes the same
+    rows). What was chosen is certified with fresh noise: by `certify.py run` with another seed, or with `final_seed`.
     """
 
-    def __init__(self, plan: CertificationPlan, *, split: str | None = None, every_n_epochs: int = 1) -> None:
+    kind = "certificates"
+
+    def __init__(
+        self,
+        plan: CertificationPlan,
+        *,
+        name: str | None = None,
+        split: str | None = None,
+        every_n_epochs: int = 1,
+        final_seed: int | None = None,
+    ) -> None:
         """Chooses images and certificates.
 
         Args:
             plan: Which certificates of which images.
+            name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             every_n_epochs: Certifies after epochs n, 2n, …
+            final_seed: Seed, other than the plan's, of noise with which the result is certified when training has
+                ended: the checkpoint chosen by what this callback logs, if a `ModelCheckpoint` monitors that, else the
+                last weights. These rows lie in `certificates/final`; null for none.
+
+        Raises:
+            ValueError: If every_n_epochs < 1, or final_seed is the plan's.
         """
+        super().__init__(name)
         if every_n_epochs < 1:
             raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
+        if final_seed is not None and final_seed == plan.seed:
+            raise ValueError(f"expected a final_seed other than the plan's seed, got {final_seed}")
         self.plan, self.split, self.every_n_epochs = plan, split, every_n_epochs
+        self.final_plan = None if final_seed is None else replace(plan, seed=final_seed)
+        self.noise_shared = False
         self.summary: dict[str, Any] = {}
+        self.final_summary: dict[str, Any] = {}
 
     @property
     def state_key(self) -> str:
         """Tells several certifications apart in a checkpoint."""
-        return f"CertificationCallback[split={self.split},sigma={self.plan.sigma},seed={self.plan.seed}]"
+        return f"CertificationCallback[{self.label},split={self.split},sigma={self.plan.sigma},seed={self.plan.seed}]"
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies with the weights of this moment; every process takes its share of the images."""
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
+        secure_weights(trainer, pl_module)
+        module, part = fine_tuned(pl_module), f"epoch={trainer.current_epoch:03d}"
+        self.noise_shared = self._several(trainer)
+        rows = self._certify(trainer, module, module.classifier(), self.plan, part, shared=self.noise_shared)
+        self.summary = summarise(rows, self.plan.radii)
+        pl_module.log_dict(flatten_summary(self.summary, self.label), rank_zero_only=True)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Certifies the result with fresh noise, where a seed for it is given."""
+        if self.final_plan is None:
+            return
         module = fine_tuned(pl_module)
+        with on_device(trainer, module):
+            rows = self._certify(trainer, module, self._chosen(trainer, module), self.final_plan, FINAL, shared=False)
+        self.final_summary = summarise(rows, self.final_plan.radii)
+        log_directly(trainer, flatten_summary(self.final_summary, f"{self.label}/{FINAL}"))
+
+    def _several(self, trainer: Trainer) -> bool:
+        """Whether more than one epoch may be certified."""
+        last = trainer.max_epochs
+        return last is None or last < 0 or last >= 2 * self.every_n_epochs
+
+    def _chosen(self, trainer: Trainer, module: RobustFineTuning) -> HierarchicalClassifier:
+        """The classifiers of the checkpoint that these certificates chose, or else of the last weights."""
+        for checkpoint in trainer.checkpoint_callbacks:
+            monitored = isinstance(checkpoint, ModelCheckpoint) and f"{checkpoint.monitor}".startswith(f"{self.label}/")
+            if monitored and checkpoint.best_model_path:  # type: ignore[attr-defined]
+                best = load(checkpoint.best_model_path)  # type: ignore[attr-defined]
+                return HierarchicalClassifier(best.model, best.head, module.forest).to(module.device)
+        return module.classifier()
+
+    def _certify(
+        self,
+        trainer: Trainer,
+        module: RobustFineTuning,
+        classifier: HierarchicalClassifier,
+        plan: CertificationPlan,
+        part: str,
+        *,
+        shared: bool,
+    ) -> list[dict[str, Any]]:
+        """Rows of all processes; those of this one are written as they come."""
         data = module.datamodule().evaluation_set(self.split)
-        indices = self.plan.indices(len(data))
+        indices = plan.indices(len(data))
         shard = shard_indices(len(indices), num_replicas=trainer.world_size, rank=trainer.global_rank)
         mine = [indices[position] for position in shard]
-        folder = results_folder(trainer) / "certificates" / f"epoch={trainer.current_epoch:03d}"
-        path = folder / f"rank={trainer.global_rank}.jsonl"
-        path.unlink(missing_ok=True)
+        path = self._path(trainer, part)
         rows: list[dict[str, Any]] = []
-        with (
-            RecordWriter(path) as writer,
-            progress_bar(trainer, "certifying", count_passes(self.plan, len(mine))) as bar,
-        ):
+        with RecordWriter(path) as writer, progress_bar(trainer, "certifying", count_passes(plan, len(mine))) as bar:
             steps = certify_images(
-                module.classifier(),
+                classifier,
                 data,
                 mine,
-                self.plan,
+                plan,
                 progress=lambda images: bar.advance(bar.task_ids[0], images),
                 references=TargetPictures(data),
             )
             for records in steps:
-                writer.write(records)
-                rows.extend(record.to_row() for record in records)
-        self.summary = summarise(gather_rows(trainer, rows), self.plan.radii)
-        pl_module.log_dict(flatten_summary(self.summary), rank_zero_only=True)
+                said = list(_said(records, shared))
+                writer.write(said)
+                rows.extend(record.to_row() for record in said)
+        return gather_rows(trainer, rows)
+
+    def _path(self, trainer: Trainer, part: str) -> Path:
+        """This process's file, which an interrupted run may have left."""
+        path = results_folder(trainer) / self.label / part / f"rank={trainer.global_rank}.jsonl"
+        path.unlink(missing_ok=True)
+        return path
 
 
-def flatten_summary(summary: dict[str, Any]) -> dict[str, float]:
-    """The numbers to log, named "certificates/…/tree/level/…"."""
-    flat: dict[str, float] = {}
-    for tree, levels in summary["smoothing"].items():
-        for level, numbers in levels.items():
-            start = f"certificates/smoothing/{tree}/{level}"
-            flat[f"{start}/average_certified_radius"] = numbers["average_certified_radius"]
-            for radius, share in numbers["certified_accuracy"].items():
-                flat[f"{start}/certified_accuracy_at_{radius}"] = share
-    for tree, levels in summary["semantic"].items():
-        for level, attributes in levels.items():
-            for attribute, scorers in attributes.items():
-                for scorer, kinds in scorers.items():
-                    name = f"certificates/semantic/{tree}/{level}/{attribute}/{scorer}/invariance"
-                    flat[name] = kinds["text"]["mean_invariance"]
-    return flat | _flat_joint(summary.get("joint", {}))
-
-
-def _flat_joint(joint: dict[str, Any]) -> dict[str, float]:
-    """The numbers of joint certificates to log."""
-    groups = {
-        f"certificates/joint/{tree}/{level}/{attribute}/{scorer}": numbers
-        for tree, levels in joint.items()
-        for level, attributes in levels.items()
-        for attribute, scorers in attributes.items()
-        for scorer, numbers in scorers.items()
-    }
-    kinds = (("at_radii", "mean_extent"), ("at_extents", "mean_radius"))
-    return {
-        f"{start}/{mean}_at_{asked}": found[mean]
-        for start, numbers in groups.items()
-        for part, mean in kinds
-        for asked, found in numbers[part].items()
-    }
+def _said(records: list[Record], shared: bool) -> Iterator[Record]:
+    """The records, those that rest on noise with a word on whether others met it."""
+    for record in records:
+        noisy = any(field.name == "noise_shared" for field in fields(record))
+        yield replace(record, noise_shared=True) if noisy and shared else record  # type: ignore[call-arg]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -48,3 +48,23 @@ def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Progress]:
     with Progress(*columns, transient=True, disable=not shown) as progress:
         progress.add_task(what, total=total)
         yield progress
+
+
+def log_directly(trainer: Trainer, numbers: Mapping[str, float]) -> None:
+    """Straight to the loggers: Lightning's own logging is closed before and after training."""
+    if not trainer.is_global_zero:
+        return
+    for logger in trainer.loggers:
+        logger.log_metrics(dict(numbers), step=trainer.global_step)
+        logger.save()
+
+
+@contextmanager
+def on_device(trainer: Trainer, module: RobustFineTuning) -> Iterator[None]:
+    """The module on the trainer's device, from which Lightning has moved it away when training has ended."""
+    before = module.device
+    try:
+        module.to(trainer.strategy.root_device)
+        yield
+    finally:
+        module.to(before)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from hrvlm.callbacks.evaluation import discard, secure_last_weights
 from hrvlm.models import VisionLanguageModel, export_model
 from hrvlm.training.fine_tuning import RobustFineTuning
 
@@ -19,6 +22,25 @@ class ExportModel(Callback):
             half: Stores matrices and convolutions in 16 bits.
         """
         self.folder, self.half = folder, half
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Looks at the other exports of the run.
+
+        Raises:
+            ValueError: If another one goes to the same folder.
+        """
+        others = [found for found in trainer.callbacks if isinstance(found, ExportModel)]  # type: ignore[attr-defined]
+        if sum(Path(other.folder).resolve() == Path(self.folder).resolve() for other in others) > 1:
+            raise ValueError(f"expected one export to {self.folder}, got several with this folder")
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """An export that fails leaves the weights in a checkpoint."""
+        secure_last_weights(trainer)
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Lightning calls this where all went well."""
+        if stage == "fit":
+            discard(trainer)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Exports on the first process, the averaged weights where there is an average."""

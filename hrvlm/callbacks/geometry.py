@@ -9,12 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
@@ -23,7 +24,7 @@ from hrvlm.objectives.level_geometry import level_geometry
 CLEAN = "clean"
 
 
-class GeometryCallback(Callback):
+class GeometryCallback(EvaluationCallback):
     """Writes one row per point to `geometry/epoch=NNN.jsonl` beside the run's metrics, and logs their means.
 
     A row says of what it is ("of": "image", "group" for an average of images above the leaves, "text"), and gives
@@ -36,9 +37,12 @@ class GeometryCallback(Callback):
     Each level is attacked by PGD through its own classifier, from the clean images. No random state is touched.
     """
 
+    kind = "geometry"
+
     def __init__(
         self,
         *,
+        name: str | None = None,
         split: str | None = None,
         num_images: int | None = 64,
         norm: Norm = "linf",
@@ -50,6 +54,7 @@ class GeometryCallback(Callback):
         """Chooses images and attack.
 
         Args:
+            name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
             norm: "linf" or "l2".
@@ -58,9 +63,10 @@ class GeometryCallback(Callback):
             batch_size: Images per pass.
             every_n_epochs: Looks after epochs n, 2n, …
         """
-        for name, value in (("steps", steps), ("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
+        super().__init__(name)
+        for setting, value in (("steps", steps), ("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
-                raise ValueError(f"expected {name} >= 1, got {value}")
+                raise ValueError(f"expected {setting} >= 1, got {value}")
         self.threat_model = ThreatModel(norm, eps)
         self.split, self.num_images, self.steps, self.batch_size = split, num_images, steps, batch_size
         self.every_n_epochs = every_n_epochs
@@ -75,6 +81,7 @@ class GeometryCallback(Callback):
         """Looks at the weights of this moment; every process attacks its share of the images."""
         if (trainer.current_epoch + 1) % self.every_n_epochs:
             return
+        secure_weights(trainer, pl_module)
         module = fine_tuned(pl_module)
         data, classifier = module.datamodule().evaluation_set(self.split), module.classifier()
         chosen = evenly_spread(len(data), self.num_images)
@@ -86,10 +93,10 @@ class GeometryCallback(Callback):
             self.rows = [{"epoch": trainer.current_epoch, **row} for row in self._rows(classifier, everyone)]
         folder = results_folder(trainer)  # which the processes agree on together
         if trainer.is_global_zero:
-            path = folder / "geometry" / f"epoch={trainer.current_epoch:03d}.jsonl"
+            path = folder / self.label / f"epoch={trainer.current_epoch:03d}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
-        pl_module.log_dict(summarise_geometry(self.rows), rank_zero_only=True)
+        pl_module.log_dict(summarise_geometry(self.rows, self.label), rank_zero_only=True)
 
     def _samples(
         self, trainer: Trainer, classifier: HierarchicalClassifier, data: Any, indices: list[int]
@@ -156,12 +163,12 @@ def _row(kind: str, node: str, numbers: tuple[float, ...]) -> dict[str, Any]:
     return {"of": kind, "node": node} | dict(zip(("point_norm", "attainable_margin", "margin"), numbers, strict=False))
 
 
-def summarise_geometry(rows: list[dict[str, Any]]) -> dict[str, float]:
-    """Means of rows by level and attack, under the names that `GeometryCallback` logs."""
+def summarise_geometry(rows: list[dict[str, Any]], label: str = GeometryCallback.kind) -> dict[str, float]:
+    """Means of rows by level and attack, under the names that a `GeometryCallback` of this label logs."""
     values: dict[str, list[float]] = defaultdict(list)
     for row in rows:
         level = row["level_name"] if row["level"] == 0 else f"{row['tree']}/{row['level_name']}"
-        name = f"geometry/{level}"
+        name = f"{label}/{level}"
         if row["of"] == "text":
             values[f"{name}/text_norm"].append(row["point_norm"])
             values[f"{name}/text_attainable_margin"].append(row["attainable_margin"])

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy
 from hrvlm.attacks.threat_model import Norm
-from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import fine_tuned, gather_rows, log_directly, on_device, progress_bar, results_folder
+from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
-from hrvlm.training.fine_tuning import RobustFineTuning
 
 BEFORE, AFTER = "before", "after"
 
 
-class RobustnessCallback(Callback):
+class RobustnessCallback(EvaluationCallback):
     """Writes rows to `robustness/STAGE.rank=R.jsonl` beside the run's metrics, and logs their averages.
 
     "before" is the model that training starts from, as plain CLIP classifies (cosines with its own scale); "after" is
@@ -29,9 +27,12 @@ class RobustnessCallback(Callback):
     every level (the transfer matrix). Rows are those of `hrvlm.attacks.records.RobustnessRecord`.
     """
 
+    kind = "robustness"
+
     def __init__(
         self,
         *,
+        name: str | None = None,
         split: str | None = None,
         num_images: int | None = None,
         norm: Norm = "linf",
@@ -46,6 +47,7 @@ class RobustnessCallback(Callback):
         """Chooses images and attacks.
 
         Args:
+            name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
             norm: "linf" or "l2".
@@ -57,6 +59,7 @@ class RobustnessCallback(Callback):
             settings: Effort and seed of the attacks.
             before: Whether the model that training starts from is evaluated too.
         """
+        super().__init__(name)
         if steps < 1:
             raise ValueError(f"expected steps >= 1, got {steps}")
         self.plan = RobustnessPlan(
@@ -87,7 +90,7 @@ class RobustnessCallback(Callback):
         chosen = self.plan.indices(len(data))
         shard = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
         mine = [chosen[position] for position in shard]
-        path = results_folder(trainer) / "robustness" / f"{stage}.rank={trainer.global_rank}.jsonl"
+        path = results_folder(trainer) / self.label / f"{stage}.rank={trainer.global_rank}.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         rows: list[dict[str, Any]] = []
         with on_device(trainer, module), path.open("w", encoding="utf-8") as file:
@@ -106,16 +109,8 @@ class RobustnessCallback(Callback):
             self._log(trainer, stage, {name: float(share) for name, share in metric.compute().items()})
         self.rows[stage] = gather_rows(trainer, rows)
 
-    @staticmethod
-    def _log(trainer: Trainer, stage: str, shares: dict[str, float]) -> None:
-        """Straight to the loggers: Lightning's own logging is closed before and after training."""
-        if not trainer.is_global_zero:
-            return
-        for logger in trainer.loggers:
-            logger.log_metrics(
-                {f"robustness/{stage}/{name}": share for name, share in shares.items()}, step=trainer.global_step
-            )
-            logger.save()
+    def _log(self, trainer: Trainer, stage: str, shares: dict[str, float]) -> None:
+        log_directly(trainer, {f"{self.label}/{stage}/{name}": share for name, share in shares.items()})
 
 
 def _metric(classifier: HierarchicalClassifier, plan: RobustnessPlan) -> RobustAccuracy:
@@ -123,14 +118,3 @@ def _metric(classifier: HierarchicalClassifier, plan: RobustnessPlan) -> RobustA
     metric = RobustAccuracy(plan.attacks, levels).to(classifier.text_points(classifier.keys[0]).device)
     metric.update([])  # a process without images has counted too, as torchmetrics sees it
     return metric
-
-
-@contextmanager
-def on_device(trainer: Trainer, module: RobustFineTuning) -> Iterator[None]:
-    """The module on the trainer's device, from which Lightning has moved it away when training has ended."""
-    before = module.device
-    try:
-        module.to(trainer.strategy.root_device)
-        yield
-    finally:
-        module.to(before)

@@ -10,7 +10,15 @@ from rich.console import Console
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
+from hrvlm.reports.joint_table import joint_table
+from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+
+TABLES = {"smoothing": smoothing_table, "profile": profile_table, "semantic": semantic_table, "joint": joint_table}
+SHARED = (
+    "Epochs met the same noise: these certificates do not cover the choice of an epoch by them; certify the chosen one "
+    "with another seed (final_seed, or `certify.py run`)."
+)
 
 
 class SummaryTable(Callback):
@@ -38,8 +46,15 @@ def _tables(callback: Any) -> list[Any]:
         title = f"Accuracy in percent on {where}, {model.norm} eps={model.eps * 255:.3g}/255"
         rows = [row for rows in callback.rows.values() for row in rows]
         return [robustness_table(rows, title=title), *transfer_tables(callback.rows.get(AFTER, []))]
-    if isinstance(callback, CertificationCallback) and callback.summary:
-        summary = callback.summary
-        made = [(summary["smoothing"], smoothing_table), (summary["semantic"], semantic_table)]
-        return [table(summary) for part, table in made if part]
+    if isinstance(callback, CertificationCallback):
+        last = _certificates(callback.summary, "last epoch", SHARED if callback.noise_shared else None)
+        return [*last, *_certificates(callback.final_summary, "final, fresh noise", None)]
     return []
+
+
+def _certificates(summary: dict[str, Any], when: str, caption: str | None) -> list[Any]:
+    tables = [table(summary) for part, table in TABLES.items() if summary.get(part)]
+    for table in tables:
+        table.title = f"{table.title} ({when})"
+        table.caption_justify, table.caption = "left", caption
+    return tables

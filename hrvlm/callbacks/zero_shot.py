@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,6 +15,7 @@ from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
 from hrvlm.attacks.non_finite import seeking
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data import zero_shot
 from hrvlm.data.base import IndexedShard
 from hrvlm.data.sampling import evenly_spread, shard_indices
@@ -26,7 +27,7 @@ Row = dict[str, Any]
 AFTER = "after"
 
 
-class ZeroShotCallback(Callback):
+class ZeroShotCallback(EvaluationCallback):
     """Writes one row per image and attack, and their averages per data set.
 
     Rows lie in `zero_shot/STAGE.rank=R.jsonl` beside the run's metrics and averages in `zero_shot/STAGE.json`; STAGE is
@@ -34,9 +35,12 @@ class ZeroShotCallback(Callback):
     Every process takes its share of the images, and no random state is touched.
     """
 
+    kind = "zero_shot"
+
     def __init__(
         self,
         *,
+        name: str | None = None,
         root: str,
         sets: Sequence[str],
         num_images: int | None = 1000,
@@ -52,6 +56,7 @@ class ZeroShotCallback(Callback):
         """Chooses data sets and attack.
 
         Args:
+            name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             root: Folder that holds the sets; see `hrvlm.data.zero_shot.load`.
             sets: Their names, for example [cifar10, dtd]; [all] takes all of them.
             num_images: Size of the fixed subset of each set, spread evenly; null takes all.
@@ -68,15 +73,16 @@ class ZeroShotCallback(Callback):
         Raises:
             ValueError: If a set is unknown or named twice, or a number is out of range.
         """
+        super().__init__(name)
         self.threat_model = ThreatModel(norm, eps)
         self.sets = list(zero_shot.SETS) if list(sets) == ["all"] else list(sets)
-        unknown = [name for name in self.sets if name not in zero_shot.SETS]
+        unknown = [chosen for chosen in self.sets if chosen not in zero_shot.SETS]
         if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
             known = ", ".join(zero_shot.SETS)
             raise ValueError(f"expected sets as different names of {known}, or [all], got {list(sets)}")
-        for name, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs), ("steps", steps)):
+        for setting, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs), ("steps", steps)):
             if value is not None and value < 1:
-                raise ValueError(f"expected {name} >= 1, got {value}")
+                raise ValueError(f"expected {setting} >= 1, got {value}")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
         self.root, self.num_images, self.image_size, self.trained_head = root, num_images, image_size, trained_head
@@ -101,6 +107,7 @@ class ZeroShotCallback(Callback):
         Raises:
             ValueError: If sets are missing or not readable; the message names all that are missing.
         """
+        super().setup(trainer, pl_module, stage)
         if stage != "fit":
             return
         fine_tuned(pl_module)
@@ -117,8 +124,11 @@ class ZeroShotCallback(Callback):
         """Evaluates and logs, every n epochs."""
         if self.every_n_epochs is None or (trainer.current_epoch + 1) % self.every_n_epochs:
             return
+        secure_weights(trainer, pl_module)
         summary = self._evaluate(trainer, fine_tuned(pl_module), f"epoch={trainer.current_epoch:03d}")
-        flat = {f"zero_shot/{name}/{attack}": share for name, row in summary.items() for attack, share in row.items()}
+        flat = {
+            f"{self.label}/{name}/{attack}": share for name, row in summary.items() for attack, share in row.items()
+        }
         pl_module.log_dict(flat, rank_zero_only=True)
         self._evaluated_step = trainer.global_step
 
@@ -128,7 +138,7 @@ class ZeroShotCallback(Callback):
             self._evaluate(trainer, fine_tuned(pl_module), AFTER)
 
     def _evaluate(self, trainer: Trainer, module: RobustFineTuning, stage: str) -> dict[str, dict[str, float]]:
-        folder = results_folder(trainer) / "zero_shot"
+        folder = results_folder(trainer) / self.label
         folder.mkdir(parents=True, exist_ok=True)
         rows: list[Row] = []
         path = folder / f"{stage}.rank={trainer.global_rank}.jsonl"

@@ -140,5 +140,6 @@ class ProfileRecord(Record):
         return (
             f"{where}: under Gaussian noise (sigma {self.sigma:g}, {self.noise_space}) {keeps} of the leaf "
             f"classifier's answers stays, at every point within an L2 distance of the image, {pieces}; false anywhere "
-            f"with probability at most {self.alpha:g} over the noise, {together}.{not_covered(self.functions_chosen, self.noise_shared)}"
+            f"with probability at most {self.alpha:g} over the noise, {together}."
+            f"{not_covered(self.functions_chosen, self.noise_shared)}"
         )

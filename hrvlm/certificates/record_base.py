@@ -94,7 +94,7 @@ def not_covered(functions_chosen: str, noise_shared: bool = False) -> str:
     said = epochs if noise_shared else ""
     if functions_chosen == "before":
         return said
-    return (
-        f"{said} Its prompts, tree or level were chosen after results on the same noise had been seen, which alpha does "
-        "not cover: as it stands this is an exploration; certify it with noise of another seed."
+    return said + (
+        " Its prompts, tree or level were chosen after results on the same noise had been seen, which alpha does not "
+        "cover: as it stands this is an exploration; certify it with noise of another seed."
     )

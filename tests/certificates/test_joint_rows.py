@@ -16,7 +16,7 @@ import yaml
 from semantic_problems import CURV
 from torch import Tensor
 
-from hrvlm.callbacks.certification import flatten_summary
+from hrvlm.callbacks.certification_metrics import flatten_summary
 from hrvlm.certificates import (
     AffineScorer,
     Family,
