@@ -47,6 +47,7 @@ from hrvlm.certificates import (
 from hrvlm.data import Appearance
 from hrvlm.data.appearance import sequence
 from hrvlm.models import HierarchicalClassifier, PoincareHead, VisionLanguageModel, cosine_head, inferring
+from hrvlm.trees.words import with_name
 
 RESULT = Path(__file__).parent / "results" / "semantic.json"
 TREE = "trees/emoji_unicode.yaml"
@@ -89,7 +90,7 @@ class Subject:
     def prompts(self, attribute: Attribute) -> tuple[Tensor, Tensor]:
         """Source and target features (N, D), each picture named by its class."""
         source, target = (
-            self.embed([prompt.format(n) for n in self.names]) for prompt in (attribute.source, attribute.target)
+            self.embed([with_name(prompt, n) for n in self.names]) for prompt in (attribute.source, attribute.target)
         )
         return source.double(), target.double()
 

@@ -31,7 +31,7 @@ _SLOTS = {"{}": "the class", "{word}": "the attribute"}
 
 @dataclass(frozen=True, kw_only=True)
 class Attribute:
-    """A semantic change in words; "{}" stands for the class.
+    """A semantic change in words; "{}" stands for the class, other braces for themselves.
 
     Attributes:
         name: What it is called in records.
@@ -51,6 +51,11 @@ class Attribute:
 
     def __post_init__(self) -> None:
         for prompt in (self.source, self.target):
+            if "{word}" in prompt:
+                raise ValueError(
+                    f'expected the word itself in the prompts of attribute {self.name!r}, got {prompt!r}: "{{word}}" '
+                    "stands for one in the templates of a family only"
+                )
             if prompt.count("{}") != 1:
                 raise ValueError(
                     f'expected one "{{}}" for the class in the prompts of attribute {self.name!r}, got {prompt!r}'

@@ -16,6 +16,7 @@ from hrvlm.certificates.joint_plan import Family, JointQuestions, JointSample, P
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.records import Key
 from hrvlm.models import HierarchicalClassifier, LevelKey
+from hrvlm.trees.words import with_name
 
 __all__ = ["JointQuestions", "joint_families", "joint_records", "prompt_pairs"]
 
@@ -51,7 +52,7 @@ def prompt_pairs(
     noun, model = classifier.forest[0].levels[0].names[label], classifier.model
     pairs = []
     for attribute in attributes:
-        prompts = (attribute.source.format(noun), attribute.target.format(noun))
+        prompts = (with_name(attribute.source, noun), with_name(attribute.target, noun))
         source, target = model.project_text(model.text_hidden(list(prompts)))
         pairs.append(PromptPair(attribute.name, prompts, source.double(), target.double()))
     return tuple(pairs)

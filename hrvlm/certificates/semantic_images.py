@@ -19,6 +19,7 @@ from hrvlm.certificates.semantic_evidence import semantic_evidence
 from hrvlm.certificates.semantic_records import SemanticRecord
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import CosineHead, HierarchicalClassifier, one_thread
+from hrvlm.trees.words import with_name
 
 if TYPE_CHECKING:
     from hrvlm.certificates.images import CertificationPlan
@@ -132,7 +133,8 @@ def _of_image(
     """All semantic records of one image, whose features are (1, D); each level certifies all attributes at once."""
     any_classifier = next(iter(classifiers.values()))
     noun = any_classifier.forest[0].levels[0].names[label]
-    texts = [prompt.format(noun) for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
+    prompts = [prompt for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
+    texts = [with_name(prompt, noun) for prompt in prompts]
     embedded = any_classifier.model.project_text(any_classifier.model.text_hidden(texts)).double()
     source, target = embedded.view(len(plan.attributes), 2, -1).unbind(dim=1)
     found = {}

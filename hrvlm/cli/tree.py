@@ -19,6 +19,7 @@ from hrvlm.trees.nodes import DEFAULT_TEMPLATE, some
 from hrvlm.trees.proposals import import_proposal
 from hrvlm.trees.wordnet import POLICIES, build_wordnet_tree
 from hrvlm.trees.wordnet_data import open_wordnet, prepare_wordnet
+from hrvlm.trees.words import tell_ids
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -115,6 +116,7 @@ def _write(tree: ClassTree, path: str) -> None:
     if not Path(path).parent.is_dir():
         raise TreeError(f"{path}: no folder {Path(path).parent}; make it, or choose another output")
     save_tree(tree, path)
+    tell_ids(words_of(tree), path)
     console().print(f"{summary(load_tree(path))} -> {path}", highlight=False, soft_wrap=True)
 
 
@@ -144,6 +146,7 @@ def check(options: Any) -> None:
     for path in options.files:
         try:
             trees.append(_loaded(path, classes))
+            tell_ids(words_of(trees[-1]), path)
             console().print(summary(trees[-1]), highlight=False, soft_wrap=True)
         except TreeError as error:
             faults.append(sentence(error))
@@ -151,6 +154,11 @@ def check(options: Any) -> None:
         Forest(trees)
     if faults:
         raise TreeError("; ".join(faults))
+
+
+def words_of(tree: ClassTree) -> list[str]:
+    """The texts of a tree that a text encoder reads: own prompts, or else names."""
+    return [node.prompt or node.name for node in tree.nodes.values()]
 
 
 def _loaded(path: str, classes: ClassList | None) -> ClassTree:

@@ -13,6 +13,7 @@ from rich.tree import Tree
 from hrvlm.trees import ClassTree
 from hrvlm.trees.comparing import TreeDifference
 from hrvlm.trees.structure import path_to_top
+from hrvlm.trees.words import with_name
 
 
 def console() -> Console:
@@ -42,7 +43,7 @@ def print_tree(tree: ClassTree, depth: int | None, prompts: bool) -> None:
 
     def add(branch: Tree, key: str, left: int | None) -> None:
         node = tree.nodes[key]
-        text = (node.prompt or tree.info.template.format(node.name)) if prompts else node.name
+        text = (node.prompt or with_name(tree.info.template, node.name)) if prompts else node.name
         count = f" [dim]({below[key]})[/dim]" if below[key] else ""
         part = branch.add(f"{escape(text)}{count}")
         for child in children[key] if left is None or left > 1 else ():

@@ -23,7 +23,7 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
 
     Attributes:
         class_ids: Names of the sub-folders; a label is a position in this list.
-        class_names: What the classes are called in words: their names in a tree, or else their ids.
+        class_names: What the classes are called in words: their names in a tree, or else their ids as words.
         background: What transparent pixels are blended onto, in 8 bits.
     """
 
@@ -35,7 +35,7 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
         Args:
             folder: One sub-folder per class; labels follow the sorted names.
             image_size: Side of the pictures given out, in pixels.
-            names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
+            names_tree: Tree file whose leaves are the classes and name them; None makes words of the ids.
             background: What transparent pixels are blended onto, in 8 bits.
 
         Raises:
@@ -122,7 +122,7 @@ class FolderDataModule(ImageDataModule):
             image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
             scale: Least and largest share of the area that a training crop keeps; see `AugmentedFolder`.
             names_tree: Tree file whose leaves are the classes: gives evaluation sets `class_names` in words; null
-                names classes by their ids. Training takes its words from the model's trees.
+                makes words of their ids. Training takes its words from the model's trees.
             background: Colour that transparent pixels are blended onto: red, green and blue in [0, 1].
             batch_size: Pictures per process and step.
             num_workers: Of the data loaders.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from hrvlm.trees import load_tree
+from hrvlm.trees.words import spoken, tell_spoken
 
 # CLIP's list calls two pairs of classes alike ("missile", "sunglasses"); the later lemma of WordNet tells them apart.
 RENAMED = {"n04008634": "projectile", "n04355933": "sunglass"}
@@ -33,14 +34,15 @@ def tree_names(path: str | None, class_ids: Sequence[str]) -> list[str]:
     """Names of classes in a tree file.
 
     Args:
-        path: Tree whose leaves are (at least) the classes; None names classes by their ids.
+        path: Tree whose leaves are (at least) the classes; None makes words of their ids and says so.
         class_ids: Ids of the leaves.
 
     Raises:
         ValueError: If the file is no tree or lacks a class.
     """
     if path is None:
-        return list(class_ids)
+        tell_spoken(class_ids, "classes without names_tree")
+        return [spoken(class_id) for class_id in class_ids]
     return list(load_tree(path).restrict(class_ids).levels[0].names)
 
 

@@ -68,7 +68,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
 
     Attributes:
         class_ids: Ids of the classes; a label is a position in this list.
-        class_names: What the classes are called in words: their names in a tree, or else their ids.
+        class_names: What the classes are called in words: their names in a tree, or else their ids as words.
         background: What transparent pixels are blended onto, in 8 bits.
     """
 
@@ -88,7 +88,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
             shards: Shard files, with braces: "val-{000000..000006}.tar".
             class_ids: Ids of the classes, in the order of the labels.
             image_size: Side of the pictures given out, in pixels.
-            names_tree: Tree file whose leaves are the classes and name them; None takes the ids.
+            names_tree: Tree file whose leaves are the classes and name them; None makes words of the ids.
             index_folder: Where the index is kept; beside the shards if None.
             background: What transparent pixels are blended onto, in 8 bits.
 
@@ -163,7 +163,7 @@ class ShardDataModule(ImageDataModule):
             evaluation_shards: Name of each split and its shards; labels mean the same classes.
             classes_file: Text file with one class id a line, in the order of the labels; null for ImageNet-1k's
                 synset ids. The ids are the leaves of the trees.
-            names_tree: Tree file that names the classes of evaluation sets in words; null names them by their ids.
+            names_tree: Tree file that names the classes of evaluation sets in words; null makes words of their ids.
             validation_split: Split that `fit` validates on.
             image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
             scale: Least and largest share of the area that a training crop keeps; see `random_crop`.

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from hrvlm.models._head import Head
 from hrvlm.models._modes import inferring
 from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.trees.words import with_name
 
 TEXTS_PER_PASS = 512
 
@@ -43,7 +44,7 @@ def filled(templates: Sequence[str], name: str) -> list[str]:
     wrong = [template for template in templates if template.count("{}") != 1]
     if wrong or not templates:
         raise ValueError(f'expected templates with one "{{}}" for the class each, got {wrong[:3] or "none"}')
-    return [template.replace("{}", name) for template in templates]
+    return [with_name(template, name) for template in templates]
 
 
 class ZeroShotClassifier(nn.Module):

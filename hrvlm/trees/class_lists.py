@@ -13,7 +13,7 @@ from hrvlm import shipped
 from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.trees.files import load_tree, read_yaml
 from hrvlm.trees.nodes import TreeError, some
-from hrvlm.trees.words import composed
+from hrvlm.trees.words import all_composed, composed, spoken, tell_spoken
 
 _SYNSET_ID = re.compile(r"[nvar]\d{8}")
 _FORMS = "a folder of class folders, .txt (a class a line), .yaml, .json, or a tree file"
@@ -25,7 +25,7 @@ class ClassList:
 
     Attributes:
         ids: what the data set calls its classes; leaf ids of trees.
-        names: readable name of each id.
+        names: readable name of each id; an id that has none is read as words, see `hrvlm.trees.words.spoken`.
         synsets: WordNet 3.0 synset of the ids that have one.
         origin: where the list was read.
     """
@@ -39,7 +39,8 @@ class ClassList:
         """Fills in names and synsets; refuses an empty list and repeated ids or names."""
         if not self.ids:
             raise TreeError(f"{self.origin}: expected at least one class, found none")
-        object.__setattr__(self, "names", {key: self.names.get(key, key) for key in self.ids})
+        tell_spoken((key for key in self.ids if key not in self.names), self.origin)
+        object.__setattr__(self, "names", {key: self.names.get(key, spoken(key)) for key in self.ids})
         own = {key: key for key in self.ids if _SYNSET_ID.fullmatch(key)}
         object.__setattr__(self, "synsets", own | self.synsets)
         for what, values in (("id", self.ids), ("name", tuple(name.lower() for name in self.names.values()))):
@@ -114,7 +115,7 @@ def read_json(path: str | Path) -> Any:
         TreeError: one sentence with the place of the fault.
     """
     try:
-        return load_json(read_text(path))
+        return all_composed(load_json(read_text(path)))
     except FileNotFoundError:
         raise TreeError(f"{path}: no such JSON file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -130,15 +131,15 @@ def read_json(path: str | Path) -> Any:
 def _from_lines(path: Path) -> ClassList:
     """Reads one class a line, with its name after a tab; blank lines and lines that begin with # are skipped."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = composed(read_text(path))
+    except (OSError, ValueError) as error:
         raise TreeError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     lines = [line.strip() for line in text.splitlines()]
     pairs = [line.split("\t") for line in lines if line and not line.startswith("#")]
     long = [pair[0] for pair in pairs if len(pair) > 2]
     if long:
         raise TreeError(f"{path}: expected a class id and at most a name after one tab, got more for {some(long)}")
-    names = {pair[0].strip(): pair[-1].strip() for pair in pairs}
+    names = {pair[0].strip(): pair[1].strip() for pair in pairs if len(pair) == 2}
     return ClassList(tuple(pair[0].strip() for pair in pairs), names, origin=str(path))
 
 

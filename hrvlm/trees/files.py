@@ -12,6 +12,7 @@ from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Node, TreeError, some
 from hrvlm.trees.strict_text import load_yaml
 from hrvlm.trees.tree import ClassTree, TreeInfo
+from hrvlm.trees.words import all_composed, spoken, tell_spoken
 
 TREE_KEYS = ("name", "description", "source", "licence", "template", "levels", "nodes")
 NEEDED_KEYS = ("name", "source", "licence", "nodes")
@@ -33,8 +34,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise TreeError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     try:
-        content = load_yaml(text)
-    except yaml.YAMLError as error:
+        content = all_composed(load_yaml(text))
+    except (yaml.YAMLError, ValueError) as error:
         raise TreeError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from error
     if content is None:
         raise TreeError(f"{path}: the file is empty; expected the keys {', '.join(TREE_KEYS)}")
@@ -61,6 +62,7 @@ def load_tree(path: str | Path, num_levels: int | None = None) -> ClassTree:
         raise TreeError(f"{where}: expected the keys {', '.join(NEEDED_KEYS)}, missing {', '.join(missing)}")
     raw_nodes = content["nodes"] if content["nodes"] is not None else {}
     nodes = [_node(key, value, where) for key, value in _mapping(raw_nodes, where, "'nodes'").items()]
+    tell_spoken((node.id for node in nodes if "name" not in raw_nodes[node.id]), where)
     levels = content.get("levels")
     if levels is not None and not (isinstance(levels, list) and all(isinstance(name, str) for name in levels)):
         raise TreeError(f"{where}: expected 'levels' to be a list of names from the leaves up, got {levels!r}")
@@ -106,13 +108,13 @@ def _node(key: str, value: Any, where: str) -> Node:
     if parent is not None and not isinstance(parent, str):
         raise TreeError(f"{where}: {what}: expected the parent to be a node id in quotes or null, got {parent!r}")
     texts = {name: _text(entry, name, where, what) if name in entry else None for name in ("prompt", "synset")}
-    return Node(key, _text(entry, "name", where, what, key), parent, texts["prompt"], texts["synset"])
+    return Node(key, _text(entry, "name", where, what, spoken(key)), parent, texts["prompt"], texts["synset"])
 
 
 def _entry(node: Node) -> dict[str, str | None]:
     """Returns the file entry of a node, leaving out what the reader fills in."""
     entry: dict[str, str | None] = {"parent": node.parent}
-    if node.name != node.id:
+    if node.name != node.id or spoken(node.id) != node.id:  # else the reader fills it in, and says nothing
         entry["name"] = node.name
     optional = {"synset": node.synset, "prompt": node.prompt}
     return entry | {key: value for key, value in optional.items() if value is not None}

@@ -22,6 +22,7 @@ from hrvlm.trees.nodes import Node, TreeError, some
 from hrvlm.trees.structure import check_links, path_to_top
 from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.wordnet_data import closure, synset_by_id
+from hrvlm.trees.words import spoken
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -83,7 +84,7 @@ def _superclass(key: str, entry: Mapping[str, Any], where: str) -> Node:
         )
     listed = entry.get("synsets", [])
     synset = entry.get("synset", listed[0] if len(listed) == 1 else None)
-    return Node(key, entry.get("name", key), entry["parent"], entry.get("prompt", None), synset)
+    return Node(key, entry.get("name", spoken(key)), entry["parent"], entry.get("prompt", None), synset)
 
 
 def _owners(superclasses: Mapping[str, Mapping[str, Any]], wordnet: WordNetCorpusReader, where: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from hrvlm.trees.negatives import Direction, negative_masks, parent_index
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Level, Node, TreeError, some
 from hrvlm.trees.structure import Row, check_links, cut_rows, drop_void_rows, level_rows, path_to_top
+from hrvlm.trees.words import composed, with_name
 
 if TYPE_CHECKING:  # torch takes seconds to import, and a tree is read, checked and shown without it
     from torch import Tensor
@@ -24,7 +25,7 @@ class TreeInfo:
         source: where the hierarchy comes from.
         licence: licence of that source.
         description: a sentence for readers.
-        template: prompt of nodes without one of their own; ``{}`` stands for the name.
+        template: prompt of nodes without one of their own; ``{}`` stands for the name, other braces for themselves.
         level_names: names from the leaves up, one per level before any cut; None for "leaf", "level 1", ...
         origin: file the tree came from, named first in every error.
     """
@@ -149,11 +150,12 @@ class ClassTree:
         Raises:
             TreeError: if a leaf is not in the tree, is given twice, or none is given.
         """
-        position = {leaf: index for index, leaf in enumerate(self.leaves)}
+        position = {composed(leaf): index for index, leaf in enumerate(self.leaves)}
+        leaves = [composed(leaf) for leaf in leaves]
         missing = [leaf for leaf in leaves if leaf not in position]
         if missing:
             raise TreeError(f"{self.info.origin}: no leaf for {len(missing)} of {len(leaves)} classes: {some(missing)}")
-        twice = sorted({leaf for leaf in leaves if list(leaves).count(leaf) > 1})
+        twice = sorted({leaf for leaf in leaves if leaves.count(leaf) > 1})
         if twice or not leaves:
             raise TreeError(f"{self.info.origin}: expected at least one leaf, each once, got twice: {some(twice)}")
         columns = [position[leaf] for leaf in leaves]
@@ -169,7 +171,7 @@ class ClassTree:
 
     def _prompt(self, node_id: str) -> str:
         node = self.nodes[node_id]
-        return node.prompt if node.prompt is not None else self.info.template.format(node.name)
+        return node.prompt if node.prompt is not None else with_name(self.info.template, node.name)
 
     def _check_texts(self, level: int) -> None:
         """Raises TreeError if a text occurs twice in a level, or again in the next one without an edge between."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from hrvlm.certificates import Attribute, load_attributes
+from hrvlm.certificates.attributes import AttributeFamily
 from hrvlm.certificates.images import CertificationPlan
 
 FAMILIES = {
@@ -110,3 +111,10 @@ def test_a_plan_takes_words_of_the_library(tmp_path: Path) -> None:
         CertificationPlan(smoothing=False, library={"taste": ["sweet"]})
     with pytest.raises(ValueError, match="expected a word of family 'size', got 'blue'"):
         CertificationPlan(smoothing=False, library={"size": ["blue"]})
+
+
+def test_braces_of_a_user_are_put_nowhere_else() -> None:
+    with pytest.raises(ValueError, match=r"expected the word itself in the prompts of attribute 'x', got .*\{word\}"):
+        Attribute(name="x", target="a {} in {word} weather")
+    family = AttributeFamily(name="x", templates=("a {} of {0.__class__} in {word}",), source=None, words=("{x}",))
+    assert family.attribute("{x}").target == "a {} of {0.__class__} in {x}"

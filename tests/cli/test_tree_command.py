@@ -111,6 +111,24 @@ def test_check_reports_levels_and_faults(tmp_path: Path, capsys: pytest.CaptureF
     assert "none.yaml: no such tree file" in sentence
 
 
+def test_names_that_look_like_ids_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "images" / "golden_retriever").mkdir(parents=True)
+    (tmp_path / "images" / "SeaOtter").mkdir()
+    file = proposal(tmp_path, ("four_legs", ["golden_retriever", "SeaOtter"]))
+    main(["tree", "import", file, "--leaves", str(tmp_path / "images")])
+    told = [record.getMessage() for record in caplog.records]
+    assert "images: no names are given for 2 ids" in told[0]
+    assert "'four_legs' as 'four legs'" in told[1]
+    assert load_tree(tmp_path / "p.yaml").levels[0].names == ("Sea Otter", "golden retriever")
+    own = tmp_path / "own.yaml"
+    leaf = "{parent: top, prompt: a picture of a GoldenRetriever}"
+    own.write_text(f"name: t\nsource: s\nlicence: l\nnodes:\n  top: {{parent: null}}\n  dog: {leaf}\n")
+    caplog.clear()
+    main(["tree", "check", str(own), str(ROOT / "trees" / "cifar100.yaml"), str(ROOT / "trees" / "emoji_form.yaml")])
+    assert "own.yaml: 1 names or prompts look like identifiers" in caplog.text
+    assert len(caplog.records) == 1
+
+
 def test_show_prints_nodes_and_levels(capsys: pytest.CaptureFixture[str]) -> None:
     main(["tree", "show", CIFAR])
     whole = capsys.readouterr().out

@@ -171,7 +171,7 @@ def test_settings_out_of_range_are_refused(folder: Path) -> None:
 
 
 def test_classes_are_named_by_a_tree_or_else_by_their_folders(folder: Path, tree_file: Path, pictures: Path) -> None:
-    assert FolderDataset(folder, image_size=8).class_names == [f"class_{label}" for label in range(8)]
+    assert FolderDataset(folder, image_size=8).class_names == [f"class {label}" for label in range(8)]
     text = (
         tree_file.read_text(encoding="utf-8")
         .replace("hat: {", "hat: {name: sun hat, ")
