@@ -12,20 +12,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hrvlm.certificates.batches import Sample
 from hrvlm.trees.bounded_text import read_json
+from hrvlm.whole_files import whole_file, write_whole
 
+_log = logging.getLogger(__name__)
 ROWS_PER_FILE = 1024
 STORE = "store.json"
 CLEAN = "clean"
@@ -83,8 +86,19 @@ class FeatureStore:
         return cls(folder, noted, draws)
 
     def is_complete(self, index: int) -> bool:
-        """Whether all draws of an image are kept."""
-        return self._path(index, (self.draws - 1) // ROWS_PER_FILE).is_file()
+        """Whether all draws of an image are kept, and the image without noise; a damaged file is none."""
+        count = -(-self.draws // ROWS_PER_FILE)
+        files: list[tuple[Path, str, int | None]] = [(self._clean_path(index), CLEAN, None)]
+        files += [(self._path(index, number), NOISY, self._rows(number)) for number in reversed(range(count))]
+        for path, name, rows in files:
+            try:
+                with _opened(path, name, rows):
+                    pass
+            except ValueError as error:
+                if path.exists():
+                    _log.warning("%s", error)
+                return False
+        return True
 
     def indices(self) -> list[int]:
         """Images that are complete, sorted."""
@@ -98,7 +112,7 @@ class FeatureStore:
         for path in sorted(folder.glob("*.safetensors"), reverse=True):  # the last file says that all are there
             path.unlink()
         self._open[sample.index] = _Open(fingerprint(sample.image))
-        self._save(folder / "clean.safetensors", {CLEAN: clean}, self._open[sample.index].picture)
+        self._save(self._clean_path(sample.index), {CLEAN: clean}, self._open[sample.index].picture)
 
     def append(self, index: int, draws: Sequence[int], features: Tensor) -> None:
         """Keep features `(len(draws), D)` of the next draws of an image that was begun.
@@ -137,7 +151,7 @@ class FeatureStore:
         while begin < end:
             number, place = divmod(begin, ROWS_PER_FILE)
             stop = min(end, (number + 1) * ROWS_PER_FILE)
-            with safe_open(self._path(index, number), framework="pt") as file:
+            with _opened(self._path(index, number), NOISY, self._rows(number)) as file:
                 yield file.get_slice(NOISY)[place : place + stop - begin]
             begin = stop
 
@@ -147,10 +161,10 @@ class FeatureStore:
         Raises:
             ValueError: if it is not kept.
         """
-        path = self._path(index, 0).parent / "clean.safetensors"
+        path = self._clean_path(index)
         if not path.is_file():
             raise ValueError(f"expected the kept feature of image {index} in {self.folder}, found none")
-        with safe_open(path, framework="pt") as file:
+        with _opened(path, CLEAN) as file:
             feature: Tensor = file.get_tensor(CLEAN)
         return feature
 
@@ -158,8 +172,8 @@ class FeatureStore:
         """ValueError unless all features of an image are kept, and are those of this very picture."""
         if not self.is_complete(sample.index):
             raise ValueError(f"expected kept features of image {sample.index} in {self.folder}, found none or not all")
-        with safe_open(self._path(sample.index, 0), framework="pt") as file:
-            if file.metadata()["picture"] == fingerprint(sample.image):
+        with _opened(self._path(sample.index, 0), NOISY) as file:
+            if (file.metadata() or {}).get("picture") == fingerprint(sample.image):
                 return
         raise ValueError(
             f"expected the picture that the features of image {sample.index} in {self.folder} were made of, got "
@@ -169,10 +183,20 @@ class FeatureStore:
     def _path(self, index: int, number: int) -> Path:
         return self.folder / f"{index // 1000:06d}" / str(index) / f"{number:05d}.safetensors"
 
+    def _clean_path(self, index: int) -> Path:
+        return self._path(index, 0).with_name("clean.safetensors")
+
+    def _rows(self, number: int) -> int:
+        """How many draws a file holds."""
+        return min(ROWS_PER_FILE, self.draws - number * ROWS_PER_FILE)
+
     def _save(self, path: Path, tensors: dict[str, Tensor], picture: str) -> None:
-        partial = path.with_suffix(".partial")
-        save_file({name: tensor.contiguous().cpu() for name, tensor in tensors.items()}, partial, {"picture": picture})
-        os.replace(partial, path)
+        content = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+        try:
+            with whole_file(path) as new:
+                save_file(content, new, {"picture": picture})
+        except SafetensorError as error:  # of the library's own kind, whatever the system said
+            raise ValueError(f"expected to write the features in {path}, got {error}; make room and go on") from error
 
 
 def fingerprint(image: Tensor) -> str:
@@ -181,16 +205,42 @@ def fingerprint(image: Tensor) -> str:
     return hashlib.sha256(str(tuple(pixels.shape)).encode() + pixels.numpy().tobytes()).hexdigest()
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    partial = path.with_suffix(f".partial{os.getpid()}")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+@contextmanager
+def _opened(path: Path, name: str, rows: int | None = None) -> Iterator[Any]:
+    """An open file of features: whole, with the tensor of that name, of so many rows if it is said how many.
+
+    Raises:
+        ValueError: if it is missing, damaged, or holds something else.
+    """
+    try:
+        file = safe_open(path, framework="pt")
+        shape = file.get_slice(name).get_shape()
+    except (SafetensorError, OSError) as error:
+        raise _damaged(path, str(error)) from error
+    if len(shape) != (1 if name == CLEAN else 2) or (rows is not None and shape[0] != rows):
+        raise _damaged(path, f"{name} of shape {shape} where {rows} draws were kept")
+    with file:
+        yield file
+
+
+def _damaged(path: Path, found: str) -> ValueError:
+    return ValueError(
+        f"expected whole features at {path}, got a damaged file ({' '.join(found.split())[:200]}): certify.py run with "
+        "the same --features and an output of its own makes them again"
+    )
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:
     path = folder / STORE
     if not path.is_file():
         return None
-    found: dict[str, Any] = read_json(path)
-    return found
+    try:
+        found = read_json(path)
+    except (OSError, ValueError) as error:
+        found = f"a damaged file ({error})"
+    if isinstance(found, dict) and isinstance(found.get("draws"), int) and found["draws"] > 0:
+        return found
+    raise ValueError(
+        f"expected {path} to tell what features were made with, with their number of draws, got {str(found)[:200]}: "
+        "put back the file, or keep features in another folder"
+    )

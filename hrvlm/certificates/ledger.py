@@ -8,8 +8,10 @@ from typing import Any, Literal
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.record_base import FunctionsChosen
+from hrvlm.certificates.rows import cut_torn_line
 
-LEDGER = "functions.jsonl"
+_BEGIN = '{"function": "'
+LEDGER, LEDGER_LOCK = "functions.jsonl", "functions.lock"
 Spending = Literal["levels", "profile", "joint"]
 """Whose alpha a label function spends: that of levels, of profiles, or of joint certificates."""
 SPENDINGS: tuple[Spending, ...] = ("levels", "profile", "joint")
@@ -20,17 +22,24 @@ class Ledger:
 
     Args:
         store: kept features.
+
+    Raises:
+        ValueError: if a line of the file is none that was written here, or features have none.
     """
 
     def __init__(self, store: FeatureStore) -> None:
         self._path = store.folder / LEDGER
         self.entries: list[dict[str, Any]] = []
         if self._path.is_file():
-            whole = self._path.read_text(encoding="utf-8").rpartition("\n")[0]  # a torn last line was never a result
-            for line in whole.splitlines():
-                entry = json.loads(line)
+            *whole, torn = self._path.read_text(encoding="utf-8", errors="replace").split("\n")
+            if not torn.startswith(_BEGIN[: len(torn)]):  # a torn last line was never a result
+                _entry(torn, f"the last line of {self._path}")
+            for number, line in enumerate(whole, start=1):
+                entry = _entry(line, f"line {number} of {self._path}")
                 if not self.knows(entry["function"]):
                     self.entries.append(entry)
+        if not self.entries and any(store.folder.glob("*/*/*.safetensors")):
+            raise _unknown("no line", str(self._path))
 
     def knows(self, function: str) -> bool:
         """Whether a label function is noted."""
@@ -63,6 +72,8 @@ class Ledger:
         if not self.knows(function):
             entry = {"function": function, "chosen": chosen, "label_functions": label_functions, "spends": spends}
             self.entries.append(entry)
+            if self._path.exists():
+                cut_torn_line(self._path)
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
 
@@ -79,3 +90,27 @@ class Ledger:
             if sum((Fraction(1, entry["label_functions"]) for entry in sharing), Fraction(0)) > 1:
                 most = max(most, len(sharing))
         return most
+
+
+def _entry(line: str, where: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        entry = line
+    if (
+        isinstance(entry, dict)
+        and isinstance(entry.get("function"), str)
+        and entry.get("chosen") in ("before", "after")
+        and type(entry.get("label_functions")) is int
+        and entry["label_functions"] >= 1
+        and entry.get("spends", "levels") in SPENDINGS
+    ):
+        return entry
+    raise _unknown(repr(str(entry)[:80]), where)
+
+
+def _unknown(found: str, where: str) -> ValueError:
+    return ValueError(
+        f"expected a label function that was scored in {where}, got {found}: put back the file; without it "
+        "nobody knows what was chosen before results on this noise were seen, so use features of another seed"
+    )

@@ -7,19 +7,21 @@ is killed, every row that was written whole is in one of the files, and readers 
 
 from __future__ import annotations
 
-import fcntl
 import json
-import logging
 import os
+import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from hrvlm.certificates.locking import is_at, lock
 from hrvlm.certificates.records import Key, Row
 from hrvlm.certificates.rows import RecordWriter, read_lines, row_key
+from hrvlm.whole_files import whole_file
 
 RowKey = Callable[[Row], Any]
-_log = logging.getLogger(__name__)
+_PART = re.compile(r"rank=(\d{1,9})\.jsonl")
 
 
 def part_path(path: str | Path, rank: int) -> Path:
@@ -28,9 +30,21 @@ def part_path(path: str | Path, rank: int) -> Path:
 
 
 def part_files(path: str | Path) -> list[Path]:
-    """Files that hold rows of the run whose merged file is `path`: that file, then its parts; those that exist."""
+    """Files that hold rows of the run whose merged file is `path`: that file, then its parts; those that exist.
+
+    Raises:
+        ValueError: if something else lies among them; hidden files, such as those of file managers, are left alone.
+    """
     merged = Path(path)
-    parts = sorted(_folder(merged).glob("rank=*.jsonl"), key=lambda part: int(part.stem.partition("=")[2]))
+    folder = _folder(merged)
+    if merged.exists() and not merged.is_file():
+        raise ValueError(f"expected a file at {merged}, got a folder; move it elsewhere")
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise ValueError(f"expected a folder of parts at {folder}, got a file; move it elsewhere")
+        return [merged] if merged.exists() else []
+    ranked = {entry: _rank(entry) for entry in folder.iterdir() if not entry.name.startswith(".")}
+    parts = sorted(ranked, key=lambda part: ranked[part])
     return [merged, *parts] if merged.exists() else parts
 
 
@@ -46,35 +60,25 @@ class PartWriter(RecordWriter):
     """
 
     def __init__(self, path: str | Path, rank: int) -> None:
-        part = part_path(path, rank)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        check_unused(path, [part])
-        super().__init__(part)
-        lock(self._file, part)
+        super().__init__(part_path(path, rank))
 
 
-def check_unused(path: str | Path, parts: list[Path] | None = None) -> None:
+def check_unused(path: str | Path) -> None:
     """Raise ValueError if a process, such as one left over from a killed run, still writes to a part of the run."""
-    for part in parts if parts is not None else part_files(path):
-        if part.exists():
-            with part.open("rb") as file:
-                lock(file, part)
+    with ExitStack() as stack:
+        _hold_parts(Path(path), stack)
 
 
-def lock(file: IO[str] | IO[bytes], path: Path) -> None:
-    """Hold a file until it is closed; the system lets go of it when the process dies.
-
-    Raises:
-        ValueError: if another process holds it.
-    """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ValueError(
-            f"expected no other process to write to {path}, got one that does; wait for it or end it"
-        ) from error
-    except OSError as error:  # some network file systems have no locks
-        _log.warning("%s cannot be locked (%s): make sure that only one run writes to this folder", path, error)
+def _hold_parts(merged: Path, stack: ExitStack) -> list[Path]:
+    """The files of a run, which no other process can write to until the stack is left."""
+    held = []
+    for part in part_files(merged):
+        file = stack.enter_context(part.open("rb"))
+        lock(file, part)
+        if not is_at(file, part):
+            raise ValueError(f"expected no other process to write to {part}, got one that has just replaced it")
+        held.append(part)
+    return held
 
 
 def run_rows(path: str | Path, key: RowKey = row_key) -> list[Row]:
@@ -118,28 +122,34 @@ def merge_parts(path: str | Path, key: RowKey = row_key) -> None:
         ValueError: if two different rows make the same statement, or a process still writes to a part.
     """
     merged = Path(path)
-    check_unused(merged)
-    replace_text(merged, "".join(line + "\n" for line in _sorted_lines(merged, key)))
-    for part in part_files(merged):
-        if part != merged:
-            part.unlink()
-    if _folder(merged).is_dir():
-        _folder(merged).rmdir()
+    with ExitStack() as stack:  # a process that opens a part now must find it locked, or gone
+        parts = _hold_parts(merged, stack)
+        text = "".join(line + "\n" for line in _sorted_lines(merged, key))
+        with whole_file(merged) as new:
+            new.write_text(text, encoding="utf-8", newline="\n")
+        for part in parts:
+            if part != merged:
+                part.unlink()
+    remove_folder(merged)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a file so that it holds the old text or the new one, whenever the process is killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(new, path)
+def remove_folder(path: str | Path) -> None:
+    """Remove the folder of parts of a run, if there is nothing in it."""
+    with suppress(OSError):
+        _folder(Path(path)).rmdir()
 
 
 def _folder(merged: Path) -> Path:
     return merged.with_suffix(".parts")
+
+
+def _rank(part: Path) -> int:
+    found = _PART.fullmatch(part.name)
+    if found is None or not part.is_file():
+        raise ValueError(
+            f"expected files named rank=NUMBER.jsonl alone in {part.parent}, got {part.name!r}; move it elsewhere"
+        )
+    return int(found[1])
 
 
 def _sorted_lines(merged: Path, key: RowKey) -> list[str]:

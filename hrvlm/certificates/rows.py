@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from hrvlm.certificates.locking import is_at, open_locked
 from hrvlm.certificates.records import Key, Row, record_from_row
 
 _log = logging.getLogger(__name__)
@@ -30,20 +31,31 @@ class RecordWriter:
 
     Args:
         path: file to append to; created with its folder if absent. A torn last line is cut off and reported in
-            `recovered` and in the log.
+            `recovered` and in the log. No other process may write to the file meanwhile.
 
     Attributes:
         recovered: the torn line that was cut off, or None.
+
+    Raises:
+        ValueError: if another process writes to this file.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.recovered = _cut_torn_line(self.path) if self.path.exists() else None
-        self._file = self.path.open("a", encoding="utf-8")
+        self._file = open_locked(self.path)
+        self.recovered = cut_torn_line(self.path)
 
     def write(self, records: Iterable[Writable]) -> None:
-        """Append the records of one image and flush."""
+        """Append the records of one image and flush.
+
+        Raises:
+            ValueError: if the file has been removed or replaced, or its folder has: what was written would be lost.
+        """
+        if not is_at(self._file, self.path):
+            raise ValueError(
+                f"expected {self.path} to stay while it is written to, it was removed or moved: rows that were not "
+                "merged before are no longer there; start again, with another output if something else removes it"
+            )
         lines = [json.dumps(record.to_row(), allow_nan=False, ensure_ascii=False) + "\n" for record in records]
         self._file.write("".join(lines))
         self._file.flush()
@@ -128,7 +140,7 @@ def _split(data: bytes) -> tuple[bytes, bytes]:
     return data[:end], data[end:]
 
 
-def _cut_torn_line(path: Path) -> bytes | None:
+def cut_torn_line(path: Path) -> bytes | None:
     """Cut a torn last line off a file and return it."""
     whole, torn = _split(path.read_bytes())
     if not torn:

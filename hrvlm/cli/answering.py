@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -99,7 +100,7 @@ class AnswerWork:
         self.corrected = {q.oracle.name for q in options.questions if q.error or q.calibration}
         self.depends_on = self._identity(split)
 
-    def open_store(self) -> FeatureStore | None:
+    def open_store(self, folders: ExitStack) -> FeatureStore | None:
         """Answers come from no features that could be kept."""
         return None
 

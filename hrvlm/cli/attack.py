@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,13 +13,13 @@ from rich.progress import Progress
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import summarise_robustness
-from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_rows, unchecked_rows
+from hrvlm.certificates.parts import PartWriter, merge_parts, run_rows, unchecked_rows
 from hrvlm.cli.evaluating import (
     Subject,
     data_identity,
     identity,
     load_subject,
-    open_folder,
+    opened_folder,
     print_results,
     write_summary,
 )
@@ -75,30 +76,37 @@ def _attack_share(fabric: Fabric, checkpoint: str, chosen: Attack, output: Path,
     depends_on = _settings(classifier, data, chosen)
 
     def prepare() -> Path:
-        path = open_folder(output, "attack", depends_on, notes)
-        check_unused(path)
+        path = folders.enter_context(opened_folder(output, "attack", depends_on, notes))
         done_robustness_keys(unchecked_rows(path))  # so that one process complains of rows that it cannot read
         return path
 
-    path = first_process(fabric, prepare)
+    with ExitStack() as folders:  # the first process holds them until all is written
+        path = first_process(fabric, prepare)
+        _attack_batches(fabric, classifier, data, chosen.plan, path)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            merge_parts(path, robustness_order)
+            _finish(path, output, chosen.plan)
+
+
+def _attack_batches(
+    fabric: Fabric, classifier: HierarchicalClassifier, data: Any, plan: RobustnessPlan, path: Path
+) -> None:
+    """Adds the rows of this process's batches that are not there yet."""
     done = done_robustness_keys(unchecked_rows(path))
     fabric.barrier()  # nobody adds rows while another one reads
     mine = share_of_batches(
-        chosen.plan.indices(len(data)),
-        chosen.plan.batch_size,
+        plan.indices(len(data)),
+        plan.batch_size,
         num_replicas=fabric.world_size,
         rank=fabric.global_rank,
     )
     with PartWriter(path, fabric.global_rank) as writer, _progress(fabric) as bar:
-        task = bar.add_task("attacking", total=count_attacks(classifier, len(mine), chosen.plan))
+        task = bar.add_task("attacking", total=count_attacks(classifier, len(mine), plan))
         for records in evaluate_robustness(
-            classifier, data, mine, chosen.plan, done=done, progress=lambda images: bar.advance(task, images)
+            classifier, data, mine, plan, done=done, progress=lambda images: bar.advance(task, images)
         ):
             writer.write(records)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        merge_parts(path, robustness_order)
-        _finish(path, output, chosen.plan)
 
 
 def share_of_batches(indices: list[int], batch_size: int, *, num_replicas: int, rank: int) -> list[int]:

@@ -13,13 +13,15 @@ from typing import Any, cast
 from hrvlm.certificates.oracle_errors import ErrorModel, OracleError
 from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.oracle_rows import corrected_records
-from hrvlm.certificates.parts import part_files, replace_text, run_rows
+from hrvlm.certificates.parts import part_files, run_rows
 from hrvlm.certificates.records import Record, record_from_row
 from hrvlm.cli.answering import composite_alone, labelling_at
-from hrvlm.cli.evaluating import ROWS_OF, SETTINGS, open_folder, settings_parser
+from hrvlm.cli.evaluating import opened_folder, settings_parser
+from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+from hrvlm.whole_files import write_whole
 
 ROWS = ROWS_OF["run"]
 
@@ -75,14 +77,15 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
     told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
     told["labels"] = hashlib.sha256(Path(settings.labels).read_bytes()).hexdigest()
     # Another audit, or a run, does not fit this folder.
-    path = open_folder(output, "run", noted | {"audit": told, "questions": [*noted["questions"], told]})
+    depends_on = noted | {"audit": told, "questions": [*noted["questions"], told]}
     rows = [record for record in records if not _is_of(record, oracle.name)]
     for record, error in counts:
         share = settings.calibration_share
         rows += composite_alone(record, share) if error is None else corrected_records(record, error)
     lines = [json.dumps(row.to_row(), allow_nan=False, ensure_ascii=False) for row in sorted(rows, key=lambda r: r.key)]
-    replace_text(path, "".join(line + "\n" for line in lines))
-    finish(path, output, settings.plan)
+    with opened_folder(output, "run", depends_on) as path:
+        write_whole(path, "".join(line + "\n" for line in lines))
+        finish(path, output, settings.plan)
     used = [error for _, error in counts if error is not None]
     trials, errors = (sum(getattr(error, name) or 0 for error in used) for name in ("trials", "errors"))
     print(f"{len(used)} of {len(counts)} images audited by {trials} labelled answers, {errors} of them wrong")
@@ -90,8 +93,7 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
 
 def _noted(folder: Path, oracle: Oracle) -> dict[str, Any]:
     """Settings of a run whose oracle is this one."""
-    path = folder / SETTINGS
-    noted: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    noted = read_settings(folder) or {}
     described = json.loads(json.dumps(oracle.describe()))
     if described not in [question.get("oracle") for question in noted.get("questions", [])]:
         raise ValueError(f"expected the configuration of the run in {folder}, got one with another {oracle.name!r}")

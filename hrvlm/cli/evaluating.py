@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,18 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from hrvlm.certificates.parts import part_files, replace_text
+from hrvlm.certificates.locking import held
+from hrvlm.certificates.parts import check_unused, part_files
 from hrvlm.certificates.rescoring import described_trees
 from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.folder_names import ROWS_OF, SETTINGS, SUMMARY, read_settings
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.models import HierarchicalClassifier, load, state_digest
 from hrvlm.trees import load_forest
+from hrvlm.whole_files import check_place, write_whole
 
-SUMMARY, SETTINGS = "summary.json", "settings.json"
-ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "push": "pushes.jsonl"}
+LOCK = "running.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +112,11 @@ def data_identity(data: Any) -> dict[str, Any]:
     return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on}
 
 
-def open_folder(output: Path, command: str, settings: dict[str, Any], notes: dict[str, Any] | None = None) -> Path:
-    """Notes the settings of a new folder.
+@contextmanager
+def opened_folder(
+    output: Path, command: str, settings: dict[str, Any], notes: dict[str, Any] | None = None
+) -> Iterator[Path]:
+    """A folder that this run alone writes to until it is left, with its settings noted.
 
     Args:
         output: Folder of the results, made if absent.
@@ -117,32 +124,45 @@ def open_folder(output: Path, command: str, settings: dict[str, Any], notes: dic
         settings: Whatever must not change between runs that share the folder; JSON values.
         notes: What else `settings.json` shall hold, of the latest run, such as where the data lie.
 
-    Returns:
+    Yields:
         Path of the rows.
 
     Raises:
-        ValueError: If the folder holds rows of another command or of other settings.
+        ValueError: If the folder is in use, cannot be written to, or holds rows of another command or of other
+            settings; nothing in it has changed then.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    settings = json.loads(json.dumps(settings))  # as it will be read again: tuples are lists there
+    check_place(output)
+    with held(output / LOCK):
+        settings = json.loads(json.dumps(settings))  # as it will be read again: tuples are lists there
+        rows = _check_folder(output, command, settings)
+        write_whole(output / SETTINGS, json.dumps(settings | (notes or {}), indent=2) + "\n")
+        yield rows
+
+
+def _check_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
     for other, name in ROWS_OF.items():
         if other != command and part_files(output / name):
             raise ValueError(f"expected a folder for certify.py {command}, got {output} with the rows of {other}")
-    path, rows = output / SETTINGS, output / ROWS_OF[command]
-    if any(part.stat().st_size for part in part_files(rows)):
-        noted = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        changed = [name for name, value in settings.items() if noted.get(name) != value]
-        if changed:
-            raise ValueError(
-                f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"
-            )
-    replace_text(path, json.dumps(settings | (notes or {}), indent=2) + "\n")
+    rows = output / ROWS_OF[command]
+    check_unused(rows)
+    noted, begun = read_settings(output), bool(part_files(rows))  # also without rows yet: some may come any moment
+    if begun and noted is None:
+        raise ValueError(f"expected {SETTINGS} beside the rows in {output}, found none; choose another output")
+    if noted is None:
+        return rows
+    changed = [name for name, value in settings.items() if noted.get(name) != value]
+    if begun and changed:
+        raise ValueError(
+            f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"
+        )
+    if not set(noted) & set(settings):
+        raise ValueError(f"expected settings of certify.py in {output / SETTINGS}, got others; choose another output")
     return rows
 
 
 def write_summary(output: Path, summary: dict[str, Any]) -> None:
     """Writes summary.json."""
-    replace_text(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
+    write_whole(output / SUMMARY, json.dumps(summary, indent=2) + "\n")
 
 
 def print_results(output: Path, tables: list[Any]) -> None:

@@ -1,4 +1,36 @@
-"""Names of the files in a folder of results, for commands that only read it."""
+"""Names of the files in a folder of results, and its settings, for commands that only read it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hrvlm.trees.bounded_text import read_json
 
 SUMMARY, SETTINGS = "summary.json", "settings.json"
 ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "push": "pushes.jsonl"}
+
+
+def read_settings(folder: Path) -> dict[str, Any] | None:
+    """What `settings.json` of a folder of results notes; None if there is no such file.
+
+    Raises:
+        ValueError: If it is not a readable JSON object, as `certify.py` writes it whole.
+    """
+    path = folder / SETTINGS
+    if not path.exists():
+        return None
+    try:
+        noted = read_json(path)
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, " ".join(str(error).split())[:200]) from error
+    if not isinstance(noted, dict):
+        raise _unreadable(path, f"a JSON {type(noted).__name__}")
+    return noted
+
+
+def _unreadable(path: Path, found: str) -> ValueError:
+    return ValueError(
+        f"expected the settings of a run as a JSON object at {path}, got {found}: put back the file that certify.py "
+        "wrote, or choose another output; no rows were touched"
+    )

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.ledger import Ledger
+from hrvlm.certificates.ledger import LEDGER_LOCK, Ledger
+from hrvlm.certificates.locking import held
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.rescoring import label_functions
+from hrvlm.certificates.rescoring import LabelFunction, label_functions
+from hrvlm.certificates.smoothing_plan import SamplingOptions
 from hrvlm.cli.evaluating import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
 
@@ -39,7 +42,13 @@ def open_store(
             f"features of, got {plan.sampling.procedure!r}: use 'split', 'shared' or 'two bounds'"
         )
     store = FeatureStore(folder, noise_settings(plan, classifier, data, split), plan.smoothing_plan().estimation.stop)
-    ledger, functions, options = Ledger(store), label_functions(classifier, plan), plan.sampling
+    functions, options = label_functions(classifier, plan), plan.sampling
+    with held(store.folder / LEDGER_LOCK):
+        _note(Ledger(store), functions, options, folder)
+    return store
+
+
+def _note(ledger: Ledger, functions: Sequence[LabelFunction], options: SamplingOptions, folder: str) -> None:
     if ledger.entries and not all(ledger.knows(function.digest) for function in functions):
         raise ValueError(
             f"expected the prompts, trees, profile, joint planes, procedure and alpha that the features in {folder} "
@@ -48,4 +57,3 @@ def open_store(
     for function in functions:
         chosen = ledger.chosen(function.digest, options.functions_chosen)
         ledger.note(function.digest, chosen, options.label_functions, function.spends)
-    return store

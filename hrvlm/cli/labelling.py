@@ -12,13 +12,14 @@ from rich.progress import Progress
 
 from hrvlm.certificates.labelling_draws import noisy_answers
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, part_path, replace_text
+from hrvlm.certificates.parts import PartWriter, part_path, remove_folder
 from hrvlm.certificates.rows import read_rows
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
 from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
 from hrvlm.generative import Generator, load_generator
+from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100
 
@@ -109,31 +110,51 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
         ValueError: If parts do not fit each other, the file exists (it may hold labels), or answers of other settings
             were begun for it.
     """
-    if output.exists():
-        raise ValueError(f"expected a new file for answers, got {output}, which may hold labels; choose another output")
+    if output.exists() and not part_path(output, 0).exists():
+        raise _not_new(output)
+    check_place(output.parent)
     options, plan = cast(AnswerOptions, settings.answers), settings.plan
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
-    indices = settings.indices(len(data))
+    indices, smoothing = settings.indices(len(data)), plan.smoothing_plan()
     given: dict[str, Any] = {
         "samples": settings.samples,
         "batch_size": plan.fixed_batch_size,
         "device": settings.device,
     }
-    smoothing = plan.smoothing_plan()
     with PartWriter(output, 0) as writer, Progress(transient=True) as bar:
         drawn = begun(writer, depends_on(generator, data, smoothing, settings))
         left = [index for index in indices if index not in drawn]
-        found = noisy_answers(generator, data, left, smoothing, **given)
-        for index, answers in bar.track(found, total=len(left), description="answering"):
-            writer.write([Line({"index": index, "answers": answers})])
-            drawn[index] = answers
-    lines = [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
-    replace_text(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
-    part_path(output, 0).unlink()
-    part_path(output, 0).parent.rmdir()
+        if not output.exists():
+            found = noisy_answers(generator, data, left, smoothing, **given)
+            for index, answers in bar.track(found, total=len(left), description="answering"):
+                writer.write([Line({"index": index, "answers": answers})])
+                drawn[index] = answers
+            lines = [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
+            write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        elif left or _written(output) != [(index, answer) for index in indices for answer in drawn[index]]:
+            if not drawn:  # another process has written the file since this one started
+                _forget(output)
+            raise _not_new(output)
+        _forget(output)  # while it is held; also what a kill left after the file was written
     names = " | ".join(name for question in options.questions for name in question.oracle.classes)
-    print(f"{output}: {len(lines)} answers of {len(indices)} images; write the label of each: {names}")
+    count = len(indices) * settings.samples
+    print(f"{output}: {count} answers of {len(indices)} images; write the label of each: {names}")
+
+
+def _not_new(output: Path) -> ValueError:
+    return ValueError(f"expected a new file for answers, got {output}, which may hold labels; choose another output")
+
+
+def _written(output: Path) -> list[tuple[Any, Any]]:
+    """Image and answer of each line of a file of answers, whatever its labels are."""
+    return [(row.get("index"), row.get("answer")) for row in read_rows(output)]
+
+
+def _forget(output: Path) -> None:
+    """Removes what was kept for a file of answers that is complete."""
+    part_path(output, 0).unlink()
+    remove_folder(output)
 
 
 def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: Answers) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from hrvlm.certificates.noise import SCHEME
 from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import tally
 from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
-from hrvlm.cli.evaluating import data_identity, open_folder, print_results, write_summary
+from hrvlm.cli.evaluating import data_identity, opened_folder, print_results, write_summary
 from hrvlm.cli.results import write_report
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import evenly_spread
@@ -120,18 +120,17 @@ def push(checkpoint: str, settings: Push, output: Path) -> None:
     """
     generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
-    path = open_folder(output, "push", _identity(generator, data, settings))
     indices = evenly_spread(len(data), settings.num_images)
     attacker = Pusher(generator, settings)
-    with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
-        done = {PushRecord.from_row(row).key for row in read_rows(path)}
-        for index in bar.track(indices, description="pushing"):
-            for record in attacker.attack(data, index, done):
-                writer.write([record])
-    records = [PushRecord.from_row(row) for row in read_rows(path)]
-    summary = summarise_pushes(records)
-    write_summary(output, summary)
-    write_report(output)
+    with opened_folder(output, "push", _identity(generator, data, settings)) as path:
+        with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
+            done = {PushRecord.from_row(row).key for row in read_rows(path)}
+            for index in bar.track(indices, description="pushing"):
+                for record in attacker.attack(data, index, done):
+                    writer.write([record])
+        summary = summarise_pushes([PushRecord.from_row(row) for row in read_rows(path)])
+        write_summary(output, summary)
+        write_report(output)
     print_results(output, [push_table(summary, forbidden=settings.forbidden)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ from rich.progress import Progress
 
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
-from hrvlm.certificates.ledger import Ledger
+from hrvlm.certificates.ledger import LEDGER_LOCK, Ledger
+from hrvlm.certificates.locking import held
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys
+from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys
 from hrvlm.certificates.record_base import FunctionsChosen
 from hrvlm.certificates.rescoring import LabelFunction, check_draws, label_functions, passes
-from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, open_folder, subject_parser
+from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, opened_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.run import FREE, finish
 from hrvlm.data.references import TargetPictures, pictures_identity
@@ -68,17 +70,46 @@ def rescore(
     store = FeatureStore.load(features)
     classifier, data = load_subject(checkpoint, settings)
     _check(store, classifier, data, settings)
+    with ExitStack() as folders:
+        with held(store.folder / LEDGER_LOCK):  # from a look at what was scored before until this is noted
+            ledger, functions = _declared(store, classifier, settings)
+            plan = replace(settings.plan, sampling=functions[0].plan.sampling)
+            depends_on = _depends_on(classifier, data, plan, settings.split)
+            path = folders.enter_context(opened_folder(output, "run", depends_on, dict(notes or {})))
+            for function in functions:
+                sampling = function.plan.sampling
+                ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
+        _score(store, classifier, data, plan, functions, path)
+        merge_parts(path)
+        finish(path, output, plan)
+    for sentence in _remarks(ledger, functions):
+        print(sentence)
+
+
+def _declared(
+    store: FeatureStore, classifier: HierarchicalClassifier, settings: Rescore
+) -> tuple[Ledger, list[LabelFunction]]:
     ledger, found = Ledger(store), label_functions(classifier, settings.plan)
-    functions = [function.declared(ledger.chosen(function.digest, settings.chosen)) for function in found]
-    plan = replace(settings.plan, sampling=functions[0].plan.sampling)
+    return ledger, [function.declared(ledger.chosen(function.digest, settings.chosen)) for function in found]
+
+
+def _depends_on(
+    classifier: HierarchicalClassifier, data: Any, plan: CertificationPlan, split: str | None
+) -> dict[str, Any]:
     depends_on = {name: value for name, value in asdict(plan).items() if name not in FREE}
-    depends_on |= {**identity(classifier, settings.split), **data_identity(data), **pictures_identity(plan.attributes)}
-    depends_on["random_numbers"] = SCHEME
-    path = open_folder(output, "run", depends_on, dict(notes or {}))
-    check_unused(path)
-    for function in functions:
-        sampling = function.plan.sampling
-        ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
+    depends_on |= {**identity(classifier, split), **data_identity(data), **pictures_identity(plan.attributes)}
+    return depends_on | {"random_numbers": SCHEME}
+
+
+def _score(
+    store: FeatureStore,
+    classifier: HierarchicalClassifier,
+    data: Any,
+    plan: CertificationPlan,
+    functions: Sequence[LabelFunction],
+    path: Path,
+) -> None:
+    """Adds the rows that are not there yet."""
     indices, done, plans = plan.indices(len(data)), run_keys(path), passes(functions)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
@@ -87,10 +118,6 @@ def rescore(
         for some in plans:
             for records in certify_images(classifier, data, indices, some, **given):
                 writer.write(records)
-    merge_parts(path)
-    finish(path, output, plan)
-    for sentence in _remarks(ledger, functions):
-        print(sentence)
 
 
 def _check(store: FeatureStore, classifier: HierarchicalClassifier, data: Any, settings: Rescore) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
+from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.trees import load_forest
-from hrvlm.trees.bounded_text import read_json
+from hrvlm.whole_files import write_whole
 
 if TYPE_CHECKING:
     from hrvlm.data.base import ImageDataModule
@@ -55,7 +55,6 @@ def export(folder: Path, form: str) -> None:
     Raises:
         ValueError: If there are no rows that can be exported, or pyarrow is missing.
     """
-    from hrvlm.certificates.parts import replace_text
     from hrvlm.reports.exporting import to_tsv, write_parquet
 
     rows = _rows(folder, "run")
@@ -66,7 +65,7 @@ def export(folder: Path, form: str) -> None:
     else:
         written = [folder / name for name in to_tsv(rows)]
         for path, text in zip(written, to_tsv(rows).values(), strict=True):
-            replace_text(path, text)
+            write_whole(path, text)
     for path in written:
         print(path)
 
@@ -87,7 +86,6 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
-    from hrvlm.certificates.parts import replace_text
     from hrvlm.reports.html import render_report
 
     rows = _rows(folder, "run")
@@ -97,13 +95,12 @@ def write_report(
     pushes = _rows(folder, "push")
     if not rows and not attacked and not pushes:
         raise ValueError(f"expected rows of certify.py run, attack or push in {folder}, found none")
-    noted = folder / SETTINGS
-    settings: dict[str, Any] = read_json(noted) if noted.is_file() else {}
+    settings = read_settings(folder) or {}
     at_hand, lacking = look_around(settings)
     title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
     given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}
     page = render_report(rows, attacked, pushes=pushes, **given)
-    replace_text(folder / REPORT, page)
+    write_whole(folder / REPORT, page)
     return folder / REPORT, lacking
 
 

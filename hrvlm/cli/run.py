@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,17 +16,19 @@ from hrvlm.certificates import summarise
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
 from hrvlm.certificates.invalid import invalid_sentences
+from hrvlm.certificates.locking import held
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, run_keys, run_rows
+from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys, run_rows
 from hrvlm.certificates.records import Key, Record
 from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.answering import AnswerWork
 from hrvlm.cli.evaluating import (
+    LOCK,
     Subject,
     data_identity,
     identity,
     load_subject,
-    open_folder,
+    opened_folder,
     print_results,
     write_summary,
 )
@@ -38,6 +41,7 @@ from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import semantic_table, smoothing_table
 from hrvlm.training.launching import Processes, StrategyName
+from hrvlm.whole_files import check_place
 
 # Rows do not depend on these, or say it themselves: they may change between runs that share a folder.
 FREE = ("num_images", "radii", "batch_size", "smoothing", "semantic", "joint")
@@ -78,8 +82,8 @@ class Work(Protocol):
     data: Any
     """Map-style data set."""
 
-    def open_store(self) -> FeatureStore | None:
-        """Where features are kept, if they are; called by one process."""
+    def open_store(self, folders: ExitStack) -> FeatureStore | None:
+        """Where features are kept, if they are, held until all folders are left; called by one process."""
 
     def count(self, num_images: int) -> int:
         """How often progress is reported for so many images."""
@@ -103,10 +107,12 @@ class ImageWork:
         self.depends_on = {**identity(self.classifier, settings.split), **data_identity(self.data), **plan}
         self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}
 
-    def open_store(self) -> FeatureStore | None:
-        """Where features are kept, if they are."""
+    def open_store(self, folders: ExitStack) -> FeatureStore | None:
+        """See `Work`."""
         if self.settings.features is None:
             return None
+        check_place(self.settings.features)
+        folders.enter_context(held(Path(self.settings.features) / LOCK))
         return open_store(self.settings.features, self.plan, self.classifier, self.data, self.settings.split)
 
     def count(self, num_images: int) -> int:
@@ -158,14 +164,23 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
     work = _work(checkpoint, settings, fabric.device)
 
-    def prepare() -> Path:
-        path = open_folder(output, "run", work.depends_on, notes)
-        check_unused(path)
-        return path
+    with ExitStack() as folders:  # the first process holds them until all is written
+        path = first_process(
+            fabric, lambda: folders.enter_context(opened_folder(output, "run", work.depends_on, notes))
+        )
+        store = first_process(fabric, lambda: work.open_store(folders))
+        _certify(fabric, work, settings.plan, path, store)
+        for sentence in work.remarks():
+            print(sentence)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            merge_parts(path)
+            finish(path, output, settings.plan)
 
-    path = first_process(fabric, prepare)
-    store = first_process(fabric, work.open_store)
-    indices = settings.plan.indices(len(work.data))
+
+def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, store: FeatureStore | None) -> None:
+    """Adds the rows of this process's images that are not there yet."""
+    indices = plan.indices(len(work.data))
     shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
     done = run_keys(path)
     fabric.barrier()  # nobody adds rows while another one reads
@@ -177,26 +192,20 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
         task = bar.add_task("certifying", total=work.count(len(mine)))
         for records in work.records(mine, done, lambda images: bar.advance(task, images), store):
             writer.write(records)
-    for sentence in work.remarks():
-        print(sentence)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        merge_parts(path)
-        finish(path, output, settings.plan)
 
 
 def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
     """The result of an action of the first process, on all of them; an error of it ends the others quietly.
 
     Raises:
-        ValueError: On the first process, as the action raised it.
+        ValueError, OSError: On the first process, as the action raised it.
         SystemExit: On the others, if it did; with the code 0, since nothing is wrong with them.
     """
     result, error = None, None
     if fabric.is_global_zero:
         try:
             result = action()
-        except ValueError as caught:
+        except (ValueError, OSError) as caught:
             error = caught
     failed, result = fabric.broadcast((error is not None, result))
     if error is not None:

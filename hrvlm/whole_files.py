@@ -1,0 +1,81 @@
+"""Files that appear whole or not at all, and folders that are looked at before work is done for them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LEAST_ROOM = 2**20
+"""Bytes that results need at least."""
+
+
+@contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Gives a file to write to, which takes the place of another one in a single step.
+
+    What was there stays as it is until then, and if anything fails, also a full disk, nothing of the new file remains.
+
+    Args:
+        path: file to be written; its folder must be there. A device such as /dev/stdout is written to directly.
+    """
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        yield target
+        return
+    new = target.with_name(target.name + ".new")
+    try:
+        yield new
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        os.replace(new, target)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def write_whole(path: str | Path, text: str) -> None:
+    """Write a text file that holds the old text or the new one, whenever the process is killed; makes its folder."""
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with whole_file(path) as new:
+        new.write_text(text, encoding="utf-8", newline="\n")
+
+
+def check_place(folder: str | Path, needed: int = LEAST_ROOM) -> None:
+    """Raise ValueError unless files can be written to a folder, which need not be there yet; nothing is left behind.
+
+    Args:
+        folder: where results are to go.
+        needed: bytes of the largest file, as far as it is known.
+    """
+    place = Path(folder)
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"1")
+        room = shutil.disk_usage(place).free
+    except OSError as error:
+        raise ValueError(
+            f"expected a folder that can be written to, got {folder} ({place}: {reason(error)}); choose another one"
+        ) from error
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    room = room if largest == resource.RLIM_INFINITY else min(room, largest)
+    if room < needed:
+        raise ValueError(
+            f"expected room for a file of {_size(needed)} in {folder}, got {_size(room)} (free space, or the limit of "
+            "ulimit -f); make room or choose another folder"
+        )
+
+
+def reason(error: OSError) -> str:
+    """What the operating system says, in a few words."""
+    return (error.strerror or str(error) or type(error).__name__).lower()
+
+
+def _size(size: int) -> str:
+    return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size} bytes"

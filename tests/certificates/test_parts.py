@@ -1,0 +1,166 @@
+"""Files of a run: what one process at a time may do with them, and what else may lie among them."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hrvlm.certificates import parts as parts_module
+from hrvlm.certificates.locking import held, open_locked
+from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, part_files, part_path, unchecked_rows
+from hrvlm.certificates.rows import RecordWriter
+
+
+class Line:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def to_row(self) -> dict[str, Any]:
+        return {"number": self.number}
+
+
+def by_number(row: Any) -> int:
+    return int(row["number"])
+
+
+def numbers(merged: Path) -> list[int]:
+    return [by_number(row) for row in unchecked_rows(merged)]
+
+
+@pytest.fixture
+def merged(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+def test_rows_of_a_process_that_opens_a_part_while_another_merges_are_kept(
+    merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(1)])
+    sort, refused = parts_module._sorted_lines, []
+
+    def interrupted(*given: Any) -> list[str]:
+        lines = sort(*given)
+        try:
+            with PartWriter(merged, 0) as late:
+                late.write([Line(2)])
+        except ValueError as error:
+            refused.append(str(error))
+        return lines
+
+    monkeypatch.setattr(parts_module, "_sorted_lines", interrupted)
+    merge_parts(merged, by_number)
+    assert "expected no other process to write" in refused[0]
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(2)])
+    assert numbers(merged) == [1, 2]
+
+
+def test_a_part_that_was_removed_while_it_was_being_opened_is_opened_again(
+    merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = part_path(merged, 0)
+    part.parent.mkdir()
+    part.touch()
+    hold, calls = fcntl.flock, []
+
+    def late(file: Any, how: int) -> None:
+        if not calls:  # as if a merge had ended between opening and locking
+            part.unlink()
+            part.parent.rmdir()
+        calls.append(how)
+        hold(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(7)])
+    assert len(calls) == 2
+    assert numbers(merged) == [7]
+
+
+@pytest.mark.parametrize("kind", [PartWriter, lambda path, rank: RecordWriter(part_path(path, rank))])
+def test_a_second_writer_is_refused_and_cuts_nothing_off(kind: Callable[..., RecordWriter], merged: Path) -> None:
+    with PartWriter(merged, 0):
+        part_path(merged, 0).write_bytes(b'{"number": 1}\n{"numb')  # the other one is in the middle of a line
+        with pytest.raises(ValueError, match="expected no other process to write"):
+            kind(merged, 0)
+        with pytest.raises(ValueError, match="expected no other process to write"):
+            merge_parts(merged, by_number)
+        assert part_path(merged, 0).read_bytes().endswith(b'{"numb')
+
+
+@pytest.mark.parametrize("name", ["rank=x.jsonl", "rank=-1.jsonl", "notes.txt", "rank=0.jsonl.new", "rank=1.jsonl/"])
+def test_what_is_no_part_is_named_and_nothing_is_lost(name: str, merged: Path) -> None:
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(1)])
+    strange = part_path(merged, 0).with_name(name.rstrip("/"))
+    strange.mkdir() if name.endswith("/") else strange.write_text("notes\n")
+    for action in (part_files, check_unused, lambda path: merge_parts(path, by_number)):
+        with pytest.raises(ValueError, match=f"got '{strange.name}'; move it elsewhere"):
+            action(merged)
+    assert strange.exists()
+    strange.rmdir() if name.endswith("/") else strange.unlink()
+    (part_path(merged, 0).parent / ".hidden").touch()  # file managers leave such files
+    merge_parts(merged, by_number)
+    assert numbers(merged) == [1]
+    assert (part_path(merged, 0).parent / ".hidden").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.parts/rank=0.jsonl"])
+def test_a_folder_in_place_of_a_file_is_named(name: str, merged: Path) -> None:
+    (merged.parent / name).mkdir(parents=True)
+    with pytest.raises(ValueError, match="move it elsewhere"):
+        part_files(merged)
+    with pytest.raises(ValueError, match="got a folder"):
+        RecordWriter(merged.parent / name)
+
+
+def test_a_file_in_place_of_the_folder_of_parts_is_named(merged: Path) -> None:
+    merged.with_suffix(".parts").touch()
+    with pytest.raises(ValueError, match="got a file; move it elsewhere"):
+        part_files(merged)
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_folder_that_is_removed_meanwhile_is_noticed_at_the_next_row(replaced: bool, merged: Path) -> None:
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(1)])
+        part_path(merged, 0).unlink()
+        part_path(merged, 0).parent.rmdir()
+        if replaced:
+            part_path(merged, 0).parent.mkdir()
+            part_path(merged, 0).touch()
+        with pytest.raises(ValueError, match="it was removed or moved"):
+            writer.write([Line(2)])
+
+
+def test_a_full_disk_leaves_rows_and_parts_as_they_were(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    merged.write_text(json.dumps({"number": 0}) + "\n")
+    with PartWriter(merged, 3) as writer:
+        writer.write([Line(1)])
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        merge_parts(merged, by_number)
+    assert sorted(path.name for path in merged.parent.iterdir()) == ["rows.jsonl", "rows.parts"]
+    assert numbers(merged) == [0, 1]
+
+
+def test_a_folder_is_held_by_one_and_nothing_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "deeper" / "running.lock"
+    with held(path):
+        with pytest.raises(ValueError, match="expected no other process"), held(path):
+            pass
+        assert path.exists()
+    assert not path.exists()
+    path.touch()  # of a run that was killed
+    with held(path), pytest.raises(ValueError, match="expected no other process"):
+        open_locked(path)
