@@ -21,6 +21,11 @@ from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
 
+
+class Killed(BaseException):
+    """Stands for a kill, which no handler sees."""
+
+
 ONE_ORACLE = {"questions": [{"oracle": COMMAND}]}
 
 
@@ -90,12 +95,12 @@ def test_answers_that_a_kill_cut_short_are_drawn_on(
                 assert part.read_bytes().count(b"\n") == 2  # settings and an image, flushed before the next one
                 with part.open("ab") as file:
                     file.write(b'{"index": 7, "answ')  # torn, as a kill leaves a line
-                raise KeyboardInterrupt
+                raise Killed
             yield found
 
     output = tmp_path / "a.jsonl"
     monkeypatch.setattr(labelling, "noisy_answers", killed)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         command("answers", config, output, *ASKED)
     assert not output.exists()
     for more, named in ((["--samples_per_image", "21"], "samples"), (["--plan.seed", "1"], "seed")):
@@ -107,6 +112,37 @@ def test_answers_that_a_kill_cut_short_are_drawn_on(
     assert output.read_bytes() == whole
     assert [len(indices) for indices in asked] == [NUM_IMAGES, NUM_IMAGES - 1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "whole.jsonl"]
+
+
+def test_answers_killed_after_their_file_was_written_are_finished_by_the_same_command(
+    plain: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = plain
+    output, asked = tmp_path / "a.jsonl", ["--scope", "image", "--samples_per_image", "2"]
+
+    def killed(_: Path) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(labelling, "_forget", killed)
+        with pytest.raises(Killed):
+            command("answers", config, output, *asked)
+    part = part_path(output, 0)
+    kept, whole = part.read_bytes(), output.read_text()
+    output.write_text(whole.replace('"answer": "', '"answer": "another ', 1))
+    with pytest.raises(SystemExit):
+        command("answers", config, output, *asked)
+    assert "which may hold labels" in capsys.readouterr().err
+    assert part.read_bytes() == kept
+    labels = whole.replace('"label": ""', '"label": "follow"')
+    output.write_text(labels)
+    command("answers", config, output, *asked)
+    assert f"{2 * NUM_IMAGES} answers of {NUM_IMAGES} images" in capsys.readouterr().out
+    assert output.read_text() == labels
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
+    with pytest.raises(SystemExit):  # a file that is finished is not touched again
+        command("answers", config, output, *asked)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.jsonl"]
 
 
 def labelled(config: Path, folder: Path, *, wrong: dict[int, int], without: int) -> tuple[Path, list[dict[str, Any]]]:
