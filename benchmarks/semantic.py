@@ -46,7 +46,14 @@ from hrvlm.certificates import (
 )
 from hrvlm.data import Appearance
 from hrvlm.data.appearance import sequence
-from hrvlm.models import HierarchicalClassifier, PoincareHead, VisionLanguageModel, cosine_head, inferring
+from hrvlm.models import (
+    HierarchicalClassifier,
+    PoincareHead,
+    VisionLanguageModel,
+    cosine_head,
+    inferring,
+    labels_of,
+)
 from hrvlm.trees.words import with_name
 
 RESULT = Path(__file__).parent / "results" / "semantic.json"
@@ -147,7 +154,7 @@ def compare(
 
 def labels(head: Any, features: Tensor, texts: Tensor) -> Tensor:
     """Predictions (N, T) of features (N, T, D)."""
-    return head.logits(head.lift_image(features.flatten(0, 1)), texts).argmax(dim=1).unflatten(0, features.shape[:2])
+    return labels_of(head.logits(head.lift_image(features.flatten(0, 1)), texts)).unflatten(0, features.shape[:2])
 
 
 def quality(subject: Subject, features: Tensor, wordings: list[tuple[Tensor, Tensor]]) -> dict[str, Any]:

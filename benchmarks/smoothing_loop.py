@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates import clopper_pearson_lower, smoothing_radius
-from hrvlm.models import HierarchicalClassifier
+from hrvlm.models import HierarchicalClassifier, labels_of
 
 BATCH_SIZES = (1000, 400)
 Scores = Callable[[Tensor], Tensor]
@@ -43,8 +43,8 @@ def counts_under_noise(
         size = min(batch, num)
         num -= size
         copies = image.repeat((size, 1, 1, 1))
-        labels = scores(copies + torch.randn_like(copies) * sigma).argmax(dim=1)
-        counts += np.bincount(labels.cpu().numpy(), minlength=num_classes)
+        labels = labels_of(scores(copies + torch.randn_like(copies) * sigma)).cpu().numpy()
+        counts += np.bincount(labels[labels >= 0], minlength=num_classes)
     return counts
 
 

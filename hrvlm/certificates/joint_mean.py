@@ -124,6 +124,9 @@ def mean_bounds(
 ) -> MeanBounds:
     """Bounds on the mean margins of a class over all rivals, for every turn from source to target up to `longest`.
 
+    A copy whose scores are not finite counts with the lowest margins that are possible, at every angle: whatever the
+    classifier makes of it, the others outweigh it where something is claimed.
+
     Args:
         scorer: scorer of exactly these points.
         points: `(n, D)` embeddings of noisy copies, independent of how the class was chosen.
@@ -146,10 +149,11 @@ def mean_bounds(
     begin, width = _padded(possible)
     share = alpha / (6 * max(1, len(width)))
     lower, upper = [], []
+    finite = scorer.scores(points).isfinite().all(dim=1)
     for at in moved:
         scores = scorer.scores(at)
         margins = _rivals((scores[:, label : label + 1] - scores).T, label).T
-        scaled = ((margins - possible.low) / width).cpu().numpy()
+        scaled = torch.where(finite[:, None], (margins - possible.low) / width, 0.0).cpu().numpy()
         if scaled.size and not (scaled.min() >= -1e-9 and scaled.max() <= 1 + 1e-9):
             raise ValueError("expected margins within what is possible, got others: do range and scorer fit?")
         parts = np.array_split(scaled, max(1, scaled.size // _CHUNK), axis=1)

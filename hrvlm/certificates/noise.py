@@ -27,7 +27,7 @@ SCHEME = "Philox-4x32-10, transform of Box and Muller, four streams"
 PIXELS, GRID, GRID_LATER, DECODING = range(4)
 """Streams of an address, one per purpose."""
 SMALLEST_SIGMA, LARGEST_SIGMA = 1e-4, 2.0
-"""Standard deviations of noise on pixels in [0, 1]: float32 pixels cannot hold less, and more leaves nothing of them."""
+"""Of noise on pixels in [0, 1]: float32 pixels cannot hold less, and more leaves nothing of them."""
 _NO_OVERFLOW = 1e36  # times the largest normal number still a float32
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from hrvlm.models._head import Head
 from hrvlm.models._modes import inferring, one_thread
-from hrvlm.models.finite import labels_of
+from hrvlm.models.finite import NO_LABEL, labels_of
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees import Forest
 
@@ -99,5 +100,6 @@ class HierarchicalClassifier(nn.Module):
         return {key: labels_of(self.head.logits(points, self.text_points(key))) for key in chosen}
 
     def target(self, labels: Tensor, key: LevelKey) -> Tensor:
-        """True labels (N,) at a level, from leaf labels (N,)."""
-        return self.ancestors[key].to(labels.device)[labels]
+        """True labels (N,) at a level, from leaf labels (N,); -1, which is no label, stays."""
+        found = self.ancestors[key].to(labels.device)[labels]
+        return torch.where(labels >= 0, found, NO_LABEL)

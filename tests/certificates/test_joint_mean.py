@@ -167,3 +167,27 @@ def test_twins_and_single_classes():
     assert one.radius(1.0) == math.inf
     with pytest.raises(ValueError, match="within what is possible"):
         mean_bounds(AffineScorer.cosine(texts), 3 * points, source, target, 0, MarginRange.cosine(texts, 0), **given)
+
+
+@pytest.mark.parametrize("none", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_copies_without_finite_scores_count_as_the_worst(kind, none):
+    problem, points, label = copies(kind, 200, 0.1)
+    texts = torch.from_numpy(problem.classes)
+    possible, (_, source, target) = range_of(kind, texts, label), problem.arguments
+    given = {"longest": 1.2, "sigma": 0.5, "alpha": 0.01}
+
+    def bounds(some):
+        return mean_bounds(scorer_of(kind, texts, some), some, source, target, label, possible, **given)
+
+    broken, whole = points.clone(), bounds(points)
+    broken[::10, 2] = none
+    found, rest = bounds(broken), bounds(points[[i for i in range(200) if i % 10]])
+    assert (found.lower < np.minimum(whole.lower, rest.lower)).all()
+    assert found.radius(0.0) <= whole.radius(0.0)
+    assert (found.lower <= 0.9 * rest.upper).all()  # their scaled margins are 0
+    assert (found.upper >= 0.9 * rest.lower).all()
+    broken[:] = none
+    nothing = bounds(broken)
+    assert nothing.radius(0.0) == 0
+    assert nothing.extent(0.0) is None

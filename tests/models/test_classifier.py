@@ -121,6 +121,12 @@ def test_the_affine_scorer_predicts_the_same(
             assert torch.equal((points.double() @ weight.T + bias).argmax(dim=1), found)
 
 
+def test_what_has_no_label_has_no_superclass(classifier: HierarchicalClassifier) -> None:
+    for key in classifier.keys:
+        found = classifier.target(torch.tensor([-1, 2, -1]), key)
+        assert found.tolist() == [-1, int(classifier.ancestors[key][2]), -1]
+
+
 def test_targets_are_found_by_going_from_parent_to_parent(classifier: HierarchicalClassifier, forest: Forest) -> None:
     labels = torch.tensor([3, 0, 7, 3, len(forest.leaves) - 1])
     for key in classifier.keys:
