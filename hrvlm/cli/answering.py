@@ -128,14 +128,18 @@ class AnswerWork:
             progress(1)
 
     def remarks(self) -> list[str]:
-        """What went wrong inside oracles and was counted as unparseable, in words."""
+        """What went wrong inside model and oracles and was counted as unparseable, in words."""
+        lost = self.generator.lost.count
         failed = {question.oracle.name: question.oracle.failures for question in self.options.questions}
         return [
             f"The oracle {name!r} failed on {failures.count} answers, which are unparseable to it, first with: "
             f"{failures.first}"
             for name, failures in failed.items()
             if failures.count
-        ]
+        ] + [
+            f"{lost} answers came of scores that are not finite (NaN or infinity): they are blank, hence unparseable. "
+            "Check weights, sigma and precision."
+        ] * bool(lost)
 
     def _rows(self, image: AnsweredImage) -> Iterator[OracleRecord]:
         for record, oracle, unparseable in zip(image.records, image.oracles, image.unparseable, strict=True):

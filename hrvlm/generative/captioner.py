@@ -164,6 +164,7 @@ class Captioner(Generator):
             ended |= chosen[-1] == END
             if bool(ended.all()):
                 break
+        self.lost.add(lost)
         return torch.stack(chosen, 1).masked_fill(lost[:, None], END)
 
     def _prompts(self, images: Tensor) -> Tensor:

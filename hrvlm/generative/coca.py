@@ -70,6 +70,7 @@ class CoCaGenerator(Generator):
             ended = ended | (chosen == self.end)
             if bool(ended.all()):
                 break
+        self.lost.add(lost)
         answers = tokens[:, len(self.start) :].masked_fill(lost[:, None], self.end)
         return [self._text(row) for row in answers.tolist()]
 

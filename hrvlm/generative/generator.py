@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from hrvlm.generative.decoding import Decoding
 from hrvlm.models import state_digest
+
+
+@dataclass
+class LostAnswers:
+    """Answers that came to nothing, as scores of their tokens were not finite; copies of a model share the count."""
+
+    count: int = 0
+
+    def add(self, lost: Tensor) -> None:
+        """Counts where (N,) an answer was lost."""
+        self.count += int(lost.sum())
 
 
 class Generator(nn.Module, ABC):
@@ -19,12 +31,14 @@ class Generator(nn.Module, ABC):
         name: What to call it in records.
         prompt: What the model is asked.
         decoding: How answers are chosen.
+        lost: Answers so far that are blank because scores were not finite.
     """
 
     def __init__(self, *, name: str, prompt: str, decoding: Decoding) -> None:
         """Keeps what records say of the model."""
         super().__init__()
         self.name, self.prompt, self.decoding = name, prompt, decoding
+        self.lost = LostAnswers()
 
     @property
     def num_uniforms(self) -> int:
@@ -40,7 +54,7 @@ class Generator(nn.Module, ABC):
             uniforms: (N, num_uniforms) in [0, 1), for random decoding only; column t chooses token t.
 
         Returns:
-            N texts, without prompt and special tokens.
+            N texts, without prompt and special tokens; blank where the scores of a token were not finite.
 
         Raises:
             ValueError: If images or uniforms do not fit (see `check_inputs`).

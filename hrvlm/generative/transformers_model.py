@@ -98,8 +98,10 @@ class TransformersGenerator(Generator):
         length = inputs["input_ids"].shape[1]
         choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length, self.ends)
         tokens = self.model.generate(**inputs, generation_config=self._settings, logits_processor=self._list([choice]))
-        lost = [False] * len(images) if choice.lost is None else choice.lost.tolist()
-        return ["" if none else self._text(row) for none, row in zip(lost, tokens[:, length:].tolist(), strict=True)]
+        lost = torch.zeros(len(images), dtype=torch.bool) if choice.lost is None else choice.lost
+        self.lost.add(lost)
+        answers = zip(lost.tolist(), tokens[:, length:].tolist(), strict=True)
+        return ["" if none else self._text(row) for none, row in answers]
 
     def log_probability(self, images: Tensor, answers: Sequence[str]) -> Tensor:
         """See `Generator.log_probability`; with several end tokens, any of them ends the answer.

@@ -17,6 +17,7 @@ from hrvlm.generative import Decoding, choose_tokens, load_generator, weights_di
 from hrvlm.generative.captioner import END, Captioner, Vocabulary
 from hrvlm.generative.captioner_files import PROBE_FILE, WEIGHTS_FILE, export_captioner, load_captioner
 from hrvlm.generative.captions import PROMPTS
+from hrvlm.models import inference_copy
 from hrvlm.models.building import from_config
 
 VISION = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 32}
@@ -252,6 +253,9 @@ def test_answers_from_scores_that_are_none_are_blank(images: Tensor, decoding: D
     answers, others = captioner.generate(broken, uniforms), captioner.generate(images, uniforms)
     assert answers == [*others[:1], "", *others[2:]]
     assert others[1] != ""
+    assert captioner.lost.count == 1
+    assert inference_copy(captioner).generate(broken, uniforms) == answers
+    assert captioner.lost.count == 2
 
 
 def test_weights_that_are_none_are_refused_by_name(tmp_path: Path) -> None:

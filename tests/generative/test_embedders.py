@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizer
 
 from hrvlm.data.emoji_pack.pack import EmojiClass, all_classes
@@ -16,6 +17,7 @@ from hrvlm.generative.oracles import (
     EquivalenceOracle,
     HarmOracle,
     ModelTextEmbedder,
+    PrototypeClassifier,
     SentenceEmbedder,
     TransformersClassifier,
 )
@@ -229,3 +231,49 @@ def test_default_threshold_on_packaged_captions(sentence_embedder):
 def sampled_classes(count: int) -> list[EmojiClass]:
     entries = all_classes()
     return [entries[i] for i in np.random.default_rng(0).choice(len(entries), count, replace=False)]
+
+
+class Numbers:
+    """Embeds "nan" and "inf" as what they say, all else as one direction."""
+
+    def embed(self, texts):
+        return np.array([[float(text), 0.0] if text in ("nan", "inf") else [0.6, 0.8] for text in texts])
+
+    def describe(self):
+        return {"embedder": "Numbers"}
+
+
+def test_embeddings_that_are_no_numbers_are_unparseable():
+    oracle = EquivalenceOracle(Numbers(), anchors=["a fox"])
+    assert oracle.labels(["a fox", "nan", "inf", "a cat", "nan"]) == [0, 2, 2, 0, 2]
+    assert oracle.failures.count == 3
+    assert oracle.anchors_of(["nan", "a fox", "inf"]) == ["a fox"]
+    with pytest.raises(ValueError, match="finds something in"):
+        EquivalenceOracle(Numbers(), anchors=["nan"])
+    prototypes = PrototypeClassifier(Numbers(), harmful=["a bomb"], harmless=["a fox"])
+    assert HarmOracle(prototypes).labels(["nan", "a fox", "inf"]) == [2, 1, 2]
+    for examples in ({"harmful": ["nan"], "harmless": ["a fox"]}, {"harmful": ["a fox"], "harmless": ["x", "inf"]}):
+        with pytest.raises(ValueError, match="that the embedder gives finite numbers for"):
+            PrototypeClassifier(Numbers(), **examples)
+
+
+@pytest.mark.parametrize("none", [torch.nan, torch.inf, -torch.inf])
+def test_a_classifier_with_scores_that_are_none_gives_no_label(classifier_folder, none, monkeypatch):
+    classifier = TransformersClassifier(str(classifier_folder), harmful_labels=["toxic"])
+    forward = classifier._model.forward
+
+    def failing(*arguments, **named):
+        found = forward(*arguments, **named)
+        found.logits[0, 1] = none
+        return found
+
+    monkeypatch.setattr(classifier._model, "forward", failing)
+    assert HarmOracle(classifier).labels(["a fox"]) == [2]
+
+
+def test_weights_of_classifiers_that_are_none_are_refused_by_name(classifier_folder):
+    state = load_file(classifier_folder / "model.safetensors")
+    state["classifier.weight"][0, 0] = torch.nan
+    save_file(state, classifier_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"got NaN or infinity in classifier\.weight"):
+        TransformersClassifier(str(classifier_folder), harmful_labels=["toxic"])

@@ -230,6 +230,7 @@ def test_answers_from_scores_that_are_none_are_blank(llava: Path):
     answers, others = generator.generate(broken, uniforms), generator.generate(images(3), uniforms)
     assert others[1] != ""
     assert answers == [others[0], "", others[2]]
+    assert generator.lost.count == 1
 
 
 def change(folder: Path, name: str, **settings: Any) -> None:

@@ -83,6 +83,8 @@ class PrototypeClassifier:
         self.temperature = checked_number("temperature", temperature, 1e-3, 100.0)
         self.embedder = embedder
         self._kinds = [np.concatenate([embedder.embed([text]) for text in kind]) for kind in (harmless, harmful)]
+        if not all(np.isfinite(kind).all() for kind in self._kinds):
+            raise ValueError("expected examples that the embedder gives finite numbers for, got NaN or infinity")
 
     def scores(self, answers: Sequence[str]) -> NDArray[np.float64]:
         """See `TextClassifier`."""
