@@ -16,13 +16,17 @@ is asked for; the others serve to measure how much wording matters.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrvlm.trees.files import read_yaml
 from hrvlm.trees.nodes import TreeError
+from hrvlm.trees.words import with_name
+
+if TYPE_CHECKING:  # a library of words is read without a model
+    from hrvlm.models import VisionLanguageModel
 
 PACKAGED = Path(__file__).with_name("attributes.yaml")
 _FAMILY_KEYS = ("templates", "source", "words")
@@ -117,6 +121,18 @@ def filled(template: str, word: str | None) -> str:
         if first in ("a", "an") and second != "{}":
             words[i] = "an" if second[0].lower() in "aeiou" else "a"
     return " ".join(words)
+
+
+def check_changes(model: VisionLanguageModel, attributes: Iterable[Attribute], noun: str) -> None:
+    """Refuses changes in words that the model cannot see: source and target are the same tokens to it.
+
+    Raises:
+        ValueError: Naming the attribute and the two texts.
+    """
+    for attribute in attributes:
+        if not attribute.shown:
+            texts = [with_name(prompt, noun) for prompt in (attribute.source, attribute.target)]
+            model.check_prompts(texts, f"source and target of attribute {attribute.name!r}")
 
 
 def load_attributes(*paths: str | Path, packaged: bool = True) -> dict[str, AttributeFamily]:

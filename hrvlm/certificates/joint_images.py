@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.attributes import check_changes
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.joint import certify_jointly, recount_jointly
@@ -50,6 +51,7 @@ def prompt_pairs(
 ) -> tuple[PromptPair, ...]:
     """The semantic changes of an image, whose leaf label names it in the prompts."""
     noun, model = classifier.forest[0].levels[0].names[label], classifier.model
+    check_changes(model, attributes, noun)
     pairs = []
     for attribute in attributes:
         prompts = (with_name(attribute.source, noun), with_name(attribute.target, noun))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.attributes import Attribute
+from hrvlm.certificates.attributes import Attribute, check_changes
 from hrvlm.certificates.feature_store import FeatureStore
 from hrvlm.certificates.image_smoothing import statements
 from hrvlm.certificates.record_base import Key, Record
@@ -135,6 +135,7 @@ def _of_image(
     noun = any_classifier.forest[0].levels[0].names[label]
     prompts = [prompt for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
     texts = [with_name(prompt, noun) for prompt in prompts]
+    check_changes(any_classifier.model, plan.attributes, noun)
     embedded = any_classifier.model.project_text(any_classifier.model.text_hidden(texts)).double()
     source, target = embedded.view(len(plan.attributes), 2, -1).unbind(dim=1)
     found = {}

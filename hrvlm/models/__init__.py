@@ -2,7 +2,7 @@
 
 from hrvlm.models._modes import evaluating, inferring, one_thread
 from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
-from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, level_keys
+from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, check_trees, level_keys
 from hrvlm.models.digests import state_digest
 from hrvlm.models.export import export_model
 from hrvlm.models.finite import NO_LABEL, check_finite, labels_of
@@ -20,6 +20,7 @@ __all__ = [
     "PoincareHead",
     "VisionLanguageModel",
     "check_finite",
+    "check_trees",
     "cosine_head",
     "evaluating",
     "export_model",

@@ -28,6 +28,17 @@ def level_keys(forest: Forest) -> tuple[LevelKey, ...]:
     return (LevelKey(0, 0), *upper)
 
 
+def check_trees(model: VisionLanguageModel, forest: Forest) -> None:
+    """Refuses two nodes of a level whose prompts are the same to the model: no image could be nearer to one of them.
+
+    Raises:
+        ValueError: Naming level and texts.
+    """
+    for key in level_keys(forest):
+        tree = forest[key.tree]
+        model.check_prompts(tree.prompts(key.level), f"prompts of {tree.name}/{tree.levels[key.level].name}")
+
+
 class HierarchicalClassifier(nn.Module):
     """Scores of images against the text points of every level.
 
@@ -47,13 +58,15 @@ class HierarchicalClassifier(nn.Module):
             forest: Trees over the classes, leaves in the order of the labels.
 
         Raises:
-            ValueError: If the head is not initialised or has fewer levels than the forest.
+            ValueError: If the head is not initialised or has fewer levels than the forest, or two nodes of a level are
+                the same to the model.
         """
         super().__init__()
         if head.needs_features:
             raise ValueError("expected an initialised head, got one that waits for `initialise`; load or initialise it")
         self.model, self.head, self.forest = model, head, forest
         self.keys = level_keys(forest)
+        check_trees(model, forest)
         with inferring(model, head), one_thread():  # the same points in 1 process and in 8 that share the cores
             for key in self.keys:
                 features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
+
 Tokenizer = Callable[[list[str]], Tensor]
 
 
@@ -88,14 +90,25 @@ class VisionLanguageModel(nn.Module):
         return tower.to(self.mean.device).requires_grad_(False).eval()
 
     def tokenize(self, texts: Sequence[str]) -> Tensor:
-        """Token ids (K, context length) on the model's device.
+        """Token ids (K, context length) on the model's device; says which texts are longer than that, each once.
 
         Raises:
             ValueError: For a single text, which would be taken for a list of letters.
         """
         if isinstance(texts, str):
             raise ValueError(f"expected a list of texts, got the single text {texts!r}; write [{texts!r}]")
-        return self.tokenizer(list(texts)).to(self.mean.device)
+        tokens = self.tokenizer(list(texts))
+        if len(texts):
+            tell_cut_texts(self.tokenizer, texts, tokens)
+        return tokens.to(self.mean.device)
+
+    def check_prompts(self, texts: Sequence[str], what: str) -> None:
+        """Refuses texts of which two are the same to the model; see `check_distinct_tokens`.
+
+        Raises:
+            ValueError: Naming two such texts.
+        """
+        check_distinct_tokens(self.tokenize(texts), texts, what)
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Un-normalised text features (K, D), with gradient."""

@@ -66,13 +66,16 @@ class ZeroShotClassifier(nn.Module):
             templates: With "{}" for the class.
 
         Raises:
-            ValueError: If a template has not exactly one "{}", or there is no class.
+            ValueError: If a template has not exactly one "{}", there is no class, or two are the same to the model.
         """
         super().__init__()
         if not class_names:
             raise ValueError("expected at least one class name, got none")
         self.model, self.head = model, head
         self.text_points: Tensor
+        filled(templates, "")  # refuses templates that cannot be filled
+        shortest = min(templates, key=len)  # leaves most room for the names
+        model.check_prompts([with_name(shortest, name) for name in class_names], "prompts of the classes")
         per_pass = max(1, TEXTS_PER_PASS // max(1, len(templates)))
         with inferring(model, head):
             points = [

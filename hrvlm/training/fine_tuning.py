@@ -15,7 +15,7 @@ from hrvlm.attacks import NonFiniteError
 from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
-from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, cosine_head
+from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
 from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
@@ -112,6 +112,7 @@ class RobustFineTuning(LightningModule):
             return
         data = self.datamodule()
         self.objective.bind(load_forest(self.trees, leaves=data.class_ids, num_levels=self.num_levels))
+        check_trees(self.model, self.objective.forest)
         self.objective.prepare(self.model, self._start_images(data))
 
     def datamodule(self) -> ImageDataModule:

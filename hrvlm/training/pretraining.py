@@ -66,6 +66,8 @@ class ContrastivePretraining(LightningModule):
         data = self.trainer.datamodule.training_set  # type: ignore[attr-defined]
         self._truth = data.truth_table().to(self.device)
         self._ancestors = [torch.tensor(ancestors, device=self.device) for ancestors in data.ancestors]
+        for prompts in data.prompts:
+            self.model.check_prompts(prompts, "prompts of a level")
         self._tokens = [self.model.tokenize(prompts) for prompts in data.prompts]
 
     def on_train_start(self) -> None:
