@@ -134,7 +134,9 @@ class AffineScorer:
 
 def _groups(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """First index `(U,)` of each group of classes with identical rows, increasing, and whether the group is larger."""
-    rows = torch.cat([weight, bias.reshape(-1, weight.shape[0]).T], dim=1)
+    biases = bias.reshape(-1, weight.shape[0])
+    known = biases[biases.isfinite().all(dim=1)]  # NaN differs from itself: one image of it would part all twins
+    rows = torch.cat([weight, known.T], dim=1)
     _, group, size = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
     index = torch.arange(len(rows), device=rows.device)
     first = torch.full_like(size, len(rows)).scatter_reduce_(0, group, index, reduce="amin")

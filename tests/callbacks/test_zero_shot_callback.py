@@ -203,3 +203,26 @@ def test_imagenet_variants_compose_as_their_first_lines_say(
         assert len(callbacks) == len(base["trainer"]["callbacks"]) + 1
         assert callbacks[-1]["init_args"]["sets"] == list(zero_shot.SETS)
         ZeroShotCallback(**callbacks[-1]["init_args"])
+
+
+class Failing(torch.nn.Module):
+    """Scores of bright and dark pictures; none for picture 1, and for picture 2 once it is changed."""
+
+    def __init__(self, pictures: torch.Tensor) -> None:
+        super().__init__()
+        self.pictures = pictures
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        which = torch.cdist(images.flatten(1), self.pictures.flatten(1)).argmin(dim=1)
+        changed = (images != self.pictures[which]).flatten(1).any(dim=1)
+        bright = images.flatten(1).mean(dim=1) - 0.5
+        scores = torch.stack([bright, -bright], dim=1)
+        return torch.where(((which == 1) | ((which == 2) & changed))[:, None], torch.nan, scores)
+
+
+def test_pictures_without_finite_scores_are_never_right() -> None:
+    pictures = torch.tensor([0.9, 0.8, 0.7, 0.1]).view(4, 1, 1, 1).expand(4, 3, 8, 8).contiguous()
+    callback = ZeroShotCallback(root="none", sets=["dtd"], eps=0.01, steps=2)
+    found = callback._predictions(Failing(pictures), pictures, torch.tensor([0, 0, 0, 0]))  # type: ignore[arg-type]
+    assert found["clean"].tolist() == [0, -1, 0, 1]
+    assert found["pgd2"].tolist() == [0, -1, -1, 1]

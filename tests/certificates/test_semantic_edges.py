@@ -5,11 +5,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from semantic_problems import Problem, assert_no_nan, random_problem, unit
+from semantic_problems import CURV, Problem, assert_no_nan, random_problem, unit
 
 from hrvlm.certificates import (
     AffineScorer,
     Reason,
+    check_semantic_dense,
     invariant_extent,
     semantic_partition,
     semantic_partitions,
@@ -178,3 +179,34 @@ def test_errors_say_what_was_expected():
         AffineScorer(torch.eye(3), torch.zeros(2))
     with pytest.raises(ValueError, match="expected 4 features"):
         semantic_partition(AffineScorer(torch.eye(3), torch.zeros(4, 3)), torch.eye(3), torch.ones(3), torch.eye(3)[0])
+
+
+@pytest.mark.parametrize("none", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_images_without_finite_scores_have_no_class_and_leave_the_others_alone(kind: str, none: float) -> None:
+    problem = random_problem(kind, 6, 5, 4, seed=3)
+    problem.classes[4] = problem.classes[1]  # twins
+    features = problem.arguments[0]
+    broken = features.clone()
+    broken[2, 1] = none
+    texts = torch.from_numpy(problem.classes)
+    norms = broken.norm(dim=1)
+    scorer = AffineScorer.cosine(texts) if kind == "cosine" else AffineScorer.poincare(texts, norms, CURV)
+    assert scorer.first.tolist() == [0, 1, 2, 3, 5]
+    assert scorer.repeated.tolist() == [False, True, False, False, False]
+    expected = problem.scorer.predict(features)
+    expected[2] = -1
+    assert torch.equal(scorer.predict(broken), expected)
+
+
+@pytest.mark.parametrize("none", [math.nan, math.inf, -math.inf])
+def test_the_dense_check_refutes_intervals_of_scores_that_are_none(none: float) -> None:
+    problem = random_problem("cosine", 4, 5, 1, seed=3)
+    features, *prompts = problem.arguments
+    partition = semantic_partition(problem.scorer, features, *prompts)
+    stated = [partition.intervals(0)]
+    assert check_semantic_dense(problem.scorer, features, *prompts, stated) == []
+    broken = AffineScorer(problem.scorer.weight, torch.tensor([0.0, 0.0, none, 0.0]))
+    found = check_semantic_dense(broken, features, *prompts, stated, samples=5)
+    assert len(found) == 5 * len(stated[0])
+    assert {violation.predicted for violation in found} == {-1}
