@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from hrvlm.attacks.threat_model import Norm
+from hrvlm.rows.fields import COUNT, NAME, NOT_NEGATIVE, one_of
+from hrvlm.rows.strict import strict_reader
 
 SCHEMA = 1
 CLEAN = "clean"
@@ -41,6 +43,11 @@ class RobustnessRecord:
     """
 
     kind: ClassVar[str] = "robustness"
+    limits: ClassVar[Mapping[str, Any]] = {
+        "stage": one_of(("before", "after")) | None, "attack": NAME, "attacked_tree": NAME | None,
+        "attacked_level": COUNT | None, "label": COUNT, "broken_by": NAME | None, "distance": NOT_NEGATIVE | None,
+        "members": NAME | None,
+    }  # fmt: skip
 
     stage: str | None
     index: int
@@ -61,6 +68,15 @@ class RobustnessRecord:
     broken_by: str | None
     distance: float | None
     members: str | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """The record of a row.
+
+        Raises:
+            RowError: If the row is of another kind or schema, or a value is none of its field.
+        """
+        return strict_reader(cls, SCHEMA).of_row(row)
 
     @property
     def key(self) -> RobustnessKey:
@@ -91,15 +107,9 @@ def done_robustness_keys(rows: Iterable[Mapping[str, Any]]) -> set[RobustnessKey
     """Keys of the rows of an earlier run.
 
     Raises:
-        ValueError: If a row is of another kind or schema.
+        RowError: If a row is of another kind or schema, or a value is none of its field.
     """
-    found = set()
-    for row in rows:
-        if row.get("kind") != RobustnessRecord.kind or row.get("schema") != SCHEMA:
-            given = f"{row.get('kind')!r}, {row.get('schema')!r}"
-            raise ValueError(f"expected rows of kind 'robustness' and schema {SCHEMA}, got {given}; use another output")
-        found.add(robustness_key(row))
-    return found
+    return {RobustnessRecord.from_row(row).key for row in rows}
 
 
 def own_level(row: Mapping[str, Any]) -> bool:

@@ -6,7 +6,7 @@ Certificates are made here and verified by the same derivation from what their r
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from hrvlm.certificates.bounds import clopper_pearson_lower, clopper_pearson_upper, threshold_radius
 from hrvlm.certificates.radii import radius_between, radius_probability
@@ -24,8 +24,15 @@ MAJORITY = 0.5
 
 Half of alpha covers the choice of one class that has a majority; of several that have none, the luckiest is chosen.
 """
+METHODS: tuple[str, ...] = get_args(Method)
+DECISIONS: tuple[str, ...] = get_args(Decision)
 FLOAT_MODES = {"float32": "float32", "grid": "integer noise on the 8-bit grid"}
 """Arithmetic of the noise, as records say it, per noise mode."""
+NOISE_SPACES = {
+    "float32": "pixels in [0, 1] before resizing",
+    "grid": "pixels of the image rounded to 8 bits, before resizing",
+}
+"""Where the noise of each mode is added; the second goes with integer noise and with nothing else."""
 
 
 @dataclass(frozen=True)

@@ -100,10 +100,8 @@ class CertificationPlan:
 
     def smoothing_plan(self) -> SmoothingPlan:
         """The part that smoothing needs, checked."""
-        options = asdict(self.sampling)
-        if self.sampling.noise == "grid":
-            options["noise_space"] = "pixels of the image rounded to 8 bits, before resizing"
-        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed, **options)
+        given = {name: getattr(self, name) for name in ("sigma", "n0", "n", "alpha", "seed")}
+        return SmoothingPlan(**given, **asdict(self.sampling))
 
     @property
     def fixed_batch_size(self) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.certificates.claims import SEPARATE
+from hrvlm.certificates.claims import FLOAT_MODES, SEPARATE
 from hrvlm.certificates.record_base import Key, Record, Row, not_covered
-from hrvlm.certificates.sample_extents import UNITS
+from hrvlm.certificates.sample_extents import UNITS, Move
+from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
 
+_MOST_STEPS = 2**20  # every check of a row makes a list of them
 _PAIRS = ("histogram", "at_radii", "at_extents")
 
 
@@ -58,6 +61,12 @@ class JointRecord(Record):
     added: ClassVar[frozenset[str]] = frozenset(
         {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
     )
+    limits: ClassVar[Mapping[str, Any]] = {
+        "move": one_of(get_args(Move)), "steps": at_least(1, _MOST_STEPS + 1), "split": one_of((SEPARATE,)),
+        "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],
+        "at_radii": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE | None], ...],
+        "at_extents": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
+    }  # fmt: skip
 
     scorer: str
     attribute: str

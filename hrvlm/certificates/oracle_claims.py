@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from hrvlm.certificates.bounds import threshold_radius
 from hrvlm.certificates.claims import derive
 from hrvlm.certificates.oracle_errors import OracleError
-from hrvlm.certificates.oracle_records import OracleRecord
+from hrvlm.certificates.oracle_records import ORACLE_METHODS, OracleRecord
 from hrvlm.certificates.procedures import HOPELESS, NO_LABEL, NOT_ABOVE, NOT_MAJORITY
 
-ORACLE_METHODS = ("clopper-pearson", "anytime")
 TOO_WRONG = "what the oracle's error leaves of the lower bound is not above the threshold"
 MEANINGLESS = "the predicted class is 'unparseable', of which an ideal oracle says nothing"
 

@@ -7,16 +7,19 @@ oracle's error at the image is taken off first.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
-from hrvlm.certificates.claims import SEPARATE
-from hrvlm.certificates.oracle_errors import OracleError
+from hrvlm.certificates.claims import FLOAT_MODES, SEPARATE, SPLITS
+from hrvlm.certificates.oracle_errors import MODELS, OracleError, Scope
 from hrvlm.certificates.record_base import Key, Record, not_covered
+from hrvlm.rows.fields import BOUND, COUNT, INSIDE, NAME, NOT_NEGATIVE, SHARE, at_least, between, one_of
 
 ClaimKind: TypeAlias = Literal["composite", "semantic"]
 
 CLAIMS: tuple[ClaimKind, ...] = ("composite", "semantic")
+ORACLE_METHODS = ("clopper-pearson", "anytime")
 UNPARSEABLE = "unparseable"
 """Name of the class, the last one of every oracle, for answers that it can make nothing of."""
 ANSWER_LENGTH = 200
@@ -84,6 +87,14 @@ class OracleRecord(Record):
     """
 
     kind: ClassVar[str] = "oracle"
+    limits: ClassVar[Mapping[str, Any]] = {
+        "generator": NAME, "max_new_tokens": at_least(1), "temperature": NOT_NEGATIVE, "top_k": at_least(1) | None,
+        "top_p": between(0.0, 1.0, open_low=True) | None, "alpha_calibration": BOUND, "unparseable": COUNT,
+        "lower_oracle": BOUND, "error_model": one_of(MODELS) | None, "rate": BOUND | None, "errors": COUNT | None,
+        "trials": at_least(1) | None, "rate_upper": SHARE | None, "scope": one_of(get_args(Scope)) | None,
+        "gamma": INSIDE | None, "assumed": NAME | None, "method": one_of(ORACLE_METHODS), "split": one_of(SPLITS),
+        "float_mode": one_of(FLOAT_MODES.values()),
+    }  # fmt: skip
 
     oracle: str
     num_classes: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from hrvlm.certificates.claims import FLOAT_MODES
 from hrvlm.certificates.profile_records import SEPARATE_CHAIN, ProfileRecord
 from hrvlm.certificates.profiling import derive_profile
 from hrvlm.certificates.row_checks import TOLERANCE, Finding, alpha_findings, vote_findings
@@ -39,17 +38,33 @@ def _form(record: ProfileRecord) -> Iterator[Finding]:
         yield "correct", record.correct, f"prediction and label contradict correct={record.correct}"
     if list(record.asked) != sorted(set(record.asked)):
         yield "asked", False, f"the radii {record.asked} do not rise"
-    if record.float_mode not in FLOAT_MODES.values():
-        yield "float_mode", False, f"expected float_mode one of {list(FLOAT_MODES.values())}, got {record.float_mode!r}"
     if (record.n0 > 0) != (record.split == SEPARATE_CHAIN):
         yield "n0", True, f"{record.n0} selection samples do not fit {record.split!r}"
+    yield from _ancestors(record)
+
+
+def _ancestors(record: ProfileRecord) -> Iterator[Finding]:
+    """Chain and true nodes go upwards in one tree: where they meet they stay together, and a name is that of a node."""
+    met = False
+    for level, (node, label) in enumerate(zip(record.chain, record.labels, strict=True)):
+        if (node < 0) != (record.chain[0] < 0):
+            yield "chain", True, f"the chain {record.chain} has nodes at some levels only"
+        if met and node != label:
+            yield (
+                "chain",
+                True,
+                f"the chain {record.chain} leaves the true nodes {record.labels} at level {level} again",
+            )
+        met = met or node == label
+    if any(bool(name) != (node >= 0) for node, name in zip(record.chain, record.node_names, strict=True)):
+        yield "node_names", False, f"the names {record.node_names} are not those of the nodes {record.chain}"
+    if any(level >= len(record.chain) for level in record.deepest):
+        yield "deepest", True, f"the levels {record.deepest} are not all among {len(record.chain)}"
 
 
 def _alpha(record: ProfileRecord) -> Iterator[Finding]:
     together = record.num_statements * record.label_functions
     yield from alpha_findings(record.alpha, record.alpha_share, together, "profiles")
-    if record.functions_chosen not in ("before", "after"):
-        yield "functions_chosen", True, f"expected 'before' or 'after', got {record.functions_chosen!r}"
     yield from vote_findings(record.votes, record.vote_error, record.threshold)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from hrvlm.certificates.claims import FLOAT_MODES
 from hrvlm.certificates.profile import Budget
 from hrvlm.certificates.record_base import Key, Record, Row, not_covered
+from hrvlm.rows.fields import BOUND, CLASS, COUNT, NAME, NOT_NEGATIVE, at_least, between, one_of
 
 SEPARATE_CHAIN = "chain by separate selection samples"
 SAME_CHAIN = "chain by the counted samples, at half alpha"
@@ -60,6 +63,12 @@ class ProfileRecord(Record):
 
     kind: ClassVar[str] = "profile"
     added: ClassVar[frozenset[str]] = frozenset({"noise_shared", "invalid_selection"})
+    limits: ClassVar[Mapping[str, Any]] = {
+        "level": at_least(0, 1), "split": one_of(CHAINS), "level_names": tuple[NAME, ...], "chain": tuple[CLASS, ...],
+        "labels": tuple[COUNT, ...], "counts": tuple[COUNT, ...], "lower": tuple[BOUND, ...],
+        "radii": tuple[NOT_NEGATIVE, ...], "asked": tuple[NOT_NEGATIVE, ...], "deepest": tuple[CLASS, ...],
+        "float_mode": one_of(FLOAT_MODES.values()), "threshold": between(0.5, 1.0, open_high=True),
+    }  # fmt: skip
 
     sigma: float
     noise_space: str

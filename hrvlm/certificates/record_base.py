@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
+from hrvlm.rows.strict import strict_reader
+
 SCHEMA = 1
 Row = dict[str, Any]
 Key = tuple[str | int, ...]
@@ -38,6 +40,8 @@ class Record:
     """Fields added to the schema later: rows without them were made when their defaults were all there was."""
     unsaid: ClassVar[frozenset[str]] = frozenset({"noise_shared"})
     """Those of them that rows leave out while they have their default."""
+    limits: ClassVar[Mapping[str, Any]] = {}
+    """Types of fields that rows of this kind hold to, where they are narrower than `hrvlm.rows.fields` has them."""
 
     index: int
     label: int
@@ -68,16 +72,9 @@ class Record:
         """The record of a row.
 
         Raises:
-            ValueError: if the kind or schema differs or keys are unknown or missing.
+            RowError: if the kind or schema differs, keys are unknown or missing, or a value is none of its field.
         """
-        if row.get("kind") != cls.kind or row.get("schema") != SCHEMA:
-            got = f"kind {row.get('kind')!r}, schema {row.get('schema')!r}"
-            raise ValueError(f"expected a row of kind {cls.kind!r} and schema {SCHEMA}, got {got}")
-        names, keys = {field.name for field in fields(cls)}, set(row) - {"kind", "schema"}
-        odd, absent = sorted(keys - names), sorted(names - keys - cls.added)
-        if odd or absent:
-            raise ValueError(f"expected the keys of {cls.__name__}, got unknown {odd} and lack {absent}")
-        return cls(**{name: row[name] for name in keys})
+        return strict_reader(cls, SCHEMA).of_row(row)
 
     @property
     def key(self) -> Key:

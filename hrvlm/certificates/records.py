@@ -10,12 +10,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
-from hrvlm.certificates.claims import SEPARATE
+from hrvlm.certificates.claims import DECISIONS, FLOAT_MODES, METHODS, SEPARATE, SPLITS
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.record_base import SCHEMA, Key, Record, Row, not_covered
 from hrvlm.certificates.semantic_records import SemanticRecord
+from hrvlm.rows.fields import COUNT, INSIDE, NOT_NEGATIVE, SHARE, at_least, one_of
+from hrvlm.rows.lines import kind_of, row_of
+from hrvlm.rows.strict import RowError, shown, strict_reader
 
 __all__ = [
     "SCHEMA",
@@ -28,6 +31,7 @@ __all__ = [
     "Row",
     "SemanticRecord",
     "SmoothingRecord",
+    "read_record",
     "record_from_row",
 ]
 
@@ -77,6 +81,11 @@ class SmoothingRecord(Record):
         "method", "threshold", "votes", "vote_error", "runner_up", "upper", "n_max", "goal", "give_up", "decision",
         "precision", "label_functions", "functions_chosen", "noise_shared", "invalid_selection",
     })  # fmt: skip
+    limits: ClassVar[Mapping[str, Any]] = {
+        "float_mode": one_of(FLOAT_MODES.values()), "split": one_of(SPLITS), "method": one_of(METHODS),
+        "decision": one_of(DECISIONS) | None, "runner_up": COUNT | None, "upper": SHARE | None,
+        "n_max": at_least(1) | None, "goal": NOT_NEGATIVE | None, "give_up": INSIDE | None,
+    }  # fmt: skip
 
     sigma: float
     noise_space: str
@@ -141,23 +150,34 @@ class SmoothingRecord(Record):
 
 
 AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord | OracleRecord
+KINDS: dict[str, type[AnyRecord]] = {
+    kind.kind: kind for kind in (SmoothingRecord, SemanticRecord, JointRecord, ProfileRecord, OracleRecord)
+}
 
 
 def record_from_row(row: Mapping[str, Any]) -> AnyRecord:
     """The record of a row of any kind.
 
     Raises:
-        ValueError: if the kind is unknown or the row does not fit it.
+        RowError: if the kind is unknown or the row does not fit it.
     """
-    if row.get("kind") == SmoothingRecord.kind:
-        return SmoothingRecord.from_row(row)
-    if row.get("kind") == SemanticRecord.kind:
-        return SemanticRecord.from_row(row)
-    if row.get("kind") == JointRecord.kind:
-        return JointRecord.from_row(row)
-    if row.get("kind") == ProfileRecord.kind:
-        return ProfileRecord.from_row(row)
-    if row.get("kind") == OracleRecord.kind:
-        return OracleRecord.from_row(row)
-    known = "'smoothing', 'semantic', 'joint', 'profile' or 'oracle'"
-    raise ValueError(f"expected a row of kind {known}, got {row.get('kind')!r}")
+    return _kind(row.get("kind")).from_row(row)
+
+
+def read_record(row: bytes | Mapping[str, Any]) -> AnyRecord:
+    """The record of a row of any kind, or of its line of JSON.
+
+    Raises:
+        RowError: if the kind is unknown or the row does not fit it.
+    """
+    if not isinstance(row, bytes):
+        return record_from_row(row)
+    kind = kind_of(row)
+    return record_from_row(row_of(row)) if kind is None else strict_reader(_kind(kind), SCHEMA).of_line(row)
+
+
+def _kind(word: Any) -> type[AnyRecord]:
+    kind = KINDS.get(word) if isinstance(word, str) else None
+    if kind is None:
+        raise RowError(f"expected a row of kind {', '.join(map(repr, KINDS))}, got {shown(word)}", "kind")
+    return kind

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 from hrvlm.certificates.intervals import SemanticPartition
 from hrvlm.certificates.record_base import Key, Record, Row
+from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, one_of
 
 Wave = tuple[int, float, float, float]
 """A class, and a, b, c of its score ``a cos t + b sin t + c`` at t radians past the image, along the way."""
@@ -50,6 +52,14 @@ class SemanticRecord(Record):
 
     kind: ClassVar[str] = "semantic"
     added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances", "largest_deltas", "margins"})
+    limits: ClassVar[Mapping[str, Any]] = {
+        "target_kind": one_of(("text", "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
+        "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
+        "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
+        "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
+        "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
+        "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
+    }  # fmt: skip
 
     scorer: str
     attribute: str

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from hrvlm.certificates.batches import NoiseMode
 from hrvlm.certificates.bounds import check_probability, minimal_samples
+from hrvlm.certificates.claims import NOISE_SPACES
 from hrvlm.certificates.noise import check_sigma
 from hrvlm.certificates.radii import operational_threshold, radius_probability
 from hrvlm.certificates.record_base import FunctionsChosen
@@ -84,7 +85,7 @@ class SmoothingPlan(SamplingOptions):
         n: estimation samples, at least 1; of "adaptive" the most that are drawn.
         alpha: error probability per image, over all its statements together, in (0, 1).
         seed: seed of the noise, in [0, 2^64).
-        noise_space: where the noise is added, in words, for the record.
+        noise_space: where the noise is added, in words, for the record; those of the other mode of noise are replaced.
         procedure: "split": n0 samples choose the class, n others count it; "shared": the same n do both at half
             alpha; "two bounds": as "split", with an upper bound on the strongest other label; "pilot": as "split",
             giving up where less than the threshold of the n0 have the class; "adaptive": whether the radius is at
@@ -108,7 +109,7 @@ class SmoothingPlan(SamplingOptions):
     n: int = 1000
     alpha: float = 0.001
     seed: int = 0
-    noise_space: str = "pixels in [0, 1] before resizing"
+    noise_space: str = NOISE_SPACES["float32"]
 
     def __post_init__(self) -> None:
         check_sigma(self.sigma)
@@ -128,6 +129,8 @@ class SmoothingPlan(SamplingOptions):
                 raise ValueError(f"expected {name} as one of {list(known)}, got {value!r}")
         if self.label_functions < 1:
             raise ValueError(f"expected label_functions >= 1, got {self.label_functions}")
+        if (self.noise_space == NOISE_SPACES["grid"]) != (self.noise == "grid"):
+            object.__setattr__(self, "noise_space", NOISE_SPACES[self.noise])
         self._check_procedure()
 
     def _check_procedure(self) -> None:

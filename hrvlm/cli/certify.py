@@ -72,7 +72,7 @@ def _without_model(given: Any) -> bool:
     if given.command == "verify":
         from hrvlm.cli.verify import verify
 
-        verify(Path(options.folder))
+        verify(Path(options.folder), options.expect)
     elif given.command == "plan":
         from hrvlm.cli.plan import plan
 

@@ -75,7 +75,9 @@ def rescore(
             ledger, functions = _declared(store, classifier, settings)
             plan = replace(settings.plan, sampling=functions[0].plan.sampling)
             depends_on = _depends_on(classifier, data, plan, settings.split)
-            path = folders.enter_context(opened_folder(output, "run", depends_on, dict(notes or {})))
+            chosen = {function.spends: function.plan.sampling.functions_chosen for function in functions}
+            noted = {**(notes or {}), "functions_chosen": chosen}
+            path = folders.enter_context(opened_folder(output, "run", depends_on, noted))
             for function in functions:
                 sampling = function.plan.sampling
                 ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)

@@ -2,38 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.folder_names import ROWS_OF
+from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
+from hrvlm.trees.bounded_text import read_json
 
-ROWS = ROWS_OF["run"]
+if TYPE_CHECKING:
+    from hrvlm.rows.verifying import Header, Rules, Verifier
 
 
 def add_parser(commands: Any) -> None:
     """Adds the command `verify` to those of `certify.py`."""
     parser = ClearParser(description="Derives every certificate anew from its row, without the model.")
-    parser.add_argument("folder", type=str, help=f"folder that holds {ROWS}")
+    parser.add_argument("folder", type=str, help=f"folder that holds {', '.join(ROWS_OF.values())}, or a file of rows")
+    parser.add_argument("--expect", type=int | None, help="number of images that there must be rows of")
     commands.add_subcommand("verify", parser)
 
 
-def verify(folder: Path) -> None:
+def verify(folder: Path, expect: int | None = None) -> None:
     """Derives every certificate anew and reports rows that claim something else.
 
-    Raises:
-        SystemExit: With code 1 if a row does not hold.
-    """
-    from hrvlm.certificates import verify_rows  # needs torch and SciPy, which a parser does not
-    from hrvlm.certificates.parts import part_files, unchecked_rows
+    Args:
+        folder: Of results, whose settings rows are held against; or a file of rows, held against each other alone.
+        expect: Number of images that there must be rows of.
 
-    path = folder / ROWS
-    if not part_files(path):
-        raise ValueError(f"expected the rows of a run at {path}, found none; make them with certify.py run")
-    rows = unchecked_rows(path)
-    problems = verify_rows(rows)
-    for problem in problems:
-        print(f"{problem.key}: {problem.message}")
-    print(f"{len(rows)} certificates, {len(problems)} that do not hold")
-    if problems:
+    Raises:
+        ValueError: If there are no rows, or a file cannot be read as lines of text.
+        SystemExit: With code 1 if a row does not hold, or images have no rows.
+    """
+    from hrvlm.certificates.parts import part_files  # needs torch, which a parser does not
+
+    if expect is not None and expect < 1:
+        raise ValueError(f"expected --expect of at least 1 image, got {expect}")
+    failed = False
+    found = {name: [folder] for name in ROWS_OF} if folder.is_file() else {}
+    if found:
+        found = {_command_of(folder): [folder]}
+    for command, name in ROWS_OF.items():
+        paths = part_files(folder / name)
+        if paths and not folder.is_file():
+            found[command] = paths
+    if not found:
+        raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
+    for command, paths in found.items():
+        failed |= _verify_files(command, paths, _settings(folder), expect)
+    if failed:
         raise SystemExit(1)
+
+
+def _settings(folder: Path) -> dict[str, Any] | None:
+    """What a folder's settings say; None where there are none."""
+    path = folder / SETTINGS
+    if not path.is_file():
+        return None
+    settings = read_json(path)
+    if not isinstance(settings, dict):
+        raise ValueError(f"expected a mapping of settings in {path}, got {type(settings).__name__}")
+    return settings
+
+
+def _verify_files(command: str, paths: list[Path], settings: dict[str, Any] | None, expect: int | None) -> bool:
+    """Prints the problems of the rows of a command; whether there are any."""
+    from hrvlm.rows.images import ImageRows
+    from hrvlm.rows.verifying import Verifier
+
+    rows = ImageRows(paths)
+    rules, header = _rules(command, settings or {}, expect)
+    finished = len(paths) == 1 and not paths[0].name.startswith("rank=") and not rows.torn
+    verifier: Verifier[Any] = Verifier(rules, header, complete=finished)
+    problems = 0
+    for problem in _problems(verifier, rows):
+        print(f"{problem.key}: {problem.message}" if problem.key else problem.message)
+        problems += 1
+    what = "certificates" if command == "run" else "rows of attacks"
+    print(f"{verifier.count} {what}, {problems} that do not hold")
+    return problems > 0
+
+
+def _problems(verifier: Verifier[Any], rows: Any) -> Iterator[Any]:
+    yield from verifier.odd(rows.odd)
+    for image in rows:
+        yield from verifier.image(image)
+    yield from verifier.finish()
+
+
+def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[Rules[Any], Header]:
+    """The rules of a command's rows, and what its settings say of them."""
+    if command == "attack":
+        from hrvlm.attacks.row_checks import ROBUSTNESS, robustness_header
+
+        return ROBUSTNESS, robustness_header(settings, expect)
+    if command == "push":
+        from hrvlm.generative.push_checks import PUSHES, push_header
+
+        return PUSHES, push_header(settings)
+    from hrvlm.certificates.run_header import header_of
+    from hrvlm.certificates.verify import CERTIFICATES
+
+    return CERTIFICATES, header_of(settings, num_images=expect)
+
+
+def _command_of(path: Path) -> str:
+    """The command that made a file of rows, by the kind of its first one."""
+    from hrvlm.rows.lines import iterate_lines, kind_of
+
+    kinds = {"robustness": "attack", "push": "push"}
+    first = next((kind_of(line) for _, line in iterate_lines(path)), None)
+    return kinds.get(first or "", "run")

@@ -8,6 +8,9 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Any, ClassVar, Literal, Self, TypeAlias
 
+from hrvlm.rows.fields import COUNT, NAME, NOT_NEGATIVE, at_least
+from hrvlm.rows.strict import strict_reader
+
 Defence: TypeAlias = Literal["none", "smoothing"]
 PushKey: TypeAlias = tuple[int, str, bool, float]
 SCHEMA = 1
@@ -39,6 +42,10 @@ class PushRecord:
     """
 
     kind: ClassVar[str] = "push"
+    limits: ClassVar[Mapping[str, Any]] = {
+        "forbidden": NAME, "label": NAME, "certified_radius": NOT_NEGATIVE, "forbidden_votes": COUNT | None,
+        "steps": at_least(1), "samples": at_least(1) | None,
+    }  # fmt: skip
 
     index: int
     defence: Defence
@@ -73,12 +80,9 @@ class PushRecord:
         """The record of a row.
 
         Raises:
-            ValueError: If the row is of another kind or schema.
+            RowError: If the row is of another kind or schema, or a value is none of its field.
         """
-        if row.get("kind") != cls.kind or row.get("schema") != SCHEMA:
-            given = f"{row.get('kind')!r}, {row.get('schema')!r}"
-            raise ValueError(f"expected rows of kind 'push' and schema {SCHEMA}, got {given}; use another output")
-        return cls(**{name: value for name, value in row.items() if name not in ("kind", "schema")})
+        return strict_reader(cls, SCHEMA).of_row(row)
 
 
 def push_key(index: int, defence: Defence, *, inside: bool, eps: float) -> PushKey:

@@ -38,7 +38,7 @@ def smoothing_rows(**options: Any) -> list[dict[str, Any]]:
         labels = (bright > 0.45).long() + (bright > 0.6).long()
         return {0: labels, 1: torch.where(bright > 0.9, -1, labels.clamp(max=1))}
 
-    images = [torch.full((1, 2, 2), value) for value in (0.25, 0.7, 0.8)]
+    images = [torch.full((1, 2, 2), round(255 * value) / 255) for value in (0.25, 0.7, 0.8)]
     samples = [Sample(index=i, image=image, labels={0: 0, 1: 1}) for i, image in enumerate(images)]
     records = [record for found in certify(classify, samples, statements, plan, threads=0) for record in found]
     assert sum(not record.abstain for record in records) >= 2
@@ -82,10 +82,7 @@ def unnoticed(rows: list[dict[str, Any]], kind: str) -> set[str]:
 
 
 def unshown(row: dict[str, Any], name: str, where: tuple[int, ...]) -> bool:
-    """Whether a number may be raised: what bears on classes that win nowhere, and a delta at which nothing is stable.
-
-    Where all is stable, delta may be raised up to the largest one for which that is true.
-    """
+    """Whether a number may be raised: what bears on classes that win nowhere."""
     if name == "intervals" and not row["waves"]:
         return where[-1] == 2  # a row from before scores were kept
     winners = {row["prediction"], *(label for _, _, label in row["intervals"])}
@@ -95,9 +92,6 @@ def unshown(row: dict[str, Any], name: str, where: tuple[int, ...]) -> bool:
         name == "largest_deltas"
     ):  # two classes may bound a winner from delta 0, up to rounding: where it begins and ends
         return where[-1] > 0 and row[name][where[0]][2] < 1e-12
-    if name == "stable" and where[-1] == 0:
-        delta, share = row["stable"][where[0]]
-        return share == 0 or (share == 1 and delta * 1.05 <= min(reach for *_, reach in row["largest_deltas"]))
     return name == "distances"
 
 

@@ -124,7 +124,7 @@ def test_abstentions_say_why():
     assert not composite.abstain
     assert (semantic.abstain, semantic.reason, semantic.radius) == (True, TOO_WRONG, 0.0)
     assert "abstains" in semantic.statement
-    none, nothing = made(GIVEN, prediction=-1, count=0, unparseable=100)
+    none, nothing = made(GIVEN, prediction=-1, count=0, selection_count=0, unparseable=100)
     assert none.abstain
     assert none.class_name is None
     assert nothing.reason == none.reason == "no selection sample had a valid label"
@@ -168,7 +168,7 @@ def test_an_audited_row_beside_the_old_composite_row_exceeds_alpha():
     composite = made()[0]
     _, semantic = audited_records(composite, wrong=1, labelled=80)
     problems = verify_rows([composite.to_row(), semantic.to_row()])
-    assert [problem.field for problem in problems] == ["alpha_share"]
+    assert {problem.field for problem in problems} == {"alpha_share", "alpha_calibration"}
     assert problems[0].claims_too_much
 
 

@@ -216,7 +216,6 @@ def certified(**options):
         ((), lambda r: {"split": SAME_CHAIN, "n0": 0}, "lower"),
         ((), lambda r: {"split": SAME_CHAIN}, "n0"),
         ((), lambda r: {"correct": True, "label": 5 - r["prediction"]}, "prediction"),
-        ((), lambda r: {"functions_chosen": "never"}, "functions_chosen"),
         ((0.1, 0.2), lambda r: {"deepest": [0, 0], "asked": [0.1, 0.9]}, "deepest"),
         ((0.1, 0.2), lambda r: {"alpha_share": r["alpha_share"] * 1.5}, "alpha_share"),
         ((0.1, 0.2), lambda r: {"lower": [0.9, 0.9, 0.9]}, "radii"),
@@ -233,6 +232,7 @@ def test_families_and_odd_rows_are_caught():
     assert [p.field for p in verify_rows([row, row | {"tree": "other"}])] == ["num_statements"] * 2
     assert [p.field for p in verify_rows([row | {"budget": "fixed radii"}])] == ["row"]
     assert [p.field for p in verify_rows([row | {"reason": "why"}])] == ["reason"]
+    assert [p.field for p in verify_rows([row | {"functions_chosen": "never"}])] == ["functions_chosen"]
 
 
 def test_what_makes_no_profile_is_refused():

@@ -24,7 +24,7 @@ from hrvlm.reports.exporting import read_parquet, write_parquet
 
 DELTAS = (0.0, 0.02, 0.2, 2.0)
 FIELDS = {
-    "tree": "t", "level": 0, "level_name": "leaf", "scorer": "x", "attribute": "size",
+    "tree": "t", "level": 0, "level_name": "leaf", "scorer": "cosine", "attribute": "size",
     "source_prompt": "a fox", "target_prompt": "a big fox",
 }  # fmt: skip
 

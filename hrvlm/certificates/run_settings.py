@@ -1,0 +1,103 @@
+"""What is known of the `settings.json` of a run of certificates; older ones say less."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from hrvlm.rows.fields import COUNT, INSIDE, NOT_NEGATIVE, POSITIVE, SOME
+
+
+class Sampling(msgspec.Struct):
+    """How noise samples are spent."""
+
+    procedure: str = "split"
+    goal: NOT_NEGATIVE | None = None
+    give_up: INSIDE = 0.05
+    threshold: INSIDE = 0.5
+    votes: SOME | None = None
+    vote_error: INSIDE = 0.05
+    noise: str = "float32"
+    precision: str = "float32"
+    label_functions: int = 1
+    functions_chosen: str = "before"
+
+
+class NamedChange(msgspec.Struct):
+    """A semantic change."""
+
+    name: str
+    source: str = ""
+    target: str = ""
+    pictures: Any = None
+    appearances: Any = None
+
+
+class JointAsked(msgspec.Struct):
+    """What joint certificates are asked for."""
+
+    radii: tuple[NOT_NEGATIVE, ...]
+    extents: tuple[NOT_NEGATIVE, ...]
+    move: str
+    steps: int
+
+
+class ProfileAsked(msgspec.Struct):
+    """Radii of profiles."""
+
+    radii: tuple[NOT_NEGATIVE, ...] = ()
+
+
+class NamedTree(msgspec.Struct):
+    """A tree, and its levels by name or number."""
+
+    name: str
+    levels: tuple[str, ...] | int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the levels, none where settings give their number alone."""
+        return () if isinstance(self.levels, int) else self.levels
+
+    @property
+    def count(self) -> int:
+        """Number of the levels."""
+        return self.levels if isinstance(self.levels, int) else len(self.levels)
+
+
+class RunSettings(msgspec.Struct):
+    """What is known of the settings of `certify.py run`, `rescore` and `audit`."""
+
+    sigma: POSITIVE | None = None
+    alpha: INSIDE | None = None
+    seed: int | None = None
+    n0: int | None = None
+    n: int | None = None
+    sampling: Sampling | None = None
+    trees: list[tuple[str, int] | NamedTree] | None = None
+    deltas: tuple[NOT_NEGATIVE, ...] | None = None
+    attributes: list[NamedChange] | None = None
+    joint_questions: JointAsked | None = None
+    profile: ProfileAsked | None = None
+    data_size: COUNT | None = None
+    random_numbers: Any = None
+    functions_chosen: dict[str, str] | None = None
+
+    @property
+    def forest(self) -> list[NamedTree]:
+        """The trees; older settings do not name their levels."""
+        return [tree if isinstance(tree, NamedTree) else NamedTree(*tree) for tree in self.trees or []]
+
+
+def read_settings(settings: Mapping[str, Any]) -> RunSettings:
+    """The settings of a run, as far as rows must agree with them.
+
+    Raises:
+        ValueError: if they are none of a run.
+    """
+    try:
+        return msgspec.convert(dict(settings), RunSettings)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise ValueError(f"expected the settings of a run: {error}") from error

@@ -1,0 +1,77 @@
+"""Files of rows, line by line: never more of them in memory than a line, and a bad line does not hide the next one."""
+
+from __future__ import annotations
+
+import codecs
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from hrvlm.rows.strict import RowError, line_shown
+
+MAX_LINE = 2**26
+"""Bytes of the longest line that is read: far above any row, far below what fills a memory."""
+_MARKS = {codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16", codecs.BOM_UTF8: "a byte-order mark"}
+_log = logging.getLogger(__name__)
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+_KIND = msgspec.json.Decoder(_Kind)
+
+
+class BadLine(RowError):
+    """A line that is no JSON object, or a file that holds no lines of text."""
+
+
+def iterate_lines(path: str | Path) -> Iterator[tuple[int, bytes]]:
+    """Numbers, from 1, and bytes of the whole lines of a file, without their ends.
+
+    A torn last line, as a killed run leaves it, is left out and reported in the log.
+
+    Raises:
+        BadLine: if the file is no text in UTF-8, or a line is too long for a row.
+    """
+    with Path(path).open("rb") as file:
+        start = file.read(3)
+        for mark, name in _MARKS.items():
+            if start.startswith(mark):
+                raise BadLine(f"expected lines of JSON in UTF-8 in {path}, got {name}: write the file as UTF-8")
+        file.seek(0)
+        number = 0
+        while line := file.readline(MAX_LINE):
+            number += 1
+            if not line.endswith(b"\n"):
+                if len(line) == MAX_LINE:
+                    raise BadLine(f"expected rows in {path}, got more than {MAX_LINE} bytes in line {number}")
+                _log.warning("%s: the last line is torn (%d bytes) and was left out", path, len(line))
+                return
+            yield number, line[:-1]
+
+
+def row_of(line: bytes, where: str = "a line") -> dict[str, Any]:
+    """The row of a line; NaN and infinities are no JSON.
+
+    Raises:
+        BadLine: if it is no JSON object.
+    """
+    try:
+        row = msgspec.json.decode(line)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise BadLine(f"expected a JSON object in {where}, got {line_shown(line)}") from error
+    if not isinstance(row, dict):
+        raise BadLine(f"expected a JSON object in {where}, got {line_shown(line)}")
+    return row
+
+
+def kind_of(line: bytes) -> str | None:
+    """The kind that a line says it is, None where it says none; the rest of the line may be anything."""
+    try:
+        return _KIND.decode(line).kind
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None

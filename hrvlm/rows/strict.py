@@ -1,0 +1,138 @@
+"""Rows against the schema of their kind, by msgspec: the dataclass of a record, with narrower types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields
+from operator import attrgetter
+from typing import Any, Generic, Literal, TypeVar, get_type_hints
+
+import msgspec
+
+from hrvlm.rows.fields import strict_type
+
+T = TypeVar("T")
+_PLACE = re.compile(r" - at `\$\.(?P<name>\w+)(?P<rest>[^`]*)`$")
+MAX_SEED = 2**64
+
+
+class RowError(ValueError):
+    """A row that is none of its kind.
+
+    Attributes:
+        field: the field at fault; "row" where it is none alone.
+    """
+
+    def __init__(self, message: str, field: str = "row") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class Strict(Generic[T]):
+    """Makes records of rows that have exactly the fields, types, ranges and words of their kind.
+
+    Args:
+        record: frozen dataclass with a class variable `kind`; besides, if need be, `added`, names of fields that older
+            rows lack, and `limits`, types of fields that are narrower than those of the dataclass.
+        schema: number of the schema.
+    """
+
+    def __init__(self, record: type[T], schema: int) -> None:
+        self.record, self.schema, self.kind = record, schema, str(record.kind)  # type: ignore[attr-defined]
+        self.added: frozenset[str] = getattr(record, "added", frozenset())
+        hints, limits = get_type_hints(record), getattr(record, "limits", {})
+        found = fields(record)  # type: ignore[arg-type]
+        self.names = frozenset(field.name for field in found)
+        head: list[Any] = [("kind", Literal[self.kind]), ("schema", Literal[schema])]
+        body = [(f.name, strict_type(f.name, hints[f.name], limits), f) for f in found]
+        named = [
+            (name, kind, field.default) if name in self.added and field.default is not MISSING else (name, kind)
+            for name, kind, field in body
+        ]
+        self.struct = msgspec.defstruct(
+            record.__name__, [*head, *named], kw_only=True, forbid_unknown_fields=True, frozen=True
+        )
+        self._decoder = msgspec.json.Decoder(self.struct)
+        self._order = [field.name for field in found]
+        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._order)
+
+    def of_line(self, line: bytes | str) -> T:
+        """The record of a line of JSON.
+
+        Raises:
+            RowError: if it is no row of this kind.
+        """
+        try:
+            return self._made(self._decoder.decode(line))
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            try:
+                row = msgspec.json.decode(line, type=dict[str, Any])
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                raise RowError(f"expected a JSON object in a line, got {line_shown(line)}") from error
+            return self.of_row(row)
+
+    def of_row(self, row: Mapping[str, Any]) -> T:
+        """The record of a row.
+
+        Raises:
+            RowError: if it is no row of this kind.
+        """
+        if row.get("kind") != self.kind or row.get("schema") != self.schema or isinstance(row.get("schema"), bool):
+            got = f"kind {shown(row.get('kind'))}, schema {shown(row.get('schema'))}"
+            raise RowError(f"expected a row of kind {self.kind!r} and schema {self.schema}, got {got}")
+        keys = set(row) - {"kind", "schema"}
+        odd, absent = sorted(map(str, keys - self.names)), sorted(self.names - keys - self.added)
+        if odd or absent:
+            raise RowError(f"expected the keys of {self.record.__name__}, got unknown {odd} and lack {absent}")
+        try:
+            return self._made(msgspec.convert(dict(row), self.struct))
+        except msgspec.ValidationError as error:
+            raise _explained(error, row) from error
+
+    def _made(self, found: Any) -> T:
+        seed = getattr(found, "seed", 0)
+        if seed >= MAX_SEED:
+            raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
+        try:
+            return self.record(**dict(zip(self._order, self._values(found), strict=True)))
+        except (TypeError, OverflowError) as error:
+            raise RowError(f"expected a row of kind {self.kind!r}: {error}") from error
+
+
+_READERS: dict[tuple[type, int], Any] = {}
+
+
+def strict_reader(record: type[T], schema: int) -> Strict[T]:
+    """The reader of a kind of record, made once."""
+    if (record, schema) not in _READERS:
+        _READERS[record, schema] = Strict(record, schema)
+    found: Strict[T] = _READERS[record, schema]
+    return found
+
+
+def shown(value: Any) -> str:
+    """A value of a row, short enough for a sentence."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # integers of thousands of digits, depths of thousands
+        return f"a huge {type(value).__name__}"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def line_shown(line: bytes | str) -> str:
+    """The beginning of a line."""
+    text = line.decode("utf-8", errors="replace") if isinstance(line, bytes) else line
+    return repr(text[:80])
+
+
+def _explained(error: msgspec.ValidationError, row: Mapping[str, Any]) -> RowError:
+    """Msgspec's complaint with the name of the field and its value."""
+    text, place = str(error), _PLACE.search(str(error))
+    if place is None:
+        return RowError(text[:1].lower() + text[1:])
+    name, what = place["name"], text[: place.start()].replace("`", "")
+    if what.startswith("Invalid enum value"):
+        what = "one of the words that it may be"
+    wanted = what.removeprefix("Expected ").partition(", got ")[0]
+    return RowError(f"expected {name}{place['rest']} as {wanted}, got {shown(row.get(name))}", name)

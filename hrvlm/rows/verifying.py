@@ -1,0 +1,226 @@
+"""Holds rows against the rules of their kind, against the other rows of their image, and against those of the run."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from hrvlm.rows.images import Found
+from hrvlm.rows.strict import RowError, shown
+
+Key: TypeAlias = tuple[Any, ...]
+Finding: TypeAlias = tuple[str, bool, str]
+"""Field at fault, whether the row claims too much, and one sentence."""
+Group: TypeAlias = tuple[Hashable, ...]
+
+
+class Keyed(Protocol):
+    """A record with what it is about."""
+
+    @property
+    def index(self) -> int:
+        """Of the image."""
+
+    @property
+    def key(self) -> Any:
+        """Identifies the row within a run."""
+
+
+R = TypeVar("R", bound=Keyed)
+Fact: TypeAlias = tuple[R, Group, str, Hashable]
+"""A record, the rows it must agree with, in which field, and what it says there."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A row that does not follow from what it holds.
+
+    Attributes:
+        key: statement of the row, () for a row that cannot be read.
+        field: the field at fault.
+        claims_too_much: whether the row claims more than can be derived, rather than something inconsistent or less.
+        message: one sentence.
+    """
+
+    key: Key
+    field: str
+    claims_too_much: bool
+    message: str
+
+
+@dataclass(frozen=True)
+class Rules(Generic[R]):
+    """The rules of some kinds of rows.
+
+    Attributes:
+        read: a record of a row or of its line; RowError if it is none.
+        of_record: what of a record does not follow from what it holds.
+        of_image: what the records of one image, with different keys, contradict each other in.
+        facts: what the records of one image say that others of the run must say as well.
+        statement: kind of a record, and what it states of its image; None for what not every image of a run has.
+    """
+
+    read: Callable[[bytes | Mapping[str, Any]], R]
+    of_record: Callable[[R], Iterable[Finding]]
+    of_image: Callable[[list[R]], Iterable[tuple[R, Finding]]]
+    facts: Callable[[list[R]], Iterable[Fact[R]]]
+    statement: Callable[[R], tuple[str, Hashable] | None]
+
+
+@dataclass
+class Header:
+    """What a run says of its rows.
+
+    Attributes:
+        expected: per group and field what rows must say.
+        of_record: what of a record does not fit the run; it yields findings.
+        num_images: images that there must be rows of, per kind; None where that is not known.
+        data_size: size of the data set they are spread over evenly, or None.
+    """
+
+    expected: Mapping[tuple[Group, str], Hashable] = field(default_factory=dict)
+    of_record: Callable[[Any], Iterable[Finding]] = lambda record: ()
+    num_images: int | None = None
+    data_size: int | None = None
+
+
+class Verifier(Generic[R]):
+    """Verifies the rows of a run, one image after the other.
+
+    Args:
+        rules: of their kinds.
+        header: what the run says of them.
+        complete: whether the run is finished, so that all images must have the same statements.
+
+    Attributes:
+        count: rows that were looked at.
+    """
+
+    def __init__(self, rules: Rules[R], header: Header | None = None, *, complete: bool = False) -> None:
+        self.rules, self.header, self.complete = rules, Header() if header is None else header, complete
+        self.count = 0
+        self._images: dict[str, array[int]] = {}
+        self._common = _Common(self.header.expected)
+
+    def odd(self, rows: Iterable[Found]) -> Iterator[Problem]:
+        """Problems of rows that name no image."""
+        for where, row in rows:
+            self.count += 1
+            try:
+                self.rules.read(row)
+                yield Problem((), "row", False, f"{where}: expected a row of an image")
+            except ValueError as error:
+                yield Problem((), getattr(error, "field", "row"), False, f"{where}: {error}")
+
+    def image(self, rows: Iterable[Found], collect: Callable[[R], None] = lambda record: None) -> Iterator[Problem]:
+        """Problems of the rows of one image, as far as they can be seen before the others.
+
+        Args:
+            rows: all rows of the image.
+            collect: called with each record that could be read.
+        """
+        records: dict[Any, R] = {}
+        times = Counter[Any]()
+        for where, row in rows:
+            self.count += 1
+            try:
+                record = self.rules.read(row)
+            except RowError as error:
+                yield Problem((), error.field, False, f"{where}: {error}")
+                continue
+            records.setdefault(record.key, record)
+            times[record.key] += 1
+            collect(record)
+            yield from self._of_record(record)
+        for key, count in times.items():
+            if count > 1:
+                yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
+        group = list(records.values())
+        for record, finding in self.rules.of_image(group):
+            yield Problem(record.key, *finding)
+        for fact in self.rules.facts(group):
+            yield from self._common.add(*fact)
+        yield from self._statements(group)
+
+    def _statements(self, group: list[R]) -> Iterator[Problem]:
+        """Notes which statements an image has."""
+        stated: dict[str, set[Hashable]] = {}
+        last: dict[str, R] = {}
+        for record in group:
+            statement = self.rules.statement(record)
+            if statement is not None:
+                stated.setdefault(statement[0], set()).add(statement[1])
+                last[statement[0]] = record
+        for kind, statements in stated.items():
+            self._images.setdefault(kind, array("q")).append(int(last[kind].index))
+            if self.complete:
+                yield from self._common.add(last[kind], ("image", kind), "statements", frozenset(statements))
+
+    def _of_record(self, record: R) -> Iterator[Problem]:
+        try:
+            for finding in (*self.rules.of_record(record), *self.header.of_record(record)):
+                yield Problem(record.key, *finding)
+        except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
+            yield Problem(record.key, "row", False, f"a value lies outside its range: {error}")
+
+    def finish(self) -> Iterator[Problem]:
+        """Problems that show only when all rows have been seen."""
+        yield from self._common.disagreements()
+        for kind, images in self._images.items():
+            yield from self._missing(kind, set(images))
+
+    def _missing(self, kind: str, found: set[int]) -> Iterator[Problem]:
+        """Images that there should be rows of, and are not."""
+        wanted, size = self.header.num_images, self.header.data_size
+        if wanted is None:
+            return
+        if size is not None:
+            wanted = min(wanted, size)
+            lacking = [i for i in range(wanted) if i * size // wanted not in found]
+            if lacking:
+                some = ", ".join(str(i * size // wanted) for i in lacking[:5]) + (", …" if len(lacking) > 5 else "")
+                text = f"expected {kind} rows of {wanted} images, but {len(lacking)} of them have none: {some}"
+                yield Problem((), "index", False, text)
+        elif len(found) != wanted:
+            yield Problem((), "index", False, f"expected {kind} rows of {wanted} images, got those of {len(found)}")
+
+
+class _Common:
+    """What rows of a run have in common, counted as they pass."""
+
+    MOST_KEYS = 100
+    MOST_VALUES = 1000
+
+    def __init__(self, expected: Mapping[tuple[Group, str], Hashable]) -> None:
+        self.expected = expected
+        self.found: dict[tuple[Group, str], dict[Hashable, list[Any]]] = {}
+
+    def add(self, record: Any, group: Group, name: str, value: Hashable) -> Iterator[Problem]:
+        place = (group, name)
+        if place in self.expected:
+            if self.expected[place] != value:
+                text = f"has {name} {shown(value)}, where the run's settings say {shown(self.expected[place])}"
+                yield Problem(record.key, name, True, text)
+            return
+        values = self.found.setdefault(place, {})
+        if value in values or len(values) < self.MOST_VALUES:
+            count = values.setdefault(value, [0])
+            count[0] += 1
+            if len(count) <= self.MOST_KEYS:
+                count.append(record.key)
+
+    def disagreements(self) -> Iterator[Problem]:
+        for (_, name), values in self.found.items():
+            if len(values) < 2:
+                continue
+            usual = max(values, key=lambda value: values[value][0])
+            for value, (count, *keys) in values.items():
+                if value == usual:
+                    continue
+                text = f"has {name} {shown(value)}, where {values[usual][0]} rows say {shown(usual)}"
+                more = f" (and {count - len(keys)} rows more)" if count > len(keys) else ""
+                for key in keys:
+                    yield Problem(key, name, False, text + (more if key is keys[-1] else ""))
