@@ -21,13 +21,13 @@ import torch
 import torchattacks
 from torch import Tensor
 
-from hrvlm.attacks.perturbation import perturb
+from hrvlm.attacks.perturbation import MAX_STEPS, check_steps, perturb
 from hrvlm.attacks.pixel_classifier import PixelClassifier
 from hrvlm.attacks.threat_model import ThreatModel
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
 NAMED = ("cw", "autoattack", *AUTOATTACK)
-_STEPS = re.compile(r"(pgd|margin)([1-9]\d*)")
+_STEPS = re.compile(r"(pgd|margin)([1-9]\d{0,99})")
 # PGD in l2 divides by the gradient's norm plus this; torchattacks' own 1e-10 would shorten steps of confident models.
 _TINY = 1e-30
 _NORMS = {"linf": "Linf", "l2": "L2"}
@@ -60,8 +60,10 @@ class AttackSettings:
 
     def __post_init__(self) -> None:
         for name in ("cw_steps", "apgd_steps", "fab_steps", "square_queries", "max_targets"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"expected {name} >= 1 in the attack settings, got {getattr(self, name)}")
+            if not 1 <= getattr(self, name) <= MAX_STEPS:
+                raise ValueError(
+                    f"expected {name} in [1, {MAX_STEPS:,}] in the attack settings, got {getattr(self, name)}"
+                )
         if not self.cw_c or not all(0.0 < value < math.inf for value in (*self.cw_c, self.cw_learning_rate)):
             raise ValueError(
                 "expected cw_c (at least one) and cw_learning_rate > 0 and finite in the attack settings, "
@@ -95,6 +97,8 @@ def check_attacks(names: Sequence[str]) -> None:
             raise ValueError(
                 f'expected attacks among "pgd20", "margin20" (any number of steps), {", ".join(NAMED)}, got {name!r}'
             )
+        if match := _STEPS.fullmatch(name):
+            check_steps(int(match[2]))
     if not names or len(set(names)) != len(names):
         raise ValueError(f"expected at least one attack, each named once, got {list(names)}")
 

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 
 from hrvlm.attacks.threat_model import ThreatModel
 
+MAX_STEPS = 100_000  # a thousand times what attacks are run with
+
 
 class NonFiniteError(RuntimeError):
     """A loss or gradient was NaN or infinite while a perturbation was sought.
@@ -168,11 +170,23 @@ def _gradients(
 
 
 def _check_steps(steps: int, step_size_image: float, eps_text: float, step_size_text: float) -> None:
-    if steps < 0:
-        raise ValueError(f"expected steps >= 0, got {steps}: 0 means no perturbation")
+    check_steps(steps, least=0)
     for name, value in (("step_size", step_size_image), ("eps_text", eps_text), ("step_size_text", step_size_text)):
         if not 0.0 <= value < math.inf:
             raise ValueError(f"expected {name} >= 0 and finite, got {value}: give it in the units of what it changes")
+
+
+def check_steps(steps: int, *, least: int = 1) -> int:
+    """A number of ascent steps.
+
+    Raises:
+        ValueError: If it is below the least, or would not end.
+    """
+    if steps < least:
+        raise ValueError(f"expected steps >= {least}, got {steps}" + ": 0 means clean images" * (least == 0))
+    if steps > MAX_STEPS:
+        raise ValueError(f"expected steps <= {MAX_STEPS:,}, got {steps}: some tens find what an attack can find")
+    return steps
 
 
 def pgd(

@@ -13,6 +13,7 @@ from hrvlm.attacks.randomness import PerImageGenerator
 
 Norm = Literal["linf", "l2"]
 NORMS = ("linf", "l2")
+_HINT = "divide numbers from 0 to 255 by 255"
 
 
 @dataclass(frozen=True)
@@ -138,13 +139,13 @@ class ThreatModel:
         """
         if not images.is_floating_point() or images.ndim < 2:
             raise ValueError(
-                f"expected images (N, ...) of a floating-point type, got {tuple(images.shape)} {images.dtype}"
+                f"expected images (N, ...) of a floating-point type, got {tuple(images.shape)} {images.dtype}; {_HINT}"
             )
         low, high = self.bounds
         if not bool(((images >= low) & (images <= high)).all()):
             found = f"{float(images.min()):g} to {float(images.max()):g}"
             raise ValueError(
-                f"expected images in [{low:g}, {high:g}], got {found}: attack pixels, not normalised images"
+                f"expected images in [{low:g}, {high:g}], got {found}: attack pixels, not normalised images; {_HINT}"
             )
 
     @staticmethod

@@ -11,7 +11,15 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from hrvlm.callbacks.certification_metrics import flatten_summary
-from hrvlm.callbacks.common import fine_tuned, gather_rows, log_directly, on_device, progress_bar, results_folder
+from hrvlm.callbacks.common import (
+    chosen_images,
+    fine_tuned,
+    gather_rows,
+    log_directly,
+    on_device,
+    progress_bar,
+    results_folder,
+)
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.certificates import RecordWriter, summarise
 from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
@@ -124,7 +132,7 @@ class CertificationCallback(EvaluationCallback):
     ) -> list[dict[str, Any]]:
         """Rows of all processes; those of this one are written as they come."""
         data = module.datamodule().evaluation_set(self.split)
-        indices = plan.indices(len(data))
+        indices = chosen_images(trainer, plan.indices(len(data)))
         shard = shard_indices(len(indices), num_replicas=trainer.world_size, rank=trainer.global_rank)
         mine = [indices[position] for position in shard]
         path = self._path(trainer, part)

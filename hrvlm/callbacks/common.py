@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import torch
@@ -13,11 +17,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from hrvlm.training.fine_tuning import RobustFineTuning
 
+TRIAL_IMAGES = 2
+
 
 def results_folder(trainer: Trainer) -> Path:
-    """Where a run's rows go: beside its metrics. The same on every process."""
-    folder = trainer.log_dir or trainer.default_root_dir
+    """Where a run's rows go: beside its metrics, of a `fast_dev_run` nowhere that lasts. The same on every process."""
+    folder = _trial_folder() if is_trial(trainer) else trainer.log_dir or trainer.default_root_dir
     return Path(str(trainer.strategy.broadcast(folder)))
+
+
+@cache
+def _trial_folder() -> str:
+    """A folder that is gone when the process ends."""
+    folder = mkdtemp(prefix="hrvlm-trial-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+def is_trial(trainer: Trainer) -> bool:
+    """Whether the run is a `fast_dev_run`, which tries everything and leaves nothing behind."""
+    return bool(trainer.fast_dev_run)  # type: ignore[attr-defined]
+
+
+def chosen_images(trainer: Trainer, indices: list[int]) -> list[int]:
+    """The images that a callback looks at: those of its plan, in a trial only enough for every process."""
+    return indices[: max(TRIAL_IMAGES, trainer.world_size)] if is_trial(trainer) else indices
 
 
 def fine_tuned(module: LightningModule) -> RobustFineTuning:

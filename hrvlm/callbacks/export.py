@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
+from hrvlm.callbacks.common import is_trial
 from hrvlm.callbacks.evaluation import discard, secure_last_weights
 from hrvlm.models import VisionLanguageModel, export_model
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -50,5 +51,5 @@ class ExportModel(Callback):
             classes = list(pl_module.forest.leaves)
         if not isinstance(model, VisionLanguageModel):
             raise ValueError(f"expected a module with a VisionLanguageModel to export, got {type(pl_module).__name__}")
-        if trainer.is_global_zero:
+        if trainer.is_global_zero and not is_trial(trainer):
             export_model(model, self.folder, half=self.half, head=head, classes=classes)

@@ -13,8 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
+from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.threat_model import Norm
-from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
@@ -64,7 +65,8 @@ class GeometryCallback(EvaluationCallback):
             every_n_epochs: Looks after epochs n, 2n, …
         """
         super().__init__(name)
-        for setting, value in (("steps", steps), ("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
+        check_steps(steps)
+        for setting, value in (("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
         self.threat_model = ThreatModel(norm, eps)
@@ -84,7 +86,7 @@ class GeometryCallback(EvaluationCallback):
         secure_weights(trainer, pl_module)
         module = fine_tuned(pl_module)
         data, classifier = module.datamodule().evaluation_set(self.split), module.classifier()
-        chosen = evenly_spread(len(data), self.num_images)
+        chosen = chosen_images(trainer, evenly_spread(len(data), self.num_images))
         mine = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
         with inferring(classifier):
             samples = self._samples(trainer, classifier, data, [chosen[position] for position in mine])

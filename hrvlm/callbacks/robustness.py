@@ -10,8 +10,17 @@ from lightning.pytorch import LightningModule, Trainer
 from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy
+from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.threat_model import Norm
-from hrvlm.callbacks.common import fine_tuned, gather_rows, log_directly, on_device, progress_bar, results_folder
+from hrvlm.callbacks.common import (
+    chosen_images,
+    fine_tuned,
+    gather_rows,
+    log_directly,
+    on_device,
+    progress_bar,
+    results_folder,
+)
 from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
@@ -60,8 +69,7 @@ class RobustnessCallback(EvaluationCallback):
             before: Whether the model that training starts from is evaluated too.
         """
         super().__init__(name)
-        if steps < 1:
-            raise ValueError(f"expected steps >= 1, got {steps}")
+        check_steps(steps)
         self.plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
             norm=norm,
@@ -87,7 +95,7 @@ class RobustnessCallback(EvaluationCallback):
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         module = fine_tuned(pl_module)
         data = module.datamodule().evaluation_set(self.split)
-        chosen = self.plan.indices(len(data))
+        chosen = chosen_images(trainer, self.plan.indices(len(data)))
         shard = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
         mine = [chosen[position] for position in shard]
         path = results_folder(trainer) / self.label / f"{stage}.rank={trainer.global_rank}.jsonl"

@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from rich.console import Console
 
 from hrvlm.callbacks.certification import CertificationCallback
-from hrvlm.callbacks.common import results_folder
+from hrvlm.callbacks.common import is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
 from hrvlm.reports.joint_table import joint_table
 from hrvlm.reports.profile_table import profile_table
@@ -36,7 +36,10 @@ class SummaryTable(Callback):
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             for table in _tables(callback):
                 console.print(table)
-        console.print(f"Results: [bold]{folder}[/bold]", highlight=False)
+        if is_trial(trainer):
+            console.print("A trial by fast_dev_run: no results are kept.")
+        else:
+            console.print(f"Results: [bold]{folder}[/bold]", highlight=False)
 
 
 def _tables(callback: Any) -> list[Any]:

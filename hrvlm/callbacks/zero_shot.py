@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
 from hrvlm.attacks.non_finite import seeking
+from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.threat_model import Norm
-from hrvlm.callbacks.common import fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data import zero_shot
 from hrvlm.data.base import IndexedShard
@@ -80,7 +81,8 @@ class ZeroShotCallback(EvaluationCallback):
         if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
             known = ", ".join(zero_shot.SETS)
             raise ValueError(f"expected sets as different names of {known}, or [all], got {list(sets)}")
-        for setting, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs), ("steps", steps)):
+        check_steps(steps)
+        for setting, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs)):
             if value is not None and value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
         if batch_size < 1 or num_workers < 0:
@@ -159,7 +161,7 @@ class ZeroShotCallback(EvaluationCallback):
 
     def _share(self, trainer: Trainer, size: int) -> list[int]:
         """Indices of the subset that this process evaluates."""
-        chosen = evenly_spread(size, self.num_images)
+        chosen = chosen_images(trainer, evenly_spread(size, self.num_images))
         mine = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
         return [chosen[position] for position in mine]
 

@@ -23,6 +23,7 @@ from hrvlm.certificates.records import SmoothingRecord
 from hrvlm.certificates.sampling import Parts
 from hrvlm.certificates.smoothing import SmoothingPlan, Statement, certify
 from hrvlm.models import inference_copy
+from hrvlm.models.pixels import clean_picture
 
 CLEAN_DRAW = 2**63
 """Draw number of the decoding on the clean image, which no sample has."""
@@ -154,7 +155,7 @@ class _Pass:
 
     def begin(self, data: Any, index: int) -> Sample:
         """An image as it is certified; its anchors are fixed here."""
-        image, label = data[index]
+        image, label = clean_picture(data, index)
         image = on_grid(image) if self.plan.noise == "grid" else image
         clean = answers_at(
             self.generator, image[None].to(self.device), [(index, range(CLEAN_DRAW, CLEAN_DRAW + 1))], self.plan.seed

@@ -15,6 +15,7 @@ from hrvlm.certificates.profiling import Profiler
 from hrvlm.certificates.records import Key, ProfileRecord, Record, SmoothingRecord
 from hrvlm.certificates.smoothing import Statement, certify
 from hrvlm.models import HierarchicalClassifier, LevelKey, labels_of, one_thread
+from hrvlm.models.pixels import clean_picture
 
 if TYPE_CHECKING:
     from hrvlm.certificates.images import CertificationPlan
@@ -66,7 +67,7 @@ class NoisePass:
 
     def sample(self, data: Any, index: int) -> Sample:
         """An image of the data set, as it is certified."""
-        image, label = data[index]
+        image, label = clean_picture(data, index)
         return Sample(
             index=index,
             image=on_grid(image) if self.plan.sampling.noise == "grid" else image,

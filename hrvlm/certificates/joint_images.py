@@ -17,6 +17,7 @@ from hrvlm.certificates.joint_plan import Family, JointQuestions, JointSample, P
 from hrvlm.certificates.joint_records import JointRecord
 from hrvlm.certificates.records import Key
 from hrvlm.models import HierarchicalClassifier, LevelKey
+from hrvlm.models.pixels import clean_picture
 from hrvlm.trees.words import with_name
 
 __all__ = ["JointQuestions", "joint_families", "joint_records", "prompt_pairs"]
@@ -96,7 +97,7 @@ def joint_records(
     def samples() -> Iterator[JointSample]:
         for index in indices:
             if not is_done(index):
-                image, label = data[index]
+                image, label = clean_picture(data, index)
                 targets = [int(classifier.ancestors[key][label]) for key in classifier.keys]
                 labels = targets * len(chosen)
                 sample = JointSample(

@@ -15,6 +15,7 @@ from hrvlm.certificates.counting import Procedure
 from hrvlm.certificates.grid_noise import on_grid
 from hrvlm.certificates.sampling import Parts, explore
 from hrvlm.certificates.smoothing_plan import SmoothingPlan
+from hrvlm.models.pixels import clean_picture
 
 LABELLING_DRAWS = 2**62
 """First draw number of answers to be labelled: far above those of certificates and votes, below the clean image's."""
@@ -77,5 +78,5 @@ def noisy_answers(
 
 
 def _sample(data: Any, index: int, plan: SmoothingPlan) -> Sample:
-    image = data[index][0]
+    image = clean_picture(data, index)[0]
     return Sample(index=index, image=on_grid(image) if plan.noise == "grid" else image, labels={"answer": -1})

@@ -35,6 +35,7 @@ from hrvlm.certificates.bounds import (
 from hrvlm.certificates.laws import Floats, ProbabilityLaw, UniformLaw
 from hrvlm.certificates.radii import least_count, radius_probability
 
+MAX_SAMPLES = 10_000_000  # exact sums hold a number for every count
 LAW_FROM = 250  # below, the normal approximation is off by more than 5 percent
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(400)
 _FARTHEST = 38.0  # Phi(-38) is the last that float64 can hold
@@ -139,6 +140,7 @@ def plan_samples(
     """
     check_probability(loss, "loss")
     least = minimal_samples(radius or 0.0, question.alpha, question.sigma, threshold=question.threshold)
+    check_samples(n_reference)
     if n_reference < least:
         raise ValueError(f"expected n_reference >= {least} to certify anything, got {n_reference}")
     law, exact = _objectives(question, radius)
@@ -161,8 +163,24 @@ def plan_samples(
     )
 
 
+def check_samples(n: int) -> None:
+    """Refuses numbers of samples that exact sums cannot be taken over.
+
+    Raises:
+        ValueError: If there are none, or too many.
+    """
+    if not 1 <= n <= MAX_SAMPLES:
+        raise ValueError(f"expected a number of samples in [1, {MAX_SAMPLES:,}], got {n}")
+
+
 def forecast(question: Question, samples: Sequence[int], radii: Sequence[float]) -> list[dict[str, object]]:
-    """What each number of samples gives: mean radius by law and exact sum, certified accuracy at radii, ceiling."""
+    """What each number of samples gives: mean radius by law and exact sum, certified accuracy at radii, ceiling.
+
+    Raises:
+        ValueError: If a number of samples is out of range.
+    """
+    for n in samples:
+        check_samples(n)
     return [
         {
             "n": n,

@@ -19,6 +19,7 @@ from hrvlm.certificates.semantic_evidence import semantic_evidence
 from hrvlm.certificates.semantic_records import SemanticRecord
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import CosineHead, HierarchicalClassifier, one_thread
+from hrvlm.models.pixels import clean_picture
 from hrvlm.trees.words import with_name
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def semantic_records(
         if all((SemanticRecord.kind, index, *statement) in finished for statement in asked):
             yield []
             continue
-        image, label = data[index]
+        image, label = clean_picture(data, index)
         with one_thread():
             feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
             shown = [targets(change, index) for change in plan.attributes]

@@ -22,7 +22,7 @@ _FLOAT = "tag:yaml.org,2002:float"
 class _Loader(yaml.SafeLoader):
     """Plain values; unlike PyYAML's, `1e-3` is a number, `1e3` an integer, and dates are texts."""
 
-    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {  # type: ignore[misc]
         first: [(tag, form) for tag, form in known if tag != "tag:yaml.org,2002:timestamp"]
         for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -55,9 +55,25 @@ def load_configuration(text: str) -> Any:
         yaml.YAMLError: If it is not valid, or a key is given twice.
     """
     found = load_yaml(text, _Loader)
+    _check_dotted(found)
     # "{}" and "{word}" of prompts are mappings without values for YAML, and texts for whoever writes them on one line.
     empty = isinstance(found, dict) and found and all(value is None for value in found.values())
     return text if empty and "\n" not in text.strip() else found
+
+
+def _check_dotted(value: Any) -> None:
+    """Refuses a key given twice in two ways, as `a.b` and as `b` within `a`."""
+    if isinstance(value, list):
+        for part in value:
+            _check_dotted(part)
+    if isinstance(value, dict):
+        for key, part in value.items():
+            _check_dotted(part)
+            words = str(key).split(".")
+            for cut in range(1, len(words)):
+                within: Any = value.get(".".join(words[:cut]))
+                if isinstance(within, dict) and ".".join(words[cut:]) in within:
+                    raise yaml.YAMLError(f"the key {key!r} is given twice: it is in {'.'.join(words[:cut])!r} as well")
 
 
 def at_home(value: Any) -> Any:

@@ -5,6 +5,7 @@ jsonargparse tries every member of a union of types, and reports one complaint o
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -38,19 +39,31 @@ def inner_errors() -> Iterator[None]:
         _within.reset(token)
 
 
-def _make(kind: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-    """Makes an object of a configuration."""
-    if not _within.get():
-        return kind(*arguments, **keywords)
-    try:
-        return kind(*arguments, **keywords)
-    except ValueError as error:
-        raise _Failed(error) from None
-    except Exception as error:
-        name = getattr(kind, "__name__", kind)
-        said = ValueError(f"expected settings of {name} that it takes, got an error of its own: {error}")
-        said.__cause__ = error
-        raise _Failed(said) from error
+def speaking(instantiator: Callable[..., Any]) -> Callable[..., Any]:
+    """The same way of making objects, whose errors get past jsonargparse; see `inner_errors`.
+
+    Args:
+        instantiator: Called with a class and arguments.
+    """
+
+    def make(kind: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        try:
+            return instantiator(kind, *arguments, **keywords)
+        except Exception as error:
+            raise (_Failed(_told(kind, error)) if _within.get() else error) from error.__cause__
+
+    make.__signature__ = inspect.signature(instantiator)  # type: ignore[attr-defined]  # jsonargparse goes by its names
+    return make
 
 
-add_instantiator(_make, object)
+def _told(kind: Callable[..., Any], error: Exception) -> ValueError:
+    """The error itself if it says what was expected, else one that names the class."""
+    if isinstance(error, ValueError):
+        return error
+    name = getattr(kind, "__name__", kind)
+    told = ValueError(f"expected settings of {name} that it takes, got an error of its own: {error}")
+    told.__cause__ = error
+    return told
+
+
+add_instantiator(speaking(lambda kind, *arguments, **keywords: kind(*arguments, **keywords)), object)

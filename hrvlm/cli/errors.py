@@ -7,13 +7,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pickle import UnpicklingError
+from traceback import walk_tb
 from typing import Any, NoReturn
 
 from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
 
 from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
-from hrvlm.cli.constructing import inner_errors
+from hrvlm.cli.constructing import inner_errors, speaking
 from hrvlm.training.stopping import SIGNALS, stoppable
 
 TRACEBACK = "HRVLM_TRACEBACK"
@@ -44,7 +45,7 @@ def clear_errors(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[Non
 
 
 def _is_expected(error: Exception) -> bool:
-    if isinstance(error, EXPECTED):
+    if isinstance(error, EXPECTED) or _is_said_by_lightning(error):
         return True
     # Imported here, since commands without a model should not wait for Lightning and attacks.
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -53,6 +54,14 @@ def _is_expected(error: Exception) -> bool:
     from hrvlm.training.failure import NonFiniteLossError
 
     return isinstance(error, NonFiniteError | NonFiniteLossError | MisconfigurationException)
+
+
+def _is_said_by_lightning(error: Exception) -> bool:
+    """Whether Lightning itself raises it about a setting, such as a metric to monitor that nobody logs."""
+    if not isinstance(error, RuntimeError | ImportError | TypeError) or error.__traceback__ is None:
+        return False
+    *_, (frame, _) = walk_tb(error.__traceback__)
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] in ("lightning", "lightning_utilities")
 
 
 def sentence(error: Exception) -> str:
@@ -100,6 +109,10 @@ class ClearParser(ArgumentParser):
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         """Parses a command line; `~` at the beginning of a path is the home folder."""
         return at_home(super().parse_args(*args, **kwargs))
+
+    def add_instantiator(self, instantiator: Any, *args: Any, **kwargs: Any) -> None:
+        """Adds a way of making some classes, whose errors come out as well."""
+        super().add_instantiator(speaking(instantiator), *args, **kwargs)
 
     def instantiate(self, *args: Any, **kwargs: Any) -> Any:
         """Makes the objects of a configuration; what their constructors complain of is raised as it is."""

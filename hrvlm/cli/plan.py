@@ -13,7 +13,7 @@ from rich.table import Table
 from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
 from hrvlm.certificates.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
 from hrvlm.certificates.noise import check_sigma
-from hrvlm.certificates.planning import Question, SamplePlan, forecast, plan_samples
+from hrvlm.certificates.planning import Question, SamplePlan, check_samples, forecast, plan_samples
 from hrvlm.certificates.radii import operational_threshold
 from hrvlm.certificates.record_base import Record
 from hrvlm.cli.errors import ClearParser
@@ -69,8 +69,10 @@ class PlanSettings:
             raise ValueError("expected beta or pilot, got both")
         if self.statements < 1:
             raise ValueError(f"expected statements >= 1, got {self.statements}")
-        if not self.samples or min(self.samples) < 1 or min(self.radii, default=0.0) < 0:
-            raise ValueError(f"expected samples >= 1 and radii >= 0, got {self.samples} and {self.radii}")
+        if not self.samples or not min(self.radii, default=0.0) >= 0:
+            raise ValueError(f"expected at least one of samples and radii >= 0, got {self.samples} and {self.radii}")
+        for n in (*self.samples, self.reference):
+            check_samples(n)
         if self.votes is not None and self.threshold != 0.5:
             raise ValueError("expected threshold or votes, got both: votes set the threshold")
 

@@ -32,6 +32,7 @@ from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.push_records import Defence, PushRecord, push_key, summarise_pushes
 from hrvlm.generative.pushing import easiest_answers, push_towards
 from hrvlm.models import inferring
+from hrvlm.models.pixels import clean_picture
 from hrvlm.reports.push_table import push_table
 
 JUST_INSIDE = 0.99
@@ -156,7 +157,7 @@ class Pusher:
             return
         if record.radius > 0 and push_key(index, "smoothing", inside=True, eps=0.0) not in done:
             left.append(("smoothing", JUST_INSIDE * record.radius, True))
-        image = data[index][0][None].to(settings.device)
+        image = clean_picture(data, index)[0][None].to(settings.device)
         wanted = easiest_answers(self.generator, image, settings.wanted)[0]
         for defence, eps, inside in left:
             yield self._push(image, record, clean, wanted, defence, eps, inside)

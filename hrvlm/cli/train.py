@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from zipfile import is_zipfile
 
 from lightning.pytorch import LightningDataModule, LightningModule
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 import hrvlm.callbacks
 import hrvlm.data.emoji_pack.datamodule
@@ -17,6 +21,7 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.trainer_settings import check_trainer
 from hrvlm.training.stopping import SIGNALS
 
 # Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
@@ -54,12 +59,17 @@ class HrvlmCLI(LightningCLI):
         """Checks the trainer's settings, as soon as they are known.
 
         Raises:
-            ValueError: If the trainer would run validation in inference mode.
+            ValueError: If training could not do what they say.
         """
-        if not self.subcommand or self.config[self.subcommand].trainer.inference_mode is not False:
-            raise ValueError(
-                "expected trainer.inference_mode: false, since attacks in validation need gradients; set it so"
-            )
+        check_trainer(self.config[self.subcommand].trainer)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """What the trainer can do here; `certify.py` tests and predicts."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in ("fit", "validate")}
+
+    def _parse_ckpt_path(self) -> None:
+        """Leaves the configuration as it was given, where Lightning puts settings of the checkpoint in its place."""
 
 
 def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
@@ -72,17 +82,29 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
     with clear_errors(program, _ending_signals()), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        HrvlmCLI(
-            LightningModule,
-            LightningDataModule,
-            parser_class=TrainParser,
-            parser_kwargs={"prog": program},
-            subclass_mode_model=True,
-            subclass_mode_data=True,
-            save_config_kwargs={"overwrite": True},
-            trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
-            args=arguments,
-        )
+        with _terminated(program):
+            HrvlmCLI(
+                LightningModule,
+                LightningDataModule,
+                parser_class=TrainParser,
+                parser_kwargs={"prog": program},
+                subclass_mode_model=True,
+                subclass_mode_data=True,
+                save_config_kwargs={"overwrite": True},
+                trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
+                args=arguments,
+            )
+
+
+@contextmanager
+def _terminated(program: str) -> Iterator[None]:
+    """Gives Lightning's exit after SIGTERM, which it handles itself under SLURM, the code of that signal."""
+    try:
+        yield
+    except SIGTERMException:
+        message = "stopped by SIGTERM; give the last checkpoint as --ckpt_path to go on"
+        print(f"{program}: error: {message}", file=sys.stderr)
+        raise SystemExit(128 + signal.SIGTERM) from None
 
 
 def _ending_signals() -> tuple[int, ...]:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrvlm.models.pixels import check_type
 from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -65,8 +66,9 @@ class VisionLanguageModel(nn.Module):
         """Resizes and normalises images (N, 3, H, W) in [0, 1]; differentiable.
 
         Raises:
-            ValueError: If the shape is not (N, 3, H, W).
+            ValueError: If the shape is not (N, 3, H, W), or pixels are integers.
         """
+        check_type(images)
         if images.dim() != 4 or images.shape[1] != 3:
             raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
         if tuple(images.shape[2:]) != self.image_size:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from hrvlm.attacks import ThreatModel, frozen_parameters
+from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.models import evaluating, level_keys
 from hrvlm.models.heads import Head
@@ -55,8 +56,7 @@ class Objective(nn.Module, ABC):
             random_start: Start from a random point of the budget if `perturb` is given a generator.
         """
         super().__init__()
-        if steps < 0:
-            raise ValueError(f"expected steps >= 0, got {steps}: 0 means clean training")
+        check_steps(steps, least=0)
         self.threat_model = ThreatModel(norm, eps)
         self.steps, self.step_size, self.random_start = steps, step_size, random_start
         self._forest: Forest | None = None

@@ -16,8 +16,9 @@ from hrvlm.generative.captioner import IGNORED, Captioner, Vocabulary
 from hrvlm.generative.captioner_files import export_captioner
 from hrvlm.generative.captions import PROMPTS, answer, reference_answers, sentences
 from hrvlm.models import load_model
+from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
 from hrvlm.training.randomness import step_seed
-from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.schedule import ConfiguredSchedule, adamw_with_cosine
 
 COLOUR_JITTER = 0.08  # of an empty picture, as of the backgrounds of other pictures
 
@@ -71,6 +72,8 @@ class CaptionTraining(LightningModule):
         """
         super().__init__()
         self.save_hyperparameters()
+        for rate in (learning_rate, tower_learning_rate):
+            optimizer_settings(learning_rate=rate, weight_decay=weight_decay, warmup_steps=warmup_steps)
         self.entries, _ = split_items("train")
         self.captioner = Captioner(
             load_model(model),
@@ -85,6 +88,7 @@ class CaptionTraining(LightningModule):
     def on_train_start(self) -> None:
         """Lightning leaves a loaded model in evaluation mode, also where a run goes on inside an epoch."""
         self.captioner.train()
+        check_weights(self)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Mean cross-entropy of the words of the true answers to all prompts."""
@@ -155,12 +159,13 @@ class CaptionTraining(LightningModule):
 
     def on_fit_end(self) -> None:
         """Exports the captioner on the first process."""
-        if self.hparams["folder"] is not None and self.trainer.is_global_zero:
+        trial = self.trainer.fast_dev_run  # type: ignore[attr-defined]
+        if self.hparams["folder"] is not None and self.trainer.is_global_zero and not trial:
             export_captioner(self.captioner, self.hparams["folder"], half=self.hparams["half"])
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run; the image tower at a rate of its own."""
-        total, hparams = int(self.trainer.estimated_stepping_batches), self.hparams
+        total, hparams = total_steps(self.trainer), self.hparams
         shared = {"total_steps": total} | {key: hparams[key] for key in ("weight_decay", "warmup_steps")}
         tower = list(self.captioner.image_tokens.tower.parameters())
         known = set(map(id, tower))
@@ -176,5 +181,5 @@ class CaptionTraining(LightningModule):
         ]
         optimizer = torch.optim.AdamW(groups)
         factor = parts[0]["lr_scheduler"]["scheduler"].lr_lambdas[0]
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        scheduler = ConfiguredSchedule(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -19,6 +19,7 @@ from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, chec
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
 from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
+from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
 from hrvlm.training.randomness import start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
@@ -81,11 +82,9 @@ class RobustFineTuning(LightningModule):
         self.objective = objective
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
         self.freeze_batch_norm = freeze_batch_norm or not train_image_tower
-        self.optimizer_settings: dict[str, Any] = {
-            "learning_rate": learning_rate,
-            "weight_decay": weight_decay,
-            "warmup_steps": warmup_steps,
-        }
+        self.optimizer_settings: dict[str, Any] = optimizer_settings(
+            learning_rate=learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps
+        )
         self.average_decay = None if average_decay is None else check_decay(average_decay)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
@@ -167,6 +166,7 @@ class RobustFineTuning(LightningModule):
     def on_train_start(self) -> None:
         """Lightning starts from the modes it finds, and a loaded model is in evaluation mode."""
         self.train()
+        check_weights(self)
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """One perturbation of the batch, and the loss on it.
@@ -223,7 +223,7 @@ class RobustFineTuning(LightningModule):
         """AdamW with warm-up and cosine over the whole run."""
         if not any(parameter.requires_grad for parameter in self.parameters()):
             raise ValueError("expected something to train, got all of it switched off; see train_image_tower")
-        total = int(self.trainer.estimated_stepping_batches)
+        total = total_steps(self.trainer)
         return adamw_with_cosine(self.parameters(), total_steps=total, **self.optimizer_settings)
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:

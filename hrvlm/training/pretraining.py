@@ -13,6 +13,7 @@ from hrvlm.models.building import from_config, read_config
 from hrvlm.models.checkpoints import base_model
 from hrvlm.models.finite import labels_of
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
+from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
 from hrvlm.training.randomness import step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 
@@ -56,6 +57,7 @@ class ContrastivePretraining(LightningModule):
         """
         super().__init__()
         self.save_hyperparameters()
+        optimizer_settings(learning_rate=learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps)
         self.model = from_config(read_config(model_config), name="pretrained")
         if initial_model is not None:
             self.model.load_state_dict(base_model(initial_model, None).state_dict())
@@ -73,6 +75,7 @@ class ContrastivePretraining(LightningModule):
     def on_train_start(self) -> None:
         """Lightning leaves a loaded model in evaluation mode, also where a run goes on inside an epoch."""
         self.model.train()
+        check_weights(self)
 
     def _encode_tokens(self, tokens: Tensor) -> Tensor:
         return F.normalize(self.model.clip.encode_text(tokens), dim=-1)
@@ -114,6 +117,6 @@ class ContrastivePretraining(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run."""
-        total = int(self.trainer.estimated_stepping_batches)
+        total = total_steps(self.trainer)
         keys = ("learning_rate", "weight_decay", "warmup_steps")
         return adamw_with_cosine(self.model.parameters(), total_steps=total, **{key: self.hparams[key] for key in keys})

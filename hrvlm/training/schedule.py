@@ -3,11 +3,47 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
+
+
+class ConfiguredSchedule(torch.optim.lr_scheduler.LambdaLR):
+    """A schedule that goes on, in a resumed run, with the learning rates and decays of the present configuration.
+
+    Lightning restores the optimizer and then the schedule, which would leave those of the checkpoint in their place.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, factor: Callable[[int], float]) -> None:
+        """Starts at step 0.
+
+        Args:
+            optimizer: Its rates are the peaks.
+            factor: Share of the peak by step.
+        """
+        self._given = [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups]
+        super().__init__(optimizer, factor)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Place in the schedule, for checkpoints."""
+        return {name: value for name, value in super().state_dict().items() if name != "_given"}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on where `state_dict` was taken."""
+        super().load_state_dict(state_dict)
+        groups = self.optimizer.param_groups
+        for group, (rate, decay) in zip(groups, self._given, strict=True):
+            for name, key, value in (("learning rate", "initial_lr", rate), ("weight decay", "weight_decay", decay)):
+                if group[key] != value:
+                    rank_zero_info(f"From here on the {name} is {value:g} as configured, in place of {group[key]:g}.")
+                    group[key] = value
+        self.base_lrs = [rate for rate, _ in self._given]
+        for group, rate, factor in zip(groups, self.base_lrs, self.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(self.last_epoch)
+        self._last_lr = [group["lr"] for group in groups]
 
 
 def adamw_with_cosine(
@@ -45,5 +81,5 @@ def adamw_with_cosine(
         share = (step - warmup_steps) / max(1, total_steps - warmup_steps)
         return 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
-    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+    scheduler = ConfiguredSchedule(optimizer, factor)
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

@@ -24,7 +24,7 @@ class Module(LightningModule):
 
 
 def trainer(first: bool = True) -> Any:
-    return SimpleNamespace(is_global_zero=first)
+    return SimpleNamespace(is_global_zero=first, fast_dev_run=False)
 
 
 def test_model_head_and_classes_are_exported(tmp_path: Path) -> None:

@@ -85,7 +85,9 @@ def test_texts_stay_texts(text: str) -> None:
 
 
 @pytest.mark.parametrize("kind", [ClearParser, TrainParser])
-@pytest.mark.parametrize("text", ["n: 1\nn: 1", "inner: {eps: 1, steps: 1, eps: 1}", '{"n": 1, "n": 2}'])
+@pytest.mark.parametrize(
+    "text", ["n: 1\nn: 1", "inner: {eps: 1}\ninner.eps: 2", "inner: {eps: 1, steps: 1, eps: 1}", '{"n": 1, "n": 2}']
+)
 def test_a_key_given_twice_is_refused(
     kind: type[ClearParser], text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

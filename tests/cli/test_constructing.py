@@ -11,6 +11,7 @@ from hrvlm.callbacks import CertificationCallback
 from hrvlm.certificates.images import CertificationPlan
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.train import TrainParser
+from hrvlm.cli.train import main as train
 
 
 class Part:
@@ -60,10 +61,23 @@ def test_the_inner_sentence_is_what_is_said(
     assert capsys.readouterr().err == "it: error: expected n >= 1, got 0\n"
 
 
+def test_a_module_says_what_is_wrong(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning makes modules in a way of its own, and offers to leave them out."""
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    settings = ["--model=hrvlm.training.pretraining.ContrastivePretraining", "--model.model_config=none.json"]
+    data = ["--data=hrvlm.data.emoji_pack.datamodule.EmojiDataModule"]
+    for words, told in (([], "none.json"), (["--model.weight_decay=-1"], "expected weight_decay >= 0 and finite")):
+        with pytest.raises(SystemExit):
+            train(["fit", "--seed_everything=0", *settings, *data, *words])
+        said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train.py: error: expected")]
+        assert len(said) == 1
+        assert told in said[0]
+
+
 def test_other_errors_of_constructors_name_the_class(capsys: pytest.CaptureFixture[str]) -> None:
     parser = ClearParser()
     parser.add_class_arguments(Whole)
-    with pytest.raises(ValueError, match="Part.*more than nine") as caught:
+    with pytest.raises(ValueError, match=r"Part.*more than nine") as caught:
         parser.instantiate(parser.parse_args([f"--one={PATH}", "--one.n=10"]))
     assert isinstance(caught.value.__cause__, TypeError)
 
@@ -82,5 +96,5 @@ def test_a_plan_within_a_callback_says_what_is_wrong() -> None:
     given = parser.parse_args(
         [f"--callbacks=[{{class_path: hrvlm.callbacks.CertificationCallback, init_args: {{plan: {plan}}}}}]"]
     )
-    with pytest.raises(ValueError, match="^expected sigma"):
+    with pytest.raises(ValueError, match=r"^expected sigma"):
         parser.instantiate(given)

@@ -1,0 +1,123 @@
+"""The schedule of a resumed run is that of its configuration; what cannot be trained is refused before it starts."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from torch import nn
+
+from hrvlm.training.captioning import CaptionTraining
+from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
+from hrvlm.training.schedule import adamw_with_cosine
+
+USUAL: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_steps": 2, "total_steps": 10}
+
+
+def made(**changed: Any) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
+    torch.manual_seed(0)
+    found = adamw_with_cosine(nn.Linear(3, 2).parameters(), **USUAL | changed)
+    return found["optimizer"], found["lr_scheduler"]["scheduler"]
+
+
+def rates(optimizer: Any, schedule: Any, steps: int) -> list[list[tuple[float, float]]]:
+    """Learning rate and weight decay of both groups, before each of some steps."""
+    found = []
+    for _ in range(steps):
+        found.append([(group["lr"], group["weight_decay"]) for group in optimizer.param_groups])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def resumed(**changed: Any) -> list[list[tuple[float, float]]]:
+    """The last six steps of a run that was interrupted after the fourth."""
+    optimizer, schedule = made()
+    rates(optimizer, schedule, 4)
+    stored = copy.deepcopy((optimizer.state_dict(), schedule.state_dict()))
+    optimizer, schedule = made(**changed)
+    optimizer.load_state_dict(stored[0])  # in the order in which Lightning restores them
+    schedule.load_state_dict(stored[1])
+    return rates(optimizer, schedule, 6)
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"learning_rate": 1e-5}, {"weight_decay": 0.3}, {"warmup_steps": 6}, {"total_steps": 20}], ids=str
+)
+def test_a_resumed_run_follows_its_configuration(changed: dict[str, Any]) -> None:
+    """To the last bit: the rest of the run that had these settings from the beginning."""
+    assert resumed(**changed) == rates(*made(**changed), 10)[4:]
+
+
+def test_what_changes_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", logger="lightning.pytorch.utilities.rank_zero"):
+        resumed()
+        assert "From here on" not in caplog.text
+        resumed(learning_rate=1e-5)
+    assert "learning rate is 1e-05 as configured, in place of 0.001" in caplog.text
+
+
+def test_checkpoints_hold_the_place_alone() -> None:
+    assert "_given" not in made()[1].state_dict()
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "warmup_steps"])
+@pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
+def test_settings_of_the_optimizer_are_checked(name: str, value: float) -> None:
+    given = {"learning_rate": 0.0, "weight_decay": 0.0, "warmup_steps": 0}
+    assert optimizer_settings(**given) == given
+    with pytest.raises(ValueError, match=f"expected {name} >= 0 and finite, got"):
+        optimizer_settings(**given | {name: value})
+
+
+def test_modules_check_them_before_anything_is_built() -> None:
+    with pytest.raises(ValueError, match="expected weight_decay >= 0"):
+        CaptionTraining(weight_decay=-0.1)
+
+
+def test_a_run_without_end_has_no_schedule() -> None:
+    endless: Any = SimpleNamespace(accumulate_grad_batches=1, estimated_stepping_batches=float("inf"))
+    with pytest.raises(ValueError, match="learning rate is zero at the end"):
+        total_steps(endless)
+    endless.accumulate_grad_batches = 0
+    with pytest.raises(ValueError, match="accumulate_grad_batches >= 1, got 0"):
+        total_steps(endless)
+
+
+class Tiny(LightningModule):
+    """A module that checks its weights as the others do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(2, 1)
+
+    def on_train_start(self) -> None:
+        check_weights(self)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        return self.layer(batch.to(self.layer.weight.dtype)).float().mean()
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*isinstance.treespec.*")
+@pytest.mark.parametrize(
+    ("precision", "half"), [("bf16-true", False), ("32-true", True), ("bf16-mixed", False), ("64-true", False)]
+)
+def test_weights_of_few_bits_are_not_trained(precision: Any, half: bool, tmp_path: Any) -> None:
+    module = Tiny().bfloat16() if half else Tiny()
+    trainer = Trainer(
+        max_epochs=1, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+    )  # fmt: skip
+    batches = torch.utils.data.DataLoader(torch.rand(4, 2), batch_size=2)
+    if "mixed" in precision or precision == "64-true":
+        trainer.fit(module, batches)
+        return
+    with pytest.raises(ValueError, match=r"32 bits or more to train, got bfloat16 in layer\.weight"):
+        trainer.fit(module, batches)
