@@ -6,7 +6,7 @@ import os
 import resource
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,3 +79,47 @@ def reason(error: OSError) -> str:
 
 def _size(size: int) -> str:
     return f"{size / 2**20:.1f} MiB" if size >= 2**20 else f"{size} bytes"
+
+
+@contextmanager
+def whole_folder(path: str | Path, stale: Sequence[str] = ()) -> Iterator[Path]:
+    """Gives a folder to write files to, which take their places in another one when all of them are there.
+
+    If anything fails until then, also a full disk, the other folder is as it was. Files of it that have no new ones
+    stay; a folder that is not there yet appears whole.
+
+    Args:
+        path: folder to be written.
+        stale: files that may be there, relative to it, which go when the new ones come.
+    """
+    target = Path(os.path.realpath(path))
+    place = target if target.is_dir() else target.parent
+    new = place / f".{target.name}.new"
+    shutil.rmtree(new, ignore_errors=True)  # of one that was killed
+    try:
+        new.mkdir(parents=True)
+        yield new
+        _move(new, target, stale)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _move(new: Path, target: Path, stale: Sequence[str]) -> None:
+    files = sorted(path for path in new.rglob("*") if path.is_file())
+    usual = new / ".new"
+    usual.touch()
+    mode = usual.stat().st_mode
+    usual.unlink()
+    for path in files:
+        path.chmod(mode)  # as any new file has it; the writer of safetensors shuts others out
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    if not target.exists():
+        new.rename(target)
+        return
+    for name in stale:
+        (target / name).unlink(missing_ok=True)
+    for path in files:  # on the same disk, where this takes no room
+        place = target / path.relative_to(new)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(place)

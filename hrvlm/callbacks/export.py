@@ -22,6 +22,8 @@ class ExportModel(Callback):
             folder: Made if missing.
             half: Stores matrices and convolutions in 16 bits.
         """
+        if not folder.strip():
+            raise ValueError("expected the path of a folder to export to, got an empty text")
         self.folder, self.half = folder, half
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

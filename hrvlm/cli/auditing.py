@@ -18,6 +18,7 @@ from hrvlm.certificates.records import Record, record_from_row
 from hrvlm.cli.answering import composite_alone, labelling_at
 from hrvlm.cli.evaluating import opened_folder, settings_parser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
+from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
@@ -145,5 +146,5 @@ def _of_image(
 def add_parser(commands: Any) -> None:
     """Adds the command `audit` to those of `certify.py`."""
     parser = settings_parser(Audit, "Certifies images by labels of their own answers, without the model.")
-    parser.add_argument("folder", type=str, help="folder of the results of certify.py run, whose settings these are")
+    parser.add_argument("folder", type=path_of, help="folder of certify.py run, whose settings these are")
     commands.add_subcommand("audit", parser)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,12 +18,13 @@ from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors, speaking
 from hrvlm.training.stopping import SIGNALS, stoppable
+from hrvlm.whole_files import reason
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning's parser does
-EXPECTED = (ValueError, FileNotFoundError, UnpicklingError)
+EXPECTED = (ValueError, OSError, UnpicklingError)
 
 
 @contextmanager
@@ -34,6 +37,7 @@ def clear_errors(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[Non
         program: What the sentence calls the program.
         signals: Which signals end it, see `stoppable`.
     """
+    _replace_unprintable()
     try:
         with stoppable(program, signals):
             yield
@@ -44,8 +48,16 @@ def clear_errors(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[Non
         raise SystemExit(1) from None
 
 
+def _replace_unprintable() -> None:
+    """Lets a terminal whose encoding lacks a letter, such as one of a path, show a question mark for it."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _is_expected(error: Exception) -> bool:
     if isinstance(error, EXPECTED) or _is_said_by_lightning(error):
+        return True
+    if type(error).__name__ == "SafetensorError":  # which every kind of it is called
         return True
     # Imported here, since commands without a model should not wait for Lightning and attacks.
     from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -68,10 +80,23 @@ def sentence(error: Exception) -> str:
     """An error's message in one line; of an error that crossed from a data loader's process, the original message."""
     if isinstance(error, UnpicklingError):  # its own message tells how to load unsafely
         return "expected a readable checkpoint that holds tensors and plain values only, got a damaged or another file"
+    if isinstance(error, OSError) and error.errno is not None:
+        return _of_system(error)
     text = str(error).strip()
+    if type(error).__name__ == "SafetensorError":
+        text = f"expected weights that can be read, or room to write them, got: {text}"
     if "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
     return " ".join(text.split())
+
+
+def _of_system(error: OSError) -> str:
+    """What the operating system refused, and how to mend it."""
+    where = " and ".join(str(name) for name in (error.filename, error.filename2) if name is not None)
+    mend = "make room, or choose another place; what was written whole before is kept"
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        mend = "check the path, and what you may do there"
+    return f"expected files that can be read and written, got: {reason(error)}{where and f': {where}'}; {mend}"
 
 
 class ConfigFile(ActionConfigFile):

@@ -18,6 +18,7 @@ from hrvlm.certificates.parts import check_unused, part_files
 from hrvlm.certificates.rescoring import described_trees
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, SETTINGS, SUMMARY, read_settings
+from hrvlm.cli.paths import path_of
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.models import HierarchicalClassifier, load, state_digest
@@ -50,7 +51,7 @@ def settings_parser(kind: type, description: str, *, output: str = "folder of th
     """A parser of --config, --output and the fields of a kind of settings; of the output it says what it is."""
     parser = ClearParser(description=description)
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
-    parser.add_argument("--output", required=True, help=output)
+    parser.add_argument("--output", type=path_of, required=True, help=output)
     parser.add_class_arguments(kind)
     return parser
 

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.paths import path_of
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.strict_text import load_yaml
+from hrvlm.whole_files import check_place
 
 if TYPE_CHECKING:
     from hrvlm.models import LoadedModel
@@ -21,7 +23,7 @@ def add_parser(subparsers: Any) -> None:
     """Adds `export` to the commands of `hrvlm`."""
     parser = ClearParser(description=__doc__)
     parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
-    parser.add_argument("--output", required=True, help="folder to write, loaded by open_clip as local-dir:FOLDER")
+    parser.add_argument("--output", type=path_of, required=True, help="folder to write; local-dir:FOLDER for open_clip")
     parser.add_argument("--half", action="store_true", help="store matrices and convolutions in 16 bits")
     parser.add_argument(
         "--run-config",
@@ -58,6 +60,7 @@ def export(checkpoint: str, output: str | Path, *, half: bool = False, config: s
     """
     from hrvlm.models import export_model, load  # not above: other commands of `hrvlm` would wait for it
 
+    check_place(output)
     loaded = load(checkpoint)
     path = _beside(Path(checkpoint)) if config is None else Path(config)
     settings = None if path is None else _settings(path)

@@ -20,6 +20,7 @@ from hrvlm.certificates.record_base import FunctionsChosen
 from hrvlm.certificates.rescoring import LabelFunction, check_draws, label_functions, passes
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, opened_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
+from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import FREE, finish
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.models import HierarchicalClassifier
@@ -48,7 +49,7 @@ class Rescore(Subject):
 def add_parser(subparsers: Any) -> None:
     """Adds the command `rescore` to the subcommands of a parser of jsonargparse."""
     parser = subject_parser(Rescore, "Certifies new prompts, trees, planes or levels from kept features.")
-    parser.add_argument("--features", required=True, help="folder that certify.py run --features has filled")
+    parser.add_argument("--features", type=path_of, required=True, help="folder that run --features has filled")
     subparsers.add_subcommand("rescore", parser)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
+from hrvlm.cli.paths import path_of
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
 
@@ -26,7 +27,7 @@ FORMS = ("tsv", "parquet")
 def add_report_parser(commands: Any) -> None:
     """Adds `report` to the commands of `certify.py`."""
     reporter = ClearParser(description=f"Writes {REPORT} from rows alone; with pictures if the data set is at hand.")
-    reporter.add_argument("folder", type=str, help="folder of the results of certify.py run, attack or push")
+    reporter.add_argument("folder", type=path_of, help="folder of the results of certify.py run, attack or push")
     reporter.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
     commands.add_subcommand("report", reporter)
 
@@ -34,7 +35,7 @@ def add_report_parser(commands: Any) -> None:
 def add_export_parser(commands: Any) -> None:
     """Adds `export` to the commands of `certify.py`."""
     exporter = ClearParser(description="Writes rows in the forms that other tools read, into the same folder.")
-    exporter.add_argument("folder", type=str, help="folder of the results of certify.py run")
+    exporter.add_argument("folder", type=path_of, help="folder of the results of certify.py run")
     exporter.add_argument("--to", required=True, choices=FORMS, help="Cohen's tables of smoothing rows, or all rows")
     commands.add_subcommand("export", exporter)
 

@@ -33,6 +33,7 @@ from hrvlm.cli.evaluating import (
     write_summary,
 )
 from hrvlm.cli.keeping import open_store
+from hrvlm.cli.paths import path_of
 from hrvlm.cli.results import write_report
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.data.sampling import shard_indices
@@ -111,7 +112,7 @@ class ImageWork:
         """See `Work`."""
         if self.settings.features is None:
             return None
-        check_place(self.settings.features)
+        check_place(path_of(self.settings.features))
         folders.enter_context(held(Path(self.settings.features) / LOCK))
         return open_store(self.settings.features, self.plan, self.classifier, self.data, self.settings.split)
 

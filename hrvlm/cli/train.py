@@ -21,6 +21,7 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.paths import check_results
 from hrvlm.cli.trainer_settings import check_trainer
 from hrvlm.training.stopping import SIGNALS
 
@@ -70,6 +71,14 @@ class HrvlmCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration as it was given, where Lightning puts settings of the checkpoint in its place."""
+
+    def before_fit(self) -> None:
+        """Checks that results can be written.
+
+        Raises:
+            ValueError: If they cannot.
+        """
+        check_results(self.trainer, self.model)
 
 
 def main(arguments: list[str] | None = None, program: str = "train.py") -> None:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser, sentence
+from hrvlm.cli.paths import path_of
 from hrvlm.cli.tree_output import console, print_comparison, print_tree, summary
 from hrvlm.trees import ClassTree, Forest, TreeError, TreeInfo, load_tree, save_tree
 from hrvlm.trees.asking import VIEWS, proposal_prompt
@@ -50,7 +51,7 @@ def run(options: Any) -> None:
 
 def _build_arguments(parser: ClearParser) -> None:
     parser.add_argument("--leaves", required=True, help=LEAVES + "; each with a synset id")
-    parser.add_argument("--output", required=True, help="tree file to write")
+    parser.add_argument("--output", type=path_of, required=True, help="tree file to write")
     parser.add_argument("--num_levels", type=int, default=6, help="levels of the tree at most, leaves included")
     parser.add_argument(
         "--policy", default="longest", choices=POLICIES, help="which of several hypernyms is the parent"
@@ -63,6 +64,7 @@ def _build_arguments(parser: ClearParser) -> None:
 
 def build(options: Any) -> None:
     """Builds a tree from WordNet 3.0: every class below its synset's hypernyms, cut to few levels."""
+    _check_output(options.output)
     classes = read_classes(options.leaves)
     missing = [key for key in classes.ids if key not in classes.synsets]
     if missing:
@@ -99,7 +101,7 @@ def _wordnet(folder: str | None) -> Iterator[WordNetCorpusReader]:
 def _import_arguments(parser: ClearParser) -> None:
     parser.add_argument("file", help="proposal (JSON, see docs/trees.md)")
     parser.add_argument("--leaves", required=True, help=LEAVES)
-    parser.add_argument("--output", help="tree file to write; NAME.yaml beside the proposal if not given")
+    parser.add_argument("--output", type=path_of, help="tree file to write; NAME.yaml beside the proposal if not given")
     for key in ("name", "description", "source", "licence", "template"):
         parser.add_argument(f"--{key}", help=f"replaces the proposal's {key}")
 
@@ -107,14 +109,19 @@ def _import_arguments(parser: ClearParser) -> None:
 def import_(options: Any) -> None:
     """Imports superclasses that a language model or a person proposed, if they hold every class exactly once."""
     keys = ("name", "description", "source", "licence", "template")
+    if options.output:
+        _check_output(options.output)
     head = {key: options[key] for key in keys if options[key] is not None}
     tree = import_proposal(options.file, read_classes(options.leaves), **head)
     _write(tree, options.output or str(Path(options.file).with_name(f"{tree.name}.yaml")))
 
 
-def _write(tree: ClassTree, path: str) -> None:
+def _check_output(path: str) -> None:
     if not Path(path).parent.is_dir():
         raise TreeError(f"{path}: no folder {Path(path).parent}; make it, or choose another output")
+
+
+def _write(tree: ClassTree, path: str) -> None:
     save_tree(tree, path)
     tell_ids(words_of(tree), path)
     console().print(f"{summary(load_tree(path))} -> {path}", highlight=False, soft_wrap=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
+from hrvlm.cli.paths import path_of
 from hrvlm.trees.bounded_text import read_json
 
 if TYPE_CHECKING:
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
 def add_parser(commands: Any) -> None:
     """Adds the command `verify` to those of `certify.py`."""
     parser = ClearParser(description="Derives every certificate anew from its row, without the model.")
-    parser.add_argument("folder", type=str, help=f"folder that holds {', '.join(ROWS_OF.values())}, or a file of rows")
+    parser.add_argument(
+        "folder", type=path_of, help=f"folder that holds {', '.join(ROWS_OF.values())}, or a file of rows"
+    )
     parser.add_argument("--expect", type=int | None, help="number of images that there must be rows of")
     commands.add_subcommand("verify", parser)
 

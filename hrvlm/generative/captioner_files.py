@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -19,6 +17,7 @@ from hrvlm.generative.decoding import Decoding
 from hrvlm.models import check_finite, inferring
 from hrvlm.models.building import from_config
 from hrvlm.trees.bounded_text import load_json, read_text
+from hrvlm.whole_files import check_place, whole_folder
 
 DESCRIPTION_FILE, WEIGHTS_FILE, PROBE_FILE = "captioner.json", "captioner.safetensors", "probe.safetensors"
 FORMAT = 1
@@ -41,8 +40,8 @@ def export_captioner(captioner: Captioner, folder: str | Path, *, half: bool = F
         ValueError: If what was written does not give the captioner's log-probabilities.
     """
     folder = Path(folder)
-    with TemporaryDirectory() as temporary:
-        written = Path(temporary)
+    check_place(folder)
+    with whole_folder(folder) as written:
         save_file({key: _stored(value, half) for key, value in captioner.state_dict().items()}, written / WEIGHTS_FILE)
         text = json.dumps(_description(captioner), indent=2, ensure_ascii=False)
         (written / DESCRIPTION_FILE).write_text(text + "\n", encoding="utf-8")
@@ -52,9 +51,6 @@ def export_captioner(captioner: Captioner, folder: str | Path, *, half: bool = F
         tolerance = ROUNDED_TOLERANCE if half else PROBE_TOLERANCE
         _compare(_probe(captioner, images), probe["log_probabilities"], tolerance, "the captioner when exported")
         save_file(probe, written / PROBE_FILE)
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in sorted(written.iterdir()):
-            shutil.copyfile(path, folder / path.name)
     return folder
 
 

@@ -7,10 +7,8 @@ gives them), the trained head if there is one, and a model card to complete.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from hrvlm.models.building import CONFIG_FILE, from_config, read_config
 from hrvlm.models.finite import check_finite
 from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.whole_files import check_place, whole_folder
 
 WEIGHTS_FILE = "open_clip_model.safetensors"
 PROBE_FILE = "probe/probe.safetensors"  # a sub-folder keeps it out of open_clip's search for weights
@@ -61,28 +60,16 @@ def export_model(
         ValueError: If the written folder does not give the model's features, so that its config does not describe it.
     """
     folder = Path(folder)
-    with TemporaryDirectory() as temporary:
-        written = Path(temporary)
+    check_place(folder, sum(value.nbytes for value in model.clip.state_dict().values()) // (2 if half else 1))
+    with whole_folder(folder, stale=head_files.FILES) as written:
         stored, probe = _write(model, written, half)
         if head is not None:
             head_files.write_head(written, head, classes, stored, probe)
         card = model_card(model.name, head=head, classes=classes, settings=settings, half=half)
-        (written / CARD_FILE).write_text(card, encoding="utf-8")
-        _move(written, folder)
+        old = folder / CARD_FILE  # somebody may have filled it in
+        kept = old.is_file() and old.read_bytes() != card.encode()
+        (written / (NEW_CARD_FILE if kept else CARD_FILE)).write_text(card, encoding="utf-8")
     return folder
-
-
-def _move(written: Path, folder: Path) -> None:
-    """Replaces what was there, only now that the new files are known to be good."""
-    card, old = written / CARD_FILE, folder / CARD_FILE
-    if old.is_file() and old.read_bytes() != card.read_bytes():
-        card.rename(written / NEW_CARD_FILE)  # somebody may have filled the old one in
-    for stale in head_files.FILES:
-        (folder / stale).unlink(missing_ok=True)
-    for path in sorted(path for path in written.rglob("*") if path.is_file()):
-        target = folder / path.relative_to(written)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
 
 
 def _write(model: VisionLanguageModel, folder: Path, half: bool) -> tuple[VisionLanguageModel, dict[str, Tensor]]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hrvlm.certificates.record_base import SCHEMA, Row
 from hrvlm.certificates.records import SmoothingRecord, record_from_row
+from hrvlm.whole_files import whole_file
 
 TSV_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 
@@ -90,7 +91,8 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> list
         )
         table = pyarrow.Table.from_pylist([_columns(record, hints) for record in records], schema=schema)
         path = Path(folder) / f"{kind}.parquet"
-        parquet.write_table(table, path)
+        with whole_file(path) as new:
+            parquet.write_table(table, new)
         written.append(path)
     return written
 

@@ -13,6 +13,7 @@ from hrvlm.trees.nodes import DEFAULT_TEMPLATE, Node, TreeError, some
 from hrvlm.trees.strict_text import load_yaml
 from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.words import all_composed, spoken, tell_spoken
+from hrvlm.whole_files import whole_file
 
 TREE_KEYS = ("name", "description", "source", "licence", "template", "levels", "nodes")
 NEEDED_KEYS = ("name", "source", "licence", "nodes")
@@ -92,7 +93,8 @@ def save_tree(tree: ClassTree, path: str | Path) -> None:
         text += yaml.safe_dump(names, allow_unicode=True, width=110, default_flow_style=None)
     nodes = {node.id: _entry(node) for node in tree.nodes.values()}
     lines = [f"  {_scalar(key)}: {_inline(entry)}\n" for key, entry in nodes.items()]
-    Path(path).write_text(text + "nodes:\n" + "".join(lines), encoding="utf-8", newline="\n")
+    with whole_file(path) as new:
+        new.write_text(text + "nodes:\n" + "".join(lines), encoding="utf-8", newline="\n")
 
 
 def _node(key: str, value: Any, where: str) -> Node:
