@@ -21,7 +21,8 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
     Returns:
         `{"norm", "eps", "images", "levels": [...], "transfer": {attack: [...]}}`. An entry of "levels" has tree, level,
         level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one misclassified when clean
-        is not robust), "attacked", "broken" and "median_distance" (of those with one). An entry of "transfer" has the
+        is not robust), "attacked", "broken" and "median_distance" (of those with one); where several attacks were run,
+        "worst" has their names and the "accuracy" under the strongest for each image. An entry of "transfer" has the
         attacked and the evaluated level, "accuracy" (of all images, those not attacked as they are), "both" (images
         attacked that the evaluated level gets right when clean) and "flipped" (how many of these it then gets wrong).
         "invalid" tells of how many images scores were not finite, clean or attacked, if of any; they count as wrong.
@@ -65,11 +66,29 @@ def _level(rows: list[Row]) -> dict[str, Any]:
     by_attack: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         by_attack[row["attack"]].append(row)
+    clean, worst = share(by_attack.pop(CLEAN, [])), worst_case(rows)
     return {
         **{name: first[name] for name in ("tree", "level", "level_name", "num_classes")},
-        CLEAN: share(by_attack.pop(CLEAN, [])),
+        CLEAN: clean,
         "attacks": {name: _attack(group) for name, group in by_attack.items()},
-    }
+    } | ({} if worst is None else {"worst": {"attacks": sorted(by_attack), "accuracy": worst}})
+
+
+def worst_case(rows: Iterable[Row]) -> float | None:
+    """Share of images that a level gets right under every attack that was run on it; None of fewer than two attacks.
+
+    Each attack finds only an upper bound of robustness, and the strongest one is another for each image.
+
+    Args:
+        rows: Of one level attacked through its own classifier, of one stage, norm and budget; clean ones may be among
+            them.
+    """
+    attacks: set[str] = set()
+    right: dict[int, bool] = {}
+    for row in rows:
+        attacks |= {row["attack"]} - {CLEAN}
+        right[row["index"]] = right.get(row["index"], True) and row["correct"]
+    return sum(right.values()) / len(right) if len(attacks) > 1 else None
 
 
 def _attack(rows: list[Row]) -> dict[str, Any]:

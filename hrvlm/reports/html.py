@@ -165,7 +165,7 @@ def _cells(table: Table) -> dict[str, Any]:
     kinds = ["number" if column.justify == "right" else "" for column in table.columns]
     columns = [[str(cell) for cell in column.cells] for column in table.columns]
     return {
-        "title": str(table.title or ""),
+        "title": ". ".join(str(part) for part in (table.title, table.caption) if part),
         "head": [(str(column.header), kind) for column, kind in zip(table.columns, kinds, strict=True)],
         "rows": [list(zip(cells, kinds, strict=True)) for cells in zip(*columns, strict=True)],
     }

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.attacks.records import CLEAN, own_level
-from hrvlm.attacks.summary import summarise_robustness
+from hrvlm.attacks.summary import summarise_robustness, worst_case
 
 Level = tuple[str, int, str, int]
 Column = tuple[str | None, str]
+WORST = "worst case"
+STRONG = ("autoattack", "apgd-t")
 
 
 def accuracies(rows: Iterable[Mapping[str, Any]]) -> dict[Level, dict[Column, float]]:
@@ -32,10 +34,16 @@ def accuracies(rows: Iterable[Mapping[str, Any]]) -> dict[Level, dict[Column, fl
 
 
 def robustness_table(rows: Iterable[Mapping[str, Any]], *, title: str) -> Table:
-    """Clean and attacked accuracy in percent, before and after training, one line per level."""
+    """Clean and attacked accuracy in percent, before and after training, one line per level.
+
+    Where several attacks were run, the worst case for each image follows; the caption says which attacks were run.
+    """
+    rows = list(rows)
     found = accuracies(rows)
+    for level, stage, share in _worst_cases(rows):
+        found[level][stage, WORST] = share
     columns = sorted({column for columns in found.values() for column in columns}, key=_stage_first)
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", caption=_attacks_said(columns), caption_justify="left")
     table.add_column("tree")
     table.add_column("level")
     table.add_column("classes", justify="right")
@@ -47,9 +55,31 @@ def robustness_table(rows: Iterable[Mapping[str, Any]], *, title: str) -> Table:
     return table
 
 
-def _stage_first(column: Column) -> tuple[bool, bool, str]:
+def _worst_cases(rows: list[Mapping[str, Any]]) -> Iterator[tuple[Level, str | None, float]]:
+    groups: dict[tuple[Level, str | None], list[Mapping[str, Any]]] = defaultdict(list)
+    for row in rows:
+        if own_level(row):
+            level = (row["tree"], row["level"], row["level_name"], row["num_classes"])
+            groups[level, row["stage"]].append(row)
+    for (level, stage), group in groups.items():
+        share = worst_case(group)
+        if share is not None:
+            yield level, stage, share
+
+
+def _attacks_said(columns: Iterable[Column]) -> str | None:
+    """Which attacks the numbers rest on, and what that leaves open."""
+    attacks = sorted({attack for _, attack in columns} - {CLEAN, WORST})
+    if not attacks:
+        return None
+    several = "" if len(attacks) == 1 else "; worst case: images right under all of them"
+    weak = "" if any(name in STRONG for name in attacks) else "; stronger attacks (autoattack, apgd-t) may break more"
+    return f"Attacks: {', '.join(attacks)}{several}. Upper bounds of robustness{weak}."
+
+
+def _stage_first(column: Column) -> tuple[bool, bool, bool, str]:
     stage, attack = column
-    return stage != "before", attack != CLEAN, attack
+    return stage != "before", attack != CLEAN, attack == WORST, attack
 
 
 def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:

@@ -17,11 +17,11 @@ from hrvlm.attacks import AttackSettings, attack
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy, cell_name
 from hrvlm.attacks.records import RobustnessRecord, done_robustness_keys, own_level
-from hrvlm.attacks.summary import summarise_robustness
+from hrvlm.attacks.summary import summarise_robustness, worst_case
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
 from hrvlm.models import HierarchicalClassifier, load
-from hrvlm.reports.tables import accuracies, transfer_tables
+from hrvlm.reports.tables import accuracies, robustness_table, transfer_tables
 from hrvlm.trees import load_forest
 
 PLAN = RobustnessPlan(attacks=["pgd3", "apgd-ce"], eps=0.15, batch_size=4, settings=AttackSettings(apgd_steps=3))
@@ -145,6 +145,8 @@ def test_averages_are_those_of_the_rows(rows: list[dict[str, Any]]) -> None:
             assert numbers["accuracy"] == sum(row["correct"] for row in own) / len(INDICES)
             assert numbers["attacked"] == sum(clean)
             assert numbers["broken"] == sum(clean) - sum(row["correct"] for row in own)
+            standing = [all(row["correct"] for row in mine if own_level(row) and row["index"] == i) for i in INDICES]
+            assert entry["worst"] == {"attacks": sorted(PLAN.attacks), "accuracy": sum(standing) / len(INDICES)}
             column = accuracies(rows)["kinds", entry["level"], entry["level_name"], entry["num_classes"]]
             assert column[None, name] == numbers["accuracy"]
     for name, pairs in summary["transfer"].items():
@@ -162,6 +164,30 @@ def test_averages_are_those_of_the_rows(rows: list[dict[str, Any]]) -> None:
     with console.capture() as captured:
         console.print(*transfer_tables(rows))
     assert f"{100 * summary['transfer']['pgd3'][1]['accuracy']:.1f} (" in captured.get()
+
+
+def test_tables_say_which_attacks_were_run_and_show_the_worst_case() -> None:
+    """Two attacks that break different images: each leaves half of them standing, together they leave none."""
+    base = {"stage": None, "tree": "t", "level": 0, "level_name": "leaf", "num_classes": 2, "prediction": 0}
+    attacked = {"attacked_tree": "t", "attacked_level": 0}
+    made = [
+        {**base, **attacked, "index": i, "attack": name, "correct": right}
+        for name, rights in (("pgd20", (True, False)), ("apgd-t", (False, True))) for i, right in enumerate(rights)
+    ]  # fmt: skip
+    made += [{**base, "index": i, "attack": "clean", "correct": True} for i in (0, 1)]
+    shown = {}
+    for name, part in (("both", made), ("pgd", [row for row in made if row["attack"] != "apgd-t"])):
+        console = Console(width=150)
+        with console.capture() as captured:
+            console.print(robustness_table(part, title="x"))
+        shown[name] = captured.get()
+    assert worst_case(made) == 0.0
+    cells = next(line for line in shown["both"].splitlines() if "leaf" in line).split()
+    assert [cell for cell in cells if "." in cell] == ["100.0", "50.0", "50.0", "0.0"]  # clean, apgd-t, pgd20, worst
+    said = {name: " ".join(text.split()) for name, text in shown.items()}
+    assert "Attacks: apgd-t, pgd20; worst case: images right under all of them." in said["both"]
+    assert "worst" not in shown["pgd"]
+    assert "Attacks: pgd20. Upper bounds of robustness; stronger attacks (autoattack, apgd-t) may break" in said["pgd"]
 
 
 def test_rows_of_two_runs_are_not_averaged_together(rows: list[dict[str, Any]]) -> None:
