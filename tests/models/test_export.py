@@ -139,7 +139,7 @@ def test_changed_weights_are_noticed(folder: Path, key: str, what: str) -> None:
     assert load_folder(folder, check=False).embed_dim == 32
 
 
-def test_weights_that_are_no_numbers_are_noticed(folder: Path) -> None:
+def test_weights_that_are_no_numbers_are_refused(folder: Path) -> None:
     change_weights(folder, lambda state: state["text_projection"].fill_(float("nan")))
     with pytest.raises(ValueError, match="got NaN or infinity in text_projection"):
         load_folder(folder)
