@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+
+# Modules of the tests whose classes their configurations name.
+os.environ["HRVLM_TRUSTED_MODULES"] = "recording,oracle_runs"
 
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VISION = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}

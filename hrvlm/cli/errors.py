@@ -8,22 +8,24 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from pickle import UnpicklingError
 from traceback import walk_tb
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser, set_parsing_settings
+from jsonargparse import ActionConfigFile, ArgumentParser
 
 from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors, speaking
+from hrvlm.cli.trust import explained, restrict_parsers
 from hrvlm.training.stopping import SIGNALS, stoppable
+from hrvlm.trees.bounded_text import is_address, read_text
 from hrvlm.whole_files import reason
 
 TRACEBACK = "HRVLM_TRACEBACK"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
-set_parsing_settings(config_read_mode_fsspec_enabled=True)  # as Lightning's parser does
 EXPECTED = (ValueError, OSError, UnpicklingError)
 
 
@@ -109,9 +111,13 @@ class ConfigFile(ActionConfigFile):
 
 def _config_path(given: str, for_certify: bool) -> str:
     """Where a configuration lies; the text itself if it is none of the package, or a configuration written out."""
+    if is_address(given):
+        raise ValueError(f"expected a configuration on this machine, got the address {given}; copy it here first")
     path = shipped.find(at_home(given))
-    if path.is_file() or any(letter in given for letter in ":{\n"):
-        return str(path)
+    if path.is_file():
+        return _readable(path)
+    if any(letter in given for letter in ":{\n"):
+        return given
     known = [name for name in shipped.names("configs") if name.startswith("certify/") == for_certify]
     found = shipped.named(given, "configs", among=known)
     if found is None and path.suffix not in (".yaml", ".yml", ".json"):
@@ -119,11 +125,23 @@ def _config_path(given: str, for_certify: bool) -> str:
     return str(found or path)
 
 
+def _readable(path: Path) -> str:
+    try:
+        read_text(path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"expected a readable configuration at {path}: {error}") from error
+    return str(path)
+
+
 class ClearParser(ArgumentParser):
     """A parser whose errors are the message alone, without the usage of every option."""
 
     for_certify = True
     """Whether it reads configurations of `certify.py`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        restrict_parsers()
+        super().__init__(*args, **kwargs)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         """Adds an argument; configurations are found by name as well."""
@@ -146,5 +164,5 @@ class ClearParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""
-        print(f"{self.prog.split()[0]}: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"{self.prog.split()[0]}: error: {explained(' '.join(message.split()))}", file=sys.stderr)
         self.exit(2)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.paths import path_of
+from hrvlm.cli.trust import trusted_modules
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
 
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 
 REPORT = "report.html"
 FORMS = ("tsv", "parquet")
+MAX_IMAGE_SIZE = 4096  # of pictures in a report
+DATA_MODULES = (
+    "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",
+    "hrvlm.data.folder.FolderDataModule",
+    "hrvlm.data.shards.ShardDataModule",
+)
 
 
 def add_report_parser(commands: Any) -> None:
@@ -128,18 +135,25 @@ def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
             return AtHand(), "the data set has changed"
         levels = settings["given_num_levels"]
         forest = load_forest(settings["given_trees"], leaves=module.class_ids, num_levels=levels)
-    except (KeyError, ValueError, TypeError, OSError, ImportError, AttributeError) as error:
+    except Exception as error:  # what a folder says may be wrong in any way; its rows are told of all the same
         return AtHand(), f"the data set is not at hand ({' '.join(str(error).split())})"
     names = {(tree.name, level.index): level.names for tree in forest for level in tree.levels}
     return AtHand(lambda index: data[index][0], names), ""
 
 
 def _data_module(noted: dict[str, Any]) -> ImageDataModule:
+    """The data module that a run noted; a folder may be a stranger's, so only known modules are imported."""
+    path = str(noted["class_path"])
+    module, _, name = path.rpartition(".")
+    if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
+        raise ValueError(f"expected one of {', '.join(DATA_MODULES)}, got {path[:80]}")
+    settings = noted.get("init_args") or {}
+    if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
+        raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
     from hrvlm.data.base import ImageDataModule
 
-    module, _, name = noted["class_path"].rpartition(".")
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):
-        raise ValueError(f"expected a data module, got {noted['class_path']}")
-    made: ImageDataModule = kind(**noted.get("init_args", {}))
+        raise ValueError(f"expected a data module, got {path[:80]}")
+    made: ImageDataModule = kind(**settings)
     return made

@@ -8,10 +8,9 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from zipfile import is_zipfile
+from typing import Any
 
-from lightning.pytorch import LightningDataModule, LightningModule
+from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
@@ -23,6 +22,7 @@ import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can n
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.paths import check_results
 from hrvlm.cli.trainer_settings import check_trainer
+from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
 
 # Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
@@ -49,12 +49,12 @@ class HrvlmCLI(LightningCLI):
         """Checks the checkpoint's file before Lightning opens it.
 
         Raises:
-            ValueError: If it is no whole checkpoint.
+            ValueError: If it is no whole checkpoint on this machine.
         """
         super().parse_arguments(parser, args)
-        checkpoint = Path(self.config[self.config["subcommand"]].get("ckpt_path") or "")
-        if checkpoint.is_file() and not is_zipfile(checkpoint):
-            raise ValueError(f"expected a whole checkpoint at {checkpoint}, got a damaged or another file")
+        given = self.config[self.config["subcommand"]]
+        check_asked(given.get("ckpt_path"), given.get("weights_only"))
+        given["weights_only"] = True
 
     def before_instantiate_classes(self) -> None:
         """Checks the trainer's settings, as soon as they are known.
@@ -71,6 +71,12 @@ class HrvlmCLI(LightningCLI):
 
     def _parse_ckpt_path(self) -> None:
         """Leaves the configuration as it was given, where Lightning puts settings of the checkpoint in its place."""
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        """The trainer, which opens no checkpoint that could run code."""
+        trainer = super().instantiate_trainer(**kwargs)
+        secure(trainer)
+        return trainer
 
     def before_fit(self) -> None:
         """Checks that results can be written.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from numpy.typing import NDArray
 
 from hrvlm.data.listing import LeftOut
 from hrvlm.data.tar_scanning import MAX_IMAGE_BYTES, MAX_LABEL, scan_shard, webdataset_modules
+
+MAX_SHARDS = 1_000_000
 
 _FORMAT = 2
 _NUMBERS = ("shards", "offsets", "sizes", "labels")
@@ -31,6 +34,7 @@ def shard_paths(shards: str) -> list[str]:
     expand_urls, _ = webdataset_modules()
     if ":" in shards.replace("::", ""):
         raise ValueError(f"expected local tar files as shards, got {shards}; copy or mount them first")
+    _check_count(shards)
     paths: list[str] = expand_urls(shards)
     missing = [path for path in paths if not Path(path).is_file()]
     if missing or not paths:
@@ -38,6 +42,16 @@ def shard_paths(shards: str) -> list[str]:
     if len(set(paths)) < len(paths):
         raise ValueError(f"expected every shard once, got one twice in {shards}")
     return paths
+
+
+def _check_count(shards: str) -> None:
+    """Refuses names that stand for more files than there can be, before they are written out."""
+    count = 1
+    for braces in re.findall(r"\{([^{}]*)\}", shards):
+        ends = re.fullmatch(r"(-?\d{1,99})\.\.(-?\d{1,99})(?:\.\.-?\d+)?", braces)
+        count *= abs(int(ends[2]) - int(ends[1])) + 1 if ends else braces.count(",") + 1
+    if count > MAX_SHARDS:
+        raise ValueError(f"expected at most {MAX_SHARDS} shards, got {shards[:80]}, which names {count}")
 
 
 @dataclass(frozen=True)

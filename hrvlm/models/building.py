@@ -14,6 +14,7 @@ from open_clip.model import set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
+from hrvlm.models.descriptions import checked_description, offline
 from hrvlm.models.finite import check_finite
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
@@ -36,30 +37,53 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def from_config(config: dict[str, Any], *, name: str) -> VisionLanguageModel:
-    """An untrained model from its description.
+def from_config(config: dict[str, Any], *, name: str, num_bytes: int | None = None) -> VisionLanguageModel:
+    """An untrained model from its description; nothing is fetched, and no program of a tokenizer's own is run.
 
     Args:
         config: As in an `open_clip_config.json`.
         name: What to call the model in records.
+        num_bytes: Of its weights, if they are known; no larger model is built.
 
     Raises:
-        ValueError: If the description does not fit open_clip's classes.
+        ValueError: If the description does not fit open_clip's classes, exceeds a bound, or names a tokenizer or a text
+            tower of Hugging Face that is not on this machine.
     """
+    try:
+        config = checked_description(config, num_bytes=num_bytes)
+    except ValueError as error:
+        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {error}") from error
     try:
         model_cfg = copy.deepcopy(config["model_cfg"])
         text_cfg, vision_cfg = model_cfg["text_cfg"], model_cfg["vision_cfg"]
         custom = model_cfg.pop("custom_text", False) or "hf_model_name" in text_cfg
         # Weights come from a file of ours; open_clip would else fetch some for a tower.
         vision_cfg["timm_model_pretrained"] = text_cfg["hf_model_pretrained"] = False
-        clip: Any = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
-        tokenizer = _tokenizer(text_cfg)
+        with offline():
+            clip: Any = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
+            tokenizer = _tokenizer(text_cfg)
         preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}") from error
+    except (OSError, ImportError, ValueError) as error:  # of libraries of Hugging Face, if they were asked
+        raise _not_at_hand(error, text_cfg, name) from error
     set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
     return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
+
+
+def _not_at_hand(error: Exception, text_cfg: dict[str, Any], name: str) -> ValueError:
+    """What a description needs from Hugging Face and this machine lacks."""
+    wanted = [repr(text_cfg[key]) for key in ("hf_tokenizer_name", "hf_model_name") if text_cfg.get(key)]
+    problem = " ".join(str(error).split())[:200]
+    if not wanted:
+        return ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}")
+    if "trust_remote_code" in str(error):  # the library's own message goes on to tell how to run it
+        return ValueError(f"expected {' and '.join(wanted)}, which {name!r} needs, without a program of its own")
+    return ValueError(
+        f"expected {' and '.join(wanted)} of Hugging Face on this machine, which {name!r} needs, since nothing is "
+        f"fetched here: {problem}; fetch it yourself with `hf download NAME`"
+    )
 
 
 def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
@@ -117,7 +141,9 @@ def _tokenizer(text_cfg: dict[str, Any]) -> Any:
     kwargs = text_cfg.get("tokenizer_kwargs", {})
     if text_cfg.get("hf_tokenizer_name"):
         kwargs = kwargs | {"tokenizer_mode": text_cfg.get("tokenizer_mode")}
-        return open_clip.HFTokenizer(text_cfg["hf_tokenizer_name"], context_length=context_length, **kwargs)
+        return open_clip.tokenizer.HFTokenizer(
+            text_cfg["hf_tokenizer_name"], context_length=context_length, trust_remote_code=False, **kwargs
+        )
     return open_clip.SimpleTokenizer(context_length=context_length, **kwargs)
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
-import torch
 from torch import Tensor
 
 from hrvlm.models._head import Head
 from hrvlm.models.building import from_config, from_open_clip
+from hrvlm.models.checkpoint_files import read_checkpoint
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
 from hrvlm.models.head_files import kind_of, rebuild_head
@@ -114,12 +114,7 @@ def cosine_head(model: VisionLanguageModel) -> CosineHead:
 
 
 def _load_checkpoint(path: Path) -> LoadedModel:
-    try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ValueError(f"expected a checkpoint at {path}, found no such file") from error
-    except Exception as error:  # torch.load raises many kinds for damaged files; all mean the same to the user
-        raise ValueError(f"expected a readable checkpoint at {path}: {' '.join(str(error).split())[:200]}") from error
+    checkpoint = read_checkpoint(path)
     described = checkpoint.get(DESCRIPTION) if isinstance(checkpoint, dict) else None
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ValueError(f"expected a checkpoint of hrvlm's fine-tuning (format {FORMAT}) at {path}, got another kind")
@@ -131,7 +126,8 @@ def _load_checkpoint(path: Path) -> LoadedModel:
 
 
 def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> LoadedModel:
-    model = from_config(described["config"], name=described["name"])
+    num_bytes = sum(part.numel() * part.element_size() for part in state.values() if isinstance(part, Tensor))
+    model = from_config(described["config"], name=described["name"], num_bytes=num_bytes)
     head, weights = _part(state, "objective.head."), _part(state, "model.")
     check_finite({f"objective.head.{name}": value for name, value in head.items()} | weights, "model and head")
     model.load_state_dict(weights)

@@ -105,11 +105,12 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
             differ.
     """
     folder = Path(folder)
-    model = from_config(read_config(folder / CONFIG_FILE), name=folder.name)
+    config = read_config(folder / CONFIG_FILE)
     candidates = [folder / WEIGHTS_FILE, *sorted(folder.glob("*.safetensors"))]
     weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
         raise ValueError(f"expected a .safetensors file in {folder}, found none")
+    model = from_config(config, name=folder.name, num_bytes=weights.stat().st_size)
     try:
         state = load_file(weights)
         check_finite(state, weights)

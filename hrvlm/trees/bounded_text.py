@@ -19,6 +19,7 @@ MAX_DEPTH = 50  # of lists and mappings within each other
 MAX_VALUES = 1_000_000  # in a YAML document, aliases counted as often as they are used
 MAX_DIGITS = 100  # of a number
 
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")
 _Events: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F_]+|[0-9._][0-9._:]*)")
 _HUGE_EXPONENT = re.compile(r"[-+]?[0-9._]+[eE][-+]?0*[1-9][0-9_]{3,}")
@@ -31,6 +32,11 @@ class _Collection:
     anchor: str | None
     values_before: int
     depth: int = 0  # of what it holds
+
+
+def is_address(path: str | Path) -> bool:
+    """Whether a path is none of this machine, such as http://… or s3://…, and would be fetched by some libraries."""
+    return _ADDRESS.match(str(path)) is not None
 
 
 def read_text(path: str | Path) -> str:

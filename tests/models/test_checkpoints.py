@@ -145,10 +145,10 @@ def test_damaged_and_missing_files_are_refused(tmp_path: Path) -> None:
     content = path.read_bytes()
     for kept in (0, 10, 1000, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:kept])
-        with pytest.raises(ValueError, match=r"expected a readable checkpoint at .*damaged\.ckpt"):
+        with pytest.raises(ValueError, match=r"expected a (readable|whole) checkpoint at .*damaged\.ckpt"):
             load(path)
     path.write_bytes(np.random.default_rng(0).bytes(3000))
-    with pytest.raises(ValueError, match=r"expected a readable checkpoint at .*damaged\.ckpt"):
+    with pytest.raises(ValueError, match=r"expected a (readable|whole) checkpoint at .*damaged\.ckpt"):
         load(path)
     with pytest.raises(ValueError, match=r"expected a checkpoint at .*no\.ckpt, found no such file"):
         load(tmp_path / "no.ckpt")

@@ -1,0 +1,49 @@
+"""How Lightning reads checkpoints here: from local files, tensors and plain values alone, whoever asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import Trainer
+
+from hrvlm.models.checkpoint_files import check_checkpoint, read_checkpoint
+
+WORDS = ("best", "last", "hpc")  # by which Lightning finds checkpoints of its own
+
+
+class SafeCheckpointIO(TorchCheckpointIO):
+    """Writes as Lightning does; reads only what cannot run code."""
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """What a checkpoint holds; `weights_only` is always on.
+
+        Raises:
+            ValueError: If it is an address, no whole checkpoint, or holds more than tensors and plain values.
+        """
+        found: dict[str, Any] = read_checkpoint(path, map_location)
+        if not isinstance(found, dict) or "state_dict" not in found:
+            raise ValueError(f"expected a checkpoint of training at {path}, got another file of PyTorch")
+        return found
+
+
+def secure(trainer: Trainer) -> None:
+    """Makes a trainer read checkpoints in this way, unless its strategy has one of its own (which knows no pickles)."""
+    strategy = trainer.strategy
+    if type(strategy.checkpoint_io) is TorchCheckpointIO:
+        strategy.checkpoint_io = SafeCheckpointIO()
+
+
+def check_asked(checkpoint: str | None, weights_only: bool | None) -> None:
+    """Checks what a command was told to resume from, before anything is built.
+
+    Raises:
+        ValueError: If it is no local file in PyTorch's form nor a word of `WORDS`, or if unsafe reading is asked for.
+    """
+    if weights_only is False:
+        raise ValueError("expected weights_only: true or null, since a checkpoint must not run code; leave it out")
+    if checkpoint and checkpoint not in WORDS:
+        check_checkpoint(checkpoint)
