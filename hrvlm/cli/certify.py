@@ -49,7 +49,7 @@ def main(arguments: list[str] | None = None, program: str = "certify.py") -> Non
             _with_model(given, parser.instantiate_classes(given)[given.command])
 
 
-def _parser(wanted: str, program: str) -> ClearParser:
+def _parser(wanted: str, program: str = "certify.py") -> ClearParser:
     """All commands by name, and the options of the wanted one."""
     parser = ClearParser(prog=program, description=(__doc__ or "").partition("\n")[0])
     commands = parser.add_subcommands(dest="command")

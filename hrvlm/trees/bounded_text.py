@@ -16,7 +16,7 @@ import yaml
 
 MAX_BYTES = 16 * 2**20  # of a file
 MAX_DEPTH = 50  # of lists and mappings within each other
-MAX_VALUES = 1_000_000  # in a YAML document, aliases counted as often as they are used
+MAX_VALUES = 500_000  # in a YAML document, aliases counted as often as they are used
 MAX_DIGITS = 100  # of a number
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?://|:)")

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from hrvlm.trees.nodes import Node, TreeError, some
 
 Row = tuple[str, ...]
+MAX_DEPTH = 100  # nodes on a path; WordNet has 20
 
 
 def check_links(nodes: Mapping[str, Node], where: str) -> None:
@@ -46,18 +47,21 @@ def check_links(nodes: Mapping[str, Node], where: str) -> None:
 
 
 def _check_cycles(nodes: Mapping[str, Node], where: str) -> None:
-    """Raises TreeError with the ids along a cycle of parent links, if there is one."""
-    safe: set[str] = set()
+    """Raises TreeError with the ids along a cycle of parent links, if there is one, or if a path is too long."""
+    depth: dict[str | None, int] = {None: 0}
     for start in nodes:
         trail: list[str] = []
         current: str | None = start
-        while current is not None and current not in safe:
+        while current not in depth:
             if current in trail:
                 loop = " -> ".join([*trail[trail.index(current) :], current])
                 raise TreeError(f"{where}: node {current!r} is its own ancestor ({loop}); break the cycle")
             trail.append(current)
             current = nodes[current].parent
-        safe.update(trail)
+            if len(trail) + depth.get(current, 0) > MAX_DEPTH:
+                raise TreeError(f"{where}: expected at most {MAX_DEPTH} nodes on a path, got more above {start!r}")
+        top = depth[current]
+        depth |= {node_id: top + steps for steps, node_id in enumerate(reversed(trail), start=1)}
 
 
 def find_leaves(nodes: Mapping[str, Node]) -> Row:

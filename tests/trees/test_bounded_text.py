@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hrvlm.trees import TreeError, load_tree
 from hrvlm.trees.bounded_text import MAX_BYTES, MAX_DEPTH, MAX_VALUES, check_yaml, load_json, read_json, read_text
 
 LAUGHS = "a0: &a0 [lol, lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
@@ -111,3 +112,16 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "large", Path("/dev/zero")):
         with pytest.raises(ValueError, match="MiB"):
             read_text(path)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("depth", [100, 101, 1200, 5_000])
+def test_a_chain_of_classes_is_read_or_refused(depth: int, order: int, tmp_path: Path) -> None:
+    chain = [f"  n{n}: {{parent: {'null' if n == 0 else f'n{n - 1}'}}}" for n in range(depth)]
+    path = tmp_path / "chain.yaml"
+    path.write_text("\n".join(["name: c", "source: s", "licence: l", "nodes:", *chain[::order], "  m: {parent: n0}"]))
+    if depth == 100:
+        assert load_tree(path).leaves == ("n99", "m") if order == 1 else ("m", "n99")
+        return
+    with pytest.raises(TreeError, match="at most 100 nodes"):
+        load_tree(path)
