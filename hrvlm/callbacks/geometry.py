@@ -21,6 +21,7 @@ from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 from hrvlm.objectives.level_geometry import level_geometry
+from hrvlm.whole_files import write_whole
 
 CLEAN = "clean"
 
@@ -97,7 +98,7 @@ class GeometryCallback(EvaluationCallback):
         if trainer.is_global_zero:
             path = folder / self.label / f"epoch={trainer.current_epoch:03d}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(json.dumps(row) + "\n" for row in self.rows), encoding="utf-8")
+            write_whole(path, "".join(json.dumps(row) + "\n" for row in self.rows))
         pl_module.log_dict(summarise_geometry(self.rows, self.label), rank_zero_only=True)
 
     def _samples(

@@ -23,6 +23,7 @@ from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.models import NO_LABEL, cosine_head, evaluating, labels_of
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.training.fine_tuning import RobustFineTuning
+from hrvlm.whole_files import write_whole
 
 Row = dict[str, Any]
 AFTER = "after"
@@ -155,7 +156,7 @@ class ZeroShotCallback(EvaluationCallback):
                     bar.advance(bar.task_ids[0], len(part) // 2)
         summary = summarise(gather_rows(trainer, rows))
         if trainer.is_global_zero:
-            (folder / f"{stage}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+            write_whole(folder / f"{stage}.json", json.dumps(summary, indent=1) + "\n")
         self.summaries[stage] = summary
         return summary
 

@@ -14,25 +14,23 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from hrvlm.certificates.batches import Sample
+from hrvlm.certificates.feature_files import CLEAN, NOISY, opened_features
 from hrvlm.trees.bounded_text import read_json
 from hrvlm.whole_files import whole_file, write_whole
 
 _log = logging.getLogger(__name__)
 ROWS_PER_FILE = 1024
 STORE = "store.json"
-CLEAN = "clean"
-NOISY = "noisy"
 
 
 @dataclass(eq=False)
@@ -87,18 +85,22 @@ class FeatureStore:
 
     def is_complete(self, index: int) -> bool:
         """Whether all draws of an image are kept, and the image without noise; a damaged file is none."""
-        count = -(-self.draws // ROWS_PER_FILE)
-        files: list[tuple[Path, str, int | None]] = [(self._clean_path(index), CLEAN, None)]
-        files += [(self._path(index, number), NOISY, self._rows(number)) for number in reversed(range(count))]
-        for path, name, rows in files:
-            try:
-                with _opened(path, name, rows):
-                    pass
-            except ValueError as error:
-                if path.exists():
-                    _log.warning("%s", error)
-                return False
+        try:
+            self._check_whole(index)
+        except ValueError as error:
+            if self._last(index).exists():
+                _log.warning("%s", error)
+            return False
         return True
+
+    def _check_whole(self, index: int) -> None:
+        if not self._last(index).is_file():
+            raise ValueError(f"expected kept features of image {index} in {self.folder}, found none or not all")
+        with opened_features(self._clean_path(index), CLEAN):
+            pass
+        for number in range(-(-self.draws // ROWS_PER_FILE)):
+            with opened_features(self._path(index, number), NOISY, self._rows(number)):
+                pass
 
     def indices(self) -> list[int]:
         """Images that are complete, sorted."""
@@ -145,13 +147,14 @@ class FeatureStore:
         Raises:
             ValueError: if they are not kept.
         """
-        if draws and (draws.step != 1 or not 0 <= draws[0] <= draws[-1] < self.draws or not self.is_complete(index)):
+        if draws and (draws.step != 1 or not 0 <= draws[0] <= draws[-1] < self.draws):
             raise ValueError(f"expected kept features of draws {draws} of image {index} in {self.folder}, found none")
+        self._check_whole(index)
         begin, end = draws.start, draws.stop
         while begin < end:
             number, place = divmod(begin, ROWS_PER_FILE)
             stop = min(end, (number + 1) * ROWS_PER_FILE)
-            with _opened(self._path(index, number), NOISY, self._rows(number)) as file:
+            with opened_features(self._path(index, number), NOISY, self._rows(number)) as file:
                 yield file.get_slice(NOISY)[place : place + stop - begin]
             begin = stop
 
@@ -164,15 +167,14 @@ class FeatureStore:
         path = self._clean_path(index)
         if not path.is_file():
             raise ValueError(f"expected the kept feature of image {index} in {self.folder}, found none")
-        with _opened(path, CLEAN) as file:
+        with opened_features(path, CLEAN) as file:
             feature: Tensor = file.get_tensor(CLEAN)
         return feature
 
     def check_picture(self, sample: Sample) -> None:
         """ValueError unless all features of an image are kept, and are those of this very picture."""
-        if not self.is_complete(sample.index):
-            raise ValueError(f"expected kept features of image {sample.index} in {self.folder}, found none or not all")
-        with _opened(self._path(sample.index, 0), NOISY) as file:
+        self._check_whole(sample.index)
+        with opened_features(self._path(sample.index, 0), NOISY) as file:
             if (file.metadata() or {}).get("picture") == fingerprint(sample.image):
                 return
         raise ValueError(
@@ -182,6 +184,10 @@ class FeatureStore:
 
     def _path(self, index: int, number: int) -> Path:
         return self.folder / f"{index // 1000:06d}" / str(index) / f"{number:05d}.safetensors"
+
+    def _last(self, index: int) -> Path:
+        """The file that is written last."""
+        return self._path(index, (self.draws - 1) // ROWS_PER_FILE)
 
     def _clean_path(self, index: int) -> Path:
         return self._path(index, 0).with_name("clean.safetensors")
@@ -203,31 +209,6 @@ def fingerprint(image: Tensor) -> str:
     """Digest of the pixels `(C, H, W)`, as float32."""
     pixels = image.detach().to("cpu", torch.float32).contiguous()
     return hashlib.sha256(str(tuple(pixels.shape)).encode() + pixels.numpy().tobytes()).hexdigest()
-
-
-@contextmanager
-def _opened(path: Path, name: str, rows: int | None = None) -> Iterator[Any]:
-    """An open file of features: whole, with the tensor of that name, of so many rows if it is said how many.
-
-    Raises:
-        ValueError: if it is missing, damaged, or holds something else.
-    """
-    try:
-        file = safe_open(path, framework="pt")
-        shape = file.get_slice(name).get_shape()
-    except (SafetensorError, OSError) as error:
-        raise _damaged(path, str(error)) from error
-    if len(shape) != (1 if name == CLEAN else 2) or (rows is not None and shape[0] != rows):
-        raise _damaged(path, f"{name} of shape {shape} where {rows} draws were kept")
-    with file:
-        yield file
-
-
-def _damaged(path: Path, found: str) -> ValueError:
-    return ValueError(
-        f"expected whole features at {path}, got a damaged file ({' '.join(found.split())[:200]}): certify.py run with "
-        "the same --features and an output of its own makes them again"
-    )
 
 
 def _read_settings(folder: Path) -> dict[str, Any] | None:

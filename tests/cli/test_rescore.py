@@ -127,6 +127,23 @@ def test_other_noise_is_refused(
     assert named in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", [0, 700])
+def test_damaged_features_are_named_and_a_run_makes_them_again(
+    size: int, kept: tuple[Path, Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    features = shutil.copytree(kept[1], tmp_path / "features")
+    run = shutil.copytree(kept[0].parent, tmp_path / "run")
+    damaged = sorted(features.rglob("00000.safetensors"))[1]
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:size])
+    with pytest.raises(SystemExit):
+        command("rescore", tmp_path / "refused", features)
+    assert f"expected whole features at {damaged}, got a damaged file" in capsys.readouterr().err
+    assert command("run", run, features).read_bytes() == kept[0].read_bytes()
+    assert damaged.read_bytes() == whole
+    assert command("rescore", tmp_path / "again", features).read_bytes() == kept[0].read_bytes()
+
+
 def test_features_are_not_kept_of_adaptive_runs(
     command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
