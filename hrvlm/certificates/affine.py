@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from torch import Tensor
 from hrvlm.geometry import poincare
 from hrvlm.models.finite import NO_LABEL, labels_of
 
+_CLOSE = 2.0**-12  # of the largest weight: rounding of scores is then some 1e-12 of a margin
 _UNIT_TOLERANCE = 1e-3  # float16 features are unit to about 5e-4
 
 
@@ -91,6 +93,23 @@ class AffineScorer:
         """
         norm = image_norm.detach().double() if isinstance(image_norm, Tensor) else image_norm
         return cls(*poincare.affine_scorer(text_points.detach(), norm, curv))
+
+    @cached_property
+    def crowded(self) -> Tensor:
+        """`(U,)` True where the weights of another class in `first` are closer than `closeness`."""
+        weight = self.distinct
+        way = torch.arange(1, weight.shape[1] + 1, dtype=weight.dtype, device=weight.device).sqrt().sin()
+        place, order = (weight @ (way / way.norm())).sort()
+        # Close rows lie close in any direction, and so do all those between.
+        near = place.diff() <= self.closeness
+        some = order[torch.nn.functional.pad(near, (0, 1)) | torch.nn.functional.pad(near, (1, 0))]
+        gaps = torch.cdist(weight[some], weight[some], compute_mode="donot_use_mm_for_euclid_dist")
+        return torch.zeros_like(self.repeated).index_fill_(0, some[(gaps <= self.closeness).sum(dim=1) > 1], True)
+
+    @property
+    def closeness(self) -> float:
+        """Distance of weights below which scores leave too few digits of a margin."""
+        return _CLOSE * float(self.distinct.norm(dim=1).max())
 
     @property
     def num_classes(self) -> int:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import first_change
+from hrvlm.certificates.close_classes import doubtful, first_change_told, settled
 from hrvlm.certificates.intervals import Reason, chunks
 from hrvlm.certificates.rotation import Rotation
 from hrvlm.certificates.semantic import reasons_of, winners
@@ -60,10 +60,16 @@ def _either_way(scorer: AffineScorer, rotation: Rotation) -> InvariantExtent:
     scores = scorer.distinct_scores(rotation.features)
     winner, label, finite = winners(scorer, rotation, scores)
     good = finite.nonzero().squeeze(1)
-    reach, verified = [], finite.clone()
+    reach, verified, images = [], finite.clone(), (scorer.rows(good), rotation.rows(good))
     for sign in (-1.0, 1.0):
-        waves = rotation.waves(scorer, torch.full_like(rotation.angle, sign), scores).rows(good)
-        angle, sound = first_change(waves, winner[good])
+        direction = torch.full_like(rotation.angle, sign)
+        waves = rotation.waves(scorer, direction, scores).rows(good)
+        doubted = doubtful(scorer, scores[good], winner[good], waves.tolerance())
+        close = good[doubted]
+        if close.numel():
+            winner = winner.index_copy(0, close, settled(scorer.rows(close), rotation.rows(close), winner[close]))
+            label = label.index_copy(0, close, scorer.first[winner[close]])
+        angle, sound = first_change_told(*images, direction[good], waves, winner[good], doubted)
         reach.append(sign * torch.zeros_like(rotation.angle).index_copy_(0, good, angle))
         verified[good] &= sound
     verified &= rotation.spans

@@ -141,7 +141,7 @@ def _rest(whole: Pieces, stable: Pieces) -> Pieces:
 def _stable(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, delta: float) -> list[Pieces]:
     """Stable intervals of each image."""
     _checked([delta])
-    sign = torch.where(partition.stop < partition.start, -1.0, 1.0)
+    sign = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     found: list[Pieces] = [[] for _ in range(len(partition))]
     for piece in stable_pieces(scorer, rotation, partition):
         low, high, _ = piece.stable(delta)

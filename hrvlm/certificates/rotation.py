@@ -94,7 +94,7 @@ class Rotation:
         flat = radius <= _NO_PART * torch.finfo(torch.float64).eps * features.norm(dim=-1)
         return cls(features, plane, spans, radius, torch.where(flat, 0.0, angle), flat)
 
-    def rows(self, index: slice) -> Rotation:
+    def rows(self, index: slice | Tensor) -> Rotation:
         """The coordinates of some images."""
         plane = self.plane if self.plane.e1.dim() == 1 else sphere.Plane(*(part[index] for part in self.plane))
         parts = (self.spans[index], self.radius[index], self.angle[index], self.flat[index])

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Waves, first_change
+from hrvlm.certificates.close_classes import doubtful, first_change_told
+from hrvlm.certificates.envelope import Waves
 from hrvlm.certificates.intervals import chunks
 from hrvlm.certificates.rotation import Rotation, shorter_way
 
@@ -75,7 +76,10 @@ def _extents(scorer: AffineScorer, rotation: Rotation, label: int, move: Move) -
     finite = scores.isfinite().all(dim=1) & best.isfinite() & rotation.angle.isfinite() & way.isfinite()
     good = (finite & (scorer.first[winner] == label)).nonzero().squeeze(1)
     direction = torch.where(way < 0, -1.0, 1.0).to(way)
-    angle, sound = first_change(_waves(scorer, rotation, scores, direction, good), winner[good])
+    waves = _waves(scorer, rotation, scores, direction, good)
+    doubted = doubtful(scorer, scores[good], winner[good], waves.tolerance())
+    images = (scorer.rows(good), rotation.rows(good), direction[good])
+    angle, sound = first_change_told(*images, waves, winner[good], doubted)
     extent = angle
     if move == "target":
         length = way[good].abs()

@@ -18,9 +18,11 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.close_classes import settled, walk_closely
 from hrvlm.certificates.intervals import Reason, SemanticPartition, certified_mask, chunks
 from hrvlm.certificates.rotation import ImageExtent, Rotation, shorter_way
-from hrvlm.certificates.walking import Walk, joined, walk
+from hrvlm.certificates.walking import walk
+from hrvlm.certificates.walks import Walk, joined
 
 Extent = float | Tensor | ImageExtent | None
 
@@ -126,15 +128,25 @@ def _walked(
     finite = finite & length.isfinite()
     waves, good = rotation.waves(scorer, direction, scores, axes), finite.nonzero().squeeze(1)
     if len(good) == len(finite):
-        return walk(waves, winner, length), label, finite
-    return walk(waves.rows(good), winner[good], length[good]).spread(good, len(finite)), label, finite
+        found = walk(waves, winner, length)
+    else:
+        found = walk(waves.rows(good), winner[good], length[good]).spread(good, len(finite))
+    close = (
+        (~found.told | (scorer.crowded[found.labels] & (found.labels >= 0)).any(dim=1) & finite).nonzero().squeeze(1)
+    )
+    if close.numel():
+        some, images = scorer.rows(close), rotation.rows(close)
+        exact = settled(some, images, winner[close])
+        label = label.index_copy(0, close, scorer.first[exact])
+        found = found.replaced(close, walk_closely(some, images, direction[close], length[close], exact))
+    return found, label, finite
 
 
 def _in_classes(found: Walk, scorer: AffineScorer) -> Walk:
     """The walk in class indices of the scorer, with leads of twins set to zero."""
     twins = (scorer.repeated[found.labels] & (found.labels >= 0)).any(dim=1)
     labels = torch.where(found.labels >= 0, scorer.first[found.labels], -1)
-    return Walk(found.breaks, labels, torch.where(twins, 0.0, found.smallest_margin), found.verified)
+    return Walk(found.breaks, labels, torch.where(twins, 0.0, found.smallest_margin), found.verified, found.told)
 
 
 def reasons_of(

@@ -24,7 +24,7 @@ from hrvlm.certificates.misalignment import coverage_of
 from hrvlm.certificates.rotation import Rotation
 from hrvlm.certificates.semantic import Extent, target_angles
 from hrvlm.certificates.semantic_records import LARGEST_DELTA, Wave
-from hrvlm.certificates.stable_arcs import stable_pieces
+from hrvlm.certificates.stable_arcs import StablePiece, stable_pieces
 from hrvlm.geometry import sphere
 
 
@@ -50,7 +50,7 @@ def semantic_evidence(
         deltas: misalignment bounds at which stable coverage is stated.
 
     Returns:
-        Fields `plane`, `waves`, `distances`, `largest_deltas`, `stable` and `smallest_margin` of each image.
+        Fields `plane`, `waves`, `distances`, `largest_deltas`, `margins`, `stable` and `smallest_margin` of each image.
     """
     rotation = Rotation.tolerant(features, source, target)
     angles, _ = target_angles(target_extent, rotation)
@@ -109,6 +109,9 @@ class _Image:
         return int(torch.searchsorted(self.scorer.first, label))
 
 
+_NO_LEAD = 1e-12
+
+
 @dataclass
 class _Bounds:
     """What bounds the stable part of one image: classes by winner.
@@ -117,6 +120,7 @@ class _Bounds:
     """
 
     distances: dict[tuple[int, int], float] = field(default_factory=dict)
+    margins: dict[tuple[int, int], tuple[float, float, float, float]] = field(default_factory=dict)
     largest: dict[int, tuple[float, int]] = field(default_factory=dict)
 
     def first(self, label: int, other: int, delta: float) -> None:
@@ -146,7 +150,19 @@ def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds
     classes = winners | {j for _, j in bounds.distances} | ({rival} - {-1})
     waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in twins.items())]
     held = {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "largest_deltas": tuple(largest)}
-    return {**held, "smallest_margin": margin}
+    margins = tuple((*pair, *numbers) for pair, numbers in sorted(bounds.margins.items()))
+    if margin is not None and abs(margin) < _NO_LEAD:  # a difference of scores says nothing here
+        margin = max(0.0, float(partition.smallest_margin[i]))
+    return {**held, "margins": margins, "smallest_margin": margin}
+
+
+def _measured(piece: StablePiece, row: int, column: int, start: float) -> tuple[float, float, float, float]:
+    """Coefficients of a margin as a function of the angle travelled since the image, and the error of its values."""
+    back = (piece.origin[row] - start).abs()[None]
+    wave = Waves(
+        *(part[row, column].reshape(1, 1) for part in (piece.margin.cosine, piece.margin.sine, piece.margin.offset))
+    ).turned(-back)
+    return float(wave.cosine), float(wave.sine), float(wave.offset), float(piece.error[row, column])
 
 
 def _bounding(
@@ -164,6 +180,8 @@ def _bounding(
         for row, column in wanted.nonzero().tolist():
             bounds, label, other = found[int(piece.rows[row])], int(piece.label[row]), int(scorer.first[column])
             bounds.distances[label, other] = 0.0 if label == other else float(piece.distances[row, column])
+            if piece.error[row, column] > 0:
+                bounds.margins[label, other] = _measured(piece, row, column, float(partition.start[piece.rows[row]]))
             if column == int(first[row]):
                 bounds.first(label, other, float(reach[row]))
     return found

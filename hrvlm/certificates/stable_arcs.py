@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
+from hrvlm.certificates.close_classes import close_margins
 from hrvlm.certificates.envelope import Waves, lows
 from hrvlm.certificates.intervals import SemanticPartition, chunks
 from hrvlm.certificates.rotation import Rotation
@@ -30,6 +31,9 @@ class StablePiece(NamedTuple):
     length: Tensor  # (n,)
     margin: Waves  # (n, U)
     distances: Tensor  # (n, U) of the winner's weight to all; inf to itself if it has a twin, -inf if not
+    error: (
+        Tensor  # (n, U) of margins that rounding bears on: of close classes, and of those that tie all the way; else 0
+    )
 
     def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
         """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
@@ -59,12 +63,12 @@ class StablePiece(NamedTuple):
 
     def first_bound(self) -> tuple[Tensor, Tensor]:
         """Largest delta `(n,)` at which all of each interval is stable, inf if at any, and the class that bounds it."""
-        room = lows(self.margin, self.length).clamp(min=0)
+        room = (lows(self.margin, self.length) - self.error).clamp(min=0)
         ratio = torch.where(room > 0, room / self.distances.abs(), 0.0)
         return torch.where(self.distances == -math.inf, math.inf, ratio).min(dim=1)
 
     def _slack(self, delta: float) -> Tensor:
-        return torch.where(self.distances.isfinite(), delta * self.distances, self.distances)
+        return torch.where(self.distances.isfinite(), delta * self.distances, self.distances) + self.error
 
 
 def stable_pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> Iterator[StablePiece]:
@@ -74,10 +78,13 @@ def stable_pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticP
     direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     for part in chunks(len(partition), scorer.num_classes):
         waves = rotation.rows(part).waves(scorer.rows(part), direction[part])
+        tolerance = waves.tolerance()
         for f in range(partition.labels.shape[1]):
             rows = part.start + (partition.labels[part, f] >= 0).nonzero().squeeze(1)
             if rows.numel():
-                yield _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
+                piece = _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
+                piece = _with_close(piece, scorer, rotation, direction, partition.start)
+                yield _with_ties(piece, tolerance[rows - part.start])
 
 
 def _piece(scorer: AffineScorer, waves: Waves, rows: Tensor, f: int, partition: SemanticPartition) -> StablePiece:
@@ -87,7 +94,40 @@ def _piece(scorer: AffineScorer, waves: Waves, rows: Tensor, f: int, partition: 
     margin = waves.turned((origin - partition.start[rows]).abs()).minus(winner)
     distances = _distances(scorer.distinct, winner)
     distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
-    return StablePiece(rows, origin, stop, label, (stop - origin).abs(), margin, distances)
+    length, error = (stop - origin).abs(), torch.zeros_like(distances)
+    return StablePiece(rows, origin, stop, label, length, margin, distances, error)
+
+
+def _with_close(
+    piece: StablePiece, scorer: AffineScorer, rotation: Rotation, direction: Tensor, start: Tensor
+) -> StablePiece:
+    """The piece with the margins over close classes from the differences of their weights, and their errors."""
+    winner = torch.searchsorted(scorer.first, piece.label)
+    some = scorer.crowded[winner].nonzero().squeeze(1)
+    if not some.numel():
+        return piece
+    rows = piece.rows[some]
+    waves, error, distances = close_margins(scorer.rows(rows), rotation.rows(rows), direction[rows], winner[some])
+    fine = waves.turned((piece.origin[some] - start[rows]).abs())
+    close = (distances <= scorer.closeness) & piece.distances[some].isfinite()
+
+    def mixed(old: Tensor, new: Tensor) -> Tensor:
+        return old.index_copy(0, some, torch.where(close, new, old[some]))
+
+    parts = zip((piece.margin.cosine, piece.margin.sine, piece.margin.offset), (fine.cosine, fine.sine, fine.offset),
+                strict=True)  # fmt: skip
+    return piece._replace(margin=Waves(*(mixed(*both) for both in parts)), error=mixed(piece.error, error))
+
+
+def _with_ties(piece: StablePiece, tolerance: Tensor) -> StablePiece:
+    """The piece where margins that are nothing but rounding `(n,)` all the way are never enough."""
+    margin = piece.margin
+    here = (margin.cosine + margin.offset).abs()
+    along = torch.where(
+        (piece.length == 0)[:, None], here, margin.cosine.abs() + margin.sine.abs() + margin.offset.abs()
+    )
+    tied = (along <= tolerance[:, None]) & piece.distances.isfinite() & (piece.error == 0)
+    return piece._replace(error=torch.where(tied, 2 * tolerance[:, None], piece.error))
 
 
 def _distances(weight: Tensor, winner: Tensor) -> Tensor:

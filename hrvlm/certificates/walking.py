@@ -15,8 +15,6 @@ the scores of one fit the processor's nearest cache.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,51 +23,12 @@ from torch import Tensor
 
 from hrvlm.certificates.compiled import compiled
 from hrvlm.certificates.envelope import ROUNDING, Waves
+from hrvlm.certificates.walks import Walk
 
 Row = NDArray[np.float64]
 
+_LENGTH = 1e-8  # radians; classes that meet in one point leave shorter intervals, about which little is said
 _LEAST, _MOST = 1e-140, 1e140  # of scores whose squares are numbers
-
-
-@dataclass(frozen=True, eq=False)
-class Walk:
-    """Result of a walk: label `labels[i, f]` holds from `breaks[i, f]` to `breaks[i, f + 1]`.
-
-    Attributes:
-        breaks: `(N, F + 1)` angles travelled, non-decreasing, from 0 to the length; padded with the length.
-        labels: `(N, F)` winners; padded with -1.
-        smallest_margin: `(N,)` smallest lead of the winner over the next class at the midpoints; inf when K = 1.
-        verified: `(N,)` True where every interval passed its closed-form check.
-    """
-
-    breaks: Tensor
-    labels: Tensor
-    smallest_margin: Tensor
-    verified: Tensor
-
-    def spread(self, rows: Tensor, count: int) -> Walk:
-        """The walks as rows of `count` ones, of which the others are empty and not verified."""
-        return Walk(
-            self.breaks.new_zeros(count, self.breaks.shape[1]).index_copy_(0, rows, self.breaks),
-            self.labels.new_full((count, self.labels.shape[1]), -1).index_copy_(0, rows, self.labels),
-            self.smallest_margin.new_zeros(count).index_copy_(0, rows, self.smallest_margin),
-            self.verified.new_zeros(count).index_copy_(0, rows, self.verified),
-        )
-
-
-def joined(walks: Sequence[Walk]) -> Walk:
-    """Walks of successive images as one, padded to the longest."""
-    width = max(part.labels.shape[1] for part in walks)
-    missing = [width - part.labels.shape[1] for part in walks]
-    breaks = [
-        torch.cat([part.breaks, part.breaks[:, -1:].expand(-1, more)], dim=1)
-        for part, more in zip(walks, missing, strict=True)
-    ]
-    labels = [
-        torch.nn.functional.pad(part.labels, (0, more), value=-1) for part, more in zip(walks, missing, strict=True)
-    ]
-    leads, verified = (torch.cat([getattr(part, name) for part in walks]) for name in ("smallest_margin", "verified"))
-    return Walk(torch.cat(breaks), torch.cat(labels), leads, verified)
 
 
 def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
@@ -94,26 +53,27 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
         part.detach().double().contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset, length)
     )
     found = _walks(cosine, sine, offset, label.cpu().numpy(), way, ROUNDING)
-    ends, winners, count, leads, verified = found
+    ends, winners, count, leads, verified, told = found
     device, width = length.device, int(count.max(initial=1))
     real = torch.from_numpy(np.arange(width) < count[:, None]).to(device)
     labels = label.new_full(real.shape, -1).masked_scatter_(real, torch.from_numpy(winners).to(device))
     breaks = length[:, None].repeat(1, width + 1)
     breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(breaks))
     breaks[:, 0] = 0.0
-    return Walk(breaks, labels, torch.from_numpy(leads).to(device), torch.from_numpy(verified).to(device))
+    return Walk(breaks, labels, *(torch.from_numpy(part).to(device) for part in (leads, verified, told)))
 
 
 @compiled
 def _walks(
     cosine: Row, sine: Row, offset: Row, label: NDArray[np.int64], length: Row, rounding: float
-) -> tuple[Row, NDArray[np.int64], NDArray[np.int64], Row, NDArray[np.bool_]]:
-    """All walks: ends and winners of the intervals, one image's after another's, how many each has, leads, verdicts.
+) -> tuple[Row, NDArray[np.int64], NDArray[np.int64], Row, NDArray[np.bool_], NDArray[np.bool_]]:
+    """All walks: ends and winners of the intervals, one image's after another's, how many each has, and the rest.
 
     What these functions call lies in this file, since machine code is kept until the file of its source changes.
     """
     num, classes = cosine.shape
     count, leads, verified = np.zeros(num, dtype=np.int64), np.empty(num), np.ones(num, dtype=np.bool_)
+    told = np.ones(num, dtype=np.bool_)
     ends, winners, used = np.empty(2 * num + 2), np.empty(2 * num + 2, dtype=np.int64), 0
     rivals, space = np.empty(classes, dtype=np.int64), np.empty((5, classes))
     for i in range(num):
@@ -137,14 +97,16 @@ def _walks(
             count[i] += 1
             if stop > here:
                 middle = (here + stop) / 2
-                leads[i] = min(leads[i], _lead(cosine[i], sine[i], offset[i], rivals[now], middle))
+                lead = _lead(cosine[i], sine[i], offset[i], rivals[now], middle)
+                leads[i] = min(leads[i], lead)
+                told[i] &= lead > tolerance or stop - here <= _LENGTH
             if not sound:
                 break
             if reach >= length[i]:
                 verified[i] = leads[i] >= -tolerance
                 break
             here, now = stop, overtaker
-    return ends[:used], winners[:used], count, leads, verified
+    return ends[:used], winners[:used], count, leads, verified, told
 
 
 @compiled
