@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
-from hrvlm.certificates.envelope import Waves, first_change, first_crossing, lows
+from hrvlm.certificates.envelope import LEAST, MOST, Waves, first_change, first_crossing, lows
 from hrvlm.certificates.rotation import Rotation
 from hrvlm.certificates.walks import Walk, joined
 
@@ -42,6 +42,7 @@ def close_margins(
     start, along1, along2, size = (scorer.distinct.new_zeros(count, classes) for _ in range(4))
     e1, e2, angle = rotation.plane
     norm = rotation.features.norm(dim=1)
+    measured = torch.ones_like(start, dtype=torch.bool)
     distances, bias = torch.zeros_like(start), scorer.bias[..., scorer.first].expand(count, classes)
     for place in winner.unique().tolist():
         rows = (winner == place).nonzero().squeeze(1)
@@ -51,12 +52,14 @@ def close_margins(
         along1[rows], along2[rows] = ((axis if axis.dim() == 1 else axis[rows]) @ gap.T for axis in (e1, e2))
         distances[rows] = gap.norm(dim=1)
         size[rows] = distances[rows] * norm[rows, None] + shift.abs()
+        measured[rows] = ~gap.any(dim=1) | ((distances[rows] > LEAST) & (distances[rows] < MOST))
     first, second = ((rotation.features * axis).sum(dim=1) * ~rotation.flat for axis in (e1, e2))
     cosine = first[:, None] * along1 + second[:, None] * along2
     sine = direction[:, None] * (first[:, None] * along2 - second[:, None] * along1)
     # Of sums of D products, in a plane that prompts at a small angle determine the less exactly.
     share = (8 * scorer.distinct.shape[1] + 64) * _EPS / angle.sin().abs().clamp(min=_EPS)
-    return Waves(cosine, sine, start - cosine), size * share.expand(count)[:, None], distances
+    error = torch.where(measured, size * share.expand(count)[:, None], sys.float_info.max)
+    return Waves(cosine, sine, start - cosine), error, distances
 
 
 def settled(scorer: AffineScorer, rotation: Rotation, winner: Tensor) -> Tensor:

@@ -21,6 +21,9 @@ from torch import Tensor
 ROUNDING = 64.0 * sys.float_info.epsilon
 """Error of a margin in units of the size of the scores; some ten roundings go into one."""
 
+LEAST, MOST = 1e-140, 1e140
+"""Between them lie scores, and distances of weights, whose squares are numbers."""
+
 
 @dataclass(frozen=True, eq=False)
 class Waves:

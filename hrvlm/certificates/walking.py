@@ -22,13 +22,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.compiled import compiled
-from hrvlm.certificates.envelope import ROUNDING, Waves
+from hrvlm.certificates.envelope import LEAST, MOST, ROUNDING, Waves
 from hrvlm.certificates.walks import Walk
 
 Row = NDArray[np.float64]
 
 _LENGTH = 1e-8  # radians; classes that meet in one point leave shorter intervals, about which little is said
-_LEAST, _MOST = 1e-140, 1e140  # of scores whose squares are numbers
 
 
 def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
@@ -78,7 +77,7 @@ def _walks(
     rivals, space = np.empty(classes, dtype=np.int64), np.empty((5, classes))
     for i in range(num):
         size = _size(cosine[i], sine[i], offset[i])
-        measurable = size == 0.0 or _LEAST < size < _MOST
+        measurable = size == 0.0 or LEAST < size < MOST
         tolerance = rounding * size
         among = _rivals(cosine[i], sine[i], offset[i], label[i], length[i], tolerance, rivals)
         for place in range(among):

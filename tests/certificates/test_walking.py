@@ -10,7 +10,8 @@ from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, semantic_partition
 from hrvlm.certificates.envelope import Waves
-from hrvlm.certificates.walking import joined, walk
+from hrvlm.certificates.walking import walk
+from hrvlm.certificates.walks import joined
 
 
 def waves(cosine: list[float], sine: list[float], offset: list[float], scale: float = 1.0) -> Waves:
