@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from rich.console import Console
 
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import is_trial, results_folder
@@ -13,6 +12,7 @@ from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
 from hrvlm.reports.joint_table import joint_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+from hrvlm.reports.terminal import bold, console
 
 TABLES = {"smoothing": smoothing_table, "profile": profile_table, "semantic": semantic_table, "joint": joint_table}
 SHARED = (
@@ -32,14 +32,14 @@ class SummaryTable(Callback):
         folder = results_folder(trainer)  # which the processes agree on together
         if not trainer.is_global_zero:
             return
-        console = Console(width=None if Console().is_terminal else 120)
+        out = console()
         for callback in trainer.callbacks:  # type: ignore[attr-defined]
             for table in _tables(callback):
-                console.print(table)
+                out.print(table)
         if is_trial(trainer):
-            console.print("A trial by fast_dev_run: no results are kept.")
+            out.print("A trial by fast_dev_run: no results are kept.")
         else:
-            console.print(f"Results: [bold]{folder}[/bold]", highlight=False)
+            out.print(bold(folder, "Results: "), highlight=False)
 
 
 def _tables(callback: Any) -> list[Any]:

@@ -21,6 +21,7 @@ from hrvlm.cli.constructing import inner_errors, speaking
 from hrvlm.cli.trust import explained, restrict_parsers
 from hrvlm.training.stopping import SIGNALS, stoppable
 from hrvlm.trees.bounded_text import is_address, read_text
+from hrvlm.trees.words import printable
 from hrvlm.whole_files import reason
 
 TRACEBACK = "HRVLM_TRACEBACK"
@@ -89,7 +90,7 @@ def sentence(error: Exception) -> str:
         text = f"expected weights that can be read, or room to write them, got: {text}"
     if "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))
 
 
 def _of_system(error: OSError) -> str:
@@ -98,7 +99,9 @@ def _of_system(error: OSError) -> str:
     mend = "make room, or choose another place; what was written whole before is kept"
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         mend = "check the path, and what you may do there"
-    return f"expected files that can be read and written, got: {reason(error)}{where and f': {where}'}; {mend}"
+    return (
+        f"expected files that can be read and written, got: {reason(error)}{where and f': {printable(where)}'}; {mend}"
+    )
 
 
 class ConfigFile(ActionConfigFile):
@@ -164,5 +167,6 @@ class ClearParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""
-        print(f"{self.prog.split()[0]}: error: {explained(' '.join(message.split()))}", file=sys.stderr)
+        said = printable(" ".join(message.split()))
+        print(f"{self.prog.split()[0]}: error: {explained(said)}", file=sys.stderr)
         self.exit(2)

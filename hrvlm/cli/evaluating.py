@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from hrvlm.certificates.locking import held
 from hrvlm.certificates.parts import check_unused, part_files
@@ -22,6 +21,7 @@ from hrvlm.cli.paths import path_of
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.models import HierarchicalClassifier, load, state_digest
+from hrvlm.reports.terminal import bold, console
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import check_place, write_whole
 
@@ -168,7 +168,7 @@ def write_summary(output: Path, summary: dict[str, Any]) -> None:
 
 def print_results(output: Path, tables: list[Any]) -> None:
     """Prints tables, and where the results lie."""
-    console = Console(width=None if Console().is_terminal else 120)
+    out = console()
     for table in tables:
-        console.print(table)
-    console.print(f"Results: [bold]{output}[/bold]", highlight=False)
+        out.print(table)
+    out.print(bold(output, "Results: "), highlight=False)

@@ -9,6 +9,7 @@ import yaml
 
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.paths import path_of
+from hrvlm.reports.terminal import say
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.strict_text import load_yaml
 from hrvlm.whole_files import check_place
@@ -38,9 +39,9 @@ def run(options: Any) -> None:
     from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE
 
     folder = export(options.checkpoint, options.output, half=options.half, config=options.run_config)
-    print(f'{folder}: load it with open_clip.create_model_and_transforms("local-dir:{folder}")')
+    say(f'{folder}: load it with open_clip.create_model_and_transforms("local-dir:{folder}")')
     if (folder / NEW_CARD_FILE).is_file():
-        print(f"{folder / CARD_FILE} was there and is kept; the card of this export is {NEW_CARD_FILE}")
+        say(f"{folder / CARD_FILE} was there and is kept; the card of this export is {NEW_CARD_FILE}")
 
 
 def export(checkpoint: str, output: str | Path, *, half: bool = False, config: str | None = None) -> Path:

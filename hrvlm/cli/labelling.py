@@ -19,6 +19,7 @@ from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
 from hrvlm.generative import Generator, load_generator
+from hrvlm.reports.terminal import say
 from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100
@@ -139,7 +140,7 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
         _forget(output)  # while it is held; also what a kill left after the file was written
     names = " | ".join(name for question in options.questions for name in question.oracle.classes)
     count = len(indices) * settings.samples
-    print(f"{output}: {count} answers of {len(indices)} images; write the label of each: {names}")
+    say(f"{output}: {count} answers of {len(indices)} images; write the label of each: {names}")
 
 
 def _not_new(output: Path) -> ValueError:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from rich.console import Console
 from rich.table import Table
 
 from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
@@ -17,6 +16,7 @@ from hrvlm.certificates.planning import Question, SamplePlan, check_samples, for
 from hrvlm.certificates.radii import operational_threshold
 from hrvlm.certificates.record_base import Record
 from hrvlm.cli.errors import ClearParser
+from hrvlm.reports.terminal import console
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,9 +108,9 @@ def plan(given: Any) -> None:
         described = {"settings": asdict(settings), "alpha_share": question.alpha, "threshold": question.threshold}
         print(json.dumps({**described, "plan": asdict(answer), "forecast": lines}, indent=2))
         return
-    console = Console(width=None if Console().is_terminal else 120)
-    console.print(_table(lines, answer, settings.radii))
-    console.print(_sentence(answer, settings), highlight=False)
+    out = console()
+    out.print(_table(lines, answer, settings.radii))
+    out.print(_sentence(answer, settings), highlight=False)
 
 
 def _threshold(settings: PlanSettings) -> float:

@@ -24,6 +24,7 @@ from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import FREE, finish
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.models import HierarchicalClassifier
+from hrvlm.reports.terminal import say
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +87,7 @@ def rescore(
         merge_parts(path)
         finish(path, output, plan)
     for sentence in _remarks(ledger, functions):
-        print(sentence)
+        say(sentence)
 
 
 def _declared(

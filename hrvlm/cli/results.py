@@ -14,6 +14,7 @@ from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.paths import path_of
 from hrvlm.cli.trust import trusted_modules
+from hrvlm.reports.terminal import say
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
 
@@ -54,7 +55,7 @@ def report(folder: Path, robustness: Path | None = None) -> None:
         ValueError: If there are no rows.
     """
     path, lacking = write_report(folder, robustness=robustness)
-    print(f"{path}" + (f" (without pictures: {lacking})" if lacking else ""))
+    say(f"{path}" + (f" (without pictures: {lacking})" if lacking else ""))
 
 
 def export(folder: Path, form: str) -> None:
@@ -75,7 +76,7 @@ def export(folder: Path, form: str) -> None:
         for path, text in zip(written, to_tsv(rows).values(), strict=True):
             write_whole(path, text)
     for path in written:
-        print(path)
+        say(str(path))
 
 
 def write_report(

@@ -41,6 +41,7 @@ from hrvlm.reports.joint_table import joint_table
 from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import semantic_table, smoothing_table
+from hrvlm.reports.terminal import say
 from hrvlm.training.launching import Processes, StrategyName
 from hrvlm.whole_files import check_place
 
@@ -172,7 +173,7 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
         store = first_process(fabric, lambda: work.open_store(folders))
         _certify(fabric, work, settings.plan, path, store)
         for sentence in work.remarks():
-            print(sentence)
+            say(sentence)
         fabric.barrier()
         if fabric.is_global_zero:
             merge_parts(path)
@@ -225,4 +226,4 @@ def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
     tables += [("profile", profile_table), ("oracle", oracle_table)]
     print_results(output, [table(summary) for part, table in tables if summary.get(part)])
     for sentence in invalid_sentences(summary):
-        print(sentence)
+        say(sentence)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser, sentence
 from hrvlm.cli.paths import path_of
-from hrvlm.cli.tree_output import console, print_comparison, print_tree, summary
+from hrvlm.cli.tree_output import WIDTH, print_comparison, print_tree, summary
+from hrvlm.reports.terminal import console, say
 from hrvlm.trees import ClassTree, Forest, TreeError, TreeInfo, load_tree, save_tree
 from hrvlm.trees.asking import VIEWS, proposal_prompt
 from hrvlm.trees.class_lists import ClassList, read_classes
@@ -20,7 +21,7 @@ from hrvlm.trees.nodes import DEFAULT_TEMPLATE, some
 from hrvlm.trees.proposals import import_proposal
 from hrvlm.trees.wordnet import POLICIES, build_wordnet_tree
 from hrvlm.trees.wordnet_data import open_wordnet, prepare_wordnet
-from hrvlm.trees.words import tell_ids
+from hrvlm.trees.words import file_name, tell_ids
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -113,7 +114,7 @@ def import_(options: Any) -> None:
         _check_output(options.output)
     head = {key: options[key] for key in keys if options[key] is not None}
     tree = import_proposal(options.file, read_classes(options.leaves), **head)
-    _write(tree, options.output or str(Path(options.file).with_name(f"{tree.name}.yaml")))
+    _write(tree, options.output or str(Path(options.file).with_name(f"{file_name(tree.name)}.yaml")))
 
 
 def _check_output(path: str) -> None:
@@ -124,7 +125,7 @@ def _check_output(path: str) -> None:
 def _write(tree: ClassTree, path: str) -> None:
     save_tree(tree, path)
     tell_ids(words_of(tree), path)
-    console().print(f"{summary(load_tree(path))} -> {path}", highlight=False, soft_wrap=True)
+    console(WIDTH).print(f"{summary(load_tree(path))} -> {path}", highlight=False, soft_wrap=True)
 
 
 def _prompt_arguments(parser: ClearParser) -> None:
@@ -137,7 +138,7 @@ def _prompt_arguments(parser: ClearParser) -> None:
 def prompt(options: Any) -> None:
     """Prints the text with which to ask a language model for superclasses."""
     text = proposal_prompt(read_classes(options.leaves), options.view, tuple(options.groups), tuple(options.top))
-    print(text, end="")
+    say(text, end="")
 
 
 def _check_arguments(parser: ClearParser) -> None:
@@ -154,7 +155,7 @@ def check(options: Any) -> None:
         try:
             trees.append(_loaded(path, classes))
             tell_ids(words_of(trees[-1]), path)
-            console().print(summary(trees[-1]), highlight=False, soft_wrap=True)
+            console(WIDTH).print(summary(trees[-1]), highlight=False, soft_wrap=True)
         except TreeError as error:
             faults.append(sentence(error))
     if (options.forest or classes is not None) and not faults:

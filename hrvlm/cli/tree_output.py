@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
+from hrvlm.reports.terminal import PlainConsole, bold, console, lines_of
 from hrvlm.trees import ClassTree
 from hrvlm.trees.comparing import TreeDifference
 from hrvlm.trees.structure import path_to_top
 from hrvlm.trees.words import with_name
 
-
-def console() -> Console:
-    """A console that keeps long lines whole where the output is no terminal."""
-    found = Console()
-    return found if found.is_terminal else Console(width=200)
+WIDTH = 200  # keeps long lines whole where the output is no terminal
 
 
 def summary(tree: ClassTree) -> str:
@@ -44,16 +40,16 @@ def print_tree(tree: ClassTree, depth: int | None, prompts: bool) -> None:
     def add(branch: Tree, key: str, left: int | None) -> None:
         node = tree.nodes[key]
         text = (node.prompt or with_name(tree.info.template, node.name)) if prompts else node.name
-        count = f" [dim]({below[key]})[/dim]" if below[key] else ""
-        part = branch.add(f"{escape(text)}{count}")
+        count = f" ({below[key]})" if below[key] else ""
+        part = branch.add(Text.assemble(lines_of(text), (count, "dim")))
         for child in children[key] if left is None or left > 1 else ():
             add(part, child, None if left is None else left - 1)
 
-    root = Tree(f"[bold]{escape(tree.name)}[/bold] [dim]({len(tree.leaves)})[/dim]")
+    root = Tree(Text.assemble(bold(tree.name), (f" ({len(tree.leaves)})", "dim")))
     for key in children[None]:
         add(root, key, depth)
-    console().print(root, highlight=False)
-    console().print(_levels(tree))
+    console(WIDTH).print(root, highlight=False)
+    console(WIDTH).print(_levels(tree))
 
 
 def _levels(tree: ClassTree) -> Table:
@@ -68,23 +64,23 @@ def _levels(tree: ClassTree) -> Table:
 
 def print_comparison(first: ClassTree, second: ClassTree, difference: TreeDifference, limit: int) -> None:
     """Prints nodes and leaves that one tree has alone, moved leaves, and the agreement of the levels."""
-    out = console()
+    out = console(WIDTH)
     for tree, nodes, leaves in zip((first, second), difference.only_nodes, difference.only_leaves, strict=True):
         _print_list(out, f"nodes only in {tree.name}", nodes, limit)
         _print_list(out, f"leaves only in {tree.name}", leaves, limit)
     moved = [f"{leaf}: {_path(old)} -> {_path(new)}" for leaf, (old, new) in difference.moved.items()]
     _print_list(out, "leaves whose path differs", moved, limit)
-    table = Table(f"{first.name} \\ {second.name}", *(escape(level.name) for level in second.levels[1:]))
+    table = Table(f"{first.name} \\ {second.name}", *(level.name for level in second.levels[1:]))
     for level, values in zip(first.levels[1:], difference.agreement, strict=True):
-        table.add_row(escape(level.name), *(f"{value:.3f}" for value in values))
+        table.add_row(level.name, *(f"{value:.3f}" for value in values))
     out.print("Adjusted Rand index of the levels (1: same partition of the classes; 0: no better than chance)")
     out.print(table)
 
 
-def _print_list(out: Console, title: str, items: Sequence[str], limit: int) -> None:
-    out.print(f"[bold]{escape(title)}[/bold]: {len(items)}", highlight=False)
+def _print_list(out: PlainConsole, title: str, items: Sequence[str], limit: int) -> None:
+    out.print(bold(title, after=f": {len(items)}"), highlight=False)
     for item in items[:limit]:
-        out.print(f"  {escape(item)}", highlight=False, soft_wrap=True)
+        out.print(f"  {item}", highlight=False, soft_wrap=True)
     if len(items) > limit:
         out.print(f"  and {len(items) - limit} more")
 

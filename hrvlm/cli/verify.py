@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
 from hrvlm.cli.paths import path_of
+from hrvlm.reports.terminal import say
 from hrvlm.trees.bounded_text import read_json
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _verify_files(command: str, paths: list[Path], settings: dict[str, Any] | No
     verifier: Verifier[Any] = Verifier(rules, header, complete=finished)
     problems = 0
     for problem in _problems(verifier, rows):
-        print(f"{problem.key}: {problem.message}" if problem.key else problem.message)
+        say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
         problems += 1
     what = "certificates" if command == "run" else "rows of attacks"
     print(f"{verifier.count} {what}, {problems} that do not hold")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
@@ -12,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hrvlm.certificates.record_base import SCHEMA, Row
 from hrvlm.certificates.records import SmoothingRecord, record_from_row
+from hrvlm.trees.words import file_name
 from hrvlm.whole_files import whole_file
 
 TSV_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
@@ -35,7 +35,7 @@ def to_tsv(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
     for row in rows:
         if row.get("kind") == SmoothingRecord.kind:
             record = SmoothingRecord.from_row(row)
-            tables[f"smoothing.{_file_name(record.tree)}.{record.level}.tsv"].append(record)
+            tables[f"smoothing.{file_name(record.tree)}.{record.level}.tsv"].append(record)
     if not tables:
         raise ValueError("expected smoothing rows for a tab-separated export, got none; export to parquet instead")
     return {name: _tsv(records) for name, records in sorted(tables.items())}
@@ -170,8 +170,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return [_plain(item) for item in value.values()]
     return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _file_name(tree: str) -> str:
-    """A tree's name as part of a file name."""
-    return tree if tree.isidentifier() else json.dumps(tree)[1:-1].replace("/", "_").replace("\\", "_")

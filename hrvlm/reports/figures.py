@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
+from hrvlm.trees.words import printable
 
 INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
@@ -39,8 +41,17 @@ STYLE: dict[Any, Any] = {
     "grid.color": INK,
     "grid.alpha": 0.15,
     "legend.frameon": False,
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "text.usetex": False,
     "figure.constrained_layout.use": True,
 }
+
+
+def shown(name: str, most: int = 40) -> str:
+    """A name as a figure shows it: control characters written out, long ones cut."""
+    text = printable(name)
+    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    return f"\u200b{text}" if text.startswith("_") else text  # matplotlib leaves such labels out of legends
 
 
 def svg(figure: Figure, description: str) -> str:
@@ -52,7 +63,9 @@ def svg(figure: Figure, description: str) -> str:
     """
     with mpl.rc_context(STYLE | {"svg.hashsalt": description}):
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+        with warnings.catch_warnings():  # letters stay letters in the page, whose fonts have more of them
+            warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+            figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     text = out.getvalue()
     text = text[text.index("<svg") :].replace(INK, "currentColor")
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
@@ -73,9 +86,9 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
                 shares = 100 * np.arange(len(right), -1, -1) / len(group)
                 edges = [0.0, *right, right[-1] if right else 0.0]
                 axes.stairs(
-                    shares, edges, baseline=None, label=name, color=COLOURS[level % len(COLOURS)], linewidth=1.8
+                    shares, edges, baseline=None, label=shown(name), color=COLOURS[level % len(COLOURS)], linewidth=1.8
                 )
-            axes.set(title=tree, xlabel="L2 radius in pixel units", ylim=(0, 102))
+            axes.set(title=shown(tree), xlabel="L2 radius in pixel units", ylim=(0, 102))
             axes.set_xlim(left=0)
             axes.legend()
         panels[0].set_ylabel("certified accuracy in percent")
@@ -90,12 +103,12 @@ def profile_depths(records: Sequence[ProfileRecord]) -> Figure:
         figure, panels = panels_beside(len(trees), height=3.0)
         for axes, tree in zip(panels, trees, strict=True):
             group = [record for record in records if record.tree == tree]
-            names = group[0].level_names
+            names = [shown(name) for name in group[0].level_names]
             radii = np.linspace(0, top * 1.02 or 1.0, 101)
             parts = depth_shares(group, radii)
             colours = [COLOURS[level % len(COLOURS)] for level in range(len(names))]
             axes.stackplot(radii, *parts, labels=names, colors=colours, alpha=0.85, linewidth=0, step="post")
-            axes.set(title=tree, xlabel="L2 radius in pixel units", ylim=(0, 100), xlim=(0, radii[-1]))
+            axes.set(title=shown(tree), xlabel="L2 radius in pixel units", ylim=(0, 100), xlim=(0, radii[-1]))
             axes.legend(title="deepest certified level", loc="upper right")
         panels[0].set_ylabel("images in percent")
     return figure
@@ -113,18 +126,18 @@ def mean_invariance(records: Sequence[SemanticRecord]) -> Figure:
     attributes = list(dict.fromkeys(record.attribute for record in records))
     levels = sorted({(r.level > 0, r.tree if r.level else "", r.level, r.level_name) for r in records})
     with mpl.rc_context(STYLE):
-        figure, panels = panels_beside(
-            len(scorers), height=0.9 + 0.15 * len(attributes) * (len(levels) + 1), beside=2.0
-        )
+        beside = 2.0 + _room([f"{tree}/{words}" for _, tree, _, words in levels]) + _room(attributes)
+        height = 0.9 + 0.15 * len(attributes) * (len(levels) + 1)
+        figure, panels = panels_beside(len(scorers), height=height, beside=beside)
         for axes, scorer in zip(panels, scorers, strict=True):
             for place, (_, tree, level, words) in enumerate(levels):
                 here = [r for r in records if r.scorer == scorer and r.level == level and tree in ("", r.tree)]
                 shares = [_mean(r.invariance for r in here if r.attribute == name) for name in attributes]
                 at = np.arange(len(attributes)) + (place + 0.5) / (len(levels) + 1)
                 label = f"{tree}/{words}" if tree else words
-                axes.barh(at, shares, 0.9 / (len(levels) + 1), label=label, color=COLOURS[place % len(COLOURS)])
-            axes.set(title=scorer, xlabel="mean invariant share of the range in percent", xlim=(0, 100))
-            axes.set_yticks(np.arange(len(attributes)) + 0.45, attributes)
+                axes.barh(at, shares, 0.9 / (len(levels) + 1), label=shown(label), color=COLOURS[place % len(COLOURS)])
+            axes.set(title=shown(scorer), xlabel="mean invariant share of the range in percent", xlim=(0, 100))
+            axes.set_yticks(np.arange(len(attributes)) + 0.45, [shown(name) for name in attributes])
             axes.set_ylim(len(attributes), -0.1)
         panels[-1].legend(loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return figure
@@ -139,11 +152,11 @@ def interval_bars(records: Sequence[SemanticRecord], name: Name) -> Figure:
     """
     records = sorted(records, key=lambda r: (r.attribute, r.level > 0, r.tree, r.level))
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 0.75 + 0.24 * len(records)))
+        names = [shown(f"{r.attribute}: {r.level_name}", 60) for r in records]
+        figure = Figure(figsize=(6.4 + _room(names), 0.75 + 0.24 * len(records)))
         axes = figure.subplots()
         for place, record in enumerate(records):
             _bar(axes, place, record, name)
-        names = [f"{r.attribute}: {r.level_name}" for r in records]
         axes.set_yticks(range(len(records)), names)
         axes.set(xlim=(0, 100), ylim=(len(records) - 0.5, -0.5), xlabel="way from the image to the target in percent")
         axes.grid(visible=False)
@@ -160,9 +173,14 @@ def _bar(axes: Any, place: int, record: SemanticRecord, name: Name) -> None:
         colour = SAME if label == record.prediction else RIGHT if label == record.label else OTHER
         axes.barh(place, last - first, 0.8, left=first, color=colour, alpha=0.85, linewidth=0)
         if last - first > 14:
-            words = name(record.tree, record.level, label)
-            shown = words if len(words) < 0.5 * (last - first) + 4 else f"{words[: int(0.5 * (last - first))]}…"
-            axes.text((first + last) / 2, place, shown, ha="center", va="center", fontsize=7)
+            words = printable(name(record.tree, record.level, label))
+            fitting = words if len(words) < 0.5 * (last - first) + 4 else f"{words[: int(0.5 * (last - first))]}…"
+            axes.text((first + last) / 2, place, fitting, ha="center", va="center", fontsize=7)
+
+
+def _room(names: Iterable[str]) -> float:
+    """Inches that names need beyond the usual ones."""
+    return 0.09 * max(0, max(len(shown(name, 60)) for name in names) - 24)
 
 
 def panels_beside(count: int, *, height: float, beside: float = 0.0) -> tuple[Figure, list[Any]]:

@@ -26,6 +26,7 @@ from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.push_figures import attack_curves
 from hrvlm.reports.push_table import push_table
 from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+from hrvlm.reports.terminal import lines_of
 
 NUM_IMAGES = 8
 KEY = (
@@ -101,7 +102,13 @@ def render_report(
 
 def _template() -> jinja2.Template:
     loader = jinja2.PackageLoader("hrvlm.reports", "")
-    return jinja2.Environment(loader=loader, autoescape=True).get_template("report.html.jinja")
+    plain = jinja2.Environment(loader=loader, autoescape=True, finalize=_shown)
+    return plain.get_template("report.html.jinja")
+
+
+def _shown(value: Any) -> Any:
+    """Texts with control characters written out, which pages must not hold; finished parts of the page as they are."""
+    return lines_of(value) if type(value) is str else value
 
 
 def _certificates(

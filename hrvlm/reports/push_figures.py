@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from hrvlm.generative.push_records import PushRecord, success_over_radius, summarise_pushes
 from hrvlm.reports.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside
@@ -32,6 +33,7 @@ def attack_curves(records: Sequence[PushRecord]) -> Figure:
         for axes in (left, right):
             axes.set_xscale("log")
             axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # the default writes formulas
             if axes.lines:
                 axes.legend()
     return figure

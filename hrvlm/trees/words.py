@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import re
 import unicodedata
@@ -9,6 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
+_FILE_NAME = re.compile(r"\w(?:[\w .+-]*[\w+-])?")  # no separators, no dot at either end
+_FILE_NAME_BYTES = 100
 _log = logging.getLogger(__name__)
 # Where a word begins inside another, as in "GoldenRetriever" and "BMWCar" but not in "iPod" or "McDonald".
 _CAMEL = re.compile(r"(?<=[a-z]{2})(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})")
@@ -49,6 +52,14 @@ def printable(text: str) -> str:
         else character
         for character in text
     )
+
+
+def file_name(name: str) -> str:
+    """A name as part of a file name: itself if it may be one everywhere, else a short form that no other name has."""
+    if _FILE_NAME.fullmatch(name) and len(name.encode()) <= _FILE_NAME_BYTES:
+        return name
+    plain = re.sub(r"[^A-Za-z0-9-]+", "_", name).strip("_")[:40]
+    return f"{plain}-{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:10]}".lstrip("-")
 
 
 def with_name(template: str, name: str) -> str:
