@@ -23,6 +23,7 @@ LAUNCHER = "HRVLM_LAUNCHER"
 GRACE = 1.5  # seconds from a signal to the end of a process that is waiting for another one
 POLL = 0.25  # seconds between two looks whether the process that started this one lives
 SHOW_CURSOR = "\x1b[?25h"
+END = b"\0"  # is no signal
 
 _active: list[int] = []  # process in which signals are being watched
 _received: list[int] = []  # signals that it was stopped by
@@ -84,8 +85,9 @@ def _watching(name: str | None, launcher: int | None, signals: Sequence[int]) ->
         signal.set_wakeup_fd(woken)
         for number, handler in former.items():
             signal.signal(number, handler)
-        os.close(writer)  # which ends the thread
+        os.write(writer, END)  # closing it would not do: processes forked meanwhile, as data loaders' are, hold it open
         thread.join()
+        os.close(writer)
         os.close(reader)
 
 
@@ -99,7 +101,7 @@ def _watch(reader: int, name: str | None, launcher: int | None, ended: threading
     while True:
         ready, _, _ = select.select([reader], [], [], None if launcher is None else POLL)
         number = os.read(reader, 1) if ready else None
-        if number == b"":
+        if number == END:
             return
         if number is not None and number[0] in SIGNALS:
             break
