@@ -79,7 +79,7 @@ def check_numbers(value: Any, key: str) -> None:
 @contextmanager
 def offline() -> Iterator[None]:
     """Lets the libraries of Hugging Face find what lies on this machine only, at once, and ask nobody to run code."""
-    changed = [("huggingface_hub.constants", "HF_HUB_OFFLINE", True)]
+    changed: list[tuple[str, str, Any]] = [("huggingface_hub.constants", "HF_HUB_OFFLINE", True)]
     if find_spec("transformers") is not None:
         changed.append(("transformers.dynamic_module_utils", "TIME_OUT_REMOTE_CODE", 0))  # of the question, in seconds
     found = [(import_module(module), name, value) for module, name, value in changed]

@@ -137,7 +137,8 @@ def _check_number(event: yaml.ScalarEvent) -> None:
 
 
 def _refused(event: yaml.Event, problem: str) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+    mark: Any = event.start_mark
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _whole_number(digits: str) -> int:

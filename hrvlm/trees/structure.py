@@ -52,7 +52,7 @@ def _check_cycles(nodes: Mapping[str, Node], where: str) -> None:
     for start in nodes:
         trail: list[str] = []
         current: str | None = start
-        while current not in depth:
+        while current is not None and current not in depth:
             if current in trail:
                 loop = " -> ".join([*trail[trail.index(current) :], current])
                 raise TreeError(f"{where}: node {current!r} is its own ancestor ({loop}); break the cycle")
