@@ -61,6 +61,7 @@ class JointRecord(Record):
     added: ClassVar[frozenset[str]] = frozenset(
         {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
     )
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid"}
     limits: ClassVar[Mapping[str, Any]] = {
         "move": one_of(get_args(Move)), "steps": at_least(1, _MOST_STEPS + 1), "split": one_of((SEPARATE,)),
         "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],

@@ -38,7 +38,7 @@ class Record:
     kind: ClassVar[str] = ""
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields added to the schema later: rows without them were made when their defaults were all there was."""
-    unsaid: ClassVar[frozenset[str]] = frozenset({"noise_shared"})
+    unsaid: ClassVar[frozenset[str]] = frozenset({"noise_shared", "invalid_selection"})
     """Those of them that rows leave out while they have their default."""
     limits: ClassVar[Mapping[str, Any]] = {}
     """Types of fields that rows of this kind hold to, where they are narrower than `hrvlm.rows.fields` has them."""
