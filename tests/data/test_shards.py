@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from shard_files import CLASSES, SIZES, encoded, read_by_webdataset, write_shard
 
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.sampling import Address, ShardSampler
-from hrvlm.data.shards import ShardDataModule, ShardDataset
+from hrvlm.data.shards import ShardDataModule, ShardDataset, read_classes
 from hrvlm.data.tar_index import shard_paths
 
 
@@ -168,6 +169,11 @@ def test_imagenet_is_the_default_and_names_come_from_a_tree(shards: str, tree_fi
     ids = ["bee", "cat", "ant", "dog", "elm", "fir", "gem"]
     found = ShardDataset(shards, ids, image_size=8, names_tree=str(tree_file.parent / "named.yaml"))
     assert found.class_names == ["bee", "house cat", "ant", "dog", "elm", "fir", "gem"]
+
+
+def test_lists_of_classes_may_begin_with_a_mark_and_decompose_letters(tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text(unicodedata.normalize("NFD", "über\nfox\n"), encoding="utf-8-sig")
+    assert read_classes(str(tmp_path / "classes.txt")) == [unicodedata.normalize("NFC", "über"), "fox"]
 
 
 def test_a_damaged_image_is_named_when_it_is_read(tmp_path: Path, classes_file: str) -> None:

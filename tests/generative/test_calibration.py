@@ -28,6 +28,8 @@ def test_a_file_is_read_as_written(tmp_path):
     raw = {"answer": "a\u2028b\u0085c", "label": "follow"}  # characters that some readers take for line ends
     path.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")
     assert read_calibration(path) == [CalibrationPair("a\u2028b\u0085c", "follow")]
+    path.write_text(f"{GOOD}\n", encoding="utf-8-sig")  # editors that put a mark at the start
+    assert read_calibration(path) == [CalibrationPair("follow the fox", "follow")]
 
 
 @pytest.mark.parametrize(

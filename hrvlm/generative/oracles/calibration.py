@@ -77,7 +77,7 @@ def read_calibration(path: str | Path, classes: Sequence[str] | None = None) -> 
         ValueError: With file and line, if the file is missing, empty or not as described above.
     """
     try:
-        text = shipped.find(path).read_text(encoding="utf-8")
+        text = shipped.find(path).read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"expected a calibration file of JSON lines in UTF-8 at {path}: {error}") from error
     lines = text.removesuffix("\n").split("\n")
