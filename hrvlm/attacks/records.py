@@ -97,8 +97,12 @@ def robustness_key(row: Mapping[str, Any]) -> RobustnessKey:
 
 
 def robustness_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a row is about, by which rows sort: by stage, image and attack, clean and leaves first, then by tree."""
-    stage, index, attack, *levels = robustness_key(row)
+    """What a row is about, by which rows sort: by stage, image and attack, clean and leaves first, then by tree.
+
+    Raises:
+        RowError: If it is no row of robustness.
+    """
+    stage, index, attack, *levels = RobustnessRecord.from_row(row).key
     pairs = zip(levels[::2], levels[1::2], strict=True)
     return stage or "", index, attack != CLEAN, attack, *((bool(level), tree or "", level) for tree, level in pairs)
 

@@ -62,7 +62,8 @@ def _of_image(records: list[AnyRecord]) -> Iterator[_Named]:
             yield record, ("prompts", record.attribute), "source_prompt", record.source_prompt
             yield record, ("prompts", record.attribute), "target_prompt", record.target_prompt
             of = (record.kind, record.scorer, *level)
-            yield record, of, "prediction", record.prediction
+            if record.prediction >= 0:
+                yield record, of, "prediction", record.prediction
             if isinstance(record, JointRecord):
                 yield record, of, "selection_count", record.selection_count
 

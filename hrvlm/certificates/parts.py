@@ -98,7 +98,7 @@ def unchecked_rows(path: str | Path) -> list[Row]:
     """All rows of a run as they are, readable as records or not; lines that a kill left in two files count once."""
     rows, seen = [], set[str]()
     for part in part_files(path):
-        lines = read_lines(part)
+        lines = list(read_lines(part))
         rows += [row for line, row in lines if line not in seen]
         seen |= {line for line, _ in lines}
     return rows

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from hrvlm.certificates.locking import is_at, open_locked
 from hrvlm.certificates.records import Key, Row, record_from_row
+from hrvlm.rows.lines import iterate_lines, row_of
 
 _log = logging.getLogger(__name__)
 
@@ -82,25 +83,15 @@ def read_rows(path: str | Path) -> list[Row]:
     return [row for _, row in read_lines(path)]
 
 
-def read_lines(path: str | Path) -> list[tuple[str, Row]]:
-    """Lines of a file, without their ends, and their rows; see `read_rows`.
+def read_lines(path: str | Path) -> Iterator[tuple[str, Row]]:
+    """Lines of a file, without their ends, and their rows, one after the other; see `read_rows`.
 
     Raises:
-        ValueError: if a line other than a torn last one is not a JSON object.
+        ValueError: if a line other than a torn last one is not a JSON object in UTF-8.
     """
-    whole, torn = _split(Path(path).read_bytes())
-    if torn:
-        _log.warning("%s: the last line is torn (%d bytes) and was left out", path, len(torn))
-    rows = []
-    for number, line in enumerate(whole.decode("utf-8").split("\n")[:-1], start=1):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"expected a JSON object in line {number} of {path}, got {line[:80]!r}")
-        rows.append((line, row))
-    return rows
+    for number, line in iterate_lines(path):
+        row = row_of(line, f"line {number} of {path}")
+        yield line.decode("utf-8"), row
 
 
 def torn_line(path: str | Path) -> bytes | None:

@@ -14,7 +14,7 @@ from hrvlm.certificates.oracle_records import OracleRecord
 from hrvlm.certificates.oracle_summary import summarise_oracles
 from hrvlm.certificates.profile_records import ProfileRecord
 from hrvlm.certificates.profile_summary import summarise_profiles
-from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
+from hrvlm.certificates.records import AnyRecord, SemanticRecord, SmoothingRecord, record_from_row
 
 Summary = dict[str, Any]
 _BASIC = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
@@ -22,11 +22,11 @@ _REUSE = ("label_functions", "functions_chosen")
 _SETTINGS = (*_BASIC, "method", "threshold", "votes", "vote_error", "goal", "give_up", "precision", *_REUSE)
 
 
-def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summary:
+def summarise(rows: Iterable[Mapping[str, Any] | AnyRecord], radii: Sequence[float]) -> Summary:
     """Aggregates of a run as plain nested dictionaries, ready for JSON.
 
     Args:
-        rows: rows of both kinds; one per image and statement.
+        rows: rows of all kinds, or their records; one per image and statement.
         radii: L2 radii at which to report certified accuracy, in pixel units, at least 0.
 
     Returns:
@@ -47,7 +47,7 @@ def summarise(rows: Iterable[Mapping[str, Any]], radii: Sequence[float]) -> Summ
     others: dict[type, list[Any]] = defaultdict(list)
     seen, invalid = set(), InvalidCount()
     for row in rows:
-        record = record_from_row(row)
+        record = record_from_row(row) if isinstance(row, Mapping) else row
         if record.key in seen:
             raise ValueError(f"expected one row per image and statement, got a second one for {record.key}")
         seen.add(record.key)

@@ -95,16 +95,19 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
+    from hrvlm.certificates.parts import part_files
+    from hrvlm.certificates.run_header import header_of
+    from hrvlm.reports.collecting import Certificates
     from hrvlm.reports.html import render_report
 
-    rows = _rows(folder, "run")
+    paths, settings = part_files(folder / ROWS_OF["run"]), read_settings(folder) or {}
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
     pushes = _rows(folder, "push")
-    if not rows and not attacked and not pushes:
+    if not any(path.stat().st_size for path in paths) and not attacked and not pushes:
         raise ValueError(f"expected rows of certify.py run, attack or push in {folder}, found none")
-    settings = read_settings(folder) or {}
+    rows = Certificates.of_files(paths, header_of(settings) if paths else None)
     at_hand, lacking = look_around(settings)
     title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
     given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}

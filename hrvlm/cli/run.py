@@ -18,8 +18,9 @@ from hrvlm.certificates.images import CertificationPlan, certify_images, count_p
 from hrvlm.certificates.invalid import invalid_sentences
 from hrvlm.certificates.locking import held
 from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys, run_rows
+from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys
 from hrvlm.certificates.records import Key, Record
+from hrvlm.certificates.rows import read_lines
 from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.answering import AnswerWork
 from hrvlm.cli.evaluating import (
@@ -219,7 +220,7 @@ def first_process(fabric: Fabric, action: Callable[[], Any]) -> Any:
 
 def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
     """Writes the summary and the report of a run's rows, prints its tables, and says how much was no number."""
-    summary = summarise(run_rows(path), plan.radii)
+    summary = summarise((row for _, row in read_lines(path)), plan.radii)
     write_summary(output, summary)
     write_report(output, radii=plan.radii)
     tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]

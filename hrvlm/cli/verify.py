@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.folder_names import ROWS_OF, SETTINGS
+from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.paths import path_of
 from hrvlm.reports.terminal import say
-from hrvlm.trees.bounded_text import read_json
 
 if TYPE_CHECKING:
     from hrvlm.rows.verifying import Header, Rules, Verifier
@@ -41,40 +40,25 @@ def verify(folder: Path, expect: int | None = None) -> None:
 
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
-    failed = False
-    found = {name: [folder] for name in ROWS_OF} if folder.is_file() else {}
-    if found:
-        found = {_command_of(folder): [folder]}
-    for command, name in ROWS_OF.items():
-        paths = part_files(folder / name)
-        if paths and not folder.is_file():
-            found[command] = paths
+    if folder.is_file():
+        found, settings = {_command_of(folder): [folder]}, None
+    else:
+        parts = {command: part_files(folder / name) for command, name in ROWS_OF.items()}
+        found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
     if not found:
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
-    for command, paths in found.items():
-        failed |= _verify_files(command, paths, _settings(folder), expect)
-    if failed:
-        raise SystemExit(1)
+    if not sum([_verify_files(command, paths, settings or {}, expect) for command, paths in found.items()]):
+        return
+    raise SystemExit(1)
 
 
-def _settings(folder: Path) -> dict[str, Any] | None:
-    """What a folder's settings say; None where there are none."""
-    path = folder / SETTINGS
-    if not path.is_file():
-        return None
-    settings = read_json(path)
-    if not isinstance(settings, dict):
-        raise ValueError(f"expected a mapping of settings in {path}, got {type(settings).__name__}")
-    return settings
-
-
-def _verify_files(command: str, paths: list[Path], settings: dict[str, Any] | None, expect: int | None) -> bool:
-    """Prints the problems of the rows of a command; whether there are any."""
+def _verify_files(command: str, paths: list[Path], settings: dict[str, Any], expect: int | None) -> int:
+    """Prints the problems of the rows of a command, and returns how many there are."""
     from hrvlm.rows.images import ImageRows
     from hrvlm.rows.verifying import Verifier
 
     rows = ImageRows(paths)
-    rules, header = _rules(command, settings or {}, expect)
+    rules, header = _rules(command, settings, expect)
     finished = len(paths) == 1 and not paths[0].name.startswith("rank=") and not rows.torn
     verifier: Verifier[Any] = Verifier(rules, header, complete=finished)
     problems = 0
@@ -83,7 +67,7 @@ def _verify_files(command: str, paths: list[Path], settings: dict[str, Any] | No
         problems += 1
     what = "certificates" if command == "run" else "rows of attacks"
     print(f"{verifier.count} {what}, {problems} that do not hold")
-    return problems > 0
+    return problems
 
 
 def _problems(verifier: Verifier[Any], rows: Any) -> Iterator[Any]:

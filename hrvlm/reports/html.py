@@ -13,12 +13,14 @@ import jinja2
 from PIL import Image
 from rich.table import Table
 
-from hrvlm.certificates import summarise, verify_rows
+from hrvlm.attacks.records import RobustnessRecord
+from hrvlm.certificates import summarise
 from hrvlm.certificates.profile_records import ProfileRecord
-from hrvlm.certificates.records import SemanticRecord, SmoothingRecord, record_from_row
+from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.generative.push_records import PushRecord, summarise_pushes
 from hrvlm.reports import figures
+from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.guarantees import guarantees
 from hrvlm.reports.joint_table import joint_table
 from hrvlm.reports.oracle_table import oracle_table
@@ -57,7 +59,7 @@ class AtHand:
 
 
 def render_report(
-    rows: Sequence[Row],
+    rows: Sequence[Row] | Certificates,
     robustness: Sequence[Row] = (),
     *,
     title: str = "Certificates",
@@ -69,7 +71,7 @@ def render_report(
     """The report as one HTML page.
 
     Args:
-        rows: Certificates of all kinds, one per image and statement.
+        rows: Certificates of all kinds, one per image and statement; as rows, or read and verified.
         robustness: Robustness rows; of several stages and budgets if need be.
         title: Of the page.
         radii: L2 radii of the tables; None takes round ones.
@@ -80,20 +82,22 @@ def render_report(
     Raises:
         ValueError: If there are no rows, or some do not fit each other.
     """
-    if not rows and not robustness and not pushes:
+    certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
+    records = certificates.records
+    if not records and not robustness and not pushes:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
-    records = [record_from_row(row) for row in rows]
-    images = len({row["index"] for row in [*rows, *robustness, *pushes]})
+    attacked = [*(RobustnessRecord.from_row(row) for row in robustness), *map(PushRecord.from_row, pushes)]
+    images = len({record.index for record in [*records, *attacked]})
     sections = [
-        *_certificates(rows, records, radii, at_hand or AtHand()),
+        *_certificates(records, radii, at_hand or AtHand()),
         *_robustness(robustness),
-        *_pushes([PushRecord.from_row(row) for row in pushes]),
+        *_pushes([record for record in attacked if isinstance(record, PushRecord)]),
     ]
     return _template().render(
         title=title,
-        subtitle=f"{images} images, {len(rows)} certificates, {len(robustness) + len(pushes)} rows of attacks",
-        checked=len(rows),
-        problems=len(verify_rows(rows)),
+        subtitle=f"{images} images, {len(records)} certificates, {len(attacked)} rows of attacks",
+        checked=len(records),
+        problems=certificates.problems,
         guarantees=guarantees(records),
         sections=sections,
         settings=json.dumps(settings or {}, indent=2, ensure_ascii=False),
@@ -111,13 +115,11 @@ def _shown(value: Any) -> Any:
     return lines_of(value) if type(value) is str else value
 
 
-def _certificates(
-    rows: Sequence[Row], records: list[Any], radii: Sequence[float] | None, at_hand: AtHand
-) -> Iterable[dict[str, Any]]:
+def _certificates(records: list[Any], radii: Sequence[float] | None, at_hand: AtHand) -> Iterable[dict[str, Any]]:
     smoothing = [record for record in records if isinstance(record, SmoothingRecord)]
     profiles = [record for record in records if isinstance(record, ProfileRecord)]
     semantic = [record for record in records if isinstance(record, SemanticRecord)]
-    summary = summarise(rows, figures.nice_radii(smoothing) if radii is None else radii) if rows else {}
+    summary = summarise(records, figures.nice_radii(smoothing) if radii is None else radii) if records else {}
     if smoothing:
         drawn = figures.svg(figures.certified_accuracy(smoothing), "Certified accuracy over the L2 radius per level")
         text = "Share of images whose smoothed prediction is right and certified up to the radius."

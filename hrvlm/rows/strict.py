@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from operator import attrgetter
@@ -95,7 +96,8 @@ class Strict(Generic[T]):
         if seed >= MAX_SEED:
             raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
         try:
-            return self.record(**dict(zip(self._order, self._values(found), strict=True)))
+            values = (sys.intern(value) if type(value) is str else value for value in self._values(found))
+            return self.record(**dict(zip(self._order, values, strict=True)))
         except (TypeError, OverflowError) as error:
             raise RowError(f"expected a row of kind {self.kind!r}: {error}") from error
 

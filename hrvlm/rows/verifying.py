@@ -157,7 +157,8 @@ class Verifier(Generic[R]):
         for kind, statements in stated.items():
             self._images.setdefault(kind, array("q")).append(int(last[kind].index))
             if self.complete:
-                yield from self._common.add(last[kind], ("image", kind), "statements", frozenset(statements))
+                named = tuple(sorted(statements, key=str))
+                yield from self._common.add(last[kind], ("image", kind), "statements", named)
 
     def _of_record(self, record: R) -> Iterator[Problem]:
         try:

@@ -12,16 +12,20 @@ import pytest
 import torch
 import torch.distributed as dist
 from rich.console import Console
+from row_alterations import odd_values
 
 from hrvlm.attacks import AttackSettings, attack
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy, cell_name
 from hrvlm.attacks.records import RobustnessRecord, done_robustness_keys, own_level
+from hrvlm.attacks.row_checks import ROBUSTNESS
 from hrvlm.attacks.summary import summarise_robustness, worst_case
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.reports.tables import accuracies, robustness_table, transfer_tables
+from hrvlm.rows.images import by_image
+from hrvlm.rows.verifying import Verifier
 from hrvlm.trees import load_forest
 
 PLAN = RobustnessPlan(attacks=["pgd3", "apgd-ce"], eps=0.15, batch_size=4, settings=AttackSettings(apgd_steps=3))
@@ -273,3 +277,25 @@ def test_images_without_finite_scores_are_never_right(
             assert record.attacked == (record.attack != "clean" and record.index == 2)
             assert record.broken_by == ("pgd x3" if record.index == 2 else None)
     assert summarise_robustness(record.to_row() for record in found)["invalid"] == 2
+
+
+def test_altered_rows_are_found(records: list[RobustnessRecord]) -> None:
+    rows = json.loads(json.dumps([record.to_row() for record in records]))
+
+    def verify(some: list[dict[str, Any]]) -> list[Any]:
+        verifier, (odd, images) = Verifier(ROBUSTNESS, complete=True), by_image(some)
+        found = [*verifier.odd(odd), *(problem for image in images for problem in verifier.image(image))]
+        return [*found, *verifier.finish()]
+
+    assert verify(rows) == []
+    places = [0, *(next(i for i, r in enumerate(rows) if r["attack"] == name) for name in PLAN.attacks), len(rows) - 1]
+    missed = set()
+    for place in places:
+        for name, value in odd_values(rows[place]):
+            altered = [*rows[:place], rows[place] | {name: value}, *rows[place + 1 :]]
+            if not verify(altered):
+                missed.add((name, repr(value)))
+    assert missed == set()
+    for change in ({"eps": 0.2}, {"norm": "l2"}, {"tree": "other"}, {"index": 26}, {"correct": not rows[0]["correct"]}):
+        assert verify([rows[0] | change, *rows[1:]]), change
+    assert verify(rows[1:])

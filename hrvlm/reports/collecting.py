@@ -1,0 +1,68 @@
+"""Certificates for a report: read and verified image by image, and kept without what only verifying needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hrvlm.certificates.records import AnyRecord, SemanticRecord
+from hrvlm.certificates.verify import CERTIFICATES
+from hrvlm.rows.images import Found, ImageRows, by_image
+from hrvlm.rows.verifying import Header, Problem, Verifier
+
+_EVIDENCE: dict[str, Any] = {"waves": (), "distances": (), "margins": (), "largest_deltas": None, "plane": None}
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """The certificates of a run.
+
+    Attributes:
+        records: in the order of their rows; semantic ones without the scores that their claims follow from.
+        problems: how many findings verifying them made.
+    """
+
+    records: list[AnyRecord]
+    problems: int
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[Mapping[str, Any]], header: Header | None = None) -> Certificates:
+        """Of rows in memory.
+
+        Raises:
+            ValueError: if one of them is no certificate.
+        """
+        return cls._read(*by_image(rows), header)
+
+    @classmethod
+    def of_files(cls, paths: Iterable[Path], header: Header | None = None) -> Certificates:
+        """Of the files of a run.
+
+        Raises:
+            ValueError: if one of their rows is no certificate.
+        """
+        rows = ImageRows(paths)
+        return cls._read(rows.odd, rows, header)
+
+    @classmethod
+    def _read(cls, odd: list[Found], images: Iterable[list[Found]], header: Header | None) -> Certificates:
+        records: list[AnyRecord] = []
+        verifier = Verifier(CERTIFICATES, header)
+
+        def collect(record: AnyRecord) -> None:
+            records.append(replace(record, **_EVIDENCE) if isinstance(record, SemanticRecord) else record)
+
+        def found() -> Iterator[Problem]:
+            yield from verifier.odd(odd)
+            for image in images:
+                yield from verifier.image(image, collect)
+            yield from verifier.finish()
+
+        problems = 0
+        for problem in found():
+            if not problem.key:
+                raise ValueError(problem.message)
+            problems += 1
+        return cls(sorted(records, key=lambda record: record.key), problems)
