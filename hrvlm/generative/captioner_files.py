@@ -15,7 +15,7 @@ from hrvlm.generative.captioner import Captioner, Vocabulary
 from hrvlm.generative.captions import PROMPTS
 from hrvlm.generative.decoding import Decoding
 from hrvlm.models import check_finite, inferring
-from hrvlm.models.building import from_config
+from hrvlm.models.building import image_model
 from hrvlm.models.descriptions import check_numbers
 from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.whole_files import check_place, whole_folder
@@ -70,7 +70,7 @@ def load_captioner(folder: str | Path, *, prompt: str | None = None, decoding: D
     described = _read_description(folder / DESCRIPTION_FILE)
     try:
         check_numbers(described["decoder"], "decoder")
-        model = from_config(described["image_model"], name=described["name"])
+        model = image_model(described["image_model"], name=described["name"])
         settings = {"name": described["name"], "decoding": decoding, **described["decoder"]}
         captioner = Captioner(model, Vocabulary(described["words"]), prompt=prompt or PROMPTS[0], **settings)
         state = load_file(folder / WEIGHTS_FILE)

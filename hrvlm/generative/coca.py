@@ -128,7 +128,4 @@ def load_coca(name: str, pretrained: str | None, *, prompt: str | None, decoding
         raise ValueError(f"expected an open_clip CoCa with open_clip's own tokenizer (of {known}), got {name!r}")
     tag = None if pretrained == UNTRAINED else pretrained
     model = from_open_clip(name, tag)
-    if tag is None:  # open_clip leaves this one matrix as the memory was, which may hold anything
-        projection = model.clip.text_decoder.text_projection
-        torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
     return CoCaGenerator(model, prompt=prompt or "", decoding=decoding)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.model import set_model_preprocess_cfg
+import torch
+from open_clip.model import _build_vision_tower, set_model_preprocess_cfg
 from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
+from hrvlm.models.companions import TOKENIZER_FILE, local_text_tower, stored_tokenizer, tokenizer_from_files
 from hrvlm.models.descriptions import checked_description, offline
 from hrvlm.models.finite import check_finite
-from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.models.vision_language import ImageSide, VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
 
 CONFIG_FILE = "open_clip_config.json"
@@ -37,13 +39,17 @@ def read_config(path: str | Path) -> dict[str, Any]:
     return config
 
 
-def from_config(config: dict[str, Any], *, name: str, num_bytes: int | None = None) -> VisionLanguageModel:
+def from_config(
+    config: dict[str, Any], *, name: str, num_bytes: int | None = None, files: Mapping[str, str] | None = None
+) -> VisionLanguageModel:
     """An untrained model from its description; nothing is fetched, and no program of a tokenizer's own is run.
 
     Args:
         config: As in an `open_clip_config.json`.
         name: What to call the model in records.
         num_bytes: Of its weights, if they are known; no larger model is built.
+        files: Of a Hugging Face tokenizer and text tower, as texts by name, see `companions`; looked for on this
+            machine if there are none.
 
     Raises:
         ValueError: If the description does not fit open_clip's classes, exceeds a bound, or names a tokenizer or a text
@@ -56,12 +62,12 @@ def from_config(config: dict[str, Any], *, name: str, num_bytes: int | None = No
     try:
         model_cfg = copy.deepcopy(config["model_cfg"])
         text_cfg, vision_cfg = model_cfg["text_cfg"], model_cfg["vision_cfg"]
-        custom = model_cfg.pop("custom_text", False) or "hf_model_name" in text_cfg
+        kind = _kind(model_cfg)
         # Weights come from a file of ours; open_clip would else fetch some for a tower.
         vision_cfg["timm_model_pretrained"] = text_cfg["hf_model_pretrained"] = False
-        with offline():
-            clip: Any = (open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**model_cfg)
-            tokenizer = _tokenizer(text_cfg)
+        with offline(), local_text_tower(model_cfg, files or {}) as described:
+            clip: Any = _initialised(kind(**described))
+            tokenizer = _tokenizer(text_cfg, files or {})
         preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
         problem = f"{type(error).__name__}: {error}"
@@ -70,6 +76,29 @@ def from_config(config: dict[str, Any], *, name: str, num_bytes: int | None = No
         raise _not_at_hand(error, text_cfg, name) from error
     set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
     return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
+
+
+def image_model(config: dict[str, Any], *, name: str) -> VisionLanguageModel:
+    """An untrained model's image side alone, from its description; it needs no tokenizer and has no texts.
+
+    Raises:
+        ValueError: If the description does not fit open_clip's classes, or exceeds a bound.
+    """
+    config = checked_description(config)
+    model_cfg = config["model_cfg"]
+    try:
+        tower = _build_vision_tower(model_cfg["embed_dim"], model_cfg["vision_cfg"], model_cfg.get("quick_gelu", False))
+        preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
+    except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
+        problem = f"{type(error).__name__}: {error}"
+        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}") from error
+    clip = ImageSide(tower)
+    set_model_preprocess_cfg(clip, preprocess | {"size": tower.image_size})
+    return wrap(clip, _no_texts, name=name, model_cfg=model_cfg)
+
+
+def _no_texts(texts: list[str]) -> Any:
+    raise ValueError(f"expected no texts for the image side of a model alone, got {len(texts)}")
 
 
 def _not_at_hand(error: Exception, text_cfg: dict[str, Any], name: str) -> ValueError:
@@ -94,7 +123,8 @@ def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
         tag: Pretrained weights, for example "openai" (downloaded by open_clip); None leaves the model untrained.
 
     Raises:
-        ValueError: For an unknown architecture or tag, or if the weights cannot be loaded.
+        ValueError: For an unknown architecture or tag, if the weights cannot be loaded, or if the model could not be
+            built again from what a checkpoint would say of it.
     """
     if architecture not in open_clip.list_models():
         example = '"ViT-B-32" (see open_clip.list_models())'
@@ -110,12 +140,43 @@ def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
             clip = open_clip.create_model(
                 architecture, pretrained=tag, require_pretrained=tag is not None, force_quick_gelu=quick_gelu
             )
-        except (RuntimeError, OSError) as error:
+            tokenizer = stored_tokenizer(open_clip.get_tokenizer(architecture), model_cfg["text_cfg"])
+        except (RuntimeError, OSError, TypeError, ImportError) as error:
             raise ValueError(f"could not load {name}: {error}; weights need a network or a filled cache") from error
-        tokenizer = open_clip.get_tokenizer(architecture)
     if tag is not None:  # untrained ones hold what they like until they are trained
         check_finite(clip.state_dict(), name)
-    return wrap(clip, tokenizer, name=name, model_cfg=model_cfg)
+    model = wrap(_initialised(clip) if tag is None else clip, tokenizer, name=name, model_cfg=model_cfg)
+    check_rebuilding(model)
+    return model
+
+
+def check_rebuilding(model: VisionLanguageModel) -> None:
+    """Makes sure, before anything is trained, that a checkpoint or export of the model can be loaded.
+
+    The model is built again from its description and files, without memory for its weights.
+
+    Raises:
+        ValueError: If it cannot be, or comes out as another.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            twin = from_config(model.config, name=model.name, files=model.files)
+    except ValueError as error:
+        raise ValueError(f"expected a model that checkpoints could bring back, got {model.name}: {error}") from error
+    shapes, others = ({key: value.shape for key, value in m.state_dict().items()} for m in (model, twin))
+    if shapes != others:
+        key = next(iter(sorted({key for key, _ in shapes.items() ^ others.items()})))
+        raise ValueError(
+            f"expected a model that checkpoints could bring back, {model.name} has another {key} than it says"
+        )
+
+
+def _initialised(clip: Any) -> Any:
+    """Open_clip leaves one matrix of CoCa as the memory was, which may hold anything."""
+    if isinstance(clip, open_clip.CoCa):
+        projection = clip.text_decoder.text_projection
+        torch.nn.init.normal_(projection, std=projection.shape[0] ** -0.5)
+    return clip
 
 
 def described_model(architecture: str, tag: str | None) -> dict[str, Any]:
@@ -136,14 +197,25 @@ def wrap(clip: Any, tokenizer: Any, *, name: str, model_cfg: dict[str, Any]) -> 
     return VisionLanguageModel(clip, tokenizer, name=name, config=config).eval()
 
 
-def _tokenizer(text_cfg: dict[str, Any]) -> Any:
+def _kind(model_cfg: dict[str, Any]) -> type[Any]:
+    """The class that open_clip takes for a description; its word about that is no setting of the class."""
+    custom = model_cfg.pop("custom_text", False) or "hf_model_name" in model_cfg["text_cfg"]
+    if not custom:
+        return open_clip.CLIP
+    return open_clip.CoCa if "multimodal_cfg" in model_cfg else open_clip.CustomTextCLIP
+
+
+def _tokenizer(text_cfg: dict[str, Any], files: Mapping[str, str]) -> Any:
     context_length = text_cfg.get("context_length", open_clip.tokenizer.DEFAULT_CONTEXT_LENGTH)
     kwargs = text_cfg.get("tokenizer_kwargs", {})
+    if text_cfg.get("hf_tokenizer_name") and TOKENIZER_FILE in files:
+        return tokenizer_from_files(files, text_cfg)
     if text_cfg.get("hf_tokenizer_name"):
         kwargs = kwargs | {"tokenizer_mode": text_cfg.get("tokenizer_mode")}
-        return open_clip.tokenizer.HFTokenizer(
+        found = open_clip.tokenizer.HFTokenizer(
             text_cfg["hf_tokenizer_name"], context_length=context_length, trust_remote_code=False, **kwargs
         )
+        return stored_tokenizer(found, text_cfg)
     return open_clip.SimpleTokenizer(context_length=context_length, **kwargs)
 
 

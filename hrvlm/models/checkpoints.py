@@ -45,7 +45,9 @@ class LoadedModel:
 
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""
-    return {"format": FORMAT, "name": model.name, "config": model.config, "head": kind_of(head), "classes": classes}
+    files = {"files": model.files} if model.files else {}
+    described = {"format": FORMAT, "name": model.name, "config": model.config, "head": kind_of(head)}
+    return {**described, "classes": classes, **files}
 
 
 def load(path: str | Path) -> LoadedModel:
@@ -127,7 +129,8 @@ def _load_checkpoint(path: Path) -> LoadedModel:
 
 def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> LoadedModel:
     num_bytes = sum(part.numel() * part.element_size() for part in state.values() if isinstance(part, Tensor))
-    model = from_config(described["config"], name=described["name"], num_bytes=num_bytes)
+    files = described.get("files", {})
+    model = from_config(described["config"], name=described["name"], num_bytes=num_bytes, files=files)
     head, weights = _part(state, "objective.head."), _part(state, "model.")
     check_finite({f"objective.head.{name}": value for name, value in head.items()} | weights, "model and head")
     model.load_state_dict(weights)

@@ -20,6 +20,7 @@ from hrvlm.models import head_files
 from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
+from hrvlm.models.companions import FILES, read_files, write_files
 from hrvlm.models.finite import check_finite
 from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
@@ -61,7 +62,7 @@ def export_model(
     """
     folder = Path(folder)
     check_place(folder, sum(value.nbytes for value in model.clip.state_dict().values()) // (2 if half else 1))
-    with whole_folder(folder, stale=head_files.FILES) as written:
+    with whole_folder(folder, stale=(*head_files.FILES, *FILES)) as written:
         stored, probe = _write(model, written, half)
         if head is not None:
             head_files.write_head(written, head, classes, stored, probe)
@@ -76,6 +77,7 @@ def _write(model: VisionLanguageModel, folder: Path, half: bool) -> tuple[Vision
     state = {key: _stored(value, half) for key, value in model.clip.state_dict().items()}
     save_file(state, folder / WEIGHTS_FILE)
     (folder / CONFIG_FILE).write_text(json.dumps(model.config, indent=2) + "\n", encoding="utf-8")
+    write_files(model.files, folder)
     stored = load_folder(folder)
     # Eight bits a channel, so that the images can also be shown to open_clip's own transform.
     generator = torch.Generator().manual_seed(0)
@@ -110,7 +112,7 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
         raise ValueError(f"expected a .safetensors file in {folder}, found none")
-    model = from_config(config, name=folder.name, num_bytes=weights.stat().st_size)
+    model = from_config(config, name=folder.name, num_bytes=weights.stat().st_size, files=read_files(folder))
     try:
         state = load_file(weights)
         check_finite(state, weights)
@@ -148,14 +150,16 @@ def _probe(model: VisionLanguageModel, images: Tensor) -> dict[str, Tensor]:
     with evaluating(model):
         image_features = model.image_features(images.to(device)).float().cpu()
         text_features = model.text_features(PROBE_TEXTS).float().cpu()
-    scale = model.logit_scale.float().cpu().reshape(1)
+    scale, bias = model.logit_scale.float().cpu().reshape(1), getattr(model.clip, "logit_bias", None)
+    biases = {} if bias is None else {"logit_bias": bias.detach().float().cpu().reshape(1)}
     return {
+        **biases,
         "images": images,
         "tokens": model.tokenize(PROBE_TEXTS).cpu().contiguous(),
         "image_features": image_features,
         "text_features": text_features,
         "logit_scale": scale,
-        "logits": scale * image_features @ text_features.T,
+        "logits": scale * image_features @ text_features.T + biases.get("logit_bias", 0.0),
     }
 
 
@@ -171,7 +175,7 @@ def _check_probe(model: VisionLanguageModel, path: Path) -> None:
 def _read_probe(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
     try:
         stored = load_file(path)
-        return {name: stored[name] for name in names}
+        return {name: stored[name] for name in (*names, *({"logit_bias"} & stored.keys()))}
     except (SafetensorError, OSError, KeyError) as error:
         raise ValueError(
             f"expected a readable probe batch at {path}: {_one_line(error)}; export the model anew"
@@ -180,7 +184,7 @@ def _read_probe(path: Path, names: Sequence[str]) -> dict[str, Tensor]:
 
 def _compare(found: dict[str, Tensor], probe: dict[str, Tensor], tolerance: float, what: str) -> None:
     """Compares features of unit norm by their distance, the scale by its logarithm."""
-    for name in COMPARED:
+    for name in (*COMPARED, *({"logit_bias"} & found.keys() & probe.keys())):
         ours, stored = (part[name].log() if name == "logit_scale" else part[name] for part in (found, probe))
         difference = (ours - stored).norm(dim=-1).max().item() if ours.shape == stored.shape else float("inf")
         if not difference <= tolerance:

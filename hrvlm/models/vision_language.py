@@ -11,10 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrvlm.models.companions import companion_files
 from hrvlm.models.pixels import check_type
 from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
 
 Tokenizer = Callable[[list[str]], Tensor]
+_PROJECTIONS = ("text_projection", "proj")  # of open_clip's own text towers, and of those of Hugging Face
 
 
 class VisionLanguageModel(nn.Module):
@@ -28,7 +30,7 @@ class VisionLanguageModel(nn.Module):
         """Wraps a model.
 
         Args:
-            clip: An open_clip `CLIP` or `CustomTextCLIP`.
+            clip: An open_clip `CLIP`, `CustomTextCLIP` or `CoCa`.
             tokenizer: Texts to token ids (K, context length).
             name: What to call it in records.
             config: open_clip's description, {"model_cfg": …, "preprocess_cfg": …}; primitives only.
@@ -52,9 +54,16 @@ class VisionLanguageModel(nn.Module):
     @property
     def embed_dim(self) -> int:
         """Width of the shared embedding space."""
-        projection = self._text_owner().text_projection
-        weight = projection.weight.T if isinstance(projection, nn.Linear) else projection
-        return int(weight.shape[1])
+        owner, name = self._text_projection()
+        projection = getattr(owner, name)
+        if isinstance(projection, nn.Linear):
+            return projection.out_features
+        return int(owner.output_dim) if isinstance(projection, nn.Module) else int(projection.shape[1])
+
+    @property
+    def files(self) -> dict[str, str]:
+        """What the model needs beside its description, as texts by name; see `companions`."""
+        return companion_files(self.clip, self.tokenizer)
 
     @property
     def logit_scale(self) -> Tensor:
@@ -78,7 +87,7 @@ class VisionLanguageModel(nn.Module):
 
     def encode_image(self, images: Tensor) -> Tensor:
         """Un-normalised image features, (N, 3, H, W) in [0, 1] to (N, D)."""
-        features: Tensor = self.clip.encode_image(self.preprocess(images))
+        features: Tensor = self.clip.encode_image(self.preprocess(images), normalize=False)  # CoCa's default is another
         return features
 
     def image_features(self, images: Tensor) -> Tensor:
@@ -87,7 +96,7 @@ class VisionLanguageModel(nn.Module):
 
     def frozen_image_tower(self) -> VisionLanguageModel:
         """A copy of the image side as it is now: in evaluation mode, without gradients and without a text tower."""
-        clip = _ImageSide(copy.deepcopy(self.clip.visual))
+        clip = ImageSide(copy.deepcopy(self.clip.visual))
         tower = VisionLanguageModel(clip, self.tokenizer, name=self.name, config=self.config)
         return tower.to(self.mean.device).requires_grad_(False).eval()
 
@@ -114,7 +123,7 @@ class VisionLanguageModel(nn.Module):
 
     def encode_text(self, texts: Sequence[str]) -> Tensor:
         """Un-normalised text features (K, D), with gradient."""
-        features: Tensor = self.clip.encode_text(self.tokenize(texts))
+        features: Tensor = self.clip.encode_text(self.tokenize(texts), normalize=False)
         return features
 
     def text_features(self, texts: Sequence[str]) -> Tensor:
@@ -124,48 +133,52 @@ class VisionLanguageModel(nn.Module):
     @torch.no_grad()
     def text_hidden(self, texts: Sequence[str]) -> Tensor:
         """Output of the text tower before its projection, (K, W): constant while only the projection is trained."""
-        with _without_projection(self._text_owner()):
-            hidden: Tensor = self.clip.encode_text(self.tokenize(texts))
+        with _without_projection(*self._text_projection()):
+            hidden: Tensor = self.clip.encode_text(self.tokenize(texts), normalize=False)
         return hidden
 
     def project_text(self, hidden: Tensor) -> Tensor:
         """Applies the text projection, (K, W) to un-normalised text features (K, D)."""
-        projection = self._text_owner().text_projection
-        projected: Tensor = projection(hidden) if isinstance(projection, nn.Linear) else hidden @ projection
+        owner, name = self._text_projection()
+        projection = getattr(owner, name)
+        projected: Tensor = projection(hidden) if isinstance(projection, nn.Module) else hidden @ projection
         return projected
 
     def text_projection_parameters(self) -> list[nn.Parameter]:
         """What fine-tuning trains of the text tower."""
-        projection = self._text_owner().text_projection
+        owner, name = self._text_projection()
+        projection = getattr(owner, name)
         return list(projection.parameters()) if isinstance(projection, nn.Module) else [projection]
 
-    def _text_owner(self) -> Any:
-        """The module that holds the text projection: the model itself, or its `text` tower."""
+    def _text_projection(self) -> tuple[Any, str]:
+        """The module that holds the text projection, the model itself or its `text` tower, and its name there."""
         owner = getattr(self.clip, "text", self.clip)
-        if getattr(owner, "text_projection", None) is None:
+        found = next((name for name in _PROJECTIONS if getattr(owner, name, None) is not None), None)
+        if found is None:
             raise ValueError(f"expected a text tower with a linear projection, got {type(owner).__name__} without one")
-        return owner
+        return owner, found
 
 
-class _ImageSide(nn.Module):
+class ImageSide(nn.Module):
     """What image features are made of, in the place of a whole CLIP model."""
 
     def __init__(self, visual: nn.Module) -> None:
         super().__init__()
         self.visual = visual
 
-    def encode_image(self, images: Tensor) -> Tensor:
-        """As open_clip's models do it."""
-        features: Tensor = self.visual(images)
-        return features
+    def encode_image(self, images: Tensor, normalize: bool = False) -> Tensor:
+        """As open_clip's models do it; CoCa's towers give tokens beside the features."""
+        found: Tensor | tuple[Tensor, Tensor] = self.visual(images)
+        features = found[0] if isinstance(found, tuple) else found
+        return F.normalize(features, dim=-1) if normalize else features
 
 
 @contextmanager
-def _without_projection(owner: Any) -> Iterator[None]:
+def _without_projection(owner: Any, name: str) -> Iterator[None]:
     """Lets open_clip's own encode_text stop before the projection, whatever its pooling."""
-    projection = owner.text_projection
-    owner.text_projection = None
+    projection = getattr(owner, name)
+    setattr(owner, name, None if name == "text_projection" else nn.Identity())
     try:
         yield
     finally:
-        owner.text_projection = projection
+        setattr(owner, name, projection)
