@@ -10,6 +10,7 @@ import pytest
 
 from hrvlm.certificates.locking import held
 from hrvlm.certificates.parts import part_path
+from hrvlm.cli.answer_options import reference_digest
 from hrvlm.cli.evaluating import LOCK, opened_folder
 from hrvlm.cli.results import report
 
@@ -135,3 +136,11 @@ def test_settings_are_noted_before_the_work_and_kept_if_it_fails(tmp_path: Path)
     assert list(content(tmp_path)) == ["settings.json"]
     with opened_folder(tmp_path, "run", OTHER):  # nothing was made with the first ones
         assert json.loads((tmp_path / "settings.json").read_text()) == OTHER
+
+
+def test_true_answers_are_known_by_what_their_file_says(tmp_path: Path) -> None:
+    assert [reference_digest(source) for source in (None, "emoji")] == [None, "emoji"]
+    first, same, other = (tmp_path / name for name in ("a.yaml", "b.yaml", "c.yaml"))
+    for path, text in ((first, "ant: an ant"), (same, "ant: an ant"), (other, "ant: an emmet")):
+        path.write_text(text)
+    assert reference_digest(str(first)) == reference_digest(str(same)) != reference_digest(str(other))
