@@ -13,6 +13,7 @@ def test_processes_forked_within_do_not_hold_it_up() -> None:
     with stoppable("it"):
         worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(20,), daemon=True)
         worker.start()
-    assert worker.is_alive()
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 10
     worker.terminate()
     worker.join()
