@@ -12,6 +12,7 @@ a small part of their range, which makes these certificates weak. All n embeddin
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,7 @@ from hrvlm.certificates.sample_extents import move_points
 
 _CHUNK = 2**21
 _HALVINGS = 40
+_ROUNDING = 64.0 * sys.float_info.epsilon
 Array = NDArray[np.float64]
 
 
@@ -51,6 +53,8 @@ class MarginRange:
         far = 2 * (points[label] * factor[label] - points * factor[:, None]).norm(dim=1) / math.sqrt(curv)
         bend = -(factor[label] - factor) / curv
         offset = -(square[label] * factor[label] - square * factor)
+        size = factor * (1 / curv + square + 2 * (square / curv).sqrt())
+        far = far + _ROUNDING * (size[label] + size)  # of nearly equal classes rounding is the larger part
         low, high = -far + bend.clamp(max=0) + offset, far + bend.clamp(min=0) + offset
         return cls(_rivals(low, label), _rivals(high, label))
 
@@ -150,9 +154,10 @@ def mean_bounds(
     share = alpha / (6 * max(1, len(width)))
     lower, upper = [], []
     finite = scorer.scores(points).isfinite().all(dim=1)
+    # From differences of weights: a difference of scores says nothing of nearly equal classes.
+    gaps, shift = scorer.weight[label] - scorer.weight, scorer.bias[..., label, None] - scorer.bias
     for at in moved:
-        scores = scorer.scores(at)
-        margins = _rivals((scores[:, label : label + 1] - scores).T, label).T
+        margins = _rivals((at @ gaps.T + shift).T, label).T
         scaled = torch.where(finite[:, None], (margins - possible.low) / width, 0.0).cpu().numpy()
         if scaled.size and not (scaled.min() >= -1e-9 and scaled.max() <= 1 + 1e-9):
             raise ValueError("expected margins within what is possible, got others: do range and scorer fit?")

@@ -18,7 +18,7 @@ class Walk:
         labels: `(N, F)` winners; padded with -1.
         smallest_margin: `(N,)` smallest lead of the winner over the next class at the midpoints; inf when K = 1.
         verified: `(N,)` True where every interval passed its closed-form check.
-        told: `(N,)` False where the winner of an interval of some length leads by no more than rounding at its midpoint.
+        told: `(N,)` False where an interval of some length has a winner that leads by no more than rounding midway.
     """
 
     breaks: Tensor

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import torch
 from exact_semantics import Exact
+from mpmath import mpf
 from semantic_problems import CURV, Problem, random_problem
 from test_semantic_evidence import of_problem, rows_of
 
 from hrvlm.certificates import (
     AffineScorer,
+    MarginRange,
     invariant_extent,
+    mean_bounds,
     sample_extents,
     semantic_partition,
     stable_coverage,
@@ -161,3 +164,22 @@ def test_rows_of_close_classes_follow_from_what_they_hold(kind: str, gap: float)
         k, j, *wave, error = row["margins"][0]
         for changed in ([k, j, *wave, error / 1e6], [k, j, *wave[:2], wave[2] + 1e-9, error]):
             assert verify_rows([row | {"margins": [changed, *row["margins"][1:]]}])
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+@pytest.mark.parametrize("gap", GAPS[1:])
+def test_bounds_on_mean_margins_of_close_classes_are_true(kind: str, gap: float) -> None:
+    """Every copy is the same point, so that its margin is the mean."""
+    won = 0
+    for seed in range(6):
+        problem = close_problem(kind, gap, 2, 5, seed)
+        texts, (points, source, target) = torch.from_numpy(problem.classes), problem.arguments
+        possible = MarginRange.cosine(texts, 0) if kind == "cosine" else MarginRange.poincare(texts, 0, CURV)
+        scorer = problem.scorer.rows(slice(0, 1))
+        alike = AffineScorer(scorer.weight, scorer.bias[0] if scorer.bias.dim() == 2 else scorer.bias)
+        given = {"longest": 1.0, "sigma": 1.0, "alpha": 0.1}
+        found = mean_bounds(alike, points[:1].expand(200, -1), source, target, 0, possible, **given)
+        truth = Exact(scorer, points[0], source, target, length=1.0).low(0, 1, mpf(0), mpf(0))
+        assert found.radius(0.0) == 0 or truth > 0
+        won += found.radius(0.0) > 0
+    assert won > 0 or gap < 1e-12
