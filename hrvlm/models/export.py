@@ -112,10 +112,10 @@ def load_folder(folder: str | Path, *, check: bool = True) -> VisionLanguageMode
     weights = next((path for path in candidates if path.is_file()), None)
     if weights is None:
         raise ValueError(f"expected a .safetensors file in {folder}, found none")
-    model = from_config(config, name=folder.name, num_bytes=weights.stat().st_size, files=read_files(folder))
     try:
-        state = load_file(weights)
+        state = load_file(weights)  # before anything is built to hold it: what is no such file is told as such
         check_finite(state, weights)
+        model = from_config(config, name=folder.name, num_bytes=weights.stat().st_size, files=read_files(folder))
         model.clip.load_state_dict(state)
     except (RuntimeError, SafetensorError) as error:
         problem = _one_line(error)
