@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+import msgspec
 import numpy as np
 from rich.progress import Progress
 
@@ -20,6 +21,7 @@ from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
 from hrvlm.generative import Generator, load_generator
 from hrvlm.reports.terminal import say
+from hrvlm.rows.fields import INDEX
 from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100
@@ -86,6 +88,13 @@ def _pair(values: list[int]) -> tuple[int, int]:
     if len(values) != 2:
         raise ValueError(f"expected index_range of two indices, for example [0, 300], got {values}")
     return values[0], values[1]
+
+
+class _Drawn(msgspec.Struct, forbid_unknown_fields=True):
+    """The line of an image whose answers have been drawn."""
+
+    index: INDEX
+    answers: list[str]
 
 
 @dataclass(frozen=True)
@@ -182,7 +191,12 @@ def begun(writer: PartWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
             f"expected the {', '.join(changed)} that the answers in {writer.path.parent} were begun with; "
             "choose another output, or remove that folder"
         )
-    return {row["index"]: row["answers"] for row in rows[1:]}
+    try:
+        return {found.index: found.answers for found in msgspec.convert(rows[1:], list[_Drawn])}
+    except msgspec.ValidationError as error:
+        raise ValueError(
+            f"expected answers by image in {writer.path}, got another line ({error}); remove that folder to begin anew"
+        ) from error
 
 
 def add_parser(commands: Any) -> None:

@@ -66,12 +66,16 @@ def _verify_files(command: str, paths: list[Path], settings: dict[str, Any], exp
         say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
         problems += 1
     what = "certificates" if command == "run" else "rows of attacks"
-    print(f"{verifier.count} {what}, {problems} that do not hold")
+    print(f"{rows.count} {what}, {problems} that do not hold")
     return problems
 
 
 def _problems(verifier: Verifier[Any], rows: Any) -> Iterator[Any]:
+    from hrvlm.rows.verifying import Problem
+
     yield from verifier.odd(rows.odd)
+    if rows.num_odd > len(rows.odd):
+        yield Problem((), "row", False, f"and {rows.num_odd - len(rows.odd)} lines more that name no image")
     for image in rows:
         yield from verifier.image(image)
     yield from verifier.finish()

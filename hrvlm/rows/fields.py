@@ -42,6 +42,7 @@ INSIDE = between(0.0, 1.0, open_low=True, open_high=True)
 SHARE = between(0.0, 1.0)
 BOUND = between(0.0, 1.0, open_high=True)
 NAME = Annotated[str, Meta(min_length=1)]
+INDEX = Annotated[int, Meta(ge=0, lt=INDICES)]
 COUNT = at_least(0)
 SOME = at_least(1)
 CLASS = at_least(-1)
@@ -49,7 +50,7 @@ CLASS = at_least(-1)
 SEED = Annotated[int, Meta(ge=0)]  # below 2^64, which is checked apart: msgspec's bounds are those of int64
 
 FIELDS: dict[str, Any] = {
-    "index": at_least(0, INDICES), "label": CLASS, "tree": NAME, "level": at_least(0, INDICES), "level_name": NAME,
+    "index": INDEX, "label": CLASS, "tree": NAME, "level": at_least(0, INDICES), "level_name": NAME,
     "prediction": CLASS, "reason": NAME | None, "sigma": POSITIVE, "noise_space": NAME, "alpha": INSIDE,
     "alpha_share": INSIDE, "num_statements": SOME, "label_functions": SOME, "n0": COUNT, "n": COUNT,
     "selection_count": COUNT, "count": COUNT, "invalid": COUNT, "invalid_selection": COUNT, "lower": BOUND,

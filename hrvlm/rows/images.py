@@ -38,6 +38,7 @@ class ImageRows:
     Attributes:
         count: number of whole lines.
         odd: lines that name no image, with where they are; at most a thousand.
+        num_odd: how many lines name no image.
         torn: whether a file ends within a line, as a killed run leaves it.
 
     Raises:
@@ -50,6 +51,7 @@ class ImageRows:
         self.paths = [Path(path) for path in paths]
         self.count = 0
         self.odd: list[Found] = []
+        self.num_odd = 0
         self.torn = False
         self._places: dict[int, array[int]] = {}
         for file, path in enumerate(self.paths):
@@ -63,6 +65,7 @@ class ImageRows:
                 places = self._places.setdefault(_HEAD.decode(line).index, array("q"))
                 places.extend((file, number, offset, len(line)))
             except (msgspec.MsgspecError, ValueError, RecursionError):
+                self.num_odd += 1
                 if len(self.odd) < self.MOST_ODD:
                     self.odd.append((self._where(file, number), line))
             offset += len(line) + 1
