@@ -91,8 +91,8 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
     def __getitem__(self, address: Address) -> dict[str, Any]:
         path, label = self.data.items[address.index]
         generator = address_generator(self.seed, address)
-        image = read_image(path, self.data.background)
-        image = random_crop(image, generator, image_size=self.image_size, scale=self.scale)
+        whole = read_image(path, self.data.background)
+        image = random_crop(whole, generator, image_size=self.image_size, scale=self.scale)
         return {"image": image, "label": label, "index": address.index}
 
 
