@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.geometry import poincare
-from hrvlm.models.finite import NO_LABEL, labels_of
+from hrvlm.geometry.labels import NO_LABEL, labels_of
 
 _CLOSE = 2.0**-12  # of the largest weight: rounding of scores is then some 1e-12 of a margin
 _UNIT_TOLERANCE = 1e-3  # float16 features are unit to about 5e-4

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hrvlm.certificates.affine import AffineScorer
 from hrvlm.certificates.rotation import Rotation
-from hrvlm.models.finite import labels_of
+from hrvlm.geometry.labels import labels_of
 
 Interval = tuple[float, float, int]
 _ROUNDING = 1e-10  # relative lead by which another class must win to count, so that rounding at a crossing does not

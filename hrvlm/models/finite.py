@@ -4,26 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 
-NO_LABEL = -1
-"""What stands for the label of an image whose scores are not all finite; no class has it, so it is never right."""
+from hrvlm.geometry.labels import NO_LABEL, labels_of
+
+__all__ = ["NO_LABEL", "check_finite", "labels_of"]
 _NAMED = 3
-
-
-def labels_of(scores: Tensor) -> Tensor:
-    """The class of the highest score, the first of several; -1 where any score is NaN or infinite.
-
-    NaN and infinity pass for the largest number, and a row of them for class 0: a prediction that nothing supports.
-
-    Args:
-        scores: `(..., K)`, K >= 1.
-
-    Returns:
-        int64 `(...)`.
-    """
-    return torch.where(scores.isfinite().all(dim=-1), scores.argmax(dim=-1), NO_LABEL)
 
 
 def check_finite(state: Mapping[str, Tensor], where: object) -> None:
