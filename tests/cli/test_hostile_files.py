@@ -23,6 +23,8 @@ from hrvlm.cli.main import main as hrvlm
 from hrvlm.data.decoding import read_image
 from hrvlm.data.tar_index import _FORMAT, read_index, shard_paths
 from hrvlm.data.zero_shot import load
+from hrvlm.generative.oracles.classifiers import TransformersClassifier
+from hrvlm.generative.oracles.embedders import SentenceEmbedder
 
 ROOT = Path(__file__).parents[2]
 TREE = str(ROOT / "trees" / "emoji_unicode.yaml")
@@ -311,6 +313,21 @@ def test_sets_for_zero_shot_run_no_pickle(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match="expected"):  # noqa: PT012  (a set is read when made, or picture by picture)
             data = load(name, tmp_path)
             data[0]
+    assert not marker.exists()
+
+
+def test_models_of_texts_run_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    marker = tmp_path / "marker"
+    folder = transformers_folder(tmp_path, marker)
+    (tmp_path / "hostile_module.py").write_text(f"open({str(marker)!r}, 'w').close()\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr("builtins.input", lambda *words: "y")  # to the library's question whether to run it
+    with pytest.raises(ValueError, match="expected a text classifier"):
+        TransformersClassifier(str(folder), harmful_labels=["bad"])
+    parts = [{"idx": 0, "name": "0", "path": "", "type": "hostile_module.Own"}]
+    (folder / "modules.json").write_text(json.dumps(parts))
+    with pytest.raises(ValueError, match="modules of sentence_transformers"):
+        SentenceEmbedder(str(folder))
     assert not marker.exists()
 
 

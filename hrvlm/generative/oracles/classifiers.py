@@ -181,9 +181,9 @@ def _load(path: str) -> tuple[Any, Any]:
         raise missing("transformers", "a transformers text classifier", "generative") from error
     try:
         with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
             model = AutoModelForSequenceClassification.from_pretrained(
-                path, local_files_only=True, use_safetensors=True, dtype=torch.float32
+                path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
             )
     except (OSError, ValueError, KeyError) as error:
         problem = " ".join(str(error).split())[:300]

@@ -21,6 +21,7 @@ from hrvlm.generative.oracles.base import checked_count
 from hrvlm.generative.oracles.optional import missing, quiet_loading
 from hrvlm.generative.oracles.phrases import words
 from hrvlm.models import check_finite, inferring, load_model, one_thread
+from hrvlm.trees.bounded_text import read_json
 
 BATCH_SIZE = 32
 CACHE_SIZE = 20_000
@@ -116,8 +117,15 @@ class SentenceEmbedder(CachedEmbedder):
             from sentence_transformers import SentenceTransformer
         except ImportError as error:
             raise missing("sentence-transformers", "sentence embeddings", "sentences") from error
+        _check_modules(folder)
         with quiet_loading():
-            self._model = SentenceTransformer(str(folder), device=device, local_files_only=True)
+            self._model = SentenceTransformer(
+                str(folder),
+                device=device,
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
         check_finite(self._model.state_dict(), folder)
         self._digest = weights_digest(self._model)
 
@@ -195,6 +203,16 @@ def _unit_rows(vectors: NDArray[Any]) -> NDArray[np.float64]:
     wide = np.asarray(vectors, dtype=np.float64)
     lengths = np.sqrt((wide * wide).sum(axis=1, keepdims=True))
     return wide / np.where(lengths > 0, lengths, 1.0)
+
+
+def _check_modules(folder: Path) -> None:
+    """Refuses parts of a model from elsewhere than the library, which would import whatever module is named."""
+    path = folder / "modules.json"
+    parts = read_json(path) if path.is_file() else []
+    kinds = [part.get("type") if isinstance(part, dict) else part for part in parts]
+    odd = [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]
+    if odd:
+        raise ValueError(f"expected modules of sentence_transformers in {path}, got {str(odd[0])[:80]!r}")
 
 
 def _packaged_model() -> Path:
