@@ -40,8 +40,8 @@ def robustness_table(rows: Iterable[Mapping[str, Any]], *, title: str) -> Table:
     """
     rows = list(rows)
     found = accuracies(rows)
-    for level, stage, share in _worst_cases(rows):
-        found[level][stage, WORST] = share
+    for place, stage, share in _worst_cases(rows):
+        found[place][stage, WORST] = share
     columns = sorted({column for columns in found.values() for column in columns}, key=_stage_first)
     table = Table(title=title, title_justify="left", caption=_attacks_said(columns), caption_justify="left")
     table.add_column("tree")
