@@ -94,7 +94,8 @@ def secure_weights(trainer: Trainer, module: LightningModule) -> None:
 def secure_last_weights(trainer: Trainer) -> None:
     """Stores the present weights unless they are; all processes call this."""
     checkpoints = _checkpoints(trainer)
-    if checkpoints and not trainer.fast_dev_run and not _stored(trainer):
+    tried = trainer.fast_dev_run  # type: ignore[attr-defined]
+    if checkpoints and not tried and not _stored(trainer):
         trainer.save_checkpoint(Path(str(checkpoints[0].dirpath)) / UNEVALUATED)
         _secured[trainer] = trainer.global_step
 

@@ -180,7 +180,7 @@ def tokenizer_from_files(files: Mapping[str, str], text_cfg: Mapping[str, Any]) 
 def companion_files(clip: Any, tokenizer: Any) -> dict[str, str]:
     """Files of a model, by name; none where its description says it all."""
     files = dict(getattr(tokenizer, "files", {}))
-    config = getattr(getattr(clip, "text", None), "config", None)
+    config: Any = getattr(getattr(clip, "text", None), "config", None)
     if hasattr(config, "to_json_string"):
         settings = json.loads(config.to_json_string(use_diff=False))
         for name in ("auto_map", "_name_or_path"):  # programs, and a place on this machine
