@@ -15,7 +15,7 @@ import yaml
 from PIL import Image
 
 # Modules of the tests whose classes their configurations name.
-os.environ["HRVLM_TRUSTED_MODULES"] = "recording,oracle_runs,test_constructing,test_evaluation"
+os.environ["HRVLM_TRUSTED_MODULES"] = "recording,oracle_runs,test_constructing,test_evaluation,test_trainer_switches"
 
 TEXT = {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1}
 VISION = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
