@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -12,6 +14,7 @@ import msgspec
 import pytest
 from row_alterations import odd_values, other_words, unnoticed, words_of
 from run_examples import RUNS
+from test_altered_rows import raised
 
 from hrvlm.certificates import record_from_row, verify_rows
 from hrvlm.certificates.record_base import SCHEMA
@@ -120,3 +123,30 @@ def test_the_words_of_a_claim_are_enumerated() -> None:
 def test_numbers_are_read_exactly() -> None:
     for number in (0.1, 1e-300, 123456789.123456789, 5e-324, 2.2250738585072011e-308, 0.30000000000000004):
         assert msgspec.json.decode(repr(number)) == number
+
+
+@pytest.mark.parametrize("run", ["profile", "profile, fixed radii"])
+def test_raised_numbers_of_profiles_are_found(run: str) -> None:
+    """Counts beyond what a fixed radius needs bear on nothing; of a few images not all nodes are known to two rows."""
+    rows = json.loads(json.dumps(RUNS[run]()))
+    place = next(n for n, row in enumerate(rows) if row["reason"] is None and n > 1)
+    left = unnoticed(rows[place - 2 : place + 4], verify_rows, raised_numbers)
+    allowed = {"index", "invalid_selection", "chain", "labels"} | (
+        {"counts", "invalid"} if "fixed" in run else {"invalid"}
+    )
+    assert {name for name, _ in left} <= allowed
+
+
+def raised_numbers(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in row.items():
+        if name != "schema":
+            yield from ((name, changed) for _, changed in raised(value))
+
+
+@pytest.mark.parametrize(
+    "change", [{"num_statements": math.nan}, {"label_functions": 0}, {"label_functions": math.nan}]
+)
+def test_alpha_of_a_profile_is_checked_whatever_else_is_altered(change: dict[str, Any]) -> None:
+    rows = RUNS["profile"]()
+    assert verify_rows([rows[0] | change | {"alpha_share": 0.9}, *rows[1:]])
+    assert verify_rows([rows[0] | {"alpha_share": 0.9}, *rows[1:]])
