@@ -25,6 +25,7 @@ from hrvlm.trees.words import printable
 from hrvlm.whole_files import reason
 
 TRACEBACK = "HRVLM_TRACEBACK"
+LONGEST = 3000  # letters of a message
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 EXPECTED = (ValueError, OSError, UnpicklingError)
@@ -90,7 +91,13 @@ def sentence(error: Exception) -> str:
         text = f"expected weights that can be read, or room to write them, got: {text}"
     if "Original Traceback" in text:
         text = text.splitlines()[-1].partition(": ")[2] or text
-    return printable(" ".join(text.split()))
+    return _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    """A message on one line; values in it may be as long as the file that they came from."""
+    line = " ".join(text.split())
+    return printable(line if len(line) <= LONGEST else f"{line[:LONGEST]} …")
 
 
 def _of_system(error: OSError) -> str:
@@ -167,6 +174,6 @@ class ClearParser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""
-        said = printable(" ".join(message.split()))
+        said = _one_line(message)
         print(f"{self.prog.split()[0]}: error: {explained(said)}", file=sys.stderr)
         self.exit(2)

@@ -338,3 +338,11 @@ def test_the_payloads_would_make_the_marker(tmp_path: Path) -> None:
     array_of_objects(tmp_path / "some.npz", tmp_path / "marker2")
     _ = np.load(tmp_path / "some.npz", allow_pickle=True)["keys"]
     assert (tmp_path / "marker2").exists()
+
+
+def test_a_message_is_as_long_as_people_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "some.yaml"
+    path.write_text(f"name: a\nsource: s\nlicence: l\nnodes: [{', '.join(['long'] * 50_000)}]\n")
+    with pytest.raises(SystemExit):
+        hrvlm(["tree", "show", str(path)])
+    assert 100 < len(capsys.readouterr().err) < 4000
