@@ -66,7 +66,8 @@ def rows(output: Path) -> dict[tuple[int, str], dict[str, Any]]:
 
 
 def test_rows_are_those_of_the_library(certified: Path, folder: Path) -> None:
-    from hrvlm.data.images import evaluation_transform, read_image
+    from hrvlm.data.decoding import read_image
+    from hrvlm.data.images import evaluation_transform
 
     data, loaded, found = emoji("unseen_artist"), load("emoji"), rows(certified)
     assert len(found) == 2 * 3
