@@ -86,7 +86,7 @@ def render_report(
     records = certificates.records
     if not records and not robustness and not pushes:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
-    attacked = [*(RobustnessRecord.from_row(row) for row in robustness), *map(PushRecord.from_row, pushes)]
+    attacked: list[Any] = [*(RobustnessRecord.from_row(row) for row in robustness), *map(PushRecord.from_row, pushes)]
     images = len({record.index for record in [*records, *attacked]})
     sections = [
         *_certificates(records, radii, at_hand or AtHand()),

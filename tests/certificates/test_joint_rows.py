@@ -262,7 +262,7 @@ def test_altered_rows_are_caught(record):
         ({"abstain": True}, "abstain", False),
         ({"prediction": -1, "label": -1, "correct": True}, "prediction", True),
         ({"correct": not row["correct"]}, "correct", not row["correct"]),
-        ({"move": "up"}, "row", False),
+        ({"move": "up"}, "move", False),
     ]:
         found = {(problem.field, problem.claims_too_much) for problem in verify_rows([row | changes])}
         assert (field, too_much) in found, (changes, found)
