@@ -1,0 +1,198 @@
+"""Every command is given every file of a corpus that it cannot use: it answers in a sentence, and nothing runs."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from bad_files import BAD, marker
+from command_runs import command_line
+
+from hrvlm.cli import certify, main, train
+
+PROGRAMS: dict[str, Callable[[list[str]], None]] = {
+    "certify.py": certify.main,
+    "hrvlm": main.main,
+    "train.py": train.main,
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a file is expected, in a copy of `good`, and the command that looks there."""
+
+    program: str
+    file: str
+    command: tuple[str, ...]
+
+
+def certifying(file: str, *command: str) -> Place:
+    return Place("certify.py", file, command)
+
+
+def helping(file: str, *command: str) -> Place:
+    return Place("hrvlm", file, command)
+
+
+def training(file: str, *more: str) -> Place:
+    return Place("train.py", file, ("fit", "--config", "train.yaml", *more))
+
+
+RUN = ("run", "--config", "run.yaml", "--checkpoint", "model", "--output", "results")
+ATTACK = ("attack", "--config", "attack.yaml", "--checkpoint", "model", "--output", "attacked")
+RESCORE = ("rescore", "--config", "run.yaml", "--checkpoint", "model", "--features", "features", "--output", "scored")
+FRESH = (*RUN[:-1], "new")
+CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new")
+CLASSES = ("--leaves", "classes.txt")
+PLACES = {
+    "verify: rows": certifying("results/certificates.jsonl", "verify", "results"),
+    "verify: settings": certifying("results/settings.json", "verify", "results"),
+    "verify: part": certifying("results/certificates.parts/rank=0.jsonl", "verify", "results"),
+    "report: rows": certifying("results/certificates.jsonl", "report", "results"),
+    "report: settings": certifying("results/settings.json", "report", "results"),
+    "report: attacks": certifying("attacked/robustness.jsonl", "report", "results", "--robustness", "attacked"),
+    "export: rows": certifying("results/certificates.jsonl", "export", "results", "--to", "tsv"),
+    "run: settings": certifying("results/settings.json", *RUN),
+    "run: rows": certifying("results/certificates.jsonl", *RUN),
+    "run: part": certifying("results/certificates.parts/rank=0.jsonl", *RUN),
+    "run: alien part": certifying("results/certificates.parts/rank=x.jsonl", *RUN),
+    "run: checkpoint": certifying("bad", *FRESH, "--checkpoint", "bad"),
+    "run: .ckpt": certifying("bad.ckpt", *FRESH, "--checkpoint", "bad.ckpt"),
+    "run: model description": certifying("model/open_clip_config.json", *FRESH),
+    "run: weights": certifying("model/open_clip_model.safetensors", *FRESH),
+    "run: configuration": certifying("run.yaml", *FRESH),
+    "run: tree": certifying("kinds.yaml", *FRESH),
+    "run: picture": certifying("pictures/ant/0.png", *FRESH),
+    "run: output": certifying("new", *FRESH),
+    "attack: settings": certifying("attacked/settings.json", *ATTACK),
+    "attack: rows": certifying("attacked/robustness.jsonl", *ATTACK),
+    "rescore: header": certifying("features/store.json", *RESCORE),
+    "rescore: ledger": certifying("features/functions.jsonl", *RESCORE),
+    "answers: captioner": certifying("captioner/captioner.json", *CAPTIONER),
+    "answers: captioner's weights": certifying("captioner/captioner.safetensors", *CAPTIONER),
+    "push: configuration": certifying(
+        "push.yaml", "push", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
+    ),
+    "plan: pilot": certifying("bad.jsonl", "plan", "--pilot", "bad.jsonl"),
+    "fit: configuration": training("train.yaml"),
+    "fit: checkpoint": training("bad.ckpt", "--ckpt_path", "bad.ckpt"),
+    "fit: tree": training("kinds.yaml"),
+    "fit: model": training("model/open_clip_config.json"),
+    "fit: weights": training("model/open_clip_model.safetensors"),
+    "export: checkpoint": helping("bad.ckpt", "export", "--checkpoint", "bad.ckpt", "--output", "new"),
+    "export: the run's configuration": helping(
+        "bad.yaml", "export", "--checkpoint", "model", "--output", "new", "--run-config", "bad.yaml"
+    ),
+    "export: output": helping("new", "export", "--checkpoint", "model", "--output", "new"),
+    "show": helping("bad.yaml", "tree", "show", "bad.yaml"),
+    "check": helping("bad.yaml", "tree", "check", "kinds.yaml", "bad.yaml", "--forest"),
+    "diff": helping("bad.yaml", "tree", "diff", "kinds.yaml", "bad.yaml"),
+    "build: classes": helping("bad.txt", "tree", "build", "--leaves", "bad.txt", "--output", "new.yaml"),
+    "build: YAML classes": helping("bad.yaml", "tree", "build", "--leaves", "bad.yaml", "--output", "new.yaml"),
+    "import: proposal": helping("bad.json", "tree", "import", "bad.json", *CLASSES, "--output", "new.yaml"),
+    "import: JSON classes": helping("bad.json", "tree", "import", "kinds.yaml", "--leaves", "bad.json"),
+    "prompt: classes": helping("bad.txt", "tree", "prompt", "--leaves", "bad.txt"),
+}
+
+
+@pytest.fixture(scope="module")
+def good(
+    tiny_model: Path,
+    pictures: Path,
+    tree_file: Path,
+    small_plan: dict[str, Any],
+    make_settings: Callable[[Path], dict[str, Any]],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder in which every command finds what it needs, by relative paths."""
+    folder = tmp_path_factory.mktemp("good")
+    shutil.copytree(tiny_model, folder / "model")
+    shutil.copytree(pictures, folder / "pictures")
+    shutil.copytree(Path(main.__file__).parents[1] / "generative" / "emoji_captioner", folder / "captioner")
+    shutil.copy(tree_file, folder / "kinds.yaml")
+    (folder / "classes.txt").write_text("\n".join(path.name for path in sorted(pictures.iterdir())))
+    relative: dict[str, Any] = {"pictures": Path("pictures"), "tree": Path("kinds.yaml"), "folder": folder}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        attacks = {"attacks": ["pgd2"], "num_images": 2, "eps": 0.01, "batch_size": 4}
+        for name, plan in (("attack", attacks), ("run", small_plan | {"num_images": 2})):
+            command_line(name, Path("model"), plan=plan, **relative)
+            (folder / "config.yaml").rename(folder / f"{name}.yaml")
+        for command in ((*RUN, "--features", "features"), ATTACK, RESCORE):
+            assert answer("certify.py", command).code == 0
+    chosen = make_settings(folder)
+    chosen["trainer"] |= {"fast_dev_run": True, "callbacks": [], "logger": False}
+    chosen["model"]["init_args"] |= {"model": "model", "trees": ["kinds.yaml"]}
+    chosen["data"]["init_args"] |= {"train_folder": "pictures", "evaluation_folders": {"validation": "pictures"}}
+    (folder / "train.yaml").write_text(yaml.safe_dump(chosen))
+    return folder
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command did: its exit code, what it printed and complained of, and the traceback it ended with, if so."""
+
+    code: int
+    printed: str
+    said: str
+    failed: str = ""
+
+
+def answer(program: str, command: tuple[str, ...]) -> Answer:
+    printed, said, code = io.StringIO(), io.StringIO(), 0
+    try:
+        with redirect_stdout(printed), redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", [program])
+            PROGRAMS[program](list(command))
+    except SystemExit as stopped:
+        code = stopped.code if isinstance(stopped.code, int) else int(stopped.code is not None)
+    except BaseException:
+        return Answer(1, printed.getvalue(), said.getvalue(), traceback.format_exc())
+    return Answer(code, printed.getvalue(), said.getvalue())
+
+
+def fault(place: Place, found: Answer) -> str | None:
+    """What is wrong with the answer to a bad file."""
+    if found.failed or "Traceback" in found.said:
+        return (found.failed or found.said).strip().splitlines()[-1]
+    lines = [line for line in found.said.splitlines() if line.strip()]
+    told = found.printed if place.command[0] == "verify" else ""  # findings are what it is asked for
+    if found.code and not told and not any(line.startswith(f"{place.program}: error: ") for line in lines[-1:]):
+        return f"exit code {found.code} with {lines[-1:]}"
+    if "\x1b" in found.printed + found.said:
+        return "control characters of the file reach the terminal"
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", PLACES)
+def test_bad_files_are_answered_by_a_sentence(name: str, good: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    place, faults, refused = PLACES[name], {}, 0
+    for kind, write in BAD.items():
+        folder = tmp_path / "copy"
+        shutil.copytree(good, folder)
+        monkeypatch.chdir(folder)
+        path = folder / place.file
+        path.unlink(missing_ok=True)
+        path.parent.mkdir(exist_ok=True)
+        write(path)
+        found = answer(place.program, place.command)
+        refused += found.code != 0
+        if problem := fault(place, found):
+            faults[kind] = problem
+        if marker(path).exists():
+            faults[kind] = "a payload ran"
+        monkeypatch.chdir(tmp_path)
+        shutil.rmtree(folder)
+    assert faults == {}
+    assert refused > 10  # or the command does not look at the file at all
