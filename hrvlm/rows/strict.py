@@ -87,7 +87,9 @@ class Strict(Generic[T]):
         if odd or absent:
             raise RowError(f"expected the keys of {self.record.__name__}, got unknown {odd} and lack {absent}")
         try:
-            return self._made(msgspec.convert(dict(row), self.struct))
+            # Rows in memory may hold NumPy's floats, which are floats and are written as such.
+            plain = {name: float(value) if isinstance(value, float) else value for name, value in row.items()}
+            return self._made(msgspec.convert(plain, self.struct))
         except msgspec.ValidationError as error:
             raise _explained(error, row) from error
 

@@ -205,7 +205,7 @@ def test_deployed_votes_are_part_of_the_claim():
         ("pilot", {"n_max": 400}, "method"),
         ("pilot", {"decision": "certified"}, "decision"),
         ("split", {"method": "anytime"}, "radius"),
-        ("split", {"method": "guess"}, "row"),
+        ("split", {"method": "guess"}, "method"),
         ("split", {"split": "none"}, "split"),
         ("split", {"float_mode": "exact"}, "float_mode"),
     ],
