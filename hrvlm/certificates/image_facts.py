@@ -52,7 +52,7 @@ def _of_image(records: list[AnyRecord]) -> Iterator[_Named]:
         if isinstance(record, ProfileRecord):
             for number, label in enumerate(record.labels[1:], start=1):
                 yield record, ("label", record.tree, number), "label", label
-            if record.chain:
+            if record.chain and record.counts:  # without, the row is at fault by itself
                 yield record, ("count", record.chain[0], record.n), "counts", record.counts[0]
             yield record, ("invalid", record.n), "invalid", record.invalid
         elif isinstance(record, SmoothingRecord) and record.level == 0:

@@ -61,6 +61,14 @@ def test_a_bad_row_is_named_and_hides_nothing(rows: Rows) -> None:
     assert any(problem.field == "correct" for problem in found)
 
 
+def test_emptied_lists_are_findings(rows: Rows) -> None:
+    """Whatever a list lacks, the row that lacks it is named, and nothing is looked up in it."""
+    for number, row in enumerate(rows[:4]):
+        for name in (name for name, value in row.items() if isinstance(value, list) and value):
+            wrong = [*rows[:number], row | {name: []}, *rows[number + 1 :]]
+            assert verify(wrong), name
+
+
 def test_lines_are_read_as_rows_are(rows: Rows) -> None:
     for row in rows:
         line = json.dumps(row, ensure_ascii=False).encode()
