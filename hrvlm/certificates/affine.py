@@ -97,14 +97,22 @@ class AffineScorer:
     @cached_property
     def crowded(self) -> Tensor:
         """`(U,)` True where the weights of another class in `first` are closer than `closeness`."""
-        weight = self.distinct
-        way = torch.arange(1, weight.shape[1] + 1, dtype=weight.dtype, device=weight.device).sqrt().sin()
-        place, order = (weight @ (way / way.norm())).sort()
-        # Close rows lie close in any direction, and so do all those between.
-        near = place.diff() <= self.closeness
-        some = order[torch.nn.functional.pad(near, (0, 1)) | torch.nn.functional.pad(near, (1, 0))]
-        gaps = torch.cdist(weight[some], weight[some], compute_mode="donot_use_mm_for_euclid_dist")
-        return torch.zeros_like(self.repeated).index_fill_(0, some[(gaps <= self.closeness).sum(dim=1) > 1], True)
+        weight, closeness = self.distinct, self.closeness
+        found = torch.zeros_like(self.repeated)
+        number = torch.arange(1, weight.shape[1] + 1, dtype=weight.dtype, device=weight.device).sqrt()
+        # Close rows lie close in any direction: few pairs do so in two, and only their distances are looked at.
+        first, second = (weight @ (way / way.norm()) for way in (number.sin(), number.cos()))
+        place, order = first.sort()
+        for step in range(1, len(order)):
+            near = (place[step:] - place[:-step] <= closeness).nonzero().squeeze(1)
+            if not near.numel() or bool(found.all()):
+                break
+            one, other = order[near], order[near + step]
+            asked = ((second[one] - second[other]).abs() <= closeness) & ~(found[one] & found[other])
+            one, other = one[asked], other[asked]
+            close = (weight[one] - weight[other]).norm(dim=1) <= closeness
+            found[one[close]] = found[other[close]] = True
+        return found
 
     @property
     def closeness(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ from exact_semantics import Exact
 from mpmath import mpf
 from semantic_problems import CURV, Problem, random_problem
 from test_semantic_evidence import of_problem, rows_of
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrvlm.certificates import (
     AffineScorer,
@@ -150,6 +153,27 @@ def test_close_classes_are_found(dimension: int) -> None:
     assert torch.equal(scorer.crowded, expected)
     assert expected.sum() >= 21
     assert AffineScorer.poincare(scorer.distinct[:1] / 1e3, 0.5, CURV).crowded.tolist() == [False]
+
+
+class _Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor held that was made."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in made if isinstance(made, tuple | list) else (made,):
+            self.numbers = max(self.numbers, one.numel() if isinstance(one, torch.Tensor) else 0)
+        return made
+
+
+def test_close_classes_are_looked_for_without_all_pairs() -> None:
+    """Scorers are made anew for every image: many ordinary classes must cost little more than their scores."""
+    rng = np.random.default_rng(0)
+    scorer = AffineScorer.cosine(torch.nn.functional.normalize(torch.from_numpy(rng.standard_normal((4000, 16)))))
+    with _Largest() as largest:
+        assert not scorer.crowded.any()
+    assert largest.numbers <= 2 * scorer.distinct.numel()
 
 
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
