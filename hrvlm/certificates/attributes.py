@@ -54,6 +54,8 @@ class Attribute:
     appearances: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if not self.name.strip():
+            raise ValueError(f"expected a name of the attribute with target {self.target!r}, got {self.name!r}")
         for prompt in (self.source, self.target):
             if "{word}" in prompt:
                 raise ValueError(

@@ -22,7 +22,7 @@ class JointQuestions:
         radii: L2 radii, in pixel units, at which the extent is wanted.
         extents: Extents, in radians or shares of the way, at which the radius is wanted.
         move: "turn": from source to target by an angle, 0 to pi; "target": from the copy's own angle to the target's.
-        steps: Steps of the range of extents that copies are counted on.
+        steps: Steps of the range of extents that copies are counted on; at most 2^20.
         plain_cosine: Whether plain cosines are certified too where the head is hyperbolic; they share alpha.
     """
 

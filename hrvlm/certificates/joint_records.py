@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 
 from hrvlm.certificates.claims import FLOAT_MODES, SEPARATE
 from hrvlm.certificates.record_base import Key, Record, Row, not_covered
-from hrvlm.certificates.sample_extents import UNITS, Move
+from hrvlm.certificates.sample_extents import MOST_STEPS, UNITS, Move
 from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
 
-_MOST_STEPS = 2**20  # every check of a row makes a list of them
 _PAIRS = ("histogram", "at_radii", "at_extents")
 
 
@@ -63,7 +62,7 @@ class JointRecord(Record):
     )
     unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid"}
     limits: ClassVar[Mapping[str, Any]] = {
-        "move": one_of(get_args(Move)), "steps": at_least(1, _MOST_STEPS + 1), "split": one_of((SEPARATE,)),
+        "move": one_of(get_args(Move)), "steps": at_least(1, MOST_STEPS + 1), "split": one_of((SEPARATE,)),
         "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],
         "at_radii": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE | None], ...],
         "at_extents": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],

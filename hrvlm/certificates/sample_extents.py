@@ -26,6 +26,8 @@ Move: TypeAlias = Literal["turn", "target"]
 LONGEST: dict[str, float] = {"turn": math.pi, "target": 1.0}
 UNITS: dict[str, str] = {"turn": "rad", "target": "of its way to the target"}
 NOT_THE_CLASS = -1.0
+MOST_STEPS = 2**20
+"""Of the range of extents: every joint row, and every check of one, makes a list of them."""
 
 
 def check_move(move: str) -> None:
@@ -130,13 +132,13 @@ class ExtentGrid:
 
     Args:
         move: "turn" or "target".
-        steps: at least 1; the range is divided into so many.
+        steps: the range is divided into so many, at least 1 and at most 2^20.
     """
 
     def __init__(self, move: str, steps: int) -> None:
         check_move(move)
-        if steps < 1:
-            raise ValueError(f"expected steps >= 1, got {steps}")
+        if not 1 <= steps <= MOST_STEPS:
+            raise ValueError(f"expected steps >= 1 and at most {MOST_STEPS:,}, got {steps}")
         self.edges: NDArray[np.float64] = np.arange(steps + 1, dtype=np.float64) * (LONGEST[move] / steps)
         self.edges[-1] = LONGEST[move]
 

@@ -208,4 +208,6 @@ def _level_names(info: TreeInfo, count: int) -> tuple[str, ...]:
             f"{info.origin}: expected {count} different level names from the leaves up (levels with a single node are "
             f"dropped and have none), got {list(info.level_names)}"
         )
+    if not all(name.strip() for name in info.level_names):
+        raise TreeError(f"{info.origin}: expected level names that are not blank, got {list(info.level_names)}")
     return tuple(info.level_names)

@@ -118,3 +118,10 @@ def test_braces_of_a_user_are_put_nowhere_else() -> None:
         Attribute(name="x", target="a {} in {word} weather")
     family = AttributeFamily(name="x", templates=("a {} of {0.__class__} in {word}",), source=None, words=("{x}",))
     assert family.attribute("{x}").target == "a {} of {0.__class__} in {x}"
+
+
+@pytest.mark.parametrize("name", ["", " "])
+def test_an_attribute_has_a_name_that_rows_can_have(name: str) -> None:
+    """Rows without one cannot be read again, which would show when all of them have been made."""
+    with pytest.raises(ValueError, match=r"expected a name of the attribute with target 'a red \{\}'"):
+        Attribute(name=name, target="a red {}")

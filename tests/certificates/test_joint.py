@@ -133,8 +133,9 @@ def test_extents_count_for_the_step_below_them(move):
     assert grid.step_above(float(grid.edges[3])) == 3
     with pytest.raises(ValueError, match="expected an extent from 0"):
         grid.step_above(longest * 1.01)
-    with pytest.raises(ValueError, match="expected steps >= 1"):
-        ExtentGrid(move, 0)
+    for steps in (0, 2**20 + 1, 10**12):
+        with pytest.raises(ValueError, match="expected steps >= 1 and at most 1,048,576"):
+            ExtentGrid(move, steps)
 
 
 def test_the_extent_at_a_radius_is_an_order_statistic_rounded_down():

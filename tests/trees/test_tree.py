@@ -172,6 +172,8 @@ def test_repeated_ids_templates_and_level_names_are_checked() -> None:
     for names in (("class", "kind"), ("class", "kind", "kind"), ("class", "kind", "realm", "realm")):
         with pytest.raises(TreeError, match="expected 3 different level names"):
             make(ANIMALS, level_names=names)
+    with pytest.raises(TreeError, match="level names that are not blank"):  # rows would be of no level by name
+        make(ANIMALS, level_names=("class", "", "realm"))
 
 
 def test_a_tree_of_leaves_alone_has_one_level() -> None:
