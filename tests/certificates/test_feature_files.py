@@ -137,3 +137,21 @@ def test_a_torn_last_line_of_the_ledger_is_cut_off_before_the_next(store: Featur
     ledger = Ledger(store)
     ledger.note("b", "after", 1)
     assert [entry["function"] for entry in Ledger(store).entries] == ["a", "b"]
+
+
+def test_reading_batch_after_batch_opens_each_file_a_few_times(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All files of an image for each of its batches would be opened as often as the square of the draws."""
+    opened: list[Path] = []
+    really = feature_store.opened_features
+
+    def counted(path: Path, *given: Any) -> Any:
+        opened.append(path)
+        return really(path, *given)
+
+    monkeypatch.setattr(feature_store, "opened_features", counted)
+    batches = [range(start, start + 10) for start in range(0, DRAWS, 10)]
+    found = torch.cat([part for draws in batches for part in store.read(3, draws)])
+    assert torch.equal(found, torch.arange(2.0 * DRAWS).view(DRAWS, 2))
+    assert len(opened) <= len(batches) + 5
