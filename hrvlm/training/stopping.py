@@ -72,10 +72,10 @@ def _watching(name: str | None, launcher: int | None, signals: Sequence[int]) ->
     woken, ended = signal.set_wakeup_fd(writer, warn_on_full_buffer=False), threading.Event()
     _active[:] = [os.getpid()]
     _received.clear()
-    for number in signals:
-        if former[number] in default:
-            signal.signal(number, _raise)
-    thread = threading.Thread(target=_watch, args=(reader, name, launcher, ended), daemon=True, name="stopping")
+    ours = tuple(number for number in signals if former[number] in default)
+    for number in ours:
+        signal.signal(number, _raise)
+    thread = threading.Thread(target=_watch, args=(reader, name, launcher, ended, ours), daemon=True, name="stopping")
     thread.start()
     try:
         yield
@@ -96,18 +96,22 @@ def _raise(number: int, _: object) -> NoReturn:
     raise Stopped(signal.Signals(number).name)
 
 
-def _watch(reader: int, name: str | None, launcher: int | None, ended: threading.Event) -> None:
-    """Waits for signals, or for the end of the launcher, and then sees to it that this process ends."""
+def _watch(reader: int, name: str | None, launcher: int | None, ended: threading.Event, signals: Sequence[int]) -> None:
+    """Waits for signals, or for the end of the launcher, and then sees to it that this process ends.
+
+    The system wakes it at signals that others handle as well; what those do with them may take its time.
+    """
     while True:
         ready, _, _ = select.select([reader], [], [], None if launcher is None else POLL)
         number = os.read(reader, 1) if ready else None
         if number == END:
             return
-        if number is not None and number[0] in SIGNALS:
+        if number is not None and number[0] in signals:
             break
         if number is None and os.getppid() != launcher:
-            launcher = None
+            number = bytes([signal.SIGTERM])
             os.kill(os.getpid(), signal.SIGTERM)
+            break
     _end_children()
     if not ended.wait(GRACE):
         leave(name, number[0])

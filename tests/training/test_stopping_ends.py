@@ -1,11 +1,38 @@
-"""Watching for signals ends with the work, whatever processes were forked meanwhile."""
+"""Watching for signals ends with the work, whatever processes were forked meanwhile, and leaves others' alone."""
 
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 import time
 
-from hrvlm.training.stopping import stoppable
+import pytest
+
+from hrvlm.training.stopping import GRACE, stoppable
+
+HANDLED = f"""
+import os, signal, time
+from hrvlm.training.stopping import SIGNALS, stoppable
+if {{before}}:
+    signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
+signals = SIGNALS if {{before}} else tuple(number for number in SIGNALS if number != signal.SIGTERM)
+with stoppable("it", signals):
+    signal.signal(signal.SIGTERM, lambda *_: print("handled", flush=True))
+    os.kill(os.getpid(), signal.SIGTERM)
+    end = time.monotonic() + {GRACE + 1}
+    while time.monotonic() < end:
+        time.sleep(0.1)
+print("went on")
+"""
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["a handler from before", "a signal that is left to others"])
+def test_signals_that_others_handle_do_not_end_it(before: bool) -> None:
+    """As Lightning's does under SLURM, where it waits for the signal to store a checkpoint and queue the job again."""
+    program = HANDLED.format(before=before)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout.split("\n")[:2]) == (0, ["handled", "went on"]), ended.stderr
 
 
 def test_processes_forked_within_do_not_hold_it_up() -> None:
