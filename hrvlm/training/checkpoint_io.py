@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import Strategy
 
 from hrvlm.models.checkpoint_files import check_checkpoint, read_checkpoint
 
@@ -31,10 +33,26 @@ class SafeCheckpointIO(TorchCheckpointIO):
 
 
 def secure(trainer: Trainer) -> None:
-    """Makes a trainer read checkpoints in this way, unless its strategy has one of its own (which knows no pickles)."""
-    strategy = trainer.strategy
+    """Makes a trainer read checkpoints in this way; where its strategy has a reader of its own, they are read before.
+
+    That of sharded models unpickles a whole checkpoint without bounds, whatever `weights_only` says.
+    """
+    strategy: Any = trainer.strategy
+    if type(strategy).load_checkpoint is not Strategy.load_checkpoint:
+        strategy.load_checkpoint = _checked(strategy.load_checkpoint)
     if type(strategy.checkpoint_io) is TorchCheckpointIO:
         strategy.checkpoint_io = SafeCheckpointIO()
+
+
+def _checked(load: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """A strategy's reader of checkpoints, which gets only files that hold tensors and plain values."""
+
+    def load_checkpoint(checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        if not Path(checkpoint_path).is_dir():
+            read_checkpoint(checkpoint_path, "meta")  # takes no memory for tensors
+        return load(checkpoint_path, weights_only=True)
+
+    return load_checkpoint
 
 
 def check_asked(checkpoint: str | None, weights_only: bool | None) -> None:

@@ -6,16 +6,19 @@ import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import fsspec
 import pytest
 import torch
 import yaml
 from hostile import Touch, pickled, served
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.strategies import FSDPStrategy
 
 from hrvlm.models import load
-from hrvlm.training.checkpoint_io import SafeCheckpointIO
+from hrvlm.training.checkpoint_io import SafeCheckpointIO, secure
 
 FORMS = ("zip", "legacy", "legacy with a zip behind it", "bare pickle", "compressed")
 
@@ -46,6 +49,29 @@ def test_a_payload_in_a_checkpoint_does_not_run(form: str, tmp_path: Path) -> No
             read(path)
         assert "weights_only" not in str(caught.value)
     assert not (tmp_path / "marker").exists()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_strategies_of_sharded_models_run_no_payload(form: str, tmp_path: Path) -> None:
+    """They have readers of their own, of which that of a whole checkpoint is an unrestricted one of pickles."""
+    path = hostile_checkpoint(form, tmp_path / "some.ckpt", tmp_path / "marker")
+    strategy = FSDPStrategy()
+    strategy.model, strategy._lightning_module = torch.nn.Linear(1, 1), LightningModule()
+    secure(cast(Trainer, SimpleNamespace(strategy=strategy)))
+    with pytest.raises(ValueError, match=r"expected a (whole|readable) checkpoint at .*some\.ckpt"):
+        strategy.load_checkpoint(path, weights_only=True)
+    assert not (tmp_path / "marker").exists()
+
+
+def test_strategies_of_sharded_models_get_what_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[Any] = []
+    monkeypatch.setattr(FSDPStrategy, "load_checkpoint", lambda _, *given, **named: found.append((given, named)) or {})
+    torch.save({"state_dict": {"weight": torch.zeros(2, 3)}, "epoch": 1}, tmp_path / "some.ckpt")
+    strategy = FSDPStrategy()
+    secure(cast(Trainer, SimpleNamespace(strategy=strategy)))
+    strategy.load_checkpoint(tmp_path / "some.ckpt")
+    strategy.load_checkpoint(tmp_path)  # shares of several processes
+    assert found == [((path,), {"weights_only": True}) for path in (tmp_path / "some.ckpt", tmp_path)]
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit:FutureWarning")
