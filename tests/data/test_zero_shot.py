@@ -125,6 +125,26 @@ def test_grey_pictures_are_shown_in_colour(tmp_path: Path, monkeypatch: pytest.M
     assert image.shape == (3, 8, 8)
 
 
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [
+        ("oxford_pets", "oxford-iiit-pet/images/Abyssinian_201.jpg"),
+        ("caltech101", "caltech101/101_ObjectCategories/Faces/image_0001.jpg"),
+    ],
+)
+def test_pictures_are_read_as_everywhere(name: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is transparent is white, grey of 16 bits is scaled, and only listed formats are opened, whatever suffix."""
+    WRITERS[name](tmp_path, monkeypatch)
+    data = load(name, tmp_path, image_size=8)
+    Image.new("RGBA", (8, 8), (255, 0, 0, 0)).save(tmp_path / file, format="PNG")
+    assert data[0][0].min() == 1
+    Image.fromarray(np.full((8, 8), 32768, np.uint16)).save(tmp_path / file, format="PNG")
+    assert data[0][0].unique().tolist() == pytest.approx([128 / 255])
+    Image.new("RGB", (8, 8)).save(tmp_path / file, format="EPS")
+    with pytest.raises(ValueError, match="cannot identify image file"):
+        data[0]
+
+
 def test_sun397_comes_in_the_same_order_everywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     WRITERS["sun397"](tmp_path, monkeypatch)
     data = load("sun397", tmp_path, image_size=8)

@@ -9,6 +9,7 @@ from typing import Any
 
 from torchvision import datasets
 
+from hrvlm.data.decoding import read_image
 from hrvlm.data.listing import PictureFolder
 from hrvlm.data.zero_shot import class_names as names
 from hrvlm.data.zero_shot import templates
@@ -24,6 +25,13 @@ def _imagenet(root: str) -> PictureFolder:
 def _eurosat(root: str) -> PictureFolder:
     """As torchvision's `EuroSAT`, without what is hidden."""
     return PictureFolder(Path(root) / "eurosat" / "2750")
+
+
+class _Pets(datasets.OxfordIIITPet):
+    """torchvision's, which opens and decodes pictures itself, with pictures read as everywhere here."""
+
+    def __getitem__(self, idx: int) -> tuple[Any, Any]:
+        return read_image(str(self._images[idx])), self._labels[idx]
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,7 @@ SETS: dict[str, ZeroShotSet] = {
     ),
     "imagenet": ZeroShotSet("ImageNet", _imagenet, ("imagenet/val",), names.imagenet, templates.imagenet),
     "oxford_pets": ZeroShotSet(
-        "Oxford-IIIT Pets", datasets.OxfordIIITPet, _in("oxford-iiit-pet", ("images", "annotations/test.txt")),
+        "Oxford-IIIT Pets", _Pets, _in("oxford-iiit-pet", ("images", "annotations/test.txt")),
         names.own, _fixed(templates.PETS), _TEST,
     ),
     "pcam": ZeroShotSet(
