@@ -23,10 +23,10 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     Args:
         path: file to be written; its folder must be there. A device such as /dev/stdout is written to directly.
     """
-    target = Path(os.path.realpath(path))
-    if target.exists() and not target.is_file():
-        yield target
+    if Path(path).exists() and not Path(path).is_file():  # the real path of a pipe is the name of no file
+        yield Path(path)
         return
+    target = Path(os.path.realpath(path))
     new = target.with_name(target.name + ".new")
     try:
         yield new

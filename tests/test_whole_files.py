@@ -123,3 +123,12 @@ def test_places_are_told_before_work_and_left_as_they_are(tmp_path: Path, monkey
     with pytest.raises(ValueError, match=r"got 2048 bytes \(free space, or the limit of ulimit -f\)"):
         check_place(tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "file"]
+
+
+def test_a_pipe_is_written_to_directly() -> None:
+    """As /dev/stdout is where another program reads it: the real path of such a file is the name of none."""
+    reading, writing = os.pipe()
+    write_whole(f"/dev/fd/{writing}", "whole")
+    os.close(writing)
+    with os.fdopen(reading) as file:
+        assert file.read() == "whole"

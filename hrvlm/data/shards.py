@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.names import imagenet_ids, tree_names
 from hrvlm.data.sampling import Address, ShardSampler, address_generator
 from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
+from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.words import composed
 
 OPEN_SHARDS = 16
@@ -226,8 +226,8 @@ def read_classes(path: str) -> list[str]:
         ValueError: If the file is missing, empty, or names a class twice.
     """
     try:
-        lines = composed(Path(path).read_text(encoding="utf-8-sig")).splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = composed(read_text(path)).splitlines()
+    except (OSError, ValueError) as error:
         raise ValueError(f"expected a text file with one class id a line as classes_file: {error}") from error
     ids = [line.strip() for line in lines if line.strip()]
     if not ids or len(set(ids)) < len(ids):

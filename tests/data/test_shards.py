@@ -23,6 +23,7 @@ from hrvlm.data.images import evaluation_transform
 from hrvlm.data.sampling import Address, ShardSampler
 from hrvlm.data.shards import ShardDataModule, ShardDataset, read_classes
 from hrvlm.data.tar_index import shard_paths
+from hrvlm.trees.bounded_text import MAX_BYTES
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +235,10 @@ def test_training_runs_on_shards(
     header, *rows = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
     assert "train/loss" in header
     assert len(rows) >= 2
+
+
+def test_a_list_of_classes_without_an_end_is_refused(tmp_path: Path) -> None:
+    """Settings of results that somebody else made may name any file as the list, for a report's pictures."""
+    (tmp_path / "classes.txt").write_text("ant\n" * (MAX_BYTES // 4 + 1))
+    with pytest.raises(ValueError, match=r"expected a text file with one class id a line as classes_file: .*larger"):
+        read_classes(str(tmp_path / "classes.txt"))
