@@ -65,7 +65,11 @@ def test_strategies_of_sharded_models_run_no_payload(form: str, tmp_path: Path) 
 
 def test_strategies_of_sharded_models_get_what_is_safe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Any] = []
-    monkeypatch.setattr(FSDPStrategy, "load_checkpoint", lambda _, *given, **named: found.append((given, named)) or {})
+
+    def load_checkpoint(_: FSDPStrategy, *given: Any, **named: Any) -> None:
+        found.append((given, named))
+
+    monkeypatch.setattr(FSDPStrategy, "load_checkpoint", load_checkpoint)
     torch.save({"state_dict": {"weight": torch.zeros(2, 3)}, "epoch": 1}, tmp_path / "some.ckpt")
     strategy = FSDPStrategy()
     secure(cast(Trainer, SimpleNamespace(strategy=strategy)))
