@@ -16,7 +16,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
 from hrvlm.models.companions import TOKENIZER_FILE, local_text_tower, stored_tokenizer, tokenizer_from_files
-from hrvlm.models.descriptions import checked_description, offline
+from hrvlm.models.descriptions import BoundError, check_parameters, checked_description, offline
 from hrvlm.models.finite import check_finite
 from hrvlm.models.vision_language import ImageSide, VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
@@ -66,16 +66,26 @@ def from_config(
         # Weights come from a file of ours; open_clip would else fetch some for a tower.
         vision_cfg["timm_model_pretrained"] = text_cfg["hf_model_pretrained"] = False
         with offline(), local_text_tower(model_cfg, files or {}) as described:
+            if num_bytes is not None and text_cfg.get("hf_model_name"):  # a tower that the description does not size
+                check_parameters(_size(kind, described), num_bytes)
             clip: Any = _initialised(kind(**described))
             tokenizer = _tokenizer(text_cfg, files or {})
         preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}") from error
+    except BoundError as error:
+        raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {error}") from error
     except (OSError, ImportError, ValueError) as error:  # of libraries of Hugging Face, if they were asked
         raise _not_at_hand(error, text_cfg, name) from error
     set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
     return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
+
+
+def _size(kind: type[Any], described: dict[str, Any]) -> int:
+    """Parameters of a model, which is built without memory for them."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return sum(parameter.numel() for parameter in kind(**copy.deepcopy(described)).parameters())
 
 
 def image_model(config: dict[str, Any], *, name: str) -> VisionLanguageModel:

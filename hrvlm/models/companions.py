@@ -20,6 +20,7 @@ from open_clip.hf_configs import arch_dict
 from open_clip.tokenizer import get_clean_fn
 from torch import Tensor
 
+from hrvlm.models.descriptions import check_numbers
 from hrvlm.trees.bounded_text import load_json
 
 TOKENIZER_FILE, SETTINGS_FILE = "tokenizer.json", "tokenizer_config.json"
@@ -221,7 +222,7 @@ def local_text_tower(model_cfg: dict[str, Any], files: Mapping[str, str]) -> Ite
     """A description whose Hugging Face text tower is found in the files, where they hold it.
 
     Raises:
-        ValueError: If its settings are of no kind that open_clip knows.
+        ValueError: If its settings are of no kind that open_clip knows, or exceed a bound.
     """
     text_cfg = model_cfg["text_cfg"]
     if not text_cfg.get("hf_model_name") or TOWER_FILE not in files:
@@ -232,6 +233,7 @@ def local_text_tower(model_cfg: dict[str, Any], files: Mapping[str, str]) -> Ite
     if kind not in arch_dict:
         raise ValueError(f"expected model_type of {', '.join(arch_dict)} in {TOWER_FILE}, got {kind!r}")
     settings.pop("auto_map", None)
+    check_numbers(settings, TOWER_FILE)
     with TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text(json.dumps(settings), encoding="utf-8")
         yield model_cfg | {"text_cfg": text_cfg | {"hf_model_name": folder}}

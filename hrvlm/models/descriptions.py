@@ -19,10 +19,17 @@ LIMITS = {
     "layers": 512, "width": 32_768, "embed_dim": 32_768, "heads": 1024, "head_width": 4096, "mlp_ratio": 64,
     "image_size": 8192, "patch_size": 8192, "context_length": 8192, "vocab_size": 4_000_000,
     "attn_pooler_queries": 8192, "attn_pooler_heads": 1024,
+    # of Hugging Face's text towers
+    "num_hidden_layers": 512, "num_layers": 512, "num_decoder_layers": 512, "encoder_layers": 512,
+    "decoder_layers": 512, "hidden_size": 32_768, "d_model": 32_768, "max_position_embeddings": 1_000_000,
 }  # fmt: skip
 MAX_NUMBER = 10**7  # of every other setting
 TOKENIZER_SETTINGS = ("clean", "strip_sep_token", "language")
 _HUB_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?")
+
+
+class BoundError(ValueError):
+    """A number of a description is beyond what any model has, or its model larger than its weights."""
 
 
 def checked_description(config: Any, *, num_bytes: int | None = None) -> dict[str, Any]:
@@ -60,20 +67,20 @@ def check_numbers(value: Any, key: str) -> None:
     """Refuses numbers beyond what any model has, wherever they stand; a limit holds for lists under its key too.
 
     Raises:
-        ValueError: Naming the setting.
+        BoundError: Naming the setting.
     """
     if isinstance(value, Mapping):
         for name, part in value.items():
             check_numbers(part, str(name))
     elif isinstance(value, list | tuple):
         if len(value) > LIMITS["layers"]:
-            raise ValueError(f"expected at most {LIMITS['layers']} entries as {key}, got {len(value)}")
+            raise BoundError(f"expected at most {LIMITS['layers']} entries as {key}, got {len(value)}")
         for part in value:
             check_numbers(part, key)
     elif isinstance(value, int | float):
         limit = LIMITS.get(key, MAX_NUMBER)
         if not -MAX_NUMBER <= value <= limit:
-            raise ValueError(f"expected {key} of at most {limit}, got {value}")
+            raise BoundError(f"expected {key} of at most {limit}, got {value}")
 
 
 @contextmanager
@@ -91,6 +98,19 @@ def offline() -> Iterator[None]:
     finally:
         for (module, name, _), value in zip(found, before, strict=True):
             setattr(module, name, value)
+
+
+def check_parameters(needed: int, num_bytes: int) -> None:
+    """Refuses a model with more parameters than its weights have bytes.
+
+    Raises:
+        BoundError: If it has.
+    """
+    if needed > num_bytes:
+        raise BoundError(
+            f"expected model_cfg of the model whose {num_bytes} bytes of weights are given, got one of {needed} "
+            "parameters or more"
+        )
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
@@ -112,11 +132,8 @@ def _check_size(model_cfg: Mapping[str, Any], num_bytes: int | None) -> None:
     needed = _parameters(model_cfg)
     if needed > MAX_PARAMETERS:
         raise ValueError(f"expected model_cfg of at most {MAX_PARAMETERS:.0e} parameters, got {needed:.1e} or more")
-    if num_bytes is not None and needed > num_bytes:
-        raise ValueError(
-            f"expected model_cfg of the model whose {num_bytes} bytes of weights are given, got one of {needed} "
-            "parameters or more"
-        )
+    if num_bytes is not None:
+        check_parameters(needed, num_bytes)
 
 
 def _parameters(model_cfg: Mapping[str, Any]) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +192,25 @@ def test_what_cannot_be_kept_is_refused_before_training(models: dict[str, Vision
     roberta = models["roberta"]
     with pytest.raises(ValueError, match=r"expected model_type of .*roberta.*, got 'own'"):
         from_config(roberta.config, name="x", files=roberta.files | {"text_tower/config.json": tower})
+
+
+@pytest.mark.parametrize(
+    ("altered", "said"),
+    [
+        ({"num_hidden_layers": 100_000}, "expected num_hidden_layers of at most 512, got 100000"),
+        ({"num_hidden_layers": 300, "hidden_size": 400}, "of weights are given, got one of"),
+    ],
+)
+def test_text_towers_that_ask_for_more_than_their_weights_are_not_built(
+    altered: dict[str, int], said: str, models: dict[str, VisionLanguageModel]
+) -> None:
+    """Their settings lie beside the model, in a file that may be anybody's."""
+    roberta = models["roberta"]
+    tower = json.loads(roberta.files["text_tower/config.json"]) | altered
+    files = roberta.files | {"text_tower/config.json": json.dumps(tower)}
+    num_bytes = sum(value.nbytes for value in roberta.clip.state_dict().values())
+    from_config(roberta.config, name="x", num_bytes=num_bytes, files=roberta.files)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ValueError, match=f"expected model_cfg of 'x' to describe an open_clip model: .*{said}"):
+        from_config(roberta.config, name="x", num_bytes=num_bytes, files=files)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000  # KiB; the second would take 800 MB
