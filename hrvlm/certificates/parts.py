@@ -73,7 +73,7 @@ def _hold_parts(merged: Path, stack: ExitStack) -> list[Path]:
     """The files of a run, which no other process can write to until the stack is left."""
     held = []
     for part in part_files(merged):
-        file = stack.enter_context(part.open("rb"))
+        file = stack.enter_context(part.open("r+b"))  # NFS locks only what can be written to
         lock(file, part)
         if not is_at(file, part):
             raise ValueError(f"expected no other process to write to {part}, got one that has just replaced it")

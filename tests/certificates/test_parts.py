@@ -164,3 +164,20 @@ def test_a_folder_is_held_by_one_and_nothing_is_left(tmp_path: Path) -> None:
     path.touch()  # of a run that was killed
     with held(path), pytest.raises(ValueError, match="expected no other process"):
         open_locked(path)
+
+
+def test_files_are_locked_as_network_file_systems_ask_for(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NFS makes exclusive locks only of files that are open for writing; others it lets pass unlocked."""
+    really, locked = fcntl.flock, list[str]()
+
+    def strict(file: Any, how: int) -> None:
+        assert file.writable()
+        locked.append(Path(file.name).name)
+        really(file, how)
+
+    monkeypatch.setattr("hrvlm.certificates.locking.fcntl.flock", strict)
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(1)])
+    merge_parts(merged, key=by_number)
+    check_unused(merged)
+    assert locked == ["rank=0.jsonl", "rank=0.jsonl", merged.name]
