@@ -48,7 +48,10 @@ def stoppable(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread() or _active == [os.getpid()]:
         yield
         return
-    launcher = int(os.environ.setdefault(LAUNCHER, str(os.getpid())))
+    before = os.environ.get(LAUNCHER)
+    if before is None or _is_command_of(int(before)):
+        os.environ[LAUNCHER] = str(os.getpid())
+    launcher = int(os.environ[LAUNCHER])
     first = launcher == os.getpid()
     name = program if first else None
     try:
@@ -61,6 +64,24 @@ def stoppable(program: str, signals: Sequence[int] = SIGNALS) -> Iterator[None]:
     finally:
         if first:
             os.environ.pop(LAUNCHER, None)
+            if before is not None:
+                os.environ[LAUNCHER] = before
+
+
+def _is_command_of(launcher: int) -> bool:
+    """Whether this is a command of its own that another one started through a shell or a script, not for its work.
+
+    Processes that share work are children; what a dead one has left behind must end, so only a living one counts.
+    """
+    if launcher in (os.getpid(), os.getppid()):
+        return False
+    try:
+        os.kill(launcher, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 @contextmanager

@@ -26,6 +26,22 @@ with stoppable("it", signals):
 print("went on")
 """
 
+INNER = (
+    "import time; from hrvlm.training.stopping import stoppable\nwith stoppable('inner'): time.sleep(1)\nprint('done')"
+)
+OUTER = f"""
+import subprocess, sys
+from hrvlm.training.stopping import stoppable
+with stoppable("outer"):
+    subprocess.run(["sh", "-c", '"$0" -c "$1"; echo $?', sys.executable, {INNER!r}], check=True)
+"""
+
+
+def test_a_command_that_another_one_starts_through_a_shell_is_its_own() -> None:
+    """As an oracle's command may be one of hrvlm: it shares no work, and its parent is the shell."""
+    ended = subprocess.run([sys.executable, "-c", OUTER], capture_output=True, text=True, timeout=60, check=True)
+    assert ended.stdout.split() == ["done", "0"]
+
 
 @pytest.mark.parametrize("before", [True, False], ids=["a handler from before", "a signal that is left to others"])
 def test_signals_that_others_handle_do_not_end_it(before: bool) -> None:
