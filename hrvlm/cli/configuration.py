@@ -14,6 +14,7 @@ from hrvlm.trees.strict_text import load_yaml
 
 _EXPONENT = re.compile(r"[-+]?(\d{1,99}\.?\d{0,99}|\.\d{1,99})[eE][-+]?\d{1,3}")
 _FRACTION = re.compile(r"[-+]?\d{1,18}/\d{1,18}")
+_VALUE = re.compile(r":\s+\S")  # what makes a mapping one to people, too
 _HOME = re.compile(r"~[\w.-]*(/|$)")
 _LARGEST = 10**18  # what is above is no count
 _FLOAT = "tag:yaml.org,2002:float"
@@ -56,9 +57,8 @@ def load_configuration(text: str) -> Any:
     """
     found = load_yaml(text, _Loader)
     _check_dotted(found)
-    # "{}" and "{word}" of prompts are mappings without values for YAML, and texts for whoever writes them on one line.
-    empty = isinstance(found, dict) and found and all(value is None for value in found.values())
-    return text if empty and "\n" not in text.strip() else found
+    # "{word}" and "a:" of prompts are mappings without values for YAML, and texts for whoever writes them.
+    return text if isinstance(found, dict) and found and not _VALUE.search(text) else found
 
 
 def _check_dotted(value: Any) -> None:

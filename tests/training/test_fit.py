@@ -88,7 +88,7 @@ def test_numbers_that_are_none_stop_the_run_and_leave_the_batch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chosen = short(make_settings(tmp_path), tmp_path, max_epochs=1)
-    chosen["model"]["init_args"] |= {"learning_rate": float("inf"), "warmup_steps": 0, "objective": objective}
+    chosen["model"]["init_args"] |= {"learning_rate": 1e30, "warmup_steps": 0, "objective": objective}
     with pytest.raises(SystemExit) as ended:
         run_train(tmp_path, chosen)
     assert ended.value.code == 1
