@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,8 @@ def check_place(folder: str | Path, needed: int = LEAST_ROOM) -> None:
     try:
         with tempfile.TemporaryFile(dir=place) as file:
             file.write(b"1")
-        room = shutil.disk_usage(place).free
+        usage = shutil.disk_usage(place)
+        room = usage.free if usage.total else sys.maxsize  # some file systems do not tell
     except OSError as error:
         raise ValueError(
             f"expected a folder that can be written to, got {folder} ({place}: {reason(error)}); choose another one"

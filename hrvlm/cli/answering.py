@@ -33,6 +33,7 @@ from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+from hrvlm.trees.bounded_text import read_bytes
 
 # What rows of answers do not depend on, or say themselves.
 UNUSED = (
@@ -208,7 +209,7 @@ class AnswerWork:
 
 def _described(calibration: Calibration) -> dict[str, Any]:
     """A calibration with a digest of its file in place of the path."""
-    digest = hashlib.sha256(shipped.find(calibration.file).read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_bytes(shipped.find(calibration.file))).hexdigest()
     return asdict(calibration) | {"file": digest}
 
 

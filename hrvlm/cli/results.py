@@ -146,12 +146,12 @@ def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
 
 
 def _data_module(noted: dict[str, Any]) -> ImageDataModule:
-    """The data module that a run noted; a folder may be a stranger's, so only known modules are imported."""
+    """The data module that a run noted; of a stranger's folder, it is a known one, which writes to no chosen place."""
     path = str(noted["class_path"])
     module, _, name = path.rpartition(".")
     if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
         raise ValueError(f"expected one of {', '.join(DATA_MODULES)}, got {path[:80]}")
-    settings = noted.get("init_args") or {}
+    settings = {name: value for name, value in (noted.get("init_args") or {}).items() if name != "index_folder"}
     if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
         raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
     from hrvlm.data.base import ImageDataModule

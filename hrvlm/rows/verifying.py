@@ -15,6 +15,7 @@ Key: TypeAlias = tuple[Any, ...]
 Finding: TypeAlias = tuple[str, bool, str]
 """Field at fault, whether the row claims too much, and one sentence."""
 Group: TypeAlias = tuple[Hashable, ...]
+_OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 
 
 class Keyed(Protocol):
@@ -139,8 +140,11 @@ class Verifier(Generic[R]):
             if count > 1:
                 yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
         group = list(records.values())
-        for record, finding in self.rules.of_image(group):
-            yield Problem(record.key, *finding)
+        try:
+            for record, finding in self.rules.of_image(group):
+                yield Problem(record.key, *finding)
+        except _OUT_OF_RANGE as error:
+            yield Problem(group[0].key, "row", False, f"a value of the image lies outside its range: {error}")
         for fact in self.rules.facts(group):
             yield from self._common.add(*fact)
         yield from self._statements(group)
@@ -164,7 +168,7 @@ class Verifier(Generic[R]):
         try:
             for finding in (*self.rules.of_record(record), *self.header.of_record(record)):
                 yield Problem(record.key, *finding)
-        except (ValueError, TypeError, ArithmeticError, MemoryError) as error:
+        except _OUT_OF_RANGE as error:
             yield Problem(record.key, "row", False, f"a value lies outside its range: {error}")
 
     def finish(self) -> Iterator[Problem]:

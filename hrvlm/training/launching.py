@@ -73,7 +73,8 @@ class Processes:
         """
         before = dict(os.environ)
         try:
-            return self._fabric().launch(_share, function, *arguments)
+            share: Callable[..., Any] = _share
+            return self._fabric().launch(share, function, *arguments)
         except ProcessExitedException as error:
             raise ValueError(f"{LOST} ({error})") from error
         except ProcessRaisedException as error:

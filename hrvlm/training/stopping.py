@@ -105,7 +105,8 @@ def _watching(name: str | None, launcher: int | None, signals: Sequence[int]) ->
         _active.clear()
         signal.set_wakeup_fd(woken)
         for number, handler in former.items():
-            signal.signal(number, handler)
+            if handler is not None:  # as of code that is not Python's
+                signal.signal(number, handler)
         os.write(writer, END)  # closing it would not do: processes forked meanwhile, as data loaders' are, hold it open
         thread.join()
         os.close(writer)

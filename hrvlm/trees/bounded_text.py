@@ -46,11 +46,21 @@ def read_text(path: str | Path) -> str:
         OSError: If it cannot be read.
         ValueError: If it is larger than `MAX_BYTES`, or no UTF-8.
     """
+    return read_bytes(path).decode("utf-8-sig")
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is larger than `MAX_BYTES`.
+    """
     with Path(path).open("rb") as file:  # its size is not asked for: devices and pipes have none
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:
         raise ValueError(f"expected a file of at most {MAX_BYTES // 2**20} MiB, {path} is larger")
-    return content.decode("utf-8-sig")
+    return content
 
 
 def read_json(path: str | Path) -> Any:

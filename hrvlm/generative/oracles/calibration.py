@@ -18,7 +18,7 @@ from pathlib import Path
 
 from hrvlm import shipped
 from hrvlm.generative.oracles.base import Oracle
-from hrvlm.trees.bounded_text import load_json
+from hrvlm.trees.bounded_text import load_json, read_text
 
 ERROR_MODELS = ("overall", "false positive", "conditional", "audit")
 
@@ -77,8 +77,8 @@ def read_calibration(path: str | Path, classes: Sequence[str] | None = None) -> 
         ValueError: With file and line, if the file is missing, empty or not as described above.
     """
     try:
-        text = shipped.find(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(shipped.find(path))
+    except (OSError, ValueError) as error:
         raise ValueError(f"expected a calibration file of JSON lines in UTF-8 at {path}: {error}") from error
     lines = text.removesuffix("\n").split("\n")
     if lines == [""]:
