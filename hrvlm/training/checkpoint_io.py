@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import Strategy
 
 from hrvlm.models.checkpoint_files import check_checkpoint, read_checkpoint
 
+NEEDED = {"state_dict", "epoch", "global_step", "pytorch-lightning_version"}  # what Lightning always writes
 WORDS = ("best", "last", "hpc")  # by which Lightning finds checkpoints of its own
 
 
@@ -27,8 +28,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
             ValueError: If it is an address, no whole checkpoint, or holds more than tensors and plain values.
         """
         found: dict[str, Any] = read_checkpoint(path, map_location)
-        if not isinstance(found, dict) or "state_dict" not in found:
-            raise ValueError(f"expected a checkpoint of training at {path}, got another file of PyTorch")
+        if not isinstance(found, dict) or not found.keys() >= NEEDED:
+            raise ValueError(
+                f"expected a checkpoint of training at {path}, with {', '.join(sorted(NEEDED))}; got another file of "
+                "PyTorch. Weights alone are given as the model of a configuration"
+            )
         return found
 
 
