@@ -33,7 +33,7 @@ def verify(folder: Path, expect: int | None = None) -> None:
         expect: Number of images that there must be rows of.
 
     Raises:
-        ValueError: If there are no rows, or a file cannot be read as lines of text.
+        ValueError: If there are no rows, a file cannot be read as lines of text, or images of `push` shall be counted.
         SystemExit: With code 1 if a row does not hold, or images have no rows.
     """
     from hrvlm.certificates.parts import part_files  # needs torch, which a parser does not
@@ -90,6 +90,10 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
     if command == "push":
         from hrvlm.generative.push_checks import PUSHES, push_header
 
+        if expect is not None:
+            raise ValueError(
+                "expected no --expect with the rows of push, which has none of images whose answer is forbidden already"
+            )
         return PUSHES, push_header(settings)
     from hrvlm.certificates.run_header import header_of
     from hrvlm.certificates.verify import CERTIFICATES

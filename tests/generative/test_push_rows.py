@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from row_alterations import odd_values
 
+from hrvlm.cli.folder_names import ROWS_OF
+from hrvlm.cli.verify import verify
 from hrvlm.generative.push_checks import PUSHES, push_header
 from hrvlm.generative.push_records import PushRecord
 from hrvlm.rows.images import by_image
@@ -72,3 +75,9 @@ def test_settings_and_records_are_held_against_rows() -> None:
     assert len(verify(ROWS, push_header({"seed": 1}))) == len(ROWS)
     with pytest.raises(RowError, match="expected eps"):
         PushRecord.from_row(ROWS[0] | {"eps": "0.1"})
+
+
+def test_images_of_pushes_are_not_counted(tmp_path: Path) -> None:
+    (tmp_path / ROWS_OF["push"]).write_text("{}\n")
+    with pytest.raises(ValueError, match="no --expect with the rows of push"):
+        verify(tmp_path, expect=3)
