@@ -9,7 +9,7 @@ import pytest
 from row_alterations import odd_values
 
 from hrvlm.cli.folder_names import ROWS_OF
-from hrvlm.cli.verify import verify
+from hrvlm.cli.verify import verify as verify_folder
 from hrvlm.generative.push_checks import PUSHES, push_header
 from hrvlm.generative.push_records import PushRecord
 from hrvlm.rows.images import by_image
@@ -80,4 +80,4 @@ def test_settings_and_records_are_held_against_rows() -> None:
 def test_images_of_pushes_are_not_counted(tmp_path: Path) -> None:
     (tmp_path / ROWS_OF["push"]).write_text("{}\n")
     with pytest.raises(ValueError, match="no --expect with the rows of push"):
-        verify(tmp_path, expect=3)
+        verify_folder(tmp_path, expect=3)
