@@ -6,8 +6,8 @@ import io
 import shutil
 import sys
 import traceback
-from collections.abc import Callable
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pytest
 import yaml
 from bad_files import BAD, marker
 from command_runs import command_line
+from torch.utils.data import BatchSampler, DataLoader
 
 from hrvlm.cli import certify, main, train
 
@@ -137,6 +138,23 @@ def good(
     return folder
 
 
+@contextmanager
+def untouched_loaders() -> Iterator[None]:
+    """Takes back what Lightning changes in classes of loaders, and leaves so where a loader cannot be made."""
+    kinds, names = [DataLoader, BatchSampler], ("__init__", "__setattr__", "__delattr__")
+    for kind in kinds:
+        kinds += [each for each in kind.__subclasses__() if each not in kinds]
+    former = {(kind, name): vars(kind).get(name) for kind in kinds for name in names}
+    try:
+        yield
+    finally:
+        for (kind, name), method in former.items():
+            if method is not None:
+                setattr(kind, name, method)
+            elif name in vars(kind):
+                delattr(kind, name)
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a command did: its exit code, what it printed and complained of, and the traceback it ended with, if so."""
@@ -150,7 +168,12 @@ class Answer:
 def answer(program: str, command: tuple[str, ...]) -> Answer:
     printed, said, code = io.StringIO(), io.StringIO(), 0
     try:
-        with redirect_stdout(printed), redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+        with (
+            redirect_stdout(printed),
+            redirect_stderr(said),
+            pytest.MonkeyPatch.context() as patch,
+            untouched_loaders(),
+        ):
             patch.setattr(sys, "argv", [program])
             PROGRAMS[program](list(command))
     except SystemExit as stopped:
