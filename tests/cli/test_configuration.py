@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Union
 
 import pytest
 
@@ -61,6 +62,19 @@ def test_exact_numbers_are_read_in_files_and_on_the_command_line(tmp_path: Path)
     assert (type(found.n), type(found.inner.steps)) == (int, int)
     words = ["--n=1e3", "--eps=8/255", "--share=1e-3", "--limit=2e1", "--radii=[1/4, 0, 1e-1]", "--text=1/4"]
     assert read(tmp_path, "n: 2", *words, "--inner.eps=1/2", "--inner.steps=1E2") == expected
+
+
+def test_integers_are_integers_however_the_union_is_written(tmp_path: Path) -> None:
+    # typing keeps the order of the first such union of a process; every order has to read the same.
+    for number, union in enumerate((Union[float, int, None], Union[int, float, None], Union[None, float, int])):  # noqa: UP007
+        made = ClearParser()
+        made.add_argument("--config", action="config")
+        made.add_argument("--limit", type=union)
+        config = tmp_path / f"{number}.yaml"
+        for text, kind in {"1": int, "1.0": float, "0.5": float, "1e3": int, "null": type(None)}.items():
+            config.write_text(f"limit: {text}")
+            for words in ([f"--config={config}"], [f"--limit={text}"]):
+                assert type(made.parse_args(words).limit) is kind, (text, union)
 
 
 @pytest.mark.parametrize("word", ["--n=1e-3", "--n=1/3", "--n=1.5", "--eps=1/0", "--eps=1/2/3", "--eps=a/b", "--n=1e"])
