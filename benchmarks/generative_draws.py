@@ -34,7 +34,7 @@ from generative_labels import (
     read_labels,
 )
 
-from hrvlm.certificates.noise import gaussian
+from hrvlm.certificates.noise.gaussian import gaussian
 from hrvlm.data import emoji
 from hrvlm.generative import Generator, load_generator
 from hrvlm.generative.captions import reference_answers

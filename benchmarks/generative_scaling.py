@@ -26,9 +26,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from hrvlm.certificates.bounds import radius_ceiling, smoothing_radius
-from hrvlm.certificates.laws import Floats, MixtureLaw, ProbabilityLaw, UniformLaw, pilot_law
-from hrvlm.certificates.planning import (
+from hrvlm.certificates.planning.laws import Floats, MixtureLaw, ProbabilityLaw, UniformLaw, pilot_law
+from hrvlm.certificates.planning.sample_size import (
     Question,
     certified_accuracy_exact,
     certified_accuracy_law,
@@ -36,6 +35,7 @@ from hrvlm.certificates.planning import (
     mean_radius_law,
     plan_samples,
 )
+from hrvlm.certificates.statistics.binomial import radius_ceiling, smoothing_radius
 
 RESULT = Path(__file__).parent / "results" / "generative_scaling.json"
 ALPHA = 0.001

@@ -33,9 +33,9 @@ from hrvlm.certificates import (
     radius_at_extent,
     sample_extents,
 )
-from hrvlm.certificates.batches import Drawing, noisy_batch
-from hrvlm.certificates.images import Attribute
-from hrvlm.certificates.joint_images import prompt_pairs
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.joint.run import prompt_pairs
+from hrvlm.certificates.sampling.batches import Drawing, noisy_batch
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, PoincareHead, cosine_head, inferring
 

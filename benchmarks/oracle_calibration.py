@@ -23,9 +23,9 @@ from typing import Any
 
 import yaml
 
-from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.labelling_draws import noisy_answers
-from hrvlm.certificates.oracle_errors import ErrorModel, OracleError
+from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
+from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.cli.answer_options import AnswerOptions, QuestionOptions
 from hrvlm.cli.labelling import Answers
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule

@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 from hrvlm.certificates import FeatureStore, ProfileOptions
-from hrvlm.certificates.images import CertificationPlan, certify_images
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.trees import load_forest

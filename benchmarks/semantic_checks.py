@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, stable_intervals
-from hrvlm.certificates.rotation import Rotation
-from hrvlm.certificates.semantic import semantic_partition
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.certify import semantic_partition
 
 ANGLES, DIRECTIONS = 12, 8
 

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, semantic_partition, semantic_partitions
-from hrvlm.certificates.rotation import Rotation
+from hrvlm.certificates.embedding.rotation import Rotation
 
 RESULT = Path(__file__).parent / "results" / "semantic_speed.json"
 FEATURES, FEW, IMAGES, ATTRIBUTES, REPEATS = 512, 16, 2000, 8, 5

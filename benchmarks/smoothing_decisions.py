@@ -19,13 +19,14 @@ from scipy.stats import betabinom, binom
 from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
-from hrvlm.certificates.batches import Drawing, Sample
-from hrvlm.certificates.counting import Procedure
-from hrvlm.certificates.image_smoothing import NoisePass
-from hrvlm.certificates.images import CertificationPlan, certify_images
-from hrvlm.certificates.radii import radius_probability
-from hrvlm.certificates.sampling import explore
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.noise_pass import NoisePass
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.batches import Drawing, Sample
+from hrvlm.certificates.sampling.counts import Procedure
+from hrvlm.certificates.sampling.plan import SamplingOptions
+from hrvlm.certificates.sampling.stream import explore
+from hrvlm.certificates.statistics.radii import radius_probability
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 
 SIGMA, GOAL, ALPHA, N0, SEED, BATCH, PIECE = 0.1, 0.1, 0.001, 100, 0, 128, 64

@@ -21,8 +21,9 @@ from profile_cost import leaves_only, subject, time_ratio
 from smoothing_loop import BATCH_SIZES, Scores, as_built, certify_one, encode_all
 
 from hrvlm.certificates import Sample
-from hrvlm.certificates.batches import Drawing, noisy_batch
-from hrvlm.certificates.images import CertificationPlan, certify_images
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.batches import Drawing, noisy_batch
 from hrvlm.models import HierarchicalClassifier, inference_copy, inferring
 
 SIGMA, ALPHA, N0, N, IMAGES, BATCH = 0.1, 0.001, 100, 1000, 4, 128

@@ -22,11 +22,12 @@ from hrvlm.callbacks.common import (
 )
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.certificates import RecordWriter, summarise
-from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
-from hrvlm.certificates.records import Record
+from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data.references import TargetPictures
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier, load
+from hrvlm.rows.record import Record
 from hrvlm.training.fine_tuning import RobustFineTuning
 
 FINAL = "final"

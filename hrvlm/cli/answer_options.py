@@ -9,8 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from hrvlm.certificates.oracle_errors import ErrorModel, OracleError, Scope
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError, Scope
+from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.generative import Decoding
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle

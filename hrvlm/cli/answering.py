@@ -13,14 +13,13 @@ from typing import Any
 import torch
 
 from hrvlm import shipped
-from hrvlm.certificates.answers import AnsweredImage, AnswerQuestion, Labelling, certify_answers
-from hrvlm.certificates.feature_store import FeatureStore
-from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.oracle_errors import OracleError
-from hrvlm.certificates.oracle_records import CLAIMS, OracleRecord
-from hrvlm.certificates.oracle_rows import OracleTask, corrected_records, oracle_records
-from hrvlm.certificates.records import Key, Record
+from hrvlm.certificates.kinds.oracle.certify import AnsweredImage, AnswerQuestion, Labelling, certify_answers
+from hrvlm.certificates.kinds.oracle.errors import OracleError
+from hrvlm.certificates.kinds.oracle.from_counts import OracleTask, corrected_records, oracle_records
+from hrvlm.certificates.kinds.oracle.record import CLAIMS, OracleRecord
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.cli.answer_options import (
     AnswerOptions,
     Calibration,
@@ -33,6 +32,7 @@ from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+from hrvlm.rows.record import Key, Record
 from hrvlm.trees.bounded_text import read_bytes
 
 # What rows of answers do not depend on, or say themselves.

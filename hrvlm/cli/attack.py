@@ -13,7 +13,6 @@ from rich.progress import Progress
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import summarise_robustness
-from hrvlm.certificates.parts import PartWriter, merge_parts, run_rows, unchecked_rows
 from hrvlm.cli.evaluating import (
     Subject,
     data_identity,
@@ -27,6 +26,7 @@ from hrvlm.cli.run import first_process
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.rows.shards import PartWriter, merge_parts, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
 
 

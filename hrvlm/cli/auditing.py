@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from hrvlm.certificates.oracle_errors import ErrorModel, OracleError
-from hrvlm.certificates.oracle_records import OracleRecord
-from hrvlm.certificates.oracle_rows import corrected_records
-from hrvlm.certificates.parts import part_files, run_rows
-from hrvlm.certificates.records import Record, record_from_row
+from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
+from hrvlm.certificates.kinds.oracle.from_counts import corrected_records
+from hrvlm.certificates.kinds.oracle.record import OracleRecord
+from hrvlm.certificates.kinds.registry import record_from_row, row_key
 from hrvlm.cli.answering import composite_alone, labelling_at
 from hrvlm.cli.evaluating import opened_folder, settings_parser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
@@ -22,6 +21,8 @@ from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+from hrvlm.rows.record import Record
+from hrvlm.rows.shards import part_files, run_rows
 from hrvlm.trees.bounded_text import read_bytes
 from hrvlm.whole_files import write_whole
 
@@ -74,7 +75,7 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
         raise ValueError(f"expected another output than the audited {folder}: its rows are kept")
     oracle = settings.chosen()
     noted = _noted(folder, oracle)
-    records = [record_from_row(row) for row in run_rows(folder / ROWS)]
+    records = [record_from_row(row) for row in run_rows(folder / ROWS, row_key)]
     counts = list(_counts(records, oracle, settings))
     told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
     told["labels"] = hashlib.sha256(read_bytes(settings.labels)).hexdigest()

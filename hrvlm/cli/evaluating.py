@@ -12,9 +12,7 @@ from typing import Any
 
 import torch
 
-from hrvlm.certificates.locking import held
-from hrvlm.certificates.parts import check_unused, part_files
-from hrvlm.certificates.rescoring import described_trees
+from hrvlm.certificates.run.label_functions import described_trees
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, SETTINGS, SUMMARY, read_settings
 from hrvlm.cli.paths import path_of
@@ -22,6 +20,8 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.models import HierarchicalClassifier, load, state_digest
 from hrvlm.reports.terminal import bold, console
+from hrvlm.rows.locking import held
+from hrvlm.rows.shards import check_unused, part_files
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import check_place, write_whole
 

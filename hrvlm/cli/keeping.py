@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hrvlm.certificates.feature_store import FeatureStore
-from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.ledger import LEDGER_LOCK, Ledger
-from hrvlm.certificates.locking import held
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.rescoring import LabelFunction, label_functions
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.run.label_functions import LabelFunction, label_functions
+from hrvlm.certificates.run.ledger import LEDGER_LOCK, Ledger
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.cli.evaluating import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
+from hrvlm.rows.locking import held
 
 NOISE = ("sigma", "n0", "n", "seed")
 

@@ -11,17 +11,17 @@ import msgspec
 import numpy as np
 from rich.progress import Progress
 
-from hrvlm.certificates.labelling_draws import noisy_answers
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, part_path, remove_folder
-from hrvlm.certificates.rows import read_rows
-from hrvlm.certificates.smoothing_plan import SmoothingPlan
+from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.evaluating import data_identity, subject_parser
 from hrvlm.cli.run import Run
 from hrvlm.generative import Generator, load_generator
 from hrvlm.reports.terminal import say
 from hrvlm.rows.fields import INDEX
+from hrvlm.rows.jsonl import read_rows
+from hrvlm.rows.shards import PartWriter, part_path, remove_folder
 from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100

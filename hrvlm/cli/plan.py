@@ -10,13 +10,13 @@ from typing import Any, TypeGuard
 from rich.table import Table
 
 from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
-from hrvlm.certificates.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
-from hrvlm.certificates.noise import check_sigma
-from hrvlm.certificates.planning import Question, SamplePlan, check_samples, forecast, plan_samples
-from hrvlm.certificates.radii import operational_threshold
-from hrvlm.certificates.record_base import Record
+from hrvlm.certificates.noise.gaussian import check_sigma
+from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
+from hrvlm.certificates.planning.sample_size import Question, SamplePlan, check_samples, forecast, plan_samples
+from hrvlm.certificates.statistics.radii import operational_threshold
 from hrvlm.cli.errors import ClearParser
 from hrvlm.reports.terminal import console
+from hrvlm.rows.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.certificates import RecordWriter, read_rows
-from hrvlm.certificates.answers import AnswerQuestion, certify_answers
-from hrvlm.certificates.batches import Sample
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.records import SmoothingRecord
-from hrvlm.certificates.sampling import tally
-from hrvlm.certificates.smoothing import PREDICT_DRAWS, SmoothingPlan
+from hrvlm.certificates.kinds.oracle.certify import AnswerQuestion, certify_answers
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.sampling.batches import Sample
+from hrvlm.certificates.sampling.plan import PREDICT_DRAWS, SmoothingPlan
+from hrvlm.certificates.sampling.stream import tally
 from hrvlm.cli.evaluating import data_identity, opened_folder, print_results, write_summary
 from hrvlm.cli.results import write_report
 from hrvlm.data.base import ImageDataModule

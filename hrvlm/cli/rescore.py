@@ -10,14 +10,13 @@ from typing import Any
 
 from rich.progress import Progress
 
-from hrvlm.certificates.feature_store import FeatureStore
-from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
-from hrvlm.certificates.ledger import LEDGER_LOCK, Ledger
-from hrvlm.certificates.locking import held
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys
-from hrvlm.certificates.record_base import FunctionsChosen
-from hrvlm.certificates.rescoring import LabelFunction, check_draws, label_functions, passes
+from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.run.label_functions import LabelFunction, label_functions, passes
+from hrvlm.certificates.run.ledger import LEDGER_LOCK, Ledger
+from hrvlm.certificates.run.plan import CertificationPlan, check_draws
+from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, opened_folder, subject_parser
 from hrvlm.cli.keeping import noise_settings
 from hrvlm.cli.paths import path_of
@@ -25,6 +24,9 @@ from hrvlm.cli.run import FREE, finish
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.reports.terminal import say
+from hrvlm.rows.locking import held
+from hrvlm.rows.record import FunctionsChosen
+from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +86,7 @@ def rescore(
                 sampling = function.plan.sampling
                 ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
         _score(store, classifier, data, plan, functions, path)
-        merge_parts(path)
+        merge_parts(path, row_key)
         finish(path, output, plan)
     for sentence in _remarks(ledger, functions):
         say(sentence)
@@ -114,7 +116,7 @@ def _score(
     path: Path,
 ) -> None:
     """Adds the rows that are not there yet."""
-    indices, done, plans = plan.indices(len(data)), run_keys(path), passes(functions)
+    indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}

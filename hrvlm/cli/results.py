@@ -95,10 +95,10 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
-    from hrvlm.certificates.parts import part_files
-    from hrvlm.certificates.run_header import header_of
+    from hrvlm.certificates.run.header import header_of
     from hrvlm.reports.collecting import Certificates
     from hrvlm.reports.html import render_report
+    from hrvlm.rows.shards import part_files
 
     paths, settings = part_files(folder / ROWS_OF["run"]), read_settings(folder) or {}
     attacked = _rows(folder if robustness is None else robustness, "attack")
@@ -118,12 +118,13 @@ def write_report(
 
 def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
     from hrvlm.certificates import read_rows
-    from hrvlm.certificates.parts import part_files, run_rows
+    from hrvlm.certificates.kinds.registry import row_key
+    from hrvlm.rows.shards import part_files, run_rows
 
     path = folder / ROWS_OF[command]
     if command != "run":
         return read_rows(path) if path.is_file() else []
-    return run_rows(path) if part_files(path) else []
+    return run_rows(path, row_key) if part_files(path) else []
 
 
 def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:

@@ -13,14 +13,12 @@ from lightning.fabric import Fabric
 from rich.progress import Progress
 
 from hrvlm.certificates import summarise
-from hrvlm.certificates.feature_store import FeatureStore
-from hrvlm.certificates.images import CertificationPlan, certify_images, count_passes
-from hrvlm.certificates.invalid import invalid_sentences
-from hrvlm.certificates.locking import held
-from hrvlm.certificates.noise import SCHEME
-from hrvlm.certificates.parts import PartWriter, merge_parts, run_keys
-from hrvlm.certificates.records import Key, Record
-from hrvlm.certificates.rows import read_lines
+from hrvlm.certificates.kinds.invalid import invalid_sentences
+from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.cli.answer_options import AnswerOptions
 from hrvlm.cli.answering import AnswerWork
 from hrvlm.cli.evaluating import (
@@ -43,6 +41,10 @@ from hrvlm.reports.oracle_table import oracle_table
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.tables import semantic_table, smoothing_table
 from hrvlm.reports.terminal import say
+from hrvlm.rows.jsonl import read_lines
+from hrvlm.rows.locking import held
+from hrvlm.rows.record import Key, Record
+from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
 from hrvlm.training.launching import Processes, StrategyName
 from hrvlm.whole_files import check_place
 
@@ -177,7 +179,7 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: Run, output: Path,
             say(sentence)
         fabric.barrier()
         if fabric.is_global_zero:
-            merge_parts(path)
+            merge_parts(path, row_key)
             finish(path, output, settings.plan)
 
 
@@ -185,7 +187,7 @@ def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, st
     """Adds the rows of this process's images that are not there yet."""
     indices = plan.indices(len(work.data))
     shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
-    done = run_keys(path)
+    done = run_keys(path, row_key)
     fabric.barrier()  # nobody adds rows while another one reads
     mine = [indices[position] for position in shard]
     with (

@@ -36,7 +36,7 @@ def verify(folder: Path, expect: int | None = None) -> None:
         ValueError: If there are no rows, a file cannot be read as lines of text, or images of `push` shall be counted.
         SystemExit: With code 1 if a row does not hold, or images have no rows.
     """
-    from hrvlm.certificates.parts import part_files  # needs torch, which a parser does not
+    from hrvlm.rows.shards import part_files  # needs torch, which a parser does not
 
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
@@ -95,8 +95,8 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
                 "expected no --expect with the rows of push, which has none of images whose answer is forbidden already"
             )
         return PUSHES, push_header(settings)
-    from hrvlm.certificates.run_header import header_of
-    from hrvlm.certificates.verify import CERTIFICATES
+    from hrvlm.certificates.kinds.verify import CERTIFICATES
+    from hrvlm.certificates.run.header import header_of
 
     return CERTIFICATES, header_of(settings, num_images=expect)
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hrvlm.certificates.records import AnyRecord, SemanticRecord
-from hrvlm.certificates.verify import CERTIFICATES
+from hrvlm.certificates.kinds.registry import AnyRecord
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.verify import CERTIFICATES
 from hrvlm.rows.images import Found, ImageRows, by_image
 from hrvlm.rows.verifying import Header, Problem, Verifier
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hrvlm.certificates.record_base import SCHEMA, Row
-from hrvlm.certificates.records import SmoothingRecord, record_from_row
+from hrvlm.certificates.kinds.registry import record_from_row
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.rows.record import SCHEMA, Row
 from hrvlm.trees.words import file_name
 from hrvlm.whole_files import whole_file
 

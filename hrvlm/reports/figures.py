@@ -18,8 +18,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hrvlm.certificates.profile_records import ProfileRecord
-from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
+from hrvlm.certificates.kinds.profile.record import ProfileRecord
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.trees.words import printable
 
 INK = "#010203"  # stands for the colour of the text until the SVG is written

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from hrvlm.certificates.joint_records import JointRecord
-from hrvlm.certificates.oracle_records import OracleRecord
-from hrvlm.certificates.profile_records import ProfileRecord
-from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
+from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.oracle.record import OracleRecord
+from hrvlm.certificates.kinds.profile.record import ProfileRecord
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.reports.oracle_guarantees import oracle_sentences
 
 NAIVE = (

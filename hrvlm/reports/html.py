@@ -15,8 +15,9 @@ from rich.table import Table
 
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.certificates import summarise
-from hrvlm.certificates.profile_records import ProfileRecord
-from hrvlm.certificates.records import SemanticRecord, SmoothingRecord
+from hrvlm.certificates.kinds.profile.record import ProfileRecord
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.generative.push_records import PushRecord, summarise_pushes
 from hrvlm.reports import figures

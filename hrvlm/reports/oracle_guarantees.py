@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hrvlm.certificates.oracle_records import SPENT_ONCE, SPENT_PER_CLASS, OracleRecord
+from hrvlm.certificates.kinds.oracle.record import SPENT_ONCE, SPENT_PER_CLASS, OracleRecord
 
 COMPOSITE = (
     "Composite: the label that oracle {oracle} itself gives to the answers keeps the stated class at every point "

@@ -15,7 +15,7 @@ from typing import Any
 from hrvlm import certificates
 from hrvlm.attacks.records import SCHEMA as ROBUSTNESS_SCHEMA
 from hrvlm.attacks.records import RobustnessRecord
-from hrvlm.certificates.record_base import SCHEMA, Record
+from hrvlm.rows.record import SCHEMA, Record
 
 START, END = "<!-- fields of {kind}, made by hrvlm.reports.schema -->", "<!-- end of {kind} -->"
 

@@ -16,7 +16,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from hrvlm.callbacks import CertificationCallback, ExportModel, GeometryCallback
 from hrvlm.callbacks.certification_metrics import flatten_summary
-from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.run.plan import CertificationPlan
 
 CERTIFY = "hrvlm.callbacks.CertificationCallback"
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"

@@ -13,7 +13,7 @@ from semantic_problems import random_problem
 from test_semantic_evidence import of_problem
 
 from hrvlm.certificates import Sample, SmoothingPlan, Statement, certify, verify_rows
-from hrvlm.certificates.records import SmoothingRecord
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "records.md"
 PLANS: dict[str, dict[str, Any]] = {

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hrvlm.certificates import Attribute, load_attributes
-from hrvlm.certificates.attributes import AttributeFamily
-from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.embedding.attributes import AttributeFamily
+from hrvlm.certificates.run.plan import CertificationPlan
 
 FAMILIES = {
     "colour", "shape", "material", "style", "texture", "background", "viewpoint", "illumination", "size",

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import torch
 
-from hrvlm.certificates import Sample, batches
-from hrvlm.certificates.batches import Drawing, fillers, makers, noisy_batch
+from hrvlm.certificates import Sample
+from hrvlm.certificates.sampling import batches
+from hrvlm.certificates.sampling.batches import Drawing, fillers, makers, noisy_batch
 
 CPU = torch.device("cpu")
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hrvlm.certificates import Sample, SmoothingPlan, Statement, automatic_batch_size, certify
-from hrvlm.certificates.batches import Drawing
+from hrvlm.certificates.sampling.batches import Drawing
 
 DRAWING = Drawing(0.1, 0)
 

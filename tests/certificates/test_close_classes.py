@@ -134,8 +134,8 @@ def test_ordinary_classes_take_the_ordinary_way(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object) -> None:
         raise AssertionError("margins from differences of weights were asked for")
 
-    monkeypatch.setattr("hrvlm.certificates.close_classes.close_margins", refuse)
-    monkeypatch.setattr("hrvlm.certificates.stable_arcs.close_margins", refuse)
+    monkeypatch.setattr("hrvlm.certificates.embedding.close_classes.close_margins", refuse)
+    monkeypatch.setattr("hrvlm.certificates.kinds.semantic.stable_arcs.close_margins", refuse)
     semantic_partition(problem.scorer, *problem.arguments)
     stable_coverage(problem.scorer, *problem.arguments, 0.05)
     invariant_extent(problem.scorer, *problem.arguments)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from hrvlm.certificates import compiled
+from hrvlm.certificates import _jit as compiled
 
 MODULE = """
 from hrvlm.certificates.compiled import compiled

@@ -19,7 +19,7 @@ from scipy.stats import binom, norm
 
 from hrvlm.certificates import Sample, SmoothingPlan, SmoothingRecord, Statement, clopper_pearson_lower
 from hrvlm.certificates import smoothing_radius as radius_of
-from hrvlm.certificates.procedures import Certifier
+from hrvlm.certificates.sampling.procedures import Certifier
 
 RUNS, ALPHA, SIGMA, TINY = 200_000, 0.05, 0.25, 1e-9
 BINARY = Statement("k", "t", 0, "leaf", 2)

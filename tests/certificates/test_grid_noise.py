@@ -11,7 +11,7 @@ import torch
 from scipy.stats import chisquare, norm
 
 from hrvlm.certificates import Sample, SmoothingPlan, Statement, certify, grid_noise, verify_rows
-from hrvlm.certificates.grid_noise import _decided, _settle, _table, grid_copies, on_grid
+from hrvlm.certificates.noise.grid import _decided, _settle, _table, grid_copies, on_grid
 
 SHAPE = (3, 64, 64)
 

@@ -14,12 +14,14 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import gaussian, verify_rows
-from hrvlm.certificates.feature_store import FeatureStore
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
-from hrvlm.certificates.intervals import Reason
-from hrvlm.certificates.joint_plan import JointQuestions
-from hrvlm.certificates.profiling import ProfileOptions
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.kinds.joint.options import JointQuestions
+from hrvlm.certificates.kinds.profile.certify import ProfileOptions
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.data import emoji
 from hrvlm.models import CosineHead, HierarchicalClassifier, PoincareHead, load
 from hrvlm.models.head_files import kind_of

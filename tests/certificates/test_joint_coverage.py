@@ -8,7 +8,7 @@ import torch
 from scipy.stats import binom, norm
 
 from hrvlm.certificates import ExtentGrid, at_least, extent_at_radius, needed_count, radius_at_extent
-from hrvlm.certificates.mean_bounds import betting_lower, betting_upper
+from hrvlm.certificates.statistics.means import betting_lower, betting_upper
 
 RUNS, SIGMA = 20_000, 0.5
 GRID = ExtentGrid("target", 16)

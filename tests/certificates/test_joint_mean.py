@@ -11,7 +11,7 @@ from scipy.stats import norm
 from semantic_problems import CURV, Problem, random_problem
 
 from hrvlm.certificates import AffineScorer, MarginRange, MeanBounds, mean_bounds, mean_shift_bound, shifted_mean
-from hrvlm.certificates.joint_mean import _curve, _valley
+from hrvlm.certificates.kinds.joint.mean_score import _curve, _valley
 
 
 def test_shifts_of_means_by_known_values():

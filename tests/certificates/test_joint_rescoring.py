@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import FeatureStore, Ledger, Sample, gaussian, record_from_row, summarise, verify_rows
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
-from hrvlm.certificates.joint_plan import JointQuestions
-from hrvlm.certificates.joint_records import JointRecord
-from hrvlm.certificates.rescoring import label_functions
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.joint.options import JointQuestions
+from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.label_functions import label_functions
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.data import emoji
 from hrvlm.models import HierarchicalClassifier, PoincareHead, inferring, load
 from hrvlm.trees import load_forest
@@ -138,16 +140,16 @@ def test_features_of_a_smoothing_pass_differ_by_rounding_and_counts_by_less(
 
 
 def test_files_and_batches_of_other_sizes_change_nothing(classifiers, data, one_by_one, monkeypatch, tmp_path):
-    monkeypatch.setattr("hrvlm.certificates.feature_store.ROWS_PER_FILE", 7)
+    monkeypatch.setattr("hrvlm.certificates.sampling.feature_store.ROWS_PER_FILE", 7)
     store = FeatureStore(tmp_path, {}, 80)
     sample = Sample(5, data[5][0], {})
-    monkeypatch.setattr("hrvlm.certificates.feature_store.ROWS_PER_FILE", 1024)
+    monkeypatch.setattr("hrvlm.certificates.sampling.feature_store.ROWS_PER_FILE", 1024)
     features = torch.cat(list(one_by_one.read(5, range(80))))
-    monkeypatch.setattr("hrvlm.certificates.feature_store.ROWS_PER_FILE", 7)
+    monkeypatch.setattr("hrvlm.certificates.sampling.feature_store.ROWS_PER_FILE", 7)
     store.begin(sample, features[0])
     store.append(5, range(80), features)
     small = rows(classifiers["cosine"], data, kept=store, indices=[5])
-    monkeypatch.setattr("hrvlm.certificates.feature_store.ROWS_PER_FILE", 1024)
+    monkeypatch.setattr("hrvlm.certificates.sampling.feature_store.ROWS_PER_FILE", 1024)
     assert small == rows(classifiers["cosine"], data, kept=one_by_one, indices=[5])
 
 

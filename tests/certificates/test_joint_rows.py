@@ -36,7 +36,7 @@ from hrvlm.certificates import (
     summarise,
     verify_rows,
 )
-from hrvlm.certificates.radii import radius_probability
+from hrvlm.certificates.statistics.radii import radius_probability
 from hrvlm.cli.certify import main
 
 DIMENSION, CLASSES = 6, 5

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from hrvlm.certificates import clopper_pearson_lower
-from hrvlm.certificates.claims import SAME, SEPARATE, derive
-from hrvlm.certificates.oracle_claims import derive_oracle
-from hrvlm.certificates.profile import chain_of, counts_along, node_counts, profile_radii
+from hrvlm.certificates.kinds.oracle.claim import derive_oracle
+from hrvlm.certificates.kinds.profile.claim import chain_of, counts_along, node_counts, profile_radii
+from hrvlm.certificates.statistics.claim import SAME, SEPARATE, derive
 
 RUNS, ALPHA, SIGMA, N0, N = 100_000, 0.05, 0.25, 12, 60
 LAWS = {

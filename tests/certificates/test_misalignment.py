@@ -117,6 +117,6 @@ def test_edge_cases_are_never_nan():
 def test_chunks_agree(monkeypatch):
     problem = random_problem("poincare", 30, 6, 40, seed=25)
     whole = stable_coverage(problem.scorer, *problem.arguments, 0.01)
-    monkeypatch.setattr("hrvlm.certificates.intervals._CHUNK", 100)
+    monkeypatch.setattr("hrvlm.certificates.embedding.partition._CHUNK", 100)
     torch.testing.assert_close(stable_coverage(problem.scorer, *problem.arguments, 0.01), whole)
     assert 0.1 < whole.mean() < 0.99

@@ -11,12 +11,12 @@ import torch
 from scipy.stats import kstest
 
 from hrvlm.certificates import fill_gaussian, gaussian
-from hrvlm.certificates.grid_noise import _table, grid_noise
-from hrvlm.certificates.images import CertificationPlan
-from hrvlm.certificates.noise import DECODING, GRID, GRID_LATER, PIXELS, uniform
-from hrvlm.certificates.noise_kernels import CHUNK, LANE, _distances, _turn
-from hrvlm.certificates.philox import random_words
-from hrvlm.certificates.smoothing_plan import SmoothingPlan
+from hrvlm.certificates.noise.gaussian import DECODING, GRID, GRID_LATER, PIXELS, uniform
+from hrvlm.certificates.noise.grid import _table, grid_noise
+from hrvlm.certificates.noise.kernels import CHUNK, LANE, _distances, _turn
+from hrvlm.certificates.noise.philox import random_words
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.cli.plan import PlanSettings
 
 noise_module, grid_module = (import_module(f"hrvlm.certificates.{name}") for name in ("noise", "grid_noise"))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hrvlm.certificates import OracleError, clopper_pearson_lower, clopper_pearson_upper, corrected_lower
-from hrvlm.certificates.claims import SAME
-from hrvlm.certificates.oracle_claims import derive_oracle
+from hrvlm.certificates.kinds.oracle.claim import derive_oracle
+from hrvlm.certificates.statistics.claim import SAME
 
 RUNS, ALPHA, N, TRIALS = 40_000, 0.05, 200, 150
 MARGIN = 4 * np.sqrt(ALPHA * (1 - ALPHA) / RUNS)

@@ -26,8 +26,8 @@ from hrvlm.certificates import (
     summarise,
     verify_rows,
 )
-from hrvlm.certificates.oracle_claims import MEANINGLESS, TOO_WRONG
-from hrvlm.certificates.oracle_summary import summarise_oracles
+from hrvlm.certificates.kinds.oracle.claim import MEANINGLESS, TOO_WRONG
+from hrvlm.certificates.kinds.oracle.summary import summarise_oracles
 from hrvlm.reports.exporting import read_parquet, write_parquet
 from hrvlm.reports.guarantees import guarantees
 from hrvlm.reports.html import render_report

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from hrvlm.certificates import parts as parts_module
-from hrvlm.certificates.locking import held, open_locked
-from hrvlm.certificates.parts import PartWriter, check_unused, merge_parts, part_files, part_path, unchecked_rows
-from hrvlm.certificates.rows import RecordWriter
+from hrvlm.rows import shards as parts_module
+from hrvlm.rows.jsonl import RecordWriter
+from hrvlm.rows.locking import held, open_locked
+from hrvlm.rows.shards import PartWriter, check_unused, merge_parts, part_files, part_path, unchecked_rows
 
 
 class Line:
@@ -175,7 +175,7 @@ def test_files_are_locked_as_network_file_systems_ask_for(merged: Path, monkeypa
         locked.append(Path(file.name).name)
         really(file, how)
 
-    monkeypatch.setattr("hrvlm.certificates.locking.fcntl.flock", strict)
+    monkeypatch.setattr("hrvlm.rows.locking.fcntl.flock", strict)
     with PartWriter(merged, 0) as writer:
         writer.write([Line(1)])
     merge_parts(merged, key=by_number)

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from hrvlm.certificates import gaussian, grid_noise
-from hrvlm.certificates.noise_kernels import CHUNK, LANE, _chunk
-from hrvlm.certificates.philox import address, random_words
+from hrvlm.certificates.noise.kernels import CHUNK, LANE, _chunk
+from hrvlm.certificates.noise.philox import address, random_words
 
 Words = tuple[int, int, int, int]
 

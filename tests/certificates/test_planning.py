@@ -9,8 +9,8 @@ from scipy import integrate
 from scipy.stats import beta, betabinom, binom, norm
 
 from hrvlm.certificates import clopper_pearson_lower, radius_ceiling, smoothing_radius
-from hrvlm.certificates.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
-from hrvlm.certificates.planning import (
+from hrvlm.certificates.planning.laws import AtomLaw, BetaLaw, MixtureLaw, UniformLaw, pilot_law
+from hrvlm.certificates.planning.sample_size import (
     Question,
     certified_accuracy_exact,
     certified_accuracy_law,

@@ -22,8 +22,8 @@ from hrvlm.certificates import (
     two_bound_radius,
     verify_rows,
 )
-from hrvlm.certificates.claims import FIXED, SAME, SEPARATE, decide
-from hrvlm.certificates.sequential import anytime_lower, look_times
+from hrvlm.certificates.statistics.anytime import anytime_lower, look_times
+from hrvlm.certificates.statistics.claim import FIXED, SAME, SEPARATE, decide
 
 
 def samples(count=8, **options):

@@ -18,7 +18,8 @@ from hrvlm.certificates import (
     summarise,
     verify_rows,
 )
-from hrvlm.certificates.profile import (
+from hrvlm.certificates.kinds.profile.certify import ProfileOptions, Profiler
+from hrvlm.certificates.kinds.profile.claim import (
     certifying_count,
     chain_of,
     choose_budget,
@@ -27,8 +28,7 @@ from hrvlm.certificates.profile import (
     node_counts,
     profile_radii,
 )
-from hrvlm.certificates.profile_records import FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN
-from hrvlm.certificates.profiling import ProfileOptions, Profiler
+from hrvlm.certificates.kinds.profile.record import FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.trees import ClassTree, Node
 from hrvlm.trees.tree import TreeInfo

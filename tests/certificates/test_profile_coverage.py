@@ -10,8 +10,7 @@ import pytest
 from scipy.stats import binom, norm
 
 from hrvlm.certificates import SmoothingPlan, least_count
-from hrvlm.certificates.claims import SEPARATE, derive
-from hrvlm.certificates.profile import (
+from hrvlm.certificates.kinds.profile.claim import (
     certifying_count,
     chain_of,
     counts_along,
@@ -19,6 +18,7 @@ from hrvlm.certificates.profile import (
     node_counts,
     profile_radii,
 )
+from hrvlm.certificates.statistics.claim import SEPARATE, derive
 
 RUNS, ALPHA = 60_000, 0.05
 MARGIN = 4 * np.sqrt(ALPHA * (1 - ALPHA) / RUNS)

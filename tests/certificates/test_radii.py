@@ -6,8 +6,8 @@ import pytest
 from scipy.stats import binom, norm
 
 from hrvlm.certificates import clopper_pearson_lower, clopper_pearson_upper, radius_ceiling, smoothing_radius
-from hrvlm.certificates.bounds import minimal_samples, threshold_radius
-from hrvlm.certificates.radii import (
+from hrvlm.certificates.statistics.binomial import minimal_samples, threshold_radius
+from hrvlm.certificates.statistics.radii import (
     least_count,
     operational_threshold,
     radius_between,

@@ -18,13 +18,16 @@ from hrvlm.certificates import (
     record_from_row,
     verify_rows,
 )
-from hrvlm.certificates.feature_store import ROWS_PER_FILE, FeatureStore
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
-from hrvlm.certificates.ledger import Ledger
-from hrvlm.certificates.profiling import ProfileOptions
-from hrvlm.certificates.rescoring import function_of, replay
-from hrvlm.certificates.smoothing import procedure_of
-from hrvlm.certificates.smoothing_plan import SamplingOptions
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.profile.certify import ProfileOptions
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.label_functions import function_of
+from hrvlm.certificates.run.ledger import Ledger
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import ROWS_PER_FILE, FeatureStore
+from hrvlm.certificates.sampling.monte_carlo import procedure_of
+from hrvlm.certificates.sampling.plan import SamplingOptions
+from hrvlm.certificates.sampling.replay import replay
 from hrvlm.data import emoji
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.trees import load_forest

@@ -11,8 +11,10 @@ import pytest
 import torch
 
 from hrvlm.certificates import FeatureStore, verify_rows
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
-from hrvlm.certificates.joint_plan import JointQuestions
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.joint.options import JointQuestions
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
 from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, load
 from hrvlm.trees import load_forest

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from example_records import smoothing
 
-from hrvlm.certificates.claims import FLOAT_MODES, NOISE_SPACES
+from hrvlm.certificates.statistics.claim import FLOAT_MODES, NOISE_SPACES
 from hrvlm.cli.certify import main
 
 Row = dict[str, Any]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from hrvlm.certificates import SamplingOptions, SmoothingPlan
-from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.run.plan import CertificationPlan
 
 
 def test_options_of_a_run_reach_its_smoothing_plan():

@@ -142,7 +142,7 @@ def test_what_is_not_finite_certifies_nothing():
 def test_chunks_and_batches_agree(monkeypatch):
     problem = random_problem("poincare", 30, 6, 40, seed=14)
     whole = semantic_partition(problem.scorer, *problem.arguments)
-    monkeypatch.setattr("hrvlm.certificates.intervals._CHUNK", 210)
+    monkeypatch.setattr("hrvlm.certificates.embedding.partition._CHUNK", 210)
     parts = semantic_partition(problem.scorer, *problem.arguments)
     assert torch.equal(whole.labels, parts.labels)
     for name in ("start", "stop", "breaks", "invariance", "extent", "smallest_margin"):

@@ -6,7 +6,7 @@ import pytest
 from scipy.stats import beta, binom, norm
 
 from hrvlm.certificates import clopper_pearson_lower, clopper_pearson_upper
-from hrvlm.certificates.sequential import (
+from hrvlm.certificates.statistics.anytime import (
     anytime_lower,
     anytime_upper,
     decision_boundaries,

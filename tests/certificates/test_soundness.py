@@ -14,7 +14,9 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, frozen_parameters, perturb
 from hrvlm.certificates import SemanticRecord, SmoothingRecord, gaussian
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
 from hrvlm.data.folder import FolderDataset
 from hrvlm.geometry.sphere import plane_basis

@@ -17,8 +17,8 @@ from run_examples import RUNS
 from test_altered_rows import raised
 
 from hrvlm.certificates import record_from_row, verify_rows
-from hrvlm.certificates.record_base import SCHEMA
-from hrvlm.certificates.records import KINDS, read_record
+from hrvlm.certificates.kinds.registry import KINDS, read_record
+from hrvlm.rows.record import SCHEMA
 from hrvlm.rows.strict import RowError, strict_reader
 
 Rows = list[dict[str, Any]]

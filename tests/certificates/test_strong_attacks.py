@@ -18,8 +18,10 @@ from hrvlm.certificates import (
     clopper_pearson_upper,
     gaussian,
 )
-from hrvlm.certificates.images import Attribute, CertificationPlan, certify_images
-from hrvlm.certificates.joint_images import prompt_pairs
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.joint.run import prompt_pairs
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
 from hrvlm.geometry.sphere import plane_basis, rotate_in_plane
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring, load

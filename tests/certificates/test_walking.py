@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, semantic_partition
-from hrvlm.certificates.envelope import Waves
-from hrvlm.certificates.walking import walk
-from hrvlm.certificates.walks import joined
+from hrvlm.certificates.embedding.envelope import Waves
+from hrvlm.certificates.embedding.envelope_sweep import walk
+from hrvlm.certificates.embedding.sweeps import joined
 
 
 def waves(cosine: list[float], sine: list[float], offset: list[float], scale: float = 1.0) -> Waves:

@@ -9,7 +9,7 @@ import torch
 from brightness import COARSE, LEAF, SIGMA, two_levels
 
 from hrvlm.certificates import Sample, SmoothingPlan, certify
-from hrvlm.certificates.image_smoothing import MOST_WORKERS, _workers
+from hrvlm.certificates.run.noise_pass import MOST_WORKERS, _workers
 
 PLAN = SmoothingPlan(sigma=SIGMA, n0=20, n=300, alpha=0.01, seed=3)
 ADAPTIVE = SmoothingPlan(sigma=SIGMA, n0=20, n=300, alpha=0.01, seed=3, procedure="adaptive", goal=0.1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hrvlm.certificates.parts import part_path
+from hrvlm.rows.shards import part_path
 
 ROOT = Path(__file__).parents[2]
 

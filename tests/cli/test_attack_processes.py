@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrvlm.attacks.records import robustness_order
-from hrvlm.certificates.parts import merge_parts, part_files, part_path, run_rows
 from hrvlm.cli.attack import share_of_batches
 from hrvlm.cli.certify import main
 from hrvlm.models import export_model, load
+from hrvlm.rows.shards import merge_parts, part_files, part_path, run_rows
 
 ROWS = "robustness.jsonl"
 PLAN = {"attacks": ["pgd2", "cw"], "eps": 0.1, "batch_size": 5, "settings": {"cw_steps": 3}}

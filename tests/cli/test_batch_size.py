@@ -11,7 +11,7 @@ from command_runs import command_line
 from jsonargparse import ArgumentParser
 
 from hrvlm.callbacks.certification import CertificationCallback
-from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.cli.certify import main
 
 ROWS = "certificates.jsonl"
@@ -42,9 +42,9 @@ def test_an_automatic_batch_size_gives_the_same_rows_and_resumes_a_run_of_anothe
 ) -> None:
     fixed = run(tmp_path / "fixed", "--plan.batch_size", "17")
     assert all(kind in fixed for kind in KINDS)
-    with caplog.at_level(logging.INFO, "hrvlm.certificates.batching"):
+    with caplog.at_level(logging.INFO, "hrvlm.certificates.sampling.batch_size"):
         assert run(tmp_path / "automatic", "--plan.batch_size", "null") == fixed
-    assert [record.name for record in caplog.records].count("hrvlm.certificates.batching") == 1
+    assert [record.name for record in caplog.records].count("hrvlm.certificates.sampling.batch_size") == 1
     begun = tmp_path / "fixed" / ROWS
     begun.write_bytes(fixed[: len(fixed) // 2])
     assert run(tmp_path / "fixed", "--plan.batch_size", "null") == fixed

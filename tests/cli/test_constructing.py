@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hrvlm.callbacks import CertificationCallback
-from hrvlm.certificates.images import CertificationPlan
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.train import TrainParser
 from hrvlm.cli.train import main as train

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.certificates.locking import held
-from hrvlm.certificates.parts import part_path
 from hrvlm.cli.answer_options import reference_digest
 from hrvlm.cli.evaluating import LOCK, opened_folder
 from hrvlm.cli.results import report
+from hrvlm.rows.locking import held
+from hrvlm.rows.shards import part_path
 
 OURS = {"sigma": 0.1, "seed": 0, "trees": []}
 OTHER = OURS | {"sigma": 0.25}

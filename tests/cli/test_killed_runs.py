@@ -16,10 +16,10 @@ import pytest
 import torch
 from command_runs import ROOT, command_line, kill_two_processes
 
-from hrvlm.certificates import semantic_images
-from hrvlm.certificates.image_smoothing import NoisePass
-from hrvlm.certificates.parts import part_files, part_path
+from hrvlm.certificates.kinds.semantic import run as semantic_images
+from hrvlm.certificates.run.noise_pass import NoisePass
 from hrvlm.cli.certify import main
+from hrvlm.rows.shards import part_files, part_path
 
 ROWS = "certificates.jsonl"
 NUM_IMAGES = 12

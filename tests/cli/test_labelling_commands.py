@@ -11,15 +11,15 @@ import pytest
 from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ROWS, SIGMA, N, by_claim, command, rows_of, write_config
 from scipy.stats import beta
 
-from hrvlm.certificates.answers import CLEAN_DRAW
-from hrvlm.certificates.labelling_draws import LABELLING_DRAWS
-from hrvlm.certificates.noise import gaussian
-from hrvlm.certificates.parts import part_path
-from hrvlm.certificates.smoothing_plan import PREDICT_DRAWS
+from hrvlm.certificates.kinds.oracle.annotation import LABELLING_DRAWS
+from hrvlm.certificates.kinds.oracle.certify import CLEAN_DRAW
+from hrvlm.certificates.noise.gaussian import gaussian
+from hrvlm.certificates.sampling.plan import PREDICT_DRAWS
 from hrvlm.cli import labelling
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
+from hrvlm.rows.shards import part_path
 
 
 class Killed(BaseException):

@@ -24,12 +24,12 @@ from oracle_runs import (
 )
 from scipy.stats import beta, norm
 
-from hrvlm.certificates.noise import gaussian
-from hrvlm.certificates.parts import part_path
+from hrvlm.certificates.noise.gaussian import gaussian
 from hrvlm.cli import answering
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator
+from hrvlm.rows.shards import part_path
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import pytest
 from oracle_runs import ALPHA, COMMAND, NUM_IMAGES, ORACLES, ROWS, SAME, N, by_claim, command, rows_of, write_config
 from scipy.stats import beta, betabinom, norm
 
-from hrvlm.certificates.claims import FIXED
-from hrvlm.certificates.noise import gaussian
+from hrvlm.certificates.noise.gaussian import gaussian
+from hrvlm.certificates.statistics.claim import FIXED
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.generative import load_generator

@@ -11,7 +11,7 @@ import torch
 from jsonargparse import ArgumentParser
 
 from hrvlm.certificates import RecordWriter, Sample, SmoothingPlan, Statement, certify
-from hrvlm.certificates.planning import Question, plan_samples
+from hrvlm.certificates.planning.sample_size import Question, plan_samples
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.plan import add_parser, plan
 

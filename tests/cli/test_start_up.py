@@ -11,7 +11,8 @@ import pytest
 
 import hrvlm
 import hrvlm.certificates
-from hrvlm.certificates import RecordWriter, rescoring
+from hrvlm.certificates import RecordWriter
+from hrvlm.certificates.run import label_functions as rescoring
 from hrvlm.cli import certify, evaluating, folder_names
 from hrvlm.models import load_model
 from hrvlm.trees import load_forest, load_tree

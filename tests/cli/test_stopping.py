@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from command_runs import ROOT, command_line
 
-from hrvlm.certificates.parts import part_files, part_path
 from hrvlm.cli.certify import main
+from hrvlm.rows.shards import part_files, part_path
 from hrvlm.training.launching import LOST
 
 ROWS = "certificates.jsonl"

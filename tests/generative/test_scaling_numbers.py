@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta, norm
 
-from hrvlm.certificates.laws import BetaLaw
-from hrvlm.certificates.planning import Question, certified_accuracy_exact, mean_radius_exact
+from hrvlm.certificates.planning.laws import BetaLaw
+from hrvlm.certificates.planning.sample_size import Question, certified_accuracy_exact, mean_radius_exact
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "generative_scaling.json"

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from hrvlm.attacks import ThreatModel, pgd
-from hrvlm.certificates.attributes import Attribute
-from hrvlm.certificates.images import CertificationPlan, certify_images
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.models import HierarchicalClassifier, cosine_head, load_model
 from hrvlm.models.pixels import clean_picture
 from hrvlm.trees import load_forest

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_models import tiny_model
 
-from hrvlm.certificates.attributes import Attribute, check_changes
+from hrvlm.certificates.embedding.attributes import Attribute, check_changes
 from hrvlm.models import CosineHead, HierarchicalClassifier, VisionLanguageModel
 from hrvlm.models import prompts as prompts_module
 from hrvlm.models.zero_shot import ZeroShotClassifier

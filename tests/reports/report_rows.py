@@ -15,8 +15,8 @@ from hrvlm.certificates import (
     semantic_partition,
     smoothing_radius,
 )
-from hrvlm.certificates.joint_records import JointRecord
-from hrvlm.certificates.profile_records import SEPARATE_CHAIN, ProfileRecord
+from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.profile.record import SEPARATE_CHAIN, ProfileRecord
 
 Row = dict[str, Any]
 NOISE = {

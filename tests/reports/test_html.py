@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from report_rows import all_rows, profile_row, robustness_rows, semantic_rows, smoothing_row
 
-from hrvlm.certificates.records import record_from_row
+from hrvlm.certificates.kinds.registry import record_from_row
 from hrvlm.reports import figures
 from hrvlm.reports.html import AtHand, render_report
 

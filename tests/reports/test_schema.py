@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.certificates.record_base import Record
 from hrvlm.reports.schema import field_table, record_kinds, schema_version, with_tables
+from hrvlm.rows.record import Record
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "records.md"
 

@@ -14,7 +14,7 @@ from rich.table import Table
 
 import hrvlm
 from hrvlm.certificates import summarise
-from hrvlm.certificates.records import record_from_row
+from hrvlm.certificates.kinds.registry import record_from_row
 from hrvlm.cli.errors import sentence
 from hrvlm.cli.main import main
 from hrvlm.reports import figures

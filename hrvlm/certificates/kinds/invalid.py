@@ -1,0 +1,55 @@
+"""How much of a run was no number: noisy copies and pictures without finite scores, counted as none of the classes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.rows.record import Record
+
+
+class InvalidCount:
+    """Counts over the records of a run, image by image.
+
+    A copy that has no label at one level or for one kind of certificate counts once: of all records of an image the one
+    with the most invalid copies tells.
+    """
+
+    def __init__(self) -> None:
+        self._copies: dict[int, int] = {}
+        self._pictures: set[int] = set()
+
+    def add(self, record: Record) -> None:
+        """Count a record."""
+        copies = getattr(record, "invalid", 0) + getattr(record, "invalid_selection", 0)
+        if copies:
+            self._copies[record.index] = max(copies, self._copies.get(record.index, 0))
+        if isinstance(record, SemanticRecord) and record.prediction < 0 and record.reason == Reason.NOT_FINITE:
+            self._pictures.add(record.index)
+
+    def summary(self) -> dict[str, Any]:
+        """`{"invalid": {"copies", "images", "pictures"}}`: copies, of how many images, and images that are invalid.
+
+        Empty where all was finite.
+        """
+        if not self._copies and not self._pictures:
+            return {}
+        copies = sum(self._copies.values())
+        return {"invalid": {"copies": copies, "images": len(self._copies), "pictures": len(self._pictures)}}
+
+
+def invalid_sentences(summary: dict[str, Any]) -> list[str]:
+    """What a reader of a summary must know of it."""
+    found, said = summary.get("invalid"), []
+    if found and found["copies"]:
+        said.append(
+            f"{found['copies']} noisy copies of {found['images']} images had scores that are not finite (NaN or "
+            "infinity): they count for no class, so less is certified. Check weights, sigma and precision."
+        )
+    if found and found["pictures"]:
+        said.append(
+            f"{found['pictures']} images had a score or angle that is not finite (NaN or infinity): their semantic "
+            "rows certify nothing. Check the weights."
+        )
+    return said

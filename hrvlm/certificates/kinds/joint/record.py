@@ -1,0 +1,159 @@
+"""What joint certificates claim, as frozen records: one per image, level, scorer and attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrvlm.certificates.kinds.joint.extents import MOST_STEPS, UNITS, Move
+from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
+from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
+from hrvlm.rows.record import Key, Record, Row, not_covered
+
+_PAIRS = ("histogram", "at_radii", "at_extents")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointRecord(Record):
+    """Joint pixel-and-semantic certificates of one image, level, scorer and attribute.
+
+    Attributes:
+        scorer: kind of the scorer, "cosine" or "poincare".
+        attribute: name of the attribute.
+        source_prompt: prompt without the attribute.
+        target_prompt: prompt with the attribute.
+        move: what an extent measures: "turn", radians from source to target; "target", shares of the copy's own way.
+        steps: steps of the range of extents that samples were counted on.
+        sigma: standard deviation of the noise, in pixel units.
+        noise_space: where the noise is added, in words.
+        alpha: error probability for all joint statements of the image together.
+        alpha_share: the part of alpha spent on each radius and each extent of this row.
+        num_statements: number of joint statements of the image that share alpha.
+        n0: number of selection samples.
+        n: number of estimation samples.
+        selection_count: selection samples with the predicted class.
+        count: estimation samples with the predicted class.
+        histogram: (step, samples) pairs: estimation samples whose label holds up to that step and not to the next.
+        at_radii: (radius fixed in advance, certified extent or None) pairs.
+        at_extents: (extent fixed in advance, certified radius) pairs; 0 where nothing is certified.
+        abstain: whether nothing at all is certified.
+        seed: seed of the noise.
+        float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
+        split: how the class was chosen.
+        threshold: probability that the class keeps, all the way; 1/2 makes it the majority.
+        votes: samples of the deployed vote that the threshold stands for, or None.
+        vote_error: error probability of one such vote, or None.
+        precision: arithmetic of the forward pass, part of the base classifier.
+        label_functions: label functions (sets of prompts, trees, levels, planes) on the same noise that share alpha.
+        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
+        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
+            not the choice of an epoch by such rows.
+        invalid: estimation samples without a valid label (no finite scores), which count nowhere.
+        invalid_selection: the same of the selection samples.
+    """
+
+    kind: ClassVar[str] = "joint"
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
+    )
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid"}
+    limits: ClassVar[Mapping[str, Any]] = {
+        "move": one_of(get_args(Move)), "steps": at_least(1, MOST_STEPS + 1), "split": one_of((SEPARATE,)),
+        "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],
+        "at_radii": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE | None], ...],
+        "at_extents": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
+    }  # fmt: skip
+
+    scorer: str
+    attribute: str
+    source_prompt: str
+    target_prompt: str
+    move: str
+    steps: int
+    sigma: float
+    noise_space: str
+    alpha: float
+    alpha_share: float
+    num_statements: int
+    n0: int
+    n: int
+    selection_count: int
+    count: int
+    histogram: tuple[tuple[int, int], ...]
+    at_radii: tuple[tuple[float, float | None], ...]
+    at_extents: tuple[tuple[float, float], ...]
+    abstain: bool
+    seed: int
+    float_mode: str = "float32"
+    split: str = SEPARATE
+    threshold: float = 0.5
+    votes: int | None = None
+    vote_error: float | None = None
+    precision: str = "float32"
+    label_functions: int = 1
+    functions_chosen: str = "before"
+    noise_shared: bool = False
+    invalid: int = 0
+    invalid_selection: int = 0
+
+    def __post_init__(self) -> None:
+        histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
+        radii = tuple((float(r), None if e is None else float(e)) for r, e in self.at_radii)
+        object.__setattr__(self, "histogram", histogram)
+        object.__setattr__(self, "at_radii", radii)
+        object.__setattr__(self, "at_extents", tuple((float(e), float(r)) for e, r in self.at_extents))
+
+    def to_row(self) -> Row:
+        """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
+        row = super().to_row()
+        return row | {name: [list(pair) for pair in row[name]] for name in _PAIRS}
+
+    @property
+    def key(self) -> Key:
+        """What identifies the statement within one run."""
+        return (*super().key, self.scorer, self.attribute, self.move)
+
+    def counts(self) -> NDArray[np.int64]:
+        """The histogram as an array `(steps + 1,)`.
+
+        Raises:
+            ValueError: if a step repeats or lies outside the range, or a count is not positive.
+        """
+        found = np.zeros(self.steps + 1, dtype=np.int64)
+        for step, samples in self.histogram:
+            if not 0 <= step <= self.steps or samples < 1 or found[step]:
+                raise ValueError(f"expected different steps in 0..{self.steps} with positive counts, got {step}")
+            found[step] = samples
+        return found
+
+    @property
+    def statement(self) -> str:
+        """The claim in words."""
+        where = f"image {self.index}, tree {self.tree!r}, level {self.level} ({self.level_name}), {self.attribute}"
+        if self.abstain:
+            return f"{where}: abstains ({self.reason}); nothing is certified."
+        pairs = [(r, e) for r, e in self.at_radii if e is not None] + [(r, e) for e, r in self.at_extents if r > 0]
+        mode = "Noise and pixels in float32: not sound against floating-point rounding."
+        if self.float_mode != "float32":
+            mode = f"By {self.float_mode}: sound in floating point, for noise and pixels."
+        noise = f"Gaussian, sigma {self.sigma:g}, {self.noise_space}"
+        together = f"for all {self.num_statements} joint statements of the image together"
+        if self.label_functions > 1:
+            together += f", and those of the other {self.label_functions - 1} label functions"
+        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}"
+        return (
+            f"{where}: of the noisy copies ({noise}) of every image within r (L2) of this one, a share above "
+            f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "
+            f"moves in {plane}, by anything from 0 to e {UNITS[self.move]}, for each of (r, e) = "
+            f"{', '.join(map(str, pairs))}; false with probability at most {self.alpha:g} over the noise, "
+            f"{together}. The move is one of embeddings. {mode}{not_covered(self.functions_chosen, self.noise_shared)}"
+        )
+
+
+def sparse(histogram: NDArray[np.int64]) -> tuple[tuple[int, int], ...]:
+    """The steps that were found, and how often."""
+    return tuple((int(step), int(histogram[step])) for step in np.flatnonzero(histogram))

@@ -1,0 +1,68 @@
+"""Averages of joint certificates, recomputed from rows alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from statistics import fmean
+from typing import Any
+
+from hrvlm.certificates.kinds.joint.record import JointRecord
+
+_SETTINGS = (
+    "move", "steps", "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode",
+    "split", "threshold", "votes", "vote_error", "precision", "label_functions", "functions_chosen",
+)  # fmt: skip
+_Claims = list[tuple[JointRecord, float]]
+
+
+def summarise_joint(records: Iterable[JointRecord]) -> dict[str, Any]:
+    """Aggregates per tree, level, attribute and scorer, ready for JSON.
+
+    Shares and means are over all images of a group; what is not certified, or of a wrong class, counts as 0.
+
+    Raises:
+        ValueError: if the rows of a group were made with different settings.
+    """
+    groups: dict[tuple[str, int, str, str], list[JointRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.tree, record.level, record.attribute, record.scorer].append(record)
+    summary: dict[str, Any] = {}
+    for (tree, level, attribute, scorer), group in sorted(groups.items()):
+        attributes = summary.setdefault(tree, {}).setdefault(str(level), {})
+        attributes.setdefault(attribute, {})[scorer] = _group(group)
+    return summary
+
+
+def _group(records: list[JointRecord]) -> dict[str, Any]:
+    settings = {name: {getattr(record, name) for record in records} for name in _SETTINGS}
+    mixed = {name: sorted(values, key=str) for name, values in settings.items() if len(values) > 1}
+    if mixed:
+        first = records[0]
+        raise ValueError(
+            f"expected one setting for joint rows of tree {first.tree!r} level {first.level}, got {mixed}: "
+            "keep runs apart"
+        )
+    at_radii: dict[float, _Claims] = defaultdict(list)
+    at_extents: dict[float, _Claims] = defaultdict(list)
+    for record in records:
+        for radius, extent in record.at_radii:
+            at_radii[radius].append((record, -1.0 if extent is None else extent))
+        for asked, found in record.at_extents:
+            at_extents[asked].append((record, found if found > 0 else -1.0))
+    return {
+        "level_name": records[0].level_name,
+        "images": len(records),
+        "abstention_rate": fmean(record.abstain for record in records),
+        "smoothed_accuracy": fmean(record.correct for record in records),
+        "at_radii": {str(radius): _claims(claims, "mean_extent") for radius, claims in sorted(at_radii.items())},
+        "at_extents": {str(extent): _claims(claims, "mean_radius") for extent, claims in sorted(at_extents.items())},
+        "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
+        **{name: next(iter(values)) for name, values in settings.items()},
+    }
+
+
+def _claims(claims: _Claims, mean: str) -> dict[str, float]:
+    """Share of images certified with the right class, and their mean claim, others counting as 0."""
+    right = [value if record.correct else -1.0 for record, value in claims]
+    return {"certified_accuracy": fmean(value >= 0 for value in right), mean: fmean(max(v, 0.0) for v in right)}

@@ -1,0 +1,201 @@
+"""From the counts of a noise pass to profile records, and back: the same derivation makes and verifies them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hrvlm.certificates.kinds.profile.claim import (
+    BUDGETS,
+    Budget,
+    chain_of,
+    choose_budget,
+    counts_along,
+    deepest_certified,
+    node_counts,
+    profile_radii,
+)
+from hrvlm.certificates.kinds.profile.record import CHAINS, FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN, ProfileRecord
+from hrvlm.certificates.sampling.batches import Sample
+from hrvlm.certificates.sampling.counts import Counts, Procedure
+from hrvlm.certificates.sampling.plan import SmoothingPlan
+from hrvlm.certificates.statistics.claim import FLOAT_MODES
+from hrvlm.trees import ClassTree
+
+NOT_CERTIFIED = "no node below the root has a lower bound above the threshold"
+NO_LABEL = "no sample that chooses the chain had a valid label"
+GIVEN_UP = "given up after the selection samples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOptions:
+    """The certified hierarchical profile.
+
+    Attributes:
+        radii: L2 radii fixed in advance, in pixel units, which then share alpha without correction for levels. Empty
+            for all radii at once; that budget is also taken in trees of fewer levels than radii, where it gives more.
+    """
+
+    radii: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if any(not 0 <= radius < math.inf for radius in self.radii) or len(set(self.radii)) != len(self.radii):
+            raise ValueError(f"expected different radii >= 0 in the profile, got {self.radii}")
+
+    def check(self, plan: SmoothingPlan) -> None:
+        """ValueError if the plan's samples make no profile."""
+        if plan.procedure == "adaptive":
+            raise ValueError("expected another procedure than 'adaptive' with a profile: it stops at one radius")
+        if plan.tau < 0.5:
+            raise ValueError(f"expected a threshold >= 1/2 with a profile, got {plan.tau}: below, nodes fork")
+
+
+@dataclass(frozen=True)
+class Derived:
+    """What the counts along a chain give; empty lists where the budget has no such thing."""
+
+    lower: list[float]
+    radii: list[float]
+    deepest: list[int]
+
+    @property
+    def certifies(self) -> bool:
+        """Whether anything below the root is certified."""
+        return max([*self.radii, 0.0]) > 0 or max([*self.deepest, -1]) >= 0
+
+
+def derive_profile(
+    counts: Sequence[int],
+    n: int,
+    *,
+    alpha: float,
+    sigma: float,
+    budget: Budget,
+    split: str,
+    asked: Sequence[float],
+    threshold: float,
+) -> Derived:
+    """The claims of one profile at error alpha, from samples below the node of each level, leaves first.
+
+    Raises:
+        ValueError: if a number lies outside its range, or budget, split and radii do not fit each other.
+    """
+    fixed = budget == "fixed radii"
+    if budget not in BUDGETS or split not in CHAINS or fixed != bool(asked) or fixed != (split == FREE_CHAIN):
+        raise ValueError(f"expected budget, split and radii that fit, got {budget!r}, {split!r} and {list(asked)}")
+    if n == 0:
+        nothing = [0.0] * len(counts)
+        return Derived([], [], [-1] * len(asked)) if fixed else Derived(nothing, nothing, [])
+    along = np.asarray(counts)
+    if fixed:
+        return Derived([], [], deepest_certified(along, n, alpha, asked, sigma, threshold=threshold).tolist())
+    same = split == SAME_CHAIN
+    lower, radii = profile_radii(along, n, alpha, sigma, same_samples=same, threshold=threshold)
+    return Derived(lower.tolist(), radii.tolist(), [])
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Makes the profiles of images from the counts of their leaves.
+
+    Attributes:
+        trees: over the same leaves.
+        key: of the leaves in the counts.
+        plan: noise, sample sizes and confidence; alpha is split equally over the trees.
+        options: budget.
+    """
+
+    trees: Sequence[ClassTree]
+    key: Any
+    plan: SmoothingPlan
+    options: ProfileOptions = ProfileOptions()
+
+    def __post_init__(self) -> None:
+        self.options.check(self.plan)
+
+    def after(self, procedure: Callable[[Sample], Procedure[list[Any]]]) -> Callable[[Sample], Procedure[list[Any]]]:
+        """A procedure that draws what another one draws, and adds the profiles to its records."""
+
+        def run(sample: Sample) -> Procedure[list[Any]]:
+            inner = procedure(sample)
+            wanted = next(inner)
+            while True:
+                counts = yield wanted
+                try:
+                    wanted = inner.send(counts)
+                except StopIteration as finished:
+                    return [*finished.value, *self.records(sample, counts)]
+
+        return run
+
+    def records(self, sample: Sample, counts: Counts) -> list[ProfileRecord]:
+        """One profile per tree."""
+        selection, estimation = counts[self.key]
+        return [self._record(sample, tree, selection, estimation) for tree in self.trees]
+
+    def _record(
+        self, sample: Sample, tree: ClassTree, selection: NDArray[np.int64], estimation: NDArray[np.int64]
+    ) -> ProfileRecord:
+        plan, table, levels = self.plan, tree.ancestors.numpy(), tree.levels
+        budget = choose_budget(len(self.options.radii), len(levels))
+        split = _split(budget, plan)
+        counted = node_counts(estimation[:-1], table)
+        chooses = selection if split == SEPARATE_CHAIN else estimation
+        chain = chain_of(node_counts(chooses[:-1], table), table)
+        along, n = counts_along(counted, chain).tolist(), int(estimation.sum())
+        asked = sorted(self.options.radii) if budget == "fixed radii" else []
+        share = plan.alpha_share(len(self.trees))
+        derived = derive_profile(
+            along, n, alpha=share, sigma=plan.sigma, budget=budget, split=split, asked=asked, threshold=plan.tau
+        )  # fmt: skip
+        leaf, label = int(chain[0]), int(sample.labels[self.key])
+        reason = GIVEN_UP if n == 0 else NO_LABEL if leaf < 0 else NOT_CERTIFIED
+        return ProfileRecord(
+            index=sample.index,
+            label=label,
+            tree=tree.name,
+            level=0,
+            level_name=levels[0].name,
+            prediction=leaf,
+            correct=leaf == label,
+            reason=None if derived.certifies else reason,
+            sigma=plan.sigma,
+            noise_space=plan.noise_space,
+            alpha=plan.alpha,
+            alpha_share=share,
+            num_statements=len(self.trees),
+            label_functions=plan.label_functions,
+            functions_chosen=plan.functions_chosen,
+            n0=len(plan.selection) if split == SEPARATE_CHAIN else 0,
+            n=n,
+            invalid=int(estimation[-1]),
+            invalid_selection=int(selection[-1]),
+            budget=budget,
+            split=split,
+            level_names=tuple(level.name for level in levels),
+            chain=tuple(chain.tolist()),
+            node_names=tuple(level.names[node] if node >= 0 else "" for level, node in zip(levels, chain, strict=True)),
+            labels=tuple(table[:, label].tolist()),
+            counts=tuple(along),
+            lower=tuple(derived.lower),
+            radii=tuple(derived.radii),
+            asked=tuple(asked),
+            deepest=tuple(derived.deepest),
+            seed=plan.seed,
+            float_mode=FLOAT_MODES[plan.noise],
+            threshold=plan.tau,
+            votes=plan.votes,
+            vote_error=None if plan.votes is None else plan.vote_error,
+            precision=plan.precision,
+        )
+
+
+def _split(budget: Budget, plan: SmoothingPlan) -> str:
+    if budget == "fixed radii":
+        return FREE_CHAIN
+    return SAME_CHAIN if plan.procedure == "shared" else SEPARATE_CHAIN

@@ -1,0 +1,78 @@
+"""Averages of hierarchical profiles, recomputed from their records alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from statistics import fmean
+from typing import Any
+
+from hrvlm.certificates.kinds.profile.record import ProfileRecord
+
+_SETTINGS = (
+    "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "label_functions", "functions_chosen", "n0",
+    "budget", "split", "level_names", "asked", "seed", "float_mode", "threshold", "votes", "vote_error", "precision",
+)  # fmt: skip
+
+
+def summarise_profiles(records: Iterable[ProfileRecord], radii: Sequence[float]) -> dict[str, Any]:
+    """Aggregates per tree as nested dictionaries, ready for JSON; radii and levels are strings.
+
+    `deepest` holds, per radius, the share of images whose deepest certified ancestor lies at each level ("root": none
+    below it), whether or not it is the right one; `levels` per level the share certified at the right node, and the
+    mean radius of the right nodes (0 for the others). With fixed radii those are reported, and no mean radius.
+
+    Raises:
+        ValueError: if the profiles of a tree were made with different settings.
+    """
+    groups: dict[str, list[ProfileRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.tree].append(record)
+    return {tree: _of_tree(tree, group, radii) for tree, group in sorted(groups.items())}
+
+
+def _of_tree(tree: str, records: list[ProfileRecord], radii: Sequence[float]) -> dict[str, Any]:
+    settings = {name: {getattr(record, name) for record in records} for name in _SETTINGS}
+    mixed = {name: sorted(values, key=str) for name, values in settings.items() if len(values) > 1}
+    if mixed:
+        raise ValueError(f"expected one setting for the profiles of tree {tree!r}, got {mixed}: keep runs apart")
+    first = records[0]
+    shown = first.asked or tuple(radii)
+    deepest = {radius: [record.deepest_at(radius) for record in records] for radius in shown}
+    depth = len(first.level_names)
+    return {
+        "images": len(records),
+        "abstention_rate": fmean(record.reason is not None for record in records),
+        "deepest": {
+            str(radius): {
+                **{str(level): fmean(found == level for found in levels) for level in range(depth)},
+                "root": fmean(found < 0 for found in levels),
+            }
+            for radius, levels in deepest.items()
+        },
+        "levels": {str(level): _of_level(records, level, deepest) for level in range(depth)},
+        "mean_samples": fmean(record.n0 + record.n for record in records),
+        **{name: _plain(getattr(first, name)) for name in _SETTINGS},
+    }
+
+
+def _of_level(records: list[ProfileRecord], level: int, deepest: dict[float, list[int]]) -> dict[str, Any]:
+    right = [record.chain[level] == record.labels[level] for record in records]
+    certified = {
+        str(radius): fmean(ok and 0 <= found <= level for ok, found in zip(right, levels, strict=True))
+        for radius, levels in deepest.items()
+    }
+    numbers: dict[str, Any] = {
+        "level_name": records[0].level_names[level],
+        "accuracy": fmean(right),
+        "certified_accuracy": certified,
+    }
+    if records[0].budget == "all radii":
+        numbers["average_certified_radius"] = fmean(
+            record.radii[level] if ok else 0.0 for record, ok in zip(records, right, strict=True)
+        )
+    return numbers
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

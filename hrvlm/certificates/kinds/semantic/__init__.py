@@ -1,0 +1,1 @@
+"""Semantic extents: intervals of a change stated in words over which the class of an embedding cannot change."""

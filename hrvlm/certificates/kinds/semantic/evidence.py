@@ -1,0 +1,187 @@
+"""What a semantic row holds so that its claims follow from it without the model.
+
+Scores along the rotation are sinusoids, three numbers each, so a row can hold those that its claims depend on: of the
+classes that win somewhere, of the one that sets the smallest margin, and of those that bound the stable part: at each
+delta that was asked for, and first of all as delta grows, so that no delta can be raised afterwards. With the image's
+coordinates in the plane and the target's angle, start and stop, every boundary, all shares and the smallest margin can
+be derived again; `semantic_verify` does. That all the other classes lose needs the model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.embedding.affine import AffineScorer
+from hrvlm.certificates.embedding.envelope import Waves
+from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.certify import Extent, target_angles
+from hrvlm.certificates.kinds.semantic.misalignment import coverage_of
+from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, Wave
+from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
+from hrvlm.geometry import sphere
+
+
+def semantic_evidence(
+    scorer: AffineScorer,
+    features: Tensor,
+    source: Tensor,
+    target: Tensor,
+    partition: SemanticPartition,
+    *,
+    target_extent: Extent = None,
+    deltas: Sequence[float] = (),
+) -> list[dict[str, Any]]:
+    """Per image the fields that `SemanticRecord.of_partition` takes beside the partition.
+
+    Args:
+        scorer: classifier.
+        features: `(N, D)` embeddings.
+        source: as in `semantic_partition`.
+        target: as in `semantic_partition`.
+        partition: what `semantic_partition` returned for these arguments.
+        target_extent: as in `semantic_partition`.
+        deltas: misalignment bounds at which stable coverage is stated.
+
+    Returns:
+        Fields `plane`, `waves`, `distances`, `largest_deltas`, `margins`, `stable` and `smallest_margin` of each image.
+    """
+    rotation = Rotation.tolerant(features, source, target)
+    angles, _ = target_angles(target_extent, rotation)
+    first, second = (
+        torch.where(rotation.flat, 0.0, sphere.along(rotation.features, axis)) for axis in rotation.plane[:2]
+    )
+    coverage = coverage_of(scorer, rotation, partition, deltas)
+    bounding = _bounding(scorer, rotation, partition, deltas)
+    found: list[dict[str, Any]] = []
+    direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
+    for part in chunks(len(partition), scorer.num_classes):
+        some = scorer.rows(part)
+        waves = rotation.rows(part).waves(some, direction[part])
+        for row, i in enumerate(range(len(partition))[part]):
+            stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
+            fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
+            if partition.intervals(i):
+                fields["plane"] = (float(first[i]), float(second[i]), float(angles[i]))
+                fields |= _fields(_Image(some, waves, row), partition, i, bounding[i])
+            found.append(fields)
+    return found
+
+
+class _Image:
+    """The waves of one image: row `row` of `waves` `(n, U)`, whose columns are the classes `scorer.first`."""
+
+    def __init__(self, scorer: AffineScorer, waves: Waves, row: int) -> None:
+        self.scorer = scorer
+        self.parts = [part[row].cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset)]
+
+    def wave(self, label: int, named: int | None = None) -> Wave:
+        """Coefficients of a winner, or of a class identical to it."""
+        column = self._column(label)
+        cosine, sine, offset = (float(part[column]) for part in self.parts)
+        return label if named is None else named, cosine, sine, offset
+
+    def twin(self, label: int) -> int | None:
+        """Another class identical to a winner, or None."""
+        scorer = self.scorer
+        if not scorer.repeated[self._column(label)]:
+            return None
+        bias = torch.atleast_2d(scorer.bias)
+        same = (scorer.weight == scorer.weight[label]).all(dim=1) & (bias == bias[:, [label]]).all(dim=0)
+        return int(same.nonzero()[1])
+
+    def next_best(self, label: int, angle: float) -> tuple[float, int] | None:
+        """Lead of a winner over the next class, `angle` past the image, and that class; None for a single class."""
+        cosine, sine, offset = self.parts
+        value, column = cosine * math.cos(angle) + sine * math.sin(angle) + offset, self._column(label)
+        lead = value[column] - value
+        lead[column] = math.inf
+        best = int(lead.argmin())
+        return (float(lead[best]), int(self.scorer.first[best])) if len(lead) > 1 else None
+
+    def _column(self, label: int) -> int:
+        return int(torch.searchsorted(self.scorer.first, label))
+
+
+_NO_LEAD = 1e-12
+
+
+@dataclass
+class _Bounds:
+    """What bounds the stable part of one image: classes by winner.
+
+    A winner that is its own rival has an identical twin, at distance 0.
+    """
+
+    distances: dict[tuple[int, int], float] = field(default_factory=dict)
+    margins: dict[tuple[int, int], tuple[float, float, float, float]] = field(default_factory=dict)
+    largest: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    def first(self, label: int, other: int, delta: float) -> None:
+        """Note the class that bounds one interval of a winner first, and up to which delta it does not."""
+        self.largest[label] = min(self.largest.get(label, (math.inf, -1)), (min(delta, LARGEST_DELTA), other))
+
+
+def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds) -> dict[str, Any]:
+    """Waves, distances, largest deltas and smallest margin of one image."""
+    pieces, start = partition.intervals(i), float(partition.start[i])
+    leads = [
+        found
+        for a, b, label in pieces
+        if a != b and (found := image.next_best(label, abs((a + b) / 2 - start))) is not None
+    ]
+    margin, rival = min(leads, default=(None, -1))
+    winners = {int(partition.label[i]), *(label for _, _, label in pieces)}
+    twins = {label: other for label in winners if (other := image.twin(label)) is not None}
+    if any(label in twins and a != b for a, b, label in pieces):
+        margin, rival = 0.0, -1
+
+    def named(label: int, other: int) -> int:
+        return twins[label] if other == label else other
+
+    pairs = sorted((k, named(k, j), distance) for (k, j), distance in bounds.distances.items())
+    largest = sorted((k, named(k, j), delta) for k, (delta, j) in bounds.largest.items())
+    classes = winners | {j for _, j in bounds.distances} | ({rival} - {-1})
+    waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in twins.items())]
+    held = {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "largest_deltas": tuple(largest)}
+    margins = tuple((*pair, *numbers) for pair, numbers in sorted(bounds.margins.items()))
+    if margin is not None and abs(margin) < _NO_LEAD:  # a difference of scores says nothing here
+        margin = max(0.0, float(partition.smallest_margin[i]))
+    return {**held, "margins": margins, "smallest_margin": margin}
+
+
+def _measured(piece: StablePiece, row: int, column: int, start: float) -> tuple[float, float, float, float]:
+    """Coefficients of a margin as a function of the angle travelled since the image, and the error of its values."""
+    back = (piece.origin[row] - start).abs()[None]
+    wave = Waves(
+        *(part[row, column].reshape(1, 1) for part in (piece.margin.cosine, piece.margin.sine, piece.margin.offset))
+    ).turned(-back)
+    return float(wave.cosine), float(wave.sine), float(wave.offset), float(piece.error[row, column])
+
+
+def _bounding(
+    scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, deltas: Sequence[float]
+) -> list[_Bounds]:
+    """What bounds the stable part of each image at the deltas, and first of all."""
+    found = [_Bounds() for _ in range(len(partition))]
+    for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
+        real = (piece.length > 0) | (partition.start == partition.stop)[piece.rows]
+        reach, first = piece.first_bound()
+        wanted = torch.stack([piece.binding(delta) for delta in deltas]).any(dim=0)
+        # The class of a winner itself is a rival only where it has a twin.
+        wanted |= torch.zeros_like(wanted).scatter_(1, first[:, None], (piece.distances.amax(dim=1) >= 0)[:, None])
+        wanted &= real[:, None]
+        for row, column in wanted.nonzero().tolist():
+            bounds, label, other = found[int(piece.rows[row])], int(piece.label[row]), int(scorer.first[column])
+            bounds.distances[label, other] = 0.0 if label == other else float(piece.distances[row, column])
+            if piece.error[row, column] > 0:
+                bounds.margins[label, other] = _measured(piece, row, column, float(partition.start[piece.rows[row]]))
+            if column == int(first[row]):
+                bounds.first(label, other, float(reach[row]))
+    return found

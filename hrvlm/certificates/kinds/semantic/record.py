@@ -1,0 +1,147 @@
+"""What is claimed of an image's embedding along one semantic change, as a frozen record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from hrvlm.certificates.embedding.partition import SemanticPartition
+from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, one_of
+from hrvlm.rows.record import Key, Record, Row
+
+Wave = tuple[int, float, float, float]
+"""A class, and a, b, c of its score ``a cos t + b sin t + c`` at t radians past the image, along the way."""
+Margin = tuple[int, int, float, float, float, float]
+"""A class, another, a, b, c of the margin of the first over the second, and the error of its values."""
+LARGEST_DELTA = 1000.0
+"""No sphere of features is as wide: heads give unit vectors, or points of a ball whose radius is near 1."""
+_PAIRS = ("intervals", "stable", "waves", "distances", "margins")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SemanticRecord(Record):
+    """A semantic-extent certificate (Yang et al., ICML 2026) for one statement, image and attribute.
+
+    Attributes:
+        scorer: kind of the scorer, "cosine" or "poincare".
+        attribute: name of the attribute.
+        source_prompt: prompt without the attribute.
+        target_prompt: prompt with the attribute.
+        target_kind: "text" or "image": what specified the target extent.
+        start: angle of the image, radians.
+        stop: target extent, radians.
+        intervals: (from, to, label), contiguous from start to stop; empty where nothing is certified.
+        invariance: share of the range with the prediction of the image.
+        smallest_margin: smallest lead of the winner at interval midpoints; None for a single class or an empty range.
+        stable: (delta, stable coverage) pairs.
+        plane: the image's coordinates in the plane and the target's angle (x, y, angle), from which start and stop
+            follow; None where nothing is certified.
+        waves: (class, a, b, c) of every class whose score ``a cos t + b sin t + c``, t radians past the image, the
+            claims follow from: those of the intervals and the prediction, the one next to the winner at the smallest
+            margin, and those that bound the stable part.
+        distances: (class, other, distance) of the weights of two classes where the other one bounds the stable part of
+            an interval of the first.
+        largest_deltas: (class, other, delta) of every class with an interval, unless there is no other class: up to
+            delta it is stable wherever it wins, beyond the other one is the first to bound that. At most 1000; empty
+            where no stable coverage is stated.
+        margins: (class, other, a, b, c, error) of pairs whose waves are too close to be subtracted: the margin
+            ``a cos t + b sin t + c`` of the class, from the difference of their weights, and the error of its values.
+    """
+
+    kind: ClassVar[str] = "semantic"
+    added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances", "largest_deltas", "margins"})
+    limits: ClassVar[Mapping[str, Any]] = {
+        "target_kind": one_of(("text", "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
+        "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
+        "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
+        "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
+        "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
+        "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
+    }  # fmt: skip
+
+    scorer: str
+    attribute: str
+    source_prompt: str
+    target_prompt: str
+    target_kind: str = "text"
+    start: float
+    stop: float
+    intervals: tuple[tuple[float, float, int], ...]
+    invariance: float
+    smallest_margin: float | None
+    stable: tuple[tuple[float, float], ...] = ()
+    plane: tuple[float, float, float] | None = None
+    waves: tuple[Wave, ...] = ()
+    distances: tuple[tuple[int, int, float], ...] = ()
+    largest_deltas: tuple[tuple[int, int, float], ...] | None = None
+    margins: tuple[Margin, ...] = ()
+
+    def __post_init__(self) -> None:
+        values: dict[str, Any] = {
+            "intervals": tuple((float(a), float(b), int(k)) for a, b, k in self.intervals),
+            "stable": tuple((float(delta), float(share)) for delta, share in self.stable),
+            "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
+            "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
+            "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
+        }
+        if self.largest_deltas is not None:
+            values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)
+        if self.plane is not None:
+            x, y, angle = self.plane
+            values["plane"] = (float(x), float(y), float(angle))
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def to_row(self) -> Row:
+        """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
+        row = super().to_row()
+        lists: Row = {name: [list(item) for item in row[name]] for name in _PAIRS}
+        lists["plane"] = None if self.plane is None else list(self.plane)
+        if self.largest_deltas is not None:
+            lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
+        return row | lists
+
+    @classmethod
+    def of_partition(cls, partition: SemanticPartition, i: int, *, label: int, **described: Any) -> Self:
+        """Record of image i of a partition.
+
+        Args:
+            partition: result of `semantic_partition`.
+            i: position of the image in it.
+            label: true label.
+            **described: the fields that a partition does not know (index, tree, level, prompts, ...), and what
+                `semantic_evidence` returns for the image.
+        """
+        margin, prediction, reason = float(partition.smallest_margin[i]), int(partition.label[i]), partition.reasons[i]
+        known: dict[str, Any] = {
+            "label": label,
+            "prediction": prediction,
+            "correct": prediction == label,
+            "start": float(partition.start[i]),
+            "stop": float(partition.stop[i]),
+            "intervals": tuple(partition.intervals(i)),
+            "invariance": float(partition.invariance[i]),
+            "smallest_margin": margin if math.isfinite(margin) else None,
+            "reason": None if reason is None else str(reason),
+        }
+        return cls(**known | described)
+
+    @property
+    def key(self) -> Key:
+        """What identifies the statement within one run."""
+        return (*super().key, self.scorer, self.attribute, self.target_kind)
+
+    @property
+    def statement(self) -> str:
+        """The claim in words."""
+        where = f"image {self.index}, tree {self.tree!r}, level {self.level} ({self.level_name}), {self.attribute}"
+        if not self.intervals:
+            return f"{where}: nothing is certified ({self.reason})."
+        pieces = "; ".join(f"class {label} from {a!r} to {b!r}" for a, b, label in self.intervals)
+        return (
+            f"{where}: rotating the embedding from {self.start!r} to {self.stop!r} rad in the plane of "
+            f"{self.source_prompt!r} and {self.target_prompt!r}, the {self.scorer} classifier predicts {pieces}; the "
+            f"prediction of the image holds on {self.invariance:.4%} of the range. Deterministic, about embeddings."
+        )

@@ -1,0 +1,122 @@
+"""Derives every semantic claim again from the scores, coordinates and distances of its row, without the model.
+
+In plain arithmetic, apart from the code that made the claims. Rows from before scores were kept must be consistent in
+themselves: intervals cover the range one after the other, and shares follow from them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from hrvlm.certificates.kinds.checks import TOLERANCE
+from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
+from hrvlm.certificates.kinds.semantic.verify_stable import ROUNDING, Sinusoid, differs, stable_findings
+from hrvlm.rows.verifying import Finding
+
+
+def semantic_findings(record: SemanticRecord) -> Iterator[Finding]:
+    """What of a semantic record does not follow from what it holds."""
+    numbers = (record.start, record.stop, record.invariance, *(x for piece in record.intervals for x in piece))
+    lists = (*record.waves, *record.distances, *record.stable, *record.margins, *(record.largest_deltas or ()))
+    held = [number for part in (*lists, record.plane or ()) for number in part]
+    if not all(math.isfinite(number) for number in (*numbers, *held)):
+        yield "intervals", True, "holds a number that is not finite"
+        return
+    yield from _coverage(record)
+    if not record.intervals:
+        yield from differs("invariance", record.invariance, 0.0)
+        if record.reason is None:
+            yield "reason", False, "nothing is certified and no reason given"
+        return
+    yield from _joined(record)
+    if record.waves or record.plane is not None:
+        yield from _derived(record)
+
+
+def _coverage(record: SemanticRecord) -> Iterator[Finding]:
+    """Shares lie in [0, 1], fall as delta grows, and are 0 where nothing is certified."""
+    pairs = sorted(record.stable)
+    for previous, following in itertools.pairwise(pairs):
+        if following[1] > previous[1] + TOLERANCE:
+            yield "stable", True, f"stable coverage grows with delta from {previous} to {following}"
+    if any(not 0 <= share <= 1 for _, share in pairs):
+        yield "stable", True, f"stable coverage outside [0, 1]: {record.stable}"
+    if any(not 0 <= delta <= LARGEST_DELTA for delta, _ in pairs) or len(dict(pairs)) < len(pairs):
+        yield "stable", True, f"expected different deltas in [0, {LARGEST_DELTA:g}], got {record.stable}"
+    if not record.intervals and any(share > 0 for _, share in pairs):
+        yield "stable", True, f"nothing is certified, yet stable coverage is stated: {record.stable}"
+
+
+def _joined(record: SemanticRecord) -> Iterator[Finding]:
+    """The intervals cover the range one after the other, and the invariant share follows."""
+    ends = [record.start, *(piece[1] for piece in record.intervals)]
+    begins = [*(piece[0] for piece in record.intervals), record.stop]
+    for end, begin in zip(ends, begins, strict=True):
+        if end != begin:
+            overlap = (end - begin) * (record.stop - record.start) > 0
+            yield "intervals", overlap, f"the intervals do not join: {end!r} is followed by {begin!r}"
+    whole = record.stop - record.start
+    steps = [(b - a) * math.copysign(1.0, whole) for a, b, _ in record.intervals]
+    if min(steps) < 0 or abs(whole) > math.pi * (1 + TOLERANCE):
+        yield "intervals", True, f"the intervals do not run from {record.start!r} to {record.stop!r}"
+    if any(label < 0 for _, _, label in record.intervals):
+        yield "intervals", False, "an interval has no label"
+    same = sum(step for step, (_, _, label) in zip(steps, record.intervals, strict=True) if label == record.prediction)
+    yield from differs("invariance", record.invariance, same / abs(whole) if whole else 1.0)
+
+
+def _derived(record: SemanticRecord) -> Iterator[Finding]:
+    """Range, winners, smallest margin and stable coverage follow from the scores that the row holds."""
+    waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
+    winners = {record.prediction, *(label for _, _, label in record.intervals)}
+    if record.plane is None or len(waves) < len(record.waves) or not winners <= waves.keys():
+        yield "waves", True, f"the scores of classes {sorted(waves)} cannot show where {sorted(winners)} win"
+        return
+    yield from _range(record, *record.plane)
+    pieces = [(abs(a - record.start), abs(b - record.start), label) for a, b, label in record.intervals]
+    yield from _won(waves, [(0.0, 0.0, record.prediction)], "prediction")
+    yield from _won(waves, pieces, "intervals")
+    for (_, end, label), (_, _, following) in itertools.pairwise(pieces):
+        if label == following:
+            yield "intervals", False, f"the intervals on both sides of {end!r} have one class, {label}"
+    yield from _margin(record, waves, pieces)
+    yield from stable_findings(record, waves, pieces)
+
+
+def _range(record: SemanticRecord, x: float, y: float, angle: float) -> Iterator[Finding]:
+    """The range starts at the image's angle and ends, the shorter way round, at the target's."""
+    start = math.atan2(y, x)
+    if abs(math.remainder(record.start - start, 2 * math.pi)) > TOLERANCE:
+        yield "start", True, f"starts at {record.start!r}, where the image lies at {start!r}"
+    if abs(math.remainder(record.stop - angle, 2 * math.pi)) > TOLERANCE:
+        yield "stop", True, f"stops at {record.stop!r}, where the target lies at {angle!r}"
+
+
+def _won(waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]], name: str) -> Iterator[Finding]:
+    """No class wins where another one is stated to."""
+    for start, stop, label in pieces:
+        for other, wave in waves.items():
+            margin, sizes = waves[label].minus(wave), waves[label].size() + wave.size()
+            low = margin.lowest(start, stop)
+            if low < -(TOLERANCE * margin.size() + ROUNDING * sizes):
+                text = f"from {start!r} to {stop!r} past the image, class {label} loses to {other} by up to {-low!r}"
+                yield name, True, text
+
+
+def _margin(
+    record: SemanticRecord, waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]]
+) -> Iterator[Finding]:
+    leads = [
+        waves[label].minus(wave).value((start + stop) / 2)
+        for start, stop, label in pieces
+        for other, wave in waves.items()
+        if other != label and start != stop
+    ]
+    stated, derived = record.smallest_margin, min(leads, default=None)
+    if stated is None or derived is None:
+        if stated is not derived:
+            yield "smallest_margin", stated is None, f"states smallest_margin {stated!r} instead of {derived!r}"
+    else:
+        yield from differs("smallest_margin", stated, derived)

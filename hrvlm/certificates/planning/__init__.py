@@ -1,0 +1,1 @@
+"""How many samples a question takes."""

@@ -1,0 +1,77 @@
+"""Certifies images with the classifiers of a model, every level of every tree.
+
+One function serves the callback after each epoch and `certify.py`, so both write the same rows for the same images,
+weights and seed. Noise comes by address, so no random state outside is read or changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hrvlm.certificates.kinds.joint.run import joint_records
+from hrvlm.certificates.kinds.semantic.run import References, classifiers_of, semantic_records
+from hrvlm.certificates.run.noise_pass import rescored_records, smoothing_records
+from hrvlm.certificates.run.plan import CertificationPlan, check_draws
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.models import HierarchicalClassifier, inference_copy
+from hrvlm.rows.record import Key, Record
+
+
+def certify_images(
+    classifier: HierarchicalClassifier,
+    data: Any,
+    indices: Sequence[int],
+    plan: CertificationPlan,
+    *,
+    done: frozenset[Key] | set[Key] = frozenset(),
+    progress: Callable[[int], None] = lambda images: None,
+    store: FeatureStore | None = None,
+    kept: FeatureStore | None = None,
+    references: References | None = None,
+) -> Iterator[list[Record]]:
+    """Certificates of some images of a data set.
+
+    Args:
+        classifier: Its head's scores are smoothed; semantic extents are given for the head and for plain cosines.
+        data: Map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: Which images.
+        plan: Which certificates.
+        done: Keys of the statements that a previous run has written already.
+        progress: Called with 1 for each image that is finished, once per kind of certificate.
+        store: Keeps the noisy features of the smoothing pass, to be scored again later.
+        kept: Features of an earlier pass over the same images, used instead of the image tower.
+        references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names any.
+
+    Yields:
+        The records of one image at a time, so that they can be written and flushed.
+
+    Raises:
+        ValueError: If kept features lack or are of other pictures, or the plan needs more of them than were kept.
+    """
+    if kept is not None:
+        check_draws(kept, plan)
+    classifier = inference_copy(classifier)
+    if plan.semantic and plan.attributes:
+        for records in semantic_records(classifier, data, indices, plan, done, kept, references):
+            yield records
+            progress(1)
+    if plan.smoothing or plan.profile is not None:
+        for smoothed in (
+            smoothing_records(classifier, data, indices, plan, done, store)
+            if kept is None
+            else rescored_records(classifier, data, indices, plan, done, kept)
+        ):
+            yield smoothed
+            progress(1)
+    if plan.joint:
+        for joint in joint_records(classifiers_of(classifier), data, indices, plan, done, kept):
+            yield [record for record in joint if record.key not in done]
+            progress(1)
+
+
+def count_passes(plan: CertificationPlan, num_images: int) -> int:
+    """How often `certify_images` reports progress for so many images."""
+    return num_images * (
+        int(plan.smoothing or plan.profile is not None) + int(plan.semantic and bool(plan.attributes)) + int(plan.joint)
+    )

@@ -1,0 +1,113 @@
+"""Kept noisy features, scored again: new prompts, trees, planes or levels without the image tower.
+
+Every set of prompts, trees and levels is a label function of the noisy image, and so is what is asked of it: procedure,
+threshold and alpha; the radii of profiles; the planes, radii and extents of joint certificates. One that was fixed
+before any result on the noise was seen is certified from kept features exactly as from fresh ones: its labels, or the
+extents of its copies, are counted again, at error alpha, or alpha / K for K label functions that are to hold together.
+One that was chosen after looking at results on the same noise is not covered by any alpha; its rows say so, and noise
+of another seed is the remedy. A ledger beside the features notes which label functions have been scored, so that a row
+cannot pass for one of the first kind by accident.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from hrvlm.certificates.run.ledger import Spending
+from hrvlm.models import HierarchicalClassifier
+from hrvlm.rows.record import FunctionsChosen
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.run.plan import CertificationPlan
+
+T = TypeVar("T")
+KINDS = ("smoothing", "semantic", "profile", "joint")
+
+
+@dataclass(frozen=True)
+class LabelFunction:
+    """A label function that a plan scores.
+
+    Attributes:
+        digest: tells it from others.
+        plan: the part of the plan whose rows come of it.
+        spends: whose alpha these rows share.
+    """
+
+    digest: str
+    plan: CertificationPlan
+    spends: Spending
+
+    def declared(self, chosen: FunctionsChosen) -> LabelFunction:
+        """The same, with rows that say how it was chosen."""
+        sampling = replace(self.plan.sampling, functions_chosen=chosen)
+        return replace(self, plan=replace(self.plan, sampling=sampling))
+
+
+def label_functions(classifier: HierarchicalClassifier, plan: CertificationPlan) -> list[LabelFunction]:
+    """Label functions of a plan: of levels, of profiles, which add radii, and of joint rows, which add planes.
+
+    Each tells apart all that its rows could be made more favourable with after looking: what is asked, at which alpha.
+    The number of label functions that share alpha is left out, as it may grow while they are found.
+    """
+    labels, options, found = function_of(classifier), asdict(plan.sampling), []
+    asked = [plan.alpha, *(options[name] for name in ("threshold", "votes", "vote_error"))]
+    spent = [*asked, *(options[name] for name in ("procedure", "goal", "give_up"))]
+    if plan.smoothing or plan.semantic or plan.profile is not None or not plan.joint:
+        found.append(LabelFunction(_digest([labels, spent]), replace(plan, profile=None, joint=False), "levels"))
+    if plan.profile is not None:
+        alone = replace(plan, smoothing=False, semantic=False, joint=False)
+        found.append(LabelFunction(_digest([labels, spent, sorted(plan.profile.radii)]), alone, "profile"))
+    if plan.joint:
+        planes = sorted([attribute.source, attribute.target] for attribute in plan.attributes)
+        alone = replace(plan, smoothing=False, semantic=False, profile=None)
+        told = [labels, asked, planes, asdict(plan.joint_questions)]
+        found.append(LabelFunction(_digest(told), alone, "joint"))
+    return found
+
+
+def passes(functions: Iterable[LabelFunction]) -> list[CertificationPlan]:
+    """Plans that make the rows of all functions, with one pass for those whose rows were chosen alike."""
+    plans: dict[FunctionsChosen, CertificationPlan] = {}
+    for plan in (function.plan for function in functions):
+        other = plans.get(plan.sampling.functions_chosen)
+        if other is not None:
+            either = {name: getattr(plan, name) or getattr(other, name) for name in KINDS}
+            plan = replace(plan, **either)
+        plans[plan.sampling.functions_chosen] = plan
+    return list(plans.values())
+
+
+def function_of(classifier: HierarchicalClassifier) -> str:
+    """Digest of the labels of levels: prompts and tree structure of each. The weights belong to the store."""
+    return _digest(_told(classifier))
+
+
+def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
+    """The trees as folders of rows know them, JSON values: name, names of levels, digest of prompts and ancestors."""
+    told = _told(classifier)
+    return [
+        {
+            "name": tree.name,
+            "levels": [level.name for level in tree.levels],
+            "digest": _digest([level[1:] for level in told if level[0] == index]),
+        }
+        for index, tree in enumerate(classifier.forest)
+    ]
+
+
+def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
+    """Of each level: number of its tree, of itself, name of the tree, prompts, ancestor of every leaf."""
+    forest = classifier.forest
+    return [
+        [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
+        for key, ancestors in classifier.ancestors.items()
+    ]
+
+
+def _digest(told: Any) -> str:
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()

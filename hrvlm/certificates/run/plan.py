@@ -1,0 +1,116 @@
+"""Which certificates are made of which images."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from hrvlm.certificates.embedding.attributes import Attribute, chosen_attributes
+from hrvlm.certificates.kinds.joint.options import JointQuestions
+from hrvlm.certificates.kinds.profile.certify import ProfileOptions
+from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA
+from hrvlm.certificates.noise.gaussian import check_sigma
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.certificates.sampling.plan import SamplingOptions, SmoothingPlan
+
+FIXED_BATCH_SIZE = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificationPlan:
+    """Which certificates are made of which images.
+
+    Attributes:
+        num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
+        smoothing: Whether smoothing certificates are made.
+        semantic: Whether semantic-extent certificates are made.
+        profile: Hierarchical profiles of the same samples, at an alpha of their own; none if null.
+        joint: Whether joint pixel-and-semantic certificates are made, from n0 + n samples at an alpha of their own.
+        sigma: Standard deviation of the noise, in pixel units of [0, 1]; from 0.0001 to 2.
+        n0: Selection samples.
+        n: Estimation samples.
+        alpha: Error probability per image, over all its smoothing statements together.
+        seed: Of the noise.
+        sampling: How noise samples are spent, and what exactly is certified.
+        attributes: Semantic changes; with pictures or appearances of the target, these say how far the change goes.
+        deltas: Misalignment bounds at which semantic rows state stable coverage, Euclidean, in units of the features.
+        library: More of them, from the attribute library: words by family, for example `{size: [small, large]}`.
+        library_files: Files that add families to the packaged library, see `hrvlm.certificates.embedding.attributes`.
+        joint_questions: Radii and extents of joint certificates.
+        radii: L2 radii at which certified accuracy is reported, in pixel units.
+        batch_size: Images, or noisy copies, per pass. Null finds a fast one for smoothing certificates and profiles;
+            what looks at the batches of one image, joint certificates and answers in words, then takes 128. Counts do
+            not depend on it but for the rounding of the encoder, so a run may be resumed with another one.
+    """
+
+    num_images: int | None = None
+    smoothing: bool = True
+    semantic: bool = True
+    profile: ProfileOptions | None = None
+    joint: bool = False
+    sigma: float = 0.1
+    n0: int = 32
+    n: int = 256
+    alpha: float = 0.001
+    seed: int = 0
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    attributes: list[Attribute] = field(default_factory=list)
+    deltas: list[float] = field(default_factory=list)
+    library: dict[str, list[str]] = field(default_factory=dict)
+    library_files: list[str] = field(default_factory=list)
+    joint_questions: JointQuestions = field(default_factory=JointQuestions)
+    radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
+    batch_size: int | None = FIXED_BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        if self.num_images is not None and self.num_images < 1:
+            raise ValueError(f"expected num_images >= 1 or null, got {self.num_images}")
+        check_sigma(self.sigma)
+        if self.batch_size is not None and self.batch_size < 1:
+            raise ValueError(f"expected batch_size >= 1, or null for an automatic one, got {self.batch_size}")
+        given = {attribute.name for attribute in self.attributes}
+        named = [change for change in chosen_attributes(self.library, self.library_files) if change.name not in given]
+        object.__setattr__(self, "attributes", [*self.attributes, *named])
+        names = [attribute.name for attribute in self.attributes]
+        if len(set(names)) != len(names):
+            raise ValueError(f"expected attributes with different names, got {names}")
+        if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta <= LARGEST_DELTA for delta in self.deltas):
+            raise ValueError(
+                f"expected different deltas from 0 to {LARGEST_DELTA:g}, got {self.deltas}: bounds in feature units"
+            )
+        if self.joint and not self.attributes:
+            raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
+        if self.joint and self.joint_questions.move == "target" and any(a.shown for a in self.attributes):
+            raise ValueError("expected attributes in words alone for joint rows with move: target, got pictures")
+        if self.smoothing or self.joint or self.profile is not None:
+            self.smoothing_plan()
+        if self.profile is not None:
+            self.profile.check(self.smoothing_plan())
+
+    def smoothing_plan(self) -> SmoothingPlan:
+        """The part that smoothing needs, checked."""
+        given = {name: getattr(self, name) for name in ("sigma", "n0", "n", "alpha", "seed")}
+        return SmoothingPlan(**given, **asdict(self.sampling))
+
+    @property
+    def fixed_batch_size(self) -> int:
+        """The batch size where none can be found automatically: 128 if null."""
+        return FIXED_BATCH_SIZE if self.batch_size is None else self.batch_size
+
+    def indices(self, size: int) -> list[int]:
+        """Data set indices of the subset: fixed, sorted, evenly spread."""
+        count = size if self.num_images is None else min(self.num_images, size)
+        return [position * size // count for position in range(count)]
+
+
+def check_draws(store: FeatureStore, plan: CertificationPlan) -> None:
+    """ValueError unless as many draws are kept of each image as a plan counts."""
+    needed, what = 0, "the procedure"
+    if plan.smoothing or plan.profile is not None:
+        needed = plan.smoothing_plan().estimation.stop
+    if plan.joint and plan.n0 + plan.n > needed:  # they use n0 and n whatever the procedure is
+        needed, what = plan.n0 + plan.n, "joint certificates"
+    if needed > store.draws:
+        raise ValueError(
+            f"expected features of at least {needed} draws of each image for {what} with n0={plan.n0} and n={plan.n}, "
+            f"got {store.draws} in {store.folder}: keep features of a run with procedure 'split' and this n0 and n"
+        )

@@ -1,0 +1,1 @@
+"""Pure numbers: bounds on probabilities and means, radii, and claims that follow from counts."""

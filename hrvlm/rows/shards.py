@@ -1,0 +1,168 @@
+"""One run's rows in several files: every process appends to a part of its own, and the parts are merged at the end.
+
+`DIR/certificates.jsonl` holds merged rows, `DIR/certificates.parts/rank=R.jsonl` what process R has added since. Rows
+are merged into a new file that replaces the old one in a single step, and only then are parts removed: whenever a run
+is killed, every row that was written whole is in one of the files, and readers count a row once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+from hrvlm.rows.jsonl import RecordWriter, read_lines
+from hrvlm.rows.locking import is_at, lock
+from hrvlm.rows.record import Row
+from hrvlm.whole_files import whole_file
+
+RowKey = Callable[[Row], Any]
+_PART = re.compile(r"rank=(\d{1,9})\.jsonl")
+
+
+def part_path(path: str | Path, rank: int) -> Path:
+    """File of one process beside the merged file `path`."""
+    return _folder(Path(path)) / f"rank={rank}.jsonl"
+
+
+def part_files(path: str | Path) -> list[Path]:
+    """Files that hold rows of the run whose merged file is `path`: that file, then its parts; those that exist.
+
+    Raises:
+        ValueError: if something else lies among them; hidden files, such as those of file managers, are left alone.
+    """
+    merged = Path(path)
+    folder = _folder(merged)
+    if merged.exists() and not merged.is_file():
+        raise ValueError(f"expected a file at {merged}, got a folder; move it elsewhere")
+    if not folder.is_dir():
+        if os.path.lexists(folder):
+            raise ValueError(f"expected a folder of parts at {folder}, got a file; move it elsewhere")
+        return [merged] if merged.exists() else []
+    ranked = {entry: _rank(entry) for entry in folder.iterdir() if not entry.name.startswith(".")}
+    parts = sorted(ranked, key=lambda part: ranked[part])
+    return [merged, *parts] if merged.exists() else parts
+
+
+class PartWriter(RecordWriter):
+    """Appends to the part of one process, which no other process may write to meanwhile.
+
+    Args:
+        path: merged file of the run.
+        rank: number of the process.
+
+    Raises:
+        ValueError: if another process writes to this part.
+    """
+
+    def __init__(self, path: str | Path, rank: int) -> None:
+        super().__init__(part_path(path, rank))
+
+
+def check_unused(path: str | Path) -> None:
+    """Raise ValueError if a process, such as one left over from a killed run, still writes to a part of the run."""
+    with ExitStack() as stack:
+        _hold_parts(Path(path), stack)
+
+
+def _hold_parts(merged: Path, stack: ExitStack) -> list[Path]:
+    """The files of a run, which no other process can write to until the stack is left."""
+    held = []
+    for part in part_files(merged):
+        file = stack.enter_context(part.open("r+b"))  # NFS locks only what can be written to
+        lock(file, part)
+        if not is_at(file, part):
+            raise ValueError(f"expected no other process to write to {part}, got one that has just replaced it")
+        held.append(part)
+    return held
+
+
+def run_rows(path: str | Path, key: RowKey) -> list[Row]:
+    """All rows of a run, finished or not, ordered by kind, dataset index and statement.
+
+    Args:
+        path: merged file of the run.
+        key: what a row states, by which rows are ordered.
+
+    Raises:
+        ValueError: if two different rows make the same statement about the same image.
+    """
+    return [json.loads(line) for line in _sorted_lines(Path(path), key)]
+
+
+def unchecked_rows(path: str | Path) -> list[Row]:
+    """All rows of a run as they are, readable as records or not; lines that a kill left in two files count once."""
+    rows, seen = [], set[str]()
+    for part in part_files(path):
+        lines = list(read_lines(part))
+        rows += [row for line, row in lines if line not in seen]
+        seen |= {line for line, _ in lines}
+    return rows
+
+
+def run_keys(path: str | Path, key: RowKey) -> set[Any]:
+    """What all rows of a run state so far."""
+    return {stated for stated, _ in _keyed_lines(Path(path), key)}
+
+
+def merge_parts(path: str | Path, key: RowKey) -> None:
+    """Move the rows of all parts into the merged file, ordered by kind, dataset index and statement.
+
+    The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills.
+
+    Args:
+        path: merged file of the run.
+        key: as in `run_rows`.
+
+    Raises:
+        ValueError: if two different rows make the same statement, or a process still writes to a part.
+    """
+    merged = Path(path)
+    with ExitStack() as stack:  # a process that opens a part now must find it locked, or gone
+        parts = _hold_parts(merged, stack)
+        text = "".join(line + "\n" for line in _sorted_lines(merged, key))
+        with whole_file(merged) as new:
+            new.write_text(text, encoding="utf-8", newline="\n")
+        for part in parts:
+            if part != merged:
+                part.unlink()
+    remove_folder(merged)
+
+
+def remove_folder(path: str | Path) -> None:
+    """Remove the folder of parts of a run, if there is nothing in it."""
+    with suppress(OSError):
+        _folder(Path(path)).rmdir()
+
+
+def _folder(merged: Path) -> Path:
+    return merged.with_suffix(".parts")
+
+
+def _rank(part: Path) -> int:
+    found = _PART.fullmatch(part.name)
+    if found is None or not part.is_file():
+        raise ValueError(
+            f"expected files named rank=NUMBER.jsonl alone in {part.parent}, got {part.name!r}; move it elsewhere"
+        )
+    return int(found[1])
+
+
+def _sorted_lines(merged: Path, key: RowKey) -> list[str]:
+    found: dict[Any, str] = {}
+    for stated, line in _keyed_lines(merged, key):
+        if found.setdefault(stated, line) != line:
+            raise ValueError(
+                f"expected one row per image and statement, got two different ones for {stated} in {merged}"
+            )
+    return [found[stated] for stated in sorted(found)]
+
+
+def _keyed_lines(merged: Path, key: RowKey) -> Iterator[tuple[Any, str]]:
+    for part in part_files(merged):
+        for line, row in read_lines(part):
+            yield key(row), line
