@@ -12,7 +12,7 @@ from .kinds.oracle.claim import derive_oracle
 from .kinds.oracle.errors import OracleError, corrected_lower
 from .kinds.oracle.from_counts import OracleTask, audited_records, corrected_records, oracle_records
 from .kinds.oracle.record import OracleRecord
-from .kinds.profile.certify import ProfileOptions, Profiler
+from .kinds.profile.certify import Profiler
 from .kinds.profile.claim import (
     certifying_count,
     chain_of,
@@ -21,6 +21,7 @@ from .kinds.profile.claim import (
     node_counts,
     profile_radii,
 )
+from .kinds.profile.options import ProfileOptions
 from .kinds.profile.record import ProfileRecord
 from .kinds.registry import RecordWriter, done_keys, merge_rows, read_rows, record_from_row, torn_line
 from .kinds.semantic.certify import semantic_partition, semantic_partitions

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,9 +47,6 @@ from hrvlm.rows.record import Key, Record
 from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
 from hrvlm.training.launching import Processes, StrategyName
 from hrvlm.whole_files import check_place
-
-# Rows do not depend on these, or say it themselves: they may change between runs that share a folder.
-FREE = ("num_images", "radii", "batch_size", "smoothing", "semantic", "joint")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,8 +105,8 @@ class ImageWork:
     def __init__(self, checkpoint: str, settings: Run, device: torch.device) -> None:
         self.classifier, self.data = load_subject(checkpoint, settings, device)
         self.settings, self.plan = settings, settings.plan
-        plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
-        self.depends_on = {**identity(self.classifier, settings.split), **data_identity(self.data), **plan}
+        shared = {**identity(self.classifier, settings.split), **data_identity(self.data)}
+        self.depends_on = shared | settings.plan.identity()
         self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}
 
     def open_store(self, folders: ExitStack) -> FeatureStore | None:
