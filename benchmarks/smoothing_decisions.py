@@ -19,8 +19,8 @@ from scipy.stats import betabinom, binom
 from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
-from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.kinds.classifiers import statements
+from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
 from hrvlm.certificates.run.passes import Images
 from hrvlm.certificates.run.plan import CertificationPlan

@@ -49,6 +49,7 @@ from .kinds.semantic.reference_arc import (
     reference_partition,
 )
 from .kinds.semantic.refutation import Violation, check_semantic_dense, check_stable_sampled
+from .kinds.smoothing.certify import certify
 from .kinds.smoothing.record import SmoothingRecord
 from .kinds.smoothing.vote import SmoothedPrediction, smoothed_predict
 from .kinds.summary import summarise
@@ -61,7 +62,6 @@ from .run.ledger import Ledger
 from .sampling.batch_size import automatic_batch_size
 from .sampling.batches import Sample
 from .sampling.feature_store import FeatureStore
-from .sampling.monte_carlo import certify
 from .sampling.plan import SamplingOptions, SmoothingPlan, Statement
 from .sampling.replay import replay
 from .statistics.anytime import (

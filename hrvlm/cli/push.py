@@ -18,6 +18,7 @@ from torch import Tensor
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.certificates.kinds.oracle.certify import AnswerQuestion, certify_answers
+from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.batches import Sample
@@ -175,7 +176,7 @@ class Pusher:
                 device=settings.device,
             )
         )
-        return found.records[0], found.clean
+        return smoothing_records(found.sampled, settings.plan())[0], found.clean
 
     def _push(
         self,

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from hrvlm.certificates.kinds.registry import kind_named, kinds, read_record
 from hrvlm.rows.images import by_image
-from hrvlm.rows.record import Key, Record
+from hrvlm.rows.record import Record
 from hrvlm.rows.verifying import Fact, Finding, Group, Header, Problem, Rules, Verifier
 
 __all__ = ["CERTIFICATES", "CertificateVerifier", "Problem", "verify_rows"]
@@ -65,8 +65,8 @@ def _facts(records: list[Record]) -> Iterator[Fact[Record]]:
             yield record, group, name, value
 
 
-def _statement(record: Record) -> tuple[str, Key]:
-    return record.kind, tuple(kind_named(record.kind).statement(record))
+def _statement(record: Record) -> tuple[str, Hashable]:
+    return record.kind, kind_named(record.kind).statement(record)
 
 
 CERTIFICATES = Rules(read=read_record, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement)

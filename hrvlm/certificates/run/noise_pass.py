@@ -32,7 +32,8 @@ class LevelLabels:
     """
 
     def __init__(self, classifier: HierarchicalClassifier, statements: Iterable[Statement]) -> None:
-        self.classifier, self.keys = classifier, [statement.key for statement in statements]
+        self.classifier = classifier
+        self.keys: list[Any] = [statement.key for statement in statements]
         self.device = classifier.text_points(classifier.keys[0]).device
 
     def of_features(self, features: Tensor) -> dict[Any, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -120,7 +120,7 @@ class JointKind(Kind[JointRecord]):
         asked = settings.joint_questions
         if asked is None or settings.samples is None:
             return {}
-        told = {"n0": settings.n0, "n": settings.n, "move": asked.move, "steps": asked.steps}
+        told: dict[str, Hashable] = {"n0": settings.n0, "n": settings.n, "move": asked.move, "steps": asked.steps}
         told |= {"at_radii": asked.radii, "at_extents": asked.extents}
         return {((self.name,), field): value for field, value in told.items()}
 

@@ -94,6 +94,7 @@ class AnsweredImage:
     """The result for one image.
 
     Attributes:
+        sampled: the image with its counts.
         statements: one per question, as if the oracle's label were any other class.
         oracles: the oracle of each question.
         clean: answer on the clean image.
@@ -101,6 +102,7 @@ class AnsweredImage:
         unparseable: unreadable answers among the estimation samples of each question.
     """
 
+    sampled: Sampled
     statements: list[Counted]
     oracles: list[Labelling]
     clean: str
@@ -189,6 +191,7 @@ class _Pass:
         image, total = self.images.pop(sampled.sample.index), len(self.questions)
         most_frequent = image.selected.most_common(1)
         return AnsweredImage(
+            sampled=sampled,
             statements=[counted(sampled.sample, outcome, self.plan, total) for outcome in sampled.outcomes],
             oracles=list(image.oracles.values()),
             clean=image.clean,
