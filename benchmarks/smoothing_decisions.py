@@ -27,7 +27,7 @@ from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.batches import Drawing, Sample
 from hrvlm.certificates.sampling.counts import Procedure
 from hrvlm.certificates.sampling.plan import SamplingOptions
-from hrvlm.certificates.sampling.stream import explore
+from hrvlm.certificates.sampling.stream import sample_adaptively
 from hrvlm.certificates.statistics.radii import radius_probability
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 
@@ -91,7 +91,7 @@ def fixed_rows(classifier: HierarchicalClassifier, data: Any, indices: Iterable[
     leaf = statements(classifier)[0]
     images = Images(classifier, data, list(indices), frozenset(), None, None, None)
     with inferring(classifier):
-        yield from explore(
+        yield from sample_adaptively(
             LevelLabels(classifier, statements(classifier)).of_images,
             (images.sample(index, "float32") for index in images.indices),
             {LEAF: leaf.num_classes},

@@ -21,9 +21,9 @@ from hrvlm.certificates.kinds.oracle.certify import AnswerQuestion, certify_answ
 from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
-from hrvlm.certificates.sampling.batches import Sample
+from hrvlm.certificates.sampling.batches import Drawing, Sample
 from hrvlm.certificates.sampling.plan import PREDICT_DRAWS, SmoothingPlan
-from hrvlm.certificates.sampling.stream import tally
+from hrvlm.certificates.sampling.stream import Execution, count_labels
 from hrvlm.cli.evaluating import data_identity, opened_folder, print_results, write_summary
 from hrvlm.cli.results import write_report
 from hrvlm.data.base import ImageDataModule
@@ -227,15 +227,14 @@ class Pusher:
         """Votes per class of noisy copies, from draws that no certificate uses."""
         settings, name, size = self.settings, self.oracle.name, len(self.oracle.classes)
         _, counts = next(
-            tally(
+            count_labels(
                 lambda images: {name: torch.tensor(self.oracle.labels(self.generator.generate(images)))},
                 [Sample(index=index, image=image, labels={})],
                 {name: size},
                 [range(PREDICT_DRAWS, PREDICT_DRAWS + settings.votes)],
-                sigma=settings.sigma,
-                seed=settings.seed,
+                drawing=Drawing(settings.sigma, settings.seed),
                 batch_size=settings.batch_size,
-                device=settings.device,
+                execution=Execution(device=settings.device),
             )
         )
         return [int(count) for count in counts[name][0, :size]]

@@ -13,11 +13,11 @@ from itertools import chain
 import torch
 
 from hrvlm.certificates.sampling.batch_size import automatic_batch_size
-from hrvlm.certificates.sampling.batches import Drawing, Sample
+from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.counts import Procedure
 from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement, check_statements
 from hrvlm.certificates.sampling.procedures import NUM_GROUPS, Sampled, StatementProcedure
-from hrvlm.certificates.sampling.stream import Classify, Observe, explore
+from hrvlm.certificates.sampling.stream import Classify, Execution, Observe, sample_adaptively
 
 
 def sample_statements(
@@ -48,7 +48,7 @@ def sample_statements(
         observe: shown everything that `classify` returns, see `stream.Observe`.
         with_draws: whether `classify` is given the draws of its images as well, see `stream.Parts`; needs a
             `batch_size`.
-        workers: threads that classify side by side, see `stream.explore`.
+        workers: threads that classify side by side, see `stream.sample_adaptively`.
 
     Returns:
         An iterator over the images; in the order of the samples, except where a procedure needs different numbers of
@@ -60,7 +60,7 @@ def sample_statements(
     """
     num_classes = check_statements(statements, batch_size)
     plan.check(len(statements))
-    drawing = Drawing(plan.sigma, plan.seed, plan.noise)
+    drawing = plan.drawing
 
     def run() -> Iterator[Sampled]:
         source, size = iter(samples), batch_size
@@ -72,7 +72,7 @@ def sample_statements(
                 classify, first.image.shape, drawing=drawing, device=device, threads=threads, precision=plan.precision
             )
             source = chain([first], source)
-        yield from explore(
+        yield from sample_adaptively(
             classify,
             source,
             num_classes,
@@ -80,12 +80,9 @@ def sample_statements(
             num_groups=NUM_GROUPS,
             drawing=drawing,
             batch_size=size,
-            device=device,
-            threads=threads,
-            precision=plan.precision,
+            execution=Execution(device=device, threads=threads, precision=plan.precision, workers=workers),
             observe=observe,
             with_draws=with_draws,
-            workers=workers,
         )
 
     return run()
