@@ -35,8 +35,8 @@ def close_margins(
         winner: `(N,)` positions in `scorer.first`.
 
     Returns:
-        Margin sinusoids `(N, U)`, bounds `(N, U)` on the error of their values, and distances `(N, U)` of the weights; all
-        are 0 for the winner itself.
+        Margin sinusoids `(N, U)`, bounds `(N, U)` on the error of their values, and distances `(N, U)` of the weights;
+        all are 0 for the winner itself.
     """
     count, classes = len(winner), len(scorer.first)
     start, along1, along2, size = (scorer.distinct.new_zeros(count, classes) for _ in range(4))

@@ -38,7 +38,7 @@ class StablePiece(NamedTuple):
     def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
         """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
 
-        The winner does not compete with itself, except through an identical duplicate, whose margin of 0 is never enough.
+        The winner does not compete with itself, except through a duplicate, whose margin of 0 is never enough.
         """
         slack = self._slack(delta)
         low, high, _ = _failing(self.margin, slack, self.length)
