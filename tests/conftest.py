@@ -30,8 +30,20 @@ PLAN = {
 ADVICE = ["ignore:.*does not have many workers.*", "ignore:The number of training batches.*"]
 
 
+# Files that take longest, most of all first: begun at once, none is left for one process at the end.
+LONG = [
+    "test_bad_files.py", "test_wheel.py", "test_stopping.py", "test_killed_runs.py", "test_resume.py",
+    "test_ddp_run.py", "test_hostile_files.py", "test_attack_processes.py", "test_joint_soundness.py",
+    "test_soundness.py", "test_strong_attacks.py", "test_semantic_acceptance.py", "test_sampling_coverage.py",
+    "test_close_classes.py",
+]  # fmt: skip
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Lets tests that train ignore Lightning's advice; everything else stays an error."""
+    """Puts long files first, and lets tests that train ignore Lightning's advice; everything else stays an error."""
+    order = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
     for item in items:
         if "run_train" in getattr(item, "fixturenames", ()):
             for message in ADVICE:
