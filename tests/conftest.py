@@ -116,14 +116,17 @@ def settings(folder: Path, model: Path, pictures: Path, tree: Path) -> dict[str,
     plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": PLAN}
     checkpoints = {"save_top_k": -1, "filename": "{epoch}", "auto_insert_metric_name": False}
     callbacks = [
-        ("hrvlm.callbacks.RobustnessCallback", {"num_images": 9, "eps": 0.02, "steps": 2, "batch_size": 4}),
+        (
+            "hrvlm.callbacks.RobustnessCallback",
+            {"num_images": 9, "threat_model": {"eps": 0.02}, "steps": 2, "batch_size": 4},
+        ),
         ("hrvlm.callbacks.CertificationCallback", {"plan": plan}),
         ("lightning.pytorch.callbacks.ModelCheckpoint", checkpoints),
         ("hrvlm.callbacks.SummaryTable", {}),
     ]
-    objective = {"eps": 0.01, "step_size": 0.01, "steps": 1}
+    objective = {"threat_model": {"eps": 0.01}, "ascent": {"step_size": 0.01, "steps": 1}}
     module = {
-        "model": str(model), "trees": [str(tree)], "learning_rate": 1e-3, "warmup_steps": 2,
+        "model": str(model), "trees": [str(tree)], "optimizer": {"learning_rate": 1e-3, "warmup_steps": 2},
         "objective": {"class_path": "hrvlm.objectives.HierarchicalObjective", "init_args": objective},
     }  # fmt: skip
     data = {

@@ -16,7 +16,8 @@ from hrvlm.cli.certify import main
 
 ROWS = "robustness.jsonl"
 PLAN = {
-    "attacks": ["pgd2", "apgd-ce"], "eps": 0.02, "num_images": 6, "batch_size": 4, "settings": {"apgd_steps": 2},
+    "attacks": ["pgd2", "apgd-ce"], "threat_model": {"eps": 0.02}, "num_images": 6, "batch_size": 4,
+    "settings": {"apgd_steps": 2},
 }  # fmt: skip
 
 

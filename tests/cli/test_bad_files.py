@@ -125,7 +125,7 @@ def good(
     relative: dict[str, Any] = {"pictures": Path("pictures"), "tree": Path("kinds.yaml"), "folder": folder}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        attacks = {"attacks": ["pgd2"], "num_images": 2, "eps": 0.01, "batch_size": 4}
+        attacks = {"attacks": ["pgd2"], "num_images": 2, "threat_model": {"eps": 0.01}, "batch_size": 4}
         for name, plan in (("attack", attacks), ("run", small_plan | {"num_images": 2})):
             command_line(name, Path("model"), plan=plan, **relative)
             (folder / "config.yaml").rename(folder / f"{name}.yaml")
