@@ -35,7 +35,7 @@ def old_keys(**places: str) -> Callable[[Kind], Kind]:
     """
 
     def decorate(kind: Kind) -> Kind:
-        made = kind.__init__
+        made = kind.__init__  # type: ignore[misc]  # the class is told, not an object
 
         @wraps(made)
         def __init__(self: Any, *arguments: Any, **given: Any) -> None:
@@ -47,7 +47,7 @@ def old_keys(**places: str) -> Callable[[Kind], Kind]:
             made(self, *arguments, **_made_values(made, given))
 
         __init__.old_keys = dict(places)  # type: ignore[attr-defined]
-        kind.__init__ = __init__
+        kind.__init__ = __init__  # type: ignore[misc]
         return kind
 
     return decorate
