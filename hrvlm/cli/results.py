@@ -14,6 +14,7 @@ from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.paths import path_of
 from hrvlm.cli.trust import trusted_modules
+from hrvlm.old_keys import nested, places_of
 from hrvlm.reports.terminal import say
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
@@ -160,5 +161,5 @@ def _data_module(noted: dict[str, Any]) -> ImageDataModule:
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):
         raise ValueError(f"expected a data module, got {path[:80]}")
-    made: ImageDataModule = kind(**settings)
+    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
     return made
