@@ -96,9 +96,13 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
 
 def _noted(folder: Path, oracle: Oracle) -> dict[str, Any]:
     """Settings of a run whose oracle is this one."""
-    noted = read_settings(folder) or {}
+    noted = read_settings(folder)
+    if noted is None or "questions" not in noted:
+        found = "found none" if noted is None else "got others"
+        raise ValueError(f"expected settings.json of a run of answers beside the rows in {folder}, {found}")
     described = json.loads(json.dumps(oracle.describe()))
-    if described not in [question.get("oracle") for question in noted.get("questions", [])]:
+    asked = noted["questions"] if isinstance(noted["questions"], list) else []
+    if described not in [question.get("oracle") for question in asked if isinstance(question, dict)]:
         raise ValueError(f"expected the configuration of the run in {folder}, got one with another {oracle.name!r}")
     return noted
 
