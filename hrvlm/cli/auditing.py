@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +20,13 @@ from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
+<<<<<<< HEAD
 from hrvlm.rows.record import Record
 from hrvlm.rows.shards import part_files, run_rows
 from hrvlm.trees.bounded_text import read_bytes
+=======
+from hrvlm.trees.bounded_text import file_digest
+>>>>>>> main
 from hrvlm.whole_files import write_whole
 
 ROWS = ROWS_OF["run"]
@@ -78,7 +81,7 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
     records = [record_from_row(row) for row in run_rows(folder / ROWS, row_key)]
     counts = list(_counts(records, oracle, settings))
     told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
-    told["labels"] = hashlib.sha256(read_bytes(settings.labels)).hexdigest()
+    told["labels"] = file_digest(settings.labels)
     # Another audit, or a run, does not fit this folder.
     depends_on = noted | {"audit": told, "questions": [*noted["questions"], told]}
     rows = [record for record in records if not _is_of(record, oracle.name)]

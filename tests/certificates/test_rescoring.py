@@ -20,6 +20,7 @@ from hrvlm.certificates import (
 )
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
+from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.label_functions import function_of
 from hrvlm.certificates.run.ledger import Ledger
@@ -118,7 +119,7 @@ def test_replaying_labels_gives_the_records_of_the_loop(procedure):
         def known(draws, labels=labels):
             return ({"k": part} for part in labels[draws.start : draws.stop].split(17))
 
-        assert replay(procedure_of([statement], plan)(one), known, {"k": 3}) == [direct]
+        assert smoothing_records(replay(procedure_of([statement], plan)(one), known, {"k": 3}), plan) == [direct]
 
 
 @pytest.fixture(scope="module")
