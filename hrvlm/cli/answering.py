@@ -31,12 +31,8 @@ from hrvlm.cli.evaluating import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
-<<<<<<< HEAD
 from hrvlm.rows.record import Key, Record
-from hrvlm.trees.bounded_text import read_bytes
-=======
 from hrvlm.trees.bounded_text import file_digest
->>>>>>> main
 
 # What rows of answers do not depend on, or say themselves.
 UNUSED = (

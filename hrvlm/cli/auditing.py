@@ -20,13 +20,9 @@ from hrvlm.cli.paths import path_of
 from hrvlm.cli.run import Run, finish
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
-<<<<<<< HEAD
 from hrvlm.rows.record import Record
 from hrvlm.rows.shards import part_files, run_rows
-from hrvlm.trees.bounded_text import read_bytes
-=======
 from hrvlm.trees.bounded_text import file_digest
->>>>>>> main
 from hrvlm.whole_files import write_whole
 
 ROWS = ROWS_OF["run"]

@@ -214,7 +214,7 @@ def test_an_interrupted_pass_is_completed(kept, classifiers, data, tmp_path):
 
 
 def test_features_that_lack_or_are_of_other_pictures_are_refused(kept, classifiers, data, no_tower):
-    with pytest.raises(ValueError, match="at least 81 draws of each image for the procedure"):
+    with pytest.raises(ValueError, match="at least 81 draws of each image for smoothing certificates"):
         rows(classifiers["kinds"], data, replace(PLAN, n=71, semantic=False), kept=kept[0])
     with pytest.raises(ValueError, match=r"features of image 7 in .* found none"):
         rows(classifiers["kinds"], data, replace(PLAN, semantic=False), indices=[7], kept=kept[0])
