@@ -110,7 +110,7 @@ def test_the_check_of_imports_finds_each_kind(source: str, package: str) -> None
     ("source", "package"),
     [
         ("from hrvlm.geometry import poincare\nimport torch", "models"),
-        ("from hrvlm.models import load\nfrom hrvlm.certificates.rows import Row", "certificates"),
+        ("from hrvlm.models import load\nfrom hrvlm.certificates.run import plan", "certificates"),
         ("import lightning\nfrom hrvlm import attacks, objectives", "training"),
         ("import lightning\nfrom hrvlm.reports import tables", "cli"),
     ],
