@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from example_records import smoothing
 from oracle_examples import ERRORS, made
 from run_examples import RUNS, Rows, profile_run
 from semantic_problems import random_problem
-from test_joint_rows import PLAN as JOINT_PLAN
-from test_joint_rows import certified, family
 from test_semantic_evidence import records as semantic_records
 
 
@@ -46,8 +44,10 @@ def embeddings_outside_the_plane() -> Rows:
     ]
 
 
-def few_joint_samples() -> Rows:
-    return [record.to_row() for record in certified([family(), family(level=1)], replace(JOINT_PLAN, n=2))]
+def claimless(rows: Rows) -> Rows:
+    """Those of the images of which no row claims anything."""
+    claiming = {row["index"] for row in rows if row["reason"] is None}
+    return [row for row in rows if row["index"] not in claiming]
 
 
 def unsure_answers() -> Rows:
@@ -60,10 +60,10 @@ EXAMPLES = {
         RUNS["semantic"], embeddings_outside_the_plane, partly=frozenset({"waves", "distances", "largest_deltas"})
     ),
     "joint": Example(
-        RUNS["joint"], few_joint_samples, partly=frozenset({"at_radii", "at_extents", "histogram", "vote_error"})
+        RUNS["joint"],
+        lambda: claimless(RUNS["joint"]()),
+        partly=frozenset({"at_radii", "at_extents", "histogram", "vote_error"}),
     ),
-    "profile": Example(RUNS["profile"], lambda: profile_run(n=2), partly=frozenset({"invalid_selection"})),
-    "oracle": Example(
-        RUNS["oracle, given"], unsure_answers, texts=frozenset({"answer", "anchor", "top_k", "top_p"})
-    ),
-}  # fmt: skip
+    "profile": Example(RUNS["profile"], lambda: claimless(profile_run(n=9)), partly=frozenset({"invalid_selection"})),
+    "oracle": Example(RUNS["oracle, given"], unsure_answers, texts=frozenset({"answer", "anchor", "top_k", "top_p"})),
+}

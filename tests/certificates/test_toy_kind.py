@@ -1,4 +1,4 @@
-"""A kind of certificate that is one file and one line of the registry is made, checked, told and tested as others are."""
+"""A kind of certificate in one file and one line of the registry is made, checked, told and tested as others are."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DOCUMENT = f"""
 
 {battery.UNKNOWN}
 
-* `toy`: `index`, `label`, `prediction`, and so on.
+* `toy`: `index`, `level`, `label`, `prediction`, and so on.
 """
 
 
@@ -89,7 +89,7 @@ def test_a_run_makes_checks_and_tells_the_certificates_of_a_new_kind(folder: tup
 def test_rows_of_a_new_kind_are_verified(folder: tuple[Path, str], capsys: Any) -> None:
     file = folder[0] / "certificates.jsonl"
     main(["verify", str(folder[0])])
-    assert "12 rows" in capsys.readouterr().out
+    assert "12 certificates, 0 that" in capsys.readouterr().out
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
     changed = [row | {"distance": 1.05 * row["distance"]} if row["kind"] == "toy" else row for row in rows]
     file.write_text("".join(json.dumps(row) + "\n" for row in changed), encoding="utf-8")

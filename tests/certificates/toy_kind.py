@@ -65,7 +65,7 @@ class ToyKind(Kind[ToyRecord]):
         classifier = context.classifier
         tree, texts = classifier.forest[0], normalize(classifier.text_points(classifier.keys[0]), dim=1)
         for image in stream:
-            best, second = (normalize(image.feature, dim=1) @ texts.T)[0].topk(2)
+            best, second = (normalize(image.feature, dim=1) @ texts.T)[0].topk(2).values
             told = {"tree": tree.name, "level": 0, "level_name": tree.levels[0].name, "index": image.index}
             yield [made(best.item(), second.item(), context.options["least"], int(best_class(image, texts)),
                         label=image.label, **told)]  # fmt: skip
