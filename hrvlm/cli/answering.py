@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -33,7 +32,7 @@ from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 from hrvlm.rows.record import Key, Record
-from hrvlm.trees.bounded_text import read_bytes
+from hrvlm.trees.bounded_text import file_digest
 
 # What rows of answers do not depend on, or say themselves.
 UNUSED = (
@@ -209,8 +208,7 @@ class AnswerWork:
 
 def _described(calibration: Calibration) -> dict[str, Any]:
     """A calibration with a digest of its file in place of the path."""
-    digest = hashlib.sha256(read_bytes(shipped.find(calibration.file))).hexdigest()
-    return asdict(calibration) | {"file": digest}
+    return asdict(calibration) | {"file": file_digest(shipped.find(calibration.file))}
 
 
 def _check_one_each(pairs: Sequence[CalibrationPair], file: str) -> None:

@@ -132,8 +132,8 @@ def _finish(path: Path, output: Path, plan: RobustnessPlan) -> None:
     rows = run_rows(path, robustness_order)
     summary = summarise_robustness(rows)
     write_summary(output, summary)
-    title = f"{plan.norm} eps={plan.eps * 255:.3g}/255: accuracy in percent of {summary['images']} images"
-    title += ", each level attacked by its own classifier"
+    budget = f"{plan.threat_model.norm} eps={plan.threat_model.eps * 255:.3g}/255"
+    title = f"{budget}: accuracy in percent of {summary['images']} images, each level attacked by its own classifier"
     print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
     if "invalid" in summary:
         print(
@@ -147,4 +147,6 @@ def _settings(classifier: HierarchicalClassifier, data: Any, chosen: Attack) -> 
     plan = asdict(chosen.plan)
     for free in ("attacks", "transfer"):
         del plan[free]
-    return {**identity(classifier, chosen.split), **data_identity(data), **plan}
+    budget = {name: plan["threat_model"][name] for name in ("norm", "eps")}
+    del plan["threat_model"]
+    return {**identity(classifier, chosen.split), **data_identity(data), **budget, **plan}

@@ -14,6 +14,7 @@ from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.folder_names import ROWS_OF, read_settings
 from hrvlm.cli.paths import path_of
 from hrvlm.cli.trust import trusted_modules
+from hrvlm.old_keys import nested, places_of
 from hrvlm.reports.terminal import say
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
@@ -147,7 +148,7 @@ def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
 
 
 def _data_module(noted: dict[str, Any]) -> ImageDataModule:
-    """The data module that a run noted; of a stranger's folder, it is a known one, which writes to no chosen place."""
+    """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
     path = str(noted["class_path"])
     module, _, name = path.rpartition(".")
     if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
@@ -156,9 +157,12 @@ def _data_module(noted: dict[str, Any]) -> ImageDataModule:
     if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
         raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
     from hrvlm.data.base import ImageDataModule
+    from hrvlm.data.shards import ShardDataModule
 
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):
         raise ValueError(f"expected a data module, got {path[:80]}")
-    made: ImageDataModule = kind(**settings)
+    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
+    if isinstance(made, ShardDataModule):
+        made.keep_index = False  # it would lie beside shards that the folder names
     return made

@@ -13,6 +13,7 @@ import torch
 from command_runs import command_line
 from safetensors.torch import load_file, save_file
 
+from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.cli.attack import _finish
@@ -93,7 +94,7 @@ def test_attacks_say_of_how_many_images_scores_were_none(tmp_path: Path, capsys:
     ]
     path = tmp_path / "robustness.jsonl"
     path.write_text("".join(json.dumps(row.to_row()) + "\n" for row in rows))
-    _finish(path, tmp_path, RobustnessPlan(eps=0.01))
+    _finish(path, tmp_path, RobustnessPlan(threat_model=ThreatModel(eps=0.01)))
     assert "Scores of 2 images, clean or attacked, were not finite" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["invalid"] == 2

@@ -113,7 +113,7 @@ def test_a_run_of_training_leaves_a_checkpoint_and_an_export(
     }
     settings = {
         "class_path": f"hrvlm.objectives.{objective}",
-        "init_args": {"eps": 0.01, "step_size": 0.01, "steps": 1},
+        "init_args": {"threat_model": {"eps": 0.01}, "ascent": {"step_size": 0.01, "steps": 1}},
     }
     chosen["model"]["init_args"] |= {"model": str(start), "objective": settings}
     folder = run_train(tmp_path, chosen)
@@ -186,6 +186,8 @@ def test_what_cannot_be_kept_is_refused_before_training(models: dict[str, Vision
     settings = '{"pad_token": "nowhere"}'
     with pytest.raises(ValueError, match=r"expected a tokenizer with pad_token in tokenizer_config\.json, got none"):
         StoredTokenizer(model.files | {"tokenizer_config.json": settings}, context_length=4)
+    with pytest.raises(ValueError, match=r"expected a JSON object in tokenizer_config\.json, got list"):
+        StoredTokenizer(model.files | {"tokenizer_config.json": "[1]"}, context_length=4)
     with pytest.raises(ValueError, match=r"expected a readable tokenizer\.json"):
         StoredTokenizer(model.files | {"tokenizer.json": "{}"}, context_length=4)
     tower = '{"model_type": "own", "auto_map": {"AutoConfig": "code.Config"}}'
