@@ -36,10 +36,7 @@ from hrvlm.cli.paths import path_of
 from hrvlm.cli.results import write_report
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.data.sampling import shard_indices
-from hrvlm.reports.joint_table import joint_table
-from hrvlm.reports.oracle_table import oracle_table
-from hrvlm.reports.profile_table import profile_table
-from hrvlm.reports.tables import semantic_table, smoothing_table
+from hrvlm.reports.certificates import certificate_tables
 from hrvlm.reports.terminal import say
 from hrvlm.rows.jsonl import read_lines
 from hrvlm.rows.locking import held
@@ -222,8 +219,6 @@ def finish(path: Path, output: Path, plan: CertificationPlan) -> None:
     summary = summarise((row for _, row in read_lines(path)), plan.radii)
     write_summary(output, summary)
     write_report(output, radii=plan.radii)
-    tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
-    tables += [("profile", profile_table), ("oracle", oracle_table)]
-    print_results(output, [table(summary) for part, table in tables if summary.get(part)])
+    print_results(output, certificate_tables(summary))
     for sentence in invalid_sentences(summary):
         say(sentence)
