@@ -26,8 +26,8 @@ import yaml
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
 from hrvlm.certificates.run.plan import CertificationPlan
-from hrvlm.cli.answer_options import AnswerOptions, QuestionOptions
-from hrvlm.cli.labelling import Answers
+from hrvlm.evaluation.answer_options import AnswerOptions, QuestionOptions
+from hrvlm.evaluation.annotation import Answers
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.data.emoji_pack.pack import all_classes
 from hrvlm.generative import load_generator

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.cli.evaluating import subject_parser
-from hrvlm.cli.run import Run
+from hrvlm.evaluation.subject import subject_parser
+from hrvlm.evaluation.certification import Run
 from hrvlm.data.emoji_pack.pack import all_classes
 from hrvlm.generative.captions import reference_answers
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.cli.answer_options import reference_digest
-from hrvlm.cli.evaluating import LOCK, opened_folder
+from hrvlm.evaluation.answer_options import reference_digest
+from hrvlm.evaluation.subject import LOCK, opened_folder
 from hrvlm.cli.results import report
 from hrvlm.rows.locking import held
 from hrvlm.rows.shards import part_path

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.records import RobustnessRecord
-from hrvlm.cli.attack import _finish
+from hrvlm.evaluation.robustness import _finish
 from hrvlm.cli.certify import main
 from hrvlm.models import load
 from hrvlm.models.export import WEIGHTS_FILE

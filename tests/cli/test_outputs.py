@@ -20,7 +20,7 @@ from hrvlm.callbacks import ExportModel
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.cli.certify import main as certify
 from hrvlm.cli.errors import clear_errors
-from hrvlm.cli.evaluating import print_results
+from hrvlm.evaluation.subject import print_results
 from hrvlm.cli.main import main as hrvlm
 from hrvlm.cli.paths import check_results
 

@@ -13,7 +13,7 @@ from jsonargparse import ArgumentParser
 from hrvlm.certificates import RecordWriter, Sample, SmoothingPlan, Statement, certify
 from hrvlm.certificates.planning.sample_size import Question, plan_samples
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.plan import add_parser, plan
+from hrvlm.evaluation.sample_plan import add_parser, plan
 
 
 def run(*arguments: str) -> None:

@@ -14,7 +14,7 @@ import torch
 from picture_files import png, tiff
 from PIL import Image
 
-from hrvlm.cli.evaluating import data_identity
+from hrvlm.evaluation.subject import data_identity
 from hrvlm.data.decoding import FORMATS, SUFFIXES, colour, decode_image, read_image
 from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset
 from hrvlm.data.sampling import Address

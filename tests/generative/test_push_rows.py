@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from row_alterations import odd_values
 
-from hrvlm.cli.folder_names import ROWS_OF
-from hrvlm.cli.verify import verify as verify_folder
+from hrvlm.evaluation.folder_names import ROWS_OF
+from hrvlm.evaluation.verification import verify as verify_folder
 from hrvlm.generative.push_checks import PUSHES, push_header
 from hrvlm.generative.push_records import PushRecord
 from hrvlm.rows.images import by_image

@@ -1,4 +1,4 @@
-"""`certify.py answers`: answers of noisy copies, to be labelled by people or by a far better judge."""
+"""Answers of noisy copies, to be labelled by people or by a far better judge."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from rich.progress import Progress
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.cli.answer_options import AnswerOptions
-from hrvlm.cli.evaluating import data_identity, subject_parser
-from hrvlm.cli.run import Run
+from hrvlm.evaluation.answer_options import AnswerOptions
+from hrvlm.evaluation.settings import CertificationSettings
+from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import Generator, load_generator
-from hrvlm.reports.terminal import say
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
 from hrvlm.rows.shards import PartWriter, part_path, remove_folder
@@ -28,8 +27,8 @@ PER_IMAGE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers(Run):
-    """What `certify.py answers` needs besides checkpoint and output: the configuration of a run, and which answers.
+class AnnotationSettings(CertificationSettings):
+    """What is drawn: the configuration of a run, and which answers.
 
     Attributes:
         scope: "population": one answer of each image; "image": several of each image of the plan, for an audit.
@@ -108,13 +107,16 @@ class Line:
         return self.row
 
 
-def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
+def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) -> int:
     """Writes answers without labels as JSON lines; run again after a kill, it goes on where it stopped.
 
     Args:
         checkpoint: See `hrvlm.generative.load_generator`.
         settings: Data, prompt, decoding and noise, and which answers.
         output: A new file. Until it is complete, `NAME.parts` beside it holds the answers of finished images.
+
+    Returns:
+        Number of images.
 
     Raises:
         ValueError: If parts do not fit each other, the file exists (it may hold labels), or answers of other settings
@@ -147,9 +149,7 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
                 _forget(output)
             raise _not_new(output)
         _forget(output)  # while it is held; also what a kill left after the file was written
-    names = " | ".join(name for question in options.questions for name in question.oracle.classes)
-    count = len(indices) * settings.samples
-    say(f"{output}: {count} answers of {len(indices)} images; write the label of each: {names}")
+    return len(indices)
 
 
 def _not_new(output: Path) -> ValueError:
@@ -167,7 +167,7 @@ def _forget(output: Path) -> None:
     remove_folder(output)
 
 
-def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: Answers) -> dict[str, Any]:
+def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: AnnotationSettings) -> dict[str, Any]:
     """What answers depend on, as JSON values."""
     drawn = {"sigma": plan.sigma, "seed": plan.seed, "noise": plan.noise, "precision": plan.precision}
     chosen = {"split": settings.split, "samples": settings.samples, "indices": settings.indices(len(data))}
@@ -197,9 +197,3 @@ def begun(writer: PartWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
         raise ValueError(
             f"expected answers by image in {writer.path}, got another line ({error}); remove that folder to begin anew"
         ) from error
-
-
-def add_parser(commands: Any) -> None:
-    """Adds the command `answers` to those of `certify.py`."""
-    parser = subject_parser(Answers, "Draws answers of noisy copies, to be labelled.", output="new file of JSON lines")
-    commands.add_subcommand("answers", parser)
