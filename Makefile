@@ -1,6 +1,6 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs all tests, in two processes
-# make lint         ruff and mypy
+# make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
 # make benchmark-training   all training methods side by side, hours on two cores; stopped, it goes on where it was
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
@@ -38,6 +38,7 @@ test: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 	$(BIN)/mypy
 
 format: $(INSTALLED)

@@ -69,7 +69,7 @@ def all_pairs(texts: Tensor, image: Tensor, source: Tensor, target: Tensor) -> l
     """Breaks (angle, label from there on) of one image, from the crossings of all pairs of classes."""
     rotation = Rotation.of(image[None], source, target)
     start, stop = float(rotation.angle), float(rotation.plane.angle)
-    waves = rotation.waves(AffineScorer.cosine(texts), torch.ones(1, dtype=torch.float64))
+    waves = rotation.sinusoids(AffineScorer.cosine(texts), torch.ones(1, dtype=torch.float64))
     cosine, sine, offset = waves.cosine[0], waves.sine[0], waves.offset[0]
     first, second = torch.triu_indices(len(texts), len(texts), 1)
     a, b, c = (part[first] - part[second] for part in (cosine, sine, offset))

@@ -19,13 +19,15 @@ from scipy.stats import betabinom, binom
 from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
+from hrvlm.certificates.kinds.classifiers import statements
 from hrvlm.certificates.run.images import certify_images
-from hrvlm.certificates.run.noise_pass import NoisePass
+from hrvlm.certificates.run.noise_pass import LevelLabels
+from hrvlm.certificates.run.passes import Images
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.batches import Drawing, Sample
 from hrvlm.certificates.sampling.counts import Procedure
 from hrvlm.certificates.sampling.plan import SamplingOptions
-from hrvlm.certificates.sampling.stream import explore
+from hrvlm.certificates.sampling.stream import sample_adaptively
 from hrvlm.certificates.statistics.radii import radius_probability
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 
@@ -86,12 +88,13 @@ def fixed(sample: Sample, n: int) -> Procedure[Row]:
 
 def fixed_rows(classifier: HierarchicalClassifier, data: Any, indices: Iterable[int], n: int) -> Iterator[Row]:
     """Fixed n on some images, as each is finished."""
-    noise = NoisePass(classifier, plan())
+    leaf = statements(classifier)[0]
+    images = Images(classifier, data, list(indices), frozenset(), None, None, None)
     with inferring(classifier):
-        yield from explore(
-            noise.classify,
-            (noise.sample(data, index) for index in indices),
-            {LEAF: noise.statements[0].num_classes},
+        yield from sample_adaptively(
+            LevelLabels(classifier, statements(classifier)).of_images,
+            (images.sample(index, "float32") for index in images.indices),
+            {LEAF: leaf.num_classes},
             lambda sample: fixed(sample, n),
             num_groups=2,
             drawing=Drawing(SIGMA, SEED),

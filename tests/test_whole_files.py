@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -60,9 +62,15 @@ def test_a_file_behind_a_link_is_replaced_where_it_lies(tmp_path: Path) -> None:
     assert (tmp_path / "real" / "tree.yaml").read_text() == "new"
 
 
-def test_devices_are_written_to(tmp_path: Path) -> None:
-    write_whole("/dev/null", "nothing")
-    assert not Path("/dev/null.new").exists()
+def test_what_is_no_file_is_written_to_and_stays(tmp_path: Path) -> None:
+    """As /dev/null is, which nobody wants to see replaced."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK)) as file:
+        write_whole(path, "whole")
+        assert file.read() == "whole"
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("fail", FAILURES)
@@ -88,6 +96,17 @@ def test_a_folder_that_fails_leaves_what_was_there(fail: Callable[[], None], the
     write(lambda: None)
     assert {name: text for name, text in content(folder).items() if text} == {"probe/texts": "new", "weights": "new"}
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_a_kill_left_of_a_folder_is_no_part_of_the_next(there: bool, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    left = folder / ".model.new" if there else tmp_path / ".model.new"
+    left.mkdir(parents=True)
+    (left / "half").write_text("half of it")
+    with whole_folder(folder) as new:
+        (new / "weights").write_text("new")
+    assert content(tmp_path) == {"model": None, "model/weights": "new"}
 
 
 def test_a_disk_that_turns_out_to_be_full_at_the_end_changes_nothing(
@@ -123,6 +142,15 @@ def test_places_are_told_before_work_and_left_as_they_are(tmp_path: Path, monkey
     with pytest.raises(ValueError, match=r"got 2048 bytes \(free space, or the limit of ulimit -f\)"):
         check_place(tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken", "file"]
+
+
+def test_a_disk_that_does_not_tell_its_size_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some network and virtual file systems do not; a limit of the process holds there as well."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(total=0, used=0, free=0))
+    check_place(tmp_path, needed=2**60)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (2048, 2048))
+    with pytest.raises(ValueError, match="got 2048 bytes"):
+        check_place(tmp_path)
 
 
 def test_a_pipe_is_written_to_directly() -> None:

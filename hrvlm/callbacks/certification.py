@@ -10,7 +10,6 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from hrvlm.callbacks.certification_metrics import flatten_summary
 from hrvlm.callbacks.common import (
     chosen_images,
     fine_tuned,
@@ -22,6 +21,7 @@ from hrvlm.callbacks.common import (
 )
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.certificates import RecordWriter, summarise
+from hrvlm.certificates.kinds.summary import scalars
 from hrvlm.certificates.run.images import certify_images, count_passes
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data.references import TargetPictures
@@ -95,7 +95,7 @@ class CertificationCallback(EvaluationCallback):
         self.noise_shared = self._several(trainer)
         rows = self._certify(trainer, module, module.classifier(), self.plan, part, shared=self.noise_shared)
         self.summary = summarise(rows, self.plan.radii)
-        pl_module.log_dict(flatten_summary(self.summary, self.label), rank_zero_only=True)
+        pl_module.log_dict(scalars(self.summary, self.label), rank_zero_only=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies the result with fresh noise, where a seed for it is given."""
@@ -105,7 +105,7 @@ class CertificationCallback(EvaluationCallback):
         with on_device(trainer, module):
             rows = self._certify(trainer, module, self._chosen(trainer, module), self.final_plan, FINAL, shared=False)
         self.final_summary = summarise(rows, self.final_plan.radii)
-        log_directly(trainer, flatten_summary(self.final_summary, f"{self.label}/{FINAL}"))
+        log_directly(trainer, scalars(self.final_summary, f"{self.label}/{FINAL}"))
 
     def _several(self, trainer: Trainer) -> bool:
         """Whether more than one epoch may be certified."""

@@ -12,7 +12,7 @@ from .kinds.oracle.claim import derive_oracle
 from .kinds.oracle.errors import OracleError, corrected_lower
 from .kinds.oracle.from_counts import OracleTask, audited_records, corrected_records, oracle_records
 from .kinds.oracle.record import OracleRecord
-from .kinds.profile.certify import ProfileOptions, Profiler
+from .kinds.profile.certify import Profiler
 from .kinds.profile.claim import (
     certifying_count,
     chain_of,
@@ -21,6 +21,7 @@ from .kinds.profile.claim import (
     node_counts,
     profile_radii,
 )
+from .kinds.profile.options import ProfileOptions
 from .kinds.profile.record import ProfileRecord
 from .kinds.registry import RecordWriter, done_keys, merge_rows, read_rows, record_from_row, torn_line
 from .kinds.semantic.certify import semantic_partition, semantic_partitions
@@ -48,6 +49,7 @@ from .kinds.semantic.reference_arc import (
     reference_partition,
 )
 from .kinds.semantic.refutation import Violation, check_semantic_dense, check_stable_sampled
+from .kinds.smoothing.certify import certify
 from .kinds.smoothing.record import SmoothingRecord
 from .kinds.smoothing.vote import SmoothedPrediction, smoothed_predict
 from .kinds.summary import summarise
@@ -60,7 +62,6 @@ from .run.ledger import Ledger
 from .sampling.batch_size import automatic_batch_size
 from .sampling.batches import Sample
 from .sampling.feature_store import FeatureStore
-from .sampling.monte_carlo import certify
 from .sampling.plan import SamplingOptions, SmoothingPlan, Statement
 from .sampling.replay import replay
 from .statistics.anytime import (

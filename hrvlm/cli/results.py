@@ -114,7 +114,7 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
-    from hrvlm.certificates.run.header import header_of
+    from hrvlm.certificates.kinds.header import header_of
     from hrvlm.reports.collecting import Certificates
     from hrvlm.reports.html import render_report
     from hrvlm.rows.shards import part_files

@@ -142,7 +142,7 @@ class AnswerWork:
         ] * bool(lost)
 
     def _rows(self, image: AnsweredImage) -> Iterator[OracleRecord]:
-        for record, oracle, unparseable in zip(image.records, image.oracles, image.unparseable, strict=True):
+        for record, oracle, unparseable in zip(image.statements, image.oracles, image.unparseable, strict=True):
             task = OracleTask(
                 oracle=record.tree,
                 classes=oracle.classes,
@@ -185,7 +185,7 @@ class AnswerWork:
         return min(oracle.labels(self.references[label]))
 
     def _identity(self, split: str | None) -> dict[str, Any]:
-        plan = {name: value for name, value in asdict(self.plan).items() if name not in UNUSED}
+        plan = {name: value for name, value in self.plan.identity().items() if name not in UNUSED}
         asked = [
             {
                 "oracle": question.oracle.describe(),

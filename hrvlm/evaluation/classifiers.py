@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,6 @@ from hrvlm.rows.locking import held
 from hrvlm.rows.record import Key, Record
 from hrvlm.whole_files import check_place, path_of
 
-# Rows do not depend on these, or say it themselves: they may change between runs that share a folder.
-FREE = ("num_images", "radii", "batch_size", "smoothing", "semantic", "joint")
-
 
 class ClassifierWork:
     """Certificates of the classifiers of every level; see `work.Work`.
@@ -36,8 +32,8 @@ class ClassifierWork:
     def __init__(self, checkpoint: str, settings: CertificationSettings, device: torch.device) -> None:
         self.classifier, self.data = load_subject(checkpoint, settings, device)
         self.settings, self.plan = settings, settings.plan
-        plan = {name: value for name, value in asdict(settings.plan).items() if name not in FREE}
-        self.depends_on = {**identity(self.classifier, settings.split), **data_identity(self.data), **plan}
+        shared = {**identity(self.classifier, settings.split), **data_identity(self.data)}
+        self.depends_on = shared | settings.plan.identity()
         self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}
 
     def open_store(self, folders: ExitStack) -> FeatureStore | None:

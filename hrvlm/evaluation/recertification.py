@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.evaluation.certification import finish
-from hrvlm.evaluation.classifiers import FREE
 from hrvlm.evaluation.feature_cache import noise_settings
 from hrvlm.evaluation.folders import Output, opened_folder
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
@@ -94,7 +93,7 @@ def _declared(
 def _depends_on(
     classifier: HierarchicalClassifier, data: Any, plan: CertificationPlan, split: str | None
 ) -> dict[str, Any]:
-    depends_on = {name: value for name, value in asdict(plan).items() if name not in FREE}
+    depends_on = plan.identity()
     depends_on |= {**identity(classifier, split), **data_identity(data), **pictures_identity(plan.attributes)}
     return depends_on | {"random_numbers": SCHEME}
 
@@ -108,7 +107,7 @@ def _score(
     path: Path,
 ) -> None:
     """Adds the rows that are not there yet."""
-    indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions)
+    indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions, plan)
     with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}

@@ -16,11 +16,12 @@ from torch import Tensor
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.certificates.kinds.oracle.certify import AnswerQuestion, certify_answers
+from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
-from hrvlm.certificates.sampling.batches import Sample
+from hrvlm.certificates.sampling.batches import Drawing, Sample
 from hrvlm.certificates.sampling.plan import PREDICT_DRAWS
-from hrvlm.certificates.sampling.stream import tally
+from hrvlm.certificates.sampling.stream import Execution, count_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.subject import data_identity
@@ -100,7 +101,7 @@ class TargetedAttacker:
                 device=settings.device,
             )
         )
-        return found.records[0], found.clean
+        return smoothing_records(found.sampled, settings.plan())[0], found.clean
 
     def _attack(
         self,
@@ -151,15 +152,14 @@ class TargetedAttacker:
         """Votes per class of noisy copies, from draws that no certificate uses."""
         settings, name, size = self.settings, self.oracle.name, len(self.oracle.classes)
         _, counts = next(
-            tally(
+            count_labels(
                 lambda images: {name: torch.tensor(self.oracle.labels(self.generator.generate(images)))},
                 [Sample(index=index, image=image, labels={})],
                 {name: size},
                 [range(PREDICT_DRAWS, PREDICT_DRAWS + settings.votes)],
-                sigma=settings.sigma,
-                seed=settings.seed,
+                drawing=Drawing(settings.sigma, settings.seed),
                 batch_size=settings.batch_size,
-                device=settings.device,
+                execution=Execution(device=settings.device),
             )
         )
         return [int(count) for count in counts[name][0, :size]]

@@ -92,8 +92,8 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
                 "forbidden already"
             )
         return PUSHES, push_header(settings)
+    from hrvlm.certificates.kinds.header import header_of
     from hrvlm.certificates.kinds.verify import CERTIFICATES
-    from hrvlm.certificates.run.header import header_of
 
     return CERTIFICATES, header_of(settings, num_images=expect)
 

@@ -21,6 +21,7 @@ class CosineHead(Head):
     """
 
     has_depth = False
+    scorer = "cosine"
 
     def __init__(self, logit_scale: float | None = None, trainable: bool = True) -> None:
         """Build the head.

@@ -19,9 +19,11 @@ class Head(nn.Module, ABC):
 
     Attributes:
         has_depth: Whether the norm of a point means depth, so that norm-order losses make sense.
+        scorer: What records of certificates call its scores.
     """
 
     has_depth: bool
+    scorer: str
 
     @property
     def needs_features(self) -> bool:

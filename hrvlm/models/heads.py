@@ -36,6 +36,7 @@ class PoincareHead(Head):
     """
 
     has_depth = True
+    scorer = "poincare"
 
     def __init__(
         self,

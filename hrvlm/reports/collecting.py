@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hrvlm.certificates.kinds.registry import AnyRecord
-from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.certificates.kinds.verify import CERTIFICATES
 from hrvlm.rows.images import Found, ImageRows, by_image
+from hrvlm.rows.record import Record
 from hrvlm.rows.verifying import Header, Problem, Verifier
-
-_EVIDENCE: dict[str, Any] = {"waves": (), "distances": (), "margins": (), "largest_deltas": None, "plane": None}
 
 
 @dataclass(frozen=True)
@@ -25,7 +22,7 @@ class Certificates:
         problems: how many findings verifying them made.
     """
 
-    records: list[AnyRecord]
+    records: list[Record]
     problems: int
 
     @classmethod
@@ -49,11 +46,11 @@ class Certificates:
 
     @classmethod
     def _read(cls, odd: list[Found], images: Iterable[list[Found]], header: Header | None) -> Certificates:
-        records: list[AnyRecord] = []
+        records: list[Record] = []
         verifier = Verifier(CERTIFICATES, header)
 
-        def collect(record: AnyRecord) -> None:
-            records.append(replace(record, **_EVIDENCE) if isinstance(record, SemanticRecord) else record)
+        def collect(record: Record) -> None:
+            records.append(record.slim())
 
         def found() -> Iterator[Problem]:
             yield from verifier.odd(odd)

@@ -81,6 +81,20 @@ class Record:
         """What identifies the statement within one run."""
         return (self.kind, self.index, self.tree, self.level)
 
+    @property
+    def names_leaf(self) -> bool:
+        """Whether `label` is the image's own leaf of a class tree."""
+        return self.level == 0
+
+    @property
+    def not_finite(self) -> bool:
+        """Whether nothing is claimed because the image itself, without noise, has a score that is not finite."""
+        return False
+
+    def slim(self) -> Self:
+        """The record without what only verifying needs."""
+        return self
+
 
 def not_covered(functions_chosen: str, noise_shared: bool = False) -> str:
     """What the words of a claim add where alpha does not cover the choice of its prompts, or of the model's epoch."""

@@ -101,8 +101,9 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
             # the multilingual part, which nltk warns about, is not used here
             warnings.filterwarnings("ignore", message="The multilingual functions are not available")
             wordnet = WordNetCorpusReader(root, None)
-    except OSError as error:
-        raise TreeError(f"{root}: not a complete WordNet for nltk ({error}). {_HOW_TO_GET_IT}.") from error
+    except Exception as error:  # nltk raises many kinds for damaged files; all mean the same to the user
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise TreeError(f"{root}: not a complete WordNet for nltk ({problem}). {_HOW_TO_GET_IT}.") from error
     return wordnet
 
 

@@ -15,7 +15,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from hrvlm.callbacks import CertificationCallback, ExportModel, GeometryCallback
-from hrvlm.callbacks.certification_metrics import flatten_summary
+from hrvlm.certificates.kinds.summary import scalars
 from hrvlm.certificates.run.plan import CertificationPlan
 
 CERTIFY = "hrvlm.callbacks.CertificationCallback"
@@ -135,7 +135,7 @@ def test_pictures_that_show_an_attribute_are_logged() -> None:
     semantic = {
         "t": {"0": {"dark": {"cosine": {"pictures": {"mean_invariance": 0.25, "stable_coverage": {"0.1": 0.5}}}}}}
     }
-    found = flatten_summary({"smoothing": {}, "semantic": semantic})
+    found = scalars({"smoothing": {}, "semantic": semantic})
     assert found == {
         "certificates/semantic/t/0/dark/cosine/pictures/invariance": 0.25,
         "certificates/semantic/t/0/dark/cosine/pictures/stable_coverage_at_0.1": 0.5,

@@ -11,7 +11,7 @@ import torch
 
 from hrvlm.certificates import Sample
 from hrvlm.certificates.sampling import batches
-from hrvlm.certificates.sampling.batches import Drawing, fillers, makers, noisy_batch
+from hrvlm.certificates.sampling.batches import Drawing, fillers, noisy_batch, prefetching
 
 CPU = torch.device("cpu")
 
@@ -50,7 +50,7 @@ def test_pieces_are_made_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = noisy_batch(one, Drawing(0.25, 3), CPU)
     monkeypatch.setattr(Drawing, "write", waiting)
     for threads in (0, 1):
-        with makers(threads, Drawing(0.25, 3), CPU) as made:
+        with prefetching(threads, Drawing(0.25, 3), CPU) as made:
             assert torch.equal(made.start(one).result(), expected)
 
 

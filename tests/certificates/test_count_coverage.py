@@ -19,7 +19,8 @@ from scipy.stats import binom, norm
 
 from hrvlm.certificates import Sample, SmoothingPlan, SmoothingRecord, Statement, clopper_pearson_lower
 from hrvlm.certificates import smoothing_radius as radius_of
-from hrvlm.certificates.sampling.procedures import Certifier
+from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
+from hrvlm.certificates.sampling.procedures import StatementProcedure
 
 RUNS, ALPHA, SIGMA, TINY = 200_000, 0.05, 0.25, 1e-9
 BINARY = Statement("k", "t", 0, "leaf", 2)
@@ -52,7 +53,7 @@ def claim(plan: SmoothingPlan, pilot: int, count: int, *, reused: bool) -> Smoot
         count: samples with label 1 among the others.
         reused: whether the first are counted again, as they must not be.
     """
-    procedure = Certifier([BINARY], plan)(SAMPLE)
+    procedure = StatementProcedure([BINARY], plan)(SAMPLE)
     counts = {"k": np.zeros((2, 3), dtype=np.int64)}
     pieces = next(procedure)
     while True:
@@ -64,7 +65,7 @@ def claim(plan: SmoothingPlan, pilot: int, count: int, *, reused: bool) -> Smoot
         try:
             pieces = procedure.send(counts)
         except StopIteration as finished:
-            return finished.value[0]
+            return smoothing_records(finished.value, plan)[0]
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,10 @@ def test_files_that_end_while_they_are_read_are_named(store: FeatureStore, tmp_p
         store.clean(3)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"draws": "80"}', '{"draws": -1}', '{"draws": null}'])
+DAMAGED = ["", "{", "[]", "null", "{}", *(f'{{"draws": {draws}}}' for draws in ('"80"', "-1", "null", "true"))]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
 def test_a_damaged_description_is_told(text: str, store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "store.json").write_text(text)
     with pytest.raises(ValueError, match=r"expected .*store\.json to tell"):

@@ -17,7 +17,7 @@ from hrvlm.certificates import gaussian, verify_rows
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.embedding.partition import Reason
 from hrvlm.certificates.kinds.joint.options import JointQuestions
-from hrvlm.certificates.kinds.profile.certify import ProfileOptions
+from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore

@@ -16,7 +16,6 @@ import yaml
 from semantic_problems import CURV
 from torch import Tensor
 
-from hrvlm.callbacks.certification_metrics import flatten_summary
 from hrvlm.certificates import (
     AffineScorer,
     Family,
@@ -36,6 +35,7 @@ from hrvlm.certificates import (
     summarise,
     verify_rows,
 )
+from hrvlm.certificates.kinds.summary import scalars
 from hrvlm.certificates.statistics.radii import radius_probability
 from hrvlm.cli.certify import main
 
@@ -226,7 +226,7 @@ def test_rows_survive_a_file(record, tmp_path):
     )
     group = summarise([record.to_row()], [])["joint"]["t"]["0"]["size"]["cosine"]
     assert group["at_radii"]["0.1"]["certified_accuracy"] == float(record.correct)
-    logged = flatten_summary(summarise([record.to_row()], []))
+    logged = scalars(summarise([record.to_row()], []))
     extent = record.at_radii[1][1] if record.correct else 0.0
     assert logged["certificates/joint/t/0/size/cosine/mean_extent_at_0.1"] == extent
     with pytest.raises(ValueError, match="expected one setting"):

@@ -19,7 +19,7 @@ from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.evaluation.sample_plan import PlanSettings
 
-noise_module, grid_module = (import_module(f"hrvlm.certificates.{name}") for name in ("noise", "grid_noise"))
+noise_module, grid_module = (import_module(f"hrvlm.certificates.noise.{name}") for name in ("gaussian", "grid"))
 SHAPE = (3, 16, 16)
 
 

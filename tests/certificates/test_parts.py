@@ -55,10 +55,29 @@ def test_rows_of_a_process_that_opens_a_part_while_another_merges_are_kept(
 
     monkeypatch.setattr(parts_module, "_sorted_lines", interrupted)
     merge_parts(merged, by_number)
+    assert len(refused) == 1
     assert "expected no other process to write" in refused[0]
     with PartWriter(merged, 0) as writer:
         writer.write([Line(2)])
     assert numbers(merged) == [1, 2]
+
+
+def test_a_part_is_held_until_it_is_removed(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with PartWriter(merged, 0) as writer:
+        writer.write([Line(1)])
+    remove, refused = Path.unlink, []
+
+    def late(path: Path, *given: Any, **named: Any) -> None:
+        if path == part_path(merged, 0):  # what is written now would be gone in a moment
+            with pytest.raises(ValueError, match="expected no other process to write"):
+                PartWriter(merged, 0)
+            refused.append(path.name)
+        remove(path, *given, **named)
+
+    monkeypatch.setattr(Path, "unlink", late)
+    merge_parts(merged, by_number)
+    assert refused == ["rank=0.jsonl"]
+    assert numbers(merged) == [1]
 
 
 def test_a_part_that_was_removed_while_it_was_being_opened_is_opened_again(

@@ -18,7 +18,7 @@ from hrvlm.certificates import (
     summarise,
     verify_rows,
 )
-from hrvlm.certificates.kinds.profile.certify import ProfileOptions, Profiler
+from hrvlm.certificates.kinds.profile.certify import Profiler
 from hrvlm.certificates.kinds.profile.claim import (
     certifying_count,
     chain_of,
@@ -28,6 +28,7 @@ from hrvlm.certificates.kinds.profile.claim import (
     node_counts,
     profile_radii,
 )
+from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.kinds.profile.record import FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN
 from hrvlm.reports.profile_table import profile_table
 from hrvlm.trees import ClassTree, Node

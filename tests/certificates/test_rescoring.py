@@ -19,7 +19,7 @@ from hrvlm.certificates import (
     verify_rows,
 )
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.profile.certify import ProfileOptions
+from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.label_functions import function_of
 from hrvlm.certificates.run.ledger import Ledger

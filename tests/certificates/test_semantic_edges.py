@@ -185,7 +185,7 @@ def test_errors_say_what_was_expected():
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
 def test_images_without_finite_scores_have_no_class_and_leave_the_others_alone(kind: str, none: float) -> None:
     problem = random_problem(kind, 6, 5, 4, seed=3)
-    problem.classes[4] = problem.classes[1]  # twins
+    problem.classes[4] = problem.classes[1]  # duplicates
     features = problem.arguments[0]
     broken = features.clone()
     broken[2, 1] = none

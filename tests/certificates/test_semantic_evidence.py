@@ -64,14 +64,14 @@ def test_edge_cases_are_never_reported(kind):
     problem = random_problem(kind, 6, 4, 12, 5)
     features, source, target = problem.arguments
     points = torch.from_numpy(problem.classes)
-    twins = torch.cat([points, points[:3]])
+    duplicates = torch.cat([points, points[:3]])
     norm = features.norm(dim=1)
-    twin = AffineScorer.cosine(twins) if kind == "cosine" else AffineScorer.poincare(twins, norm, CURV)
+    duplicate = AffineScorer.cosine(duplicates) if kind == "cosine" else AffineScorer.poincare(duplicates, norm, CURV)
     outside = torch.linalg.qr(torch.stack([source, target], 1), mode="complete").Q[:, 2:]
     flat = (features @ outside) @ outside.T
     start = semantic_partition(problem.scorer, features, source, target).start
     for given, options in [
-        ((twin, features, source, target), {}),
+        ((duplicate, features, source, target), {}),
         ((problem.scorer, flat * norm[:, None] / flat.norm(dim=1, keepdim=True), source, target), {}),
         ((problem.scorer, features, source, target), {"target_extent": start}),
         ((problem.scorer, features, source, target), {"target_extent": start + math.pi}),
@@ -81,7 +81,7 @@ def test_edge_cases_are_never_reported(kind):
         made = records(*given, **options)
         assert verify_rows(rows_of(made)) == []
         assert all(record.waves for record in made) or given[3] is source
-    found = records(twin, features, source, target)
+    found = records(duplicate, features, source, target)
     assert {record.smallest_margin == 0 for record in found} == {True, False}
     assert all((dict(record.stable)[0.0] == 0) == (record.prediction < 3) for record in found if record.invariance == 1)
 

@@ -119,7 +119,7 @@ def test_lower_bounds_of_runs_never_pass_the_truth():
     assert (naive.max(1) > p).mean() > 2 * alpha
 
 
-def walk(p, boundary, cap):
+def sweep_envelope(p, boundary, cap):
     """Exact chances and mean number of trials of a decision looked at after every trial."""
     alive, certified, given_up, trials = np.array([1.0]), 0.0, 0.0, 0.0
     for t in range(1, cap + 1):
@@ -141,10 +141,10 @@ def walk(p, boundary, cap):
 def test_published_cost_of_decisions(offset, trials, certified):
     """Exact dynamic programming: "is the radius at least one sigma?" where it is one sigma + offset."""
     boundary = decision_boundaries(np.arange(1, 1501), ONE_SIGMA, 1e-3, 0.05)
-    chance, _, mean = walk(norm.cdf(1 + offset), boundary, 1500)
+    chance, _, mean = sweep_envelope(norm.cdf(1 + offset), boundary, 1500)
     assert mean == pytest.approx(trials, abs=1)
     assert chance == pytest.approx(certified, abs=6e-4)
-    null, _, _ = walk(ONE_SIGMA, boundary, 1500)
+    null, _, _ = sweep_envelope(ONE_SIGMA, boundary, 1500)
     assert 1e-4 < null <= 1e-3
 
 

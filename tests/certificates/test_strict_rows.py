@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
-import msgspec
 import pytest
 from row_alterations import odd_values, other_words, unnoticed, words_of
 from run_examples import RUNS
 from test_altered_rows import raised
 
 from hrvlm.certificates import record_from_row, verify_rows
-from hrvlm.certificates.kinds.registry import KINDS, read_record
+from hrvlm.certificates.kinds.registry import kinds, read_record
+from hrvlm.rows.lines import row_of
 from hrvlm.rows.record import SCHEMA
 from hrvlm.rows.strict import RowError, strict_reader
 
 Rows = list[dict[str, Any]]
+
+KINDS = {kind.name: kind.record for kind in kinds()}
 
 
 def verify(rows: Rows) -> list[Any]:
@@ -129,8 +131,11 @@ def test_the_words_of_a_claim_are_enumerated() -> None:
 
 
 def test_numbers_are_read_exactly() -> None:
+    row = RUNS["smoothing, split"]()[0]
     for number in (0.1, 1e-300, 123456789.123456789, 5e-324, 2.2250738585072011e-308, 0.30000000000000004):
-        assert msgspec.json.decode(repr(number)) == number
+        line = json.dumps(row | {"sigma": number})
+        assert read_record(line.encode()).to_row()["sigma"] == number
+        assert record_from_row(row_of(line.encode())).to_row()["sigma"] == number
 
 
 @pytest.mark.parametrize("run", ["profile", "profile, fixed radii"])

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, semantic_partition
-from hrvlm.certificates.embedding.envelope import Waves
-from hrvlm.certificates.embedding.envelope_sweep import walk
+from hrvlm.certificates.embedding.envelope import Sinusoids
+from hrvlm.certificates.embedding.envelope_sweep import sweep_envelope
 from hrvlm.certificates.embedding.sweeps import joined
 
 
-def waves(cosine: list[float], sine: list[float], offset: list[float], scale: float = 1.0) -> Waves:
-    return Waves(*(scale * torch.tensor([row], dtype=torch.float64) for row in (cosine, sine, offset)))
+def waves(cosine: list[float], sine: list[float], offset: list[float], scale: float = 1.0) -> Sinusoids:
+    return Sinusoids(*(scale * torch.tensor([row], dtype=torch.float64) for row in (cosine, sine, offset)))
 
 
-def walked(given: Waves, label: int = 0, length: float = 1.0):
-    return walk(given, torch.tensor([label]), torch.tensor([length], dtype=torch.float64))
+def walked(given: Sinusoids, label: int = 0, length: float = 1.0):
+    return sweep_envelope(given, torch.tensor([label]), torch.tensor([length], dtype=torch.float64))
 
 
 CROSSING = ([1.0, 0.0], [0.0, 1.0], [0.0, 0.0])  # at an eighth of a turn
@@ -99,10 +99,12 @@ def test_other_types_and_layouts() -> None:
     expected = walked(waves(*CROSSING), length=1.5)
     for cast in (Tensor.float, lambda part: part.clone().requires_grad_(), lambda part: part.T.contiguous().T):
         plain = waves(*CROSSING)
-        found = walked(Waves(cast(plain.cosine), cast(plain.sine), cast(plain.offset)), length=1.5)
+        found = walked(Sinusoids(cast(plain.cosine), cast(plain.sine), cast(plain.offset)), length=1.5)
         assert found.labels.tolist() == expected.labels.tolist()
         torch.testing.assert_close(found.breaks, expected.breaks)
-    none = walk(Waves(*(torch.zeros(0, 3).double() for _ in range(3))), torch.zeros(0).long(), torch.zeros(0).double())
+    none = sweep_envelope(
+        Sinusoids(*(torch.zeros(0, 3).double() for _ in range(3))), torch.zeros(0).long(), torch.zeros(0).double()
+    )
     assert none.labels.shape == (0, 1)
     assert none.breaks.shape == (0, 2)
 
@@ -112,4 +114,4 @@ def test_shapes_and_labels_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match=r"expected labels in \[0, 2\)"):
             walked(waves(*CROSSING), label=label)
     with pytest.raises(ValueError, match=r"expected waves \(N, K\), labels and lengths \(N,\)"):
-        walk(waves(*CROSSING), torch.zeros(1).long(), torch.zeros(2).double())
+        sweep_envelope(waves(*CROSSING), torch.zeros(1).long(), torch.zeros(2).double())

@@ -157,6 +157,9 @@ def test_home_is_expanded_in_files_and_on_the_command_line(
     assert given.trees == [f"{tmp_path}/a.yaml", "b~/c", str(tmp_path), "~ 5"]
     assert (given.folders, given.root) == ({"train": f"{tmp_path}/t"}, f"{tmp_path}/r")
     assert made.parse_args(["--output=~nobody-there/x"]).output == "~nobody-there/x"
+    (tmp_path / "bad.yaml").write_bytes(b"\xff\xff")
+    with pytest.raises(ValueError, match=rf"expected a readable configuration at {tmp_path}/bad\.yaml"):
+        made.parse_args(["--config=~/bad.yaml"])
 
 
 def test_a_mapping_of_one_empty_value_is_a_mapping() -> None:

@@ -17,7 +17,7 @@ import torch
 from command_runs import ROOT, command_line, kill_two_processes
 
 from hrvlm.certificates.kinds.semantic import run as semantic_images
-from hrvlm.certificates.run.noise_pass import NoisePass
+from hrvlm.certificates.run.noise_pass import LevelLabels
 from hrvlm.cli.certify import main
 from hrvlm.rows.shards import part_files, part_path
 
@@ -118,7 +118,7 @@ def test_done_images_are_not_looked_at_again(
     def refuse(*_: Any) -> None:
         raise AssertionError("an image was certified again")
 
-    monkeypatch.setattr(NoisePass, "classify", refuse)
+    monkeypatch.setattr(LevelLabels, "of_images", refuse)
     monkeypatch.setattr(semantic_images, "_of_image", refuse)
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == before

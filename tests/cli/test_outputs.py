@@ -12,17 +12,18 @@ from typing import Any
 
 import pytest
 import torch
+from command_runs import command_line
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from hrvlm.callbacks import ExportModel
+from hrvlm.callbacks.folders import check_results
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.cli.certify import main as certify
 from hrvlm.cli.errors import clear_errors
-from hrvlm.evaluation.subject import print_results
 from hrvlm.cli.main import main as hrvlm
-from hrvlm.cli.paths import check_results
+from hrvlm.cli.results import print_results
 
 CIFAR = "trees/cifar10.yaml"
 
@@ -42,8 +43,11 @@ def refused(capsys: pytest.CaptureFixture[str], action: Callable[[], Any]) -> st
 @pytest.mark.parametrize(
     "line",
     [
-        *(["certify", command, "--output"] for command in ("run", "attack", "push", "answers", "audit", "rescore")),
-        ["certify", "rescore", "--features"],
+        *(
+            ["certify", command, "--output"]
+            for command in ("run", "attack", "targeted-attack", "answers", "audit", "recertify")
+        ),
+        ["certify", "recertify", "--features"],
         ["certify", "verify"],
         ["certify", "report"],
         ["export", "--output"],
@@ -199,8 +203,27 @@ def test_rows_written_before_the_disk_was_full_are_kept_and_gone_on_from(tmp_pat
     assert len(read_rows(path)) == 3
 
 
-def test_a_run_into_a_file_is_refused(tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("place", ["file", "file/deeper"])
+@pytest.mark.parametrize("command", ["run", "attack"])
+def test_a_run_into_a_file_is_refused(
+    command: str,
+    place: str,
+    tiny_model: Path,
+    pictures: Path,
+    tree_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    given: dict[str, Any] = {"pictures": pictures, "tree": tree_file, "plan": {"num_images": 1}, "folder": tmp_path}
+    line = command_line(command, tiny_model, **given)(tmp_path / place)
+    assert "expected a folder that can be written to" in refused(capsys, lambda: certify(line))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_an_export_of_a_file_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("mine")
     line = ["export", str(tmp_path / "file"), "--to", "tsv"]
-    assert "error" in refused(capsys, lambda: certify(line))
+    assert "expected rows of certify.py run in" in refused(capsys, lambda: certify(line))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "mine"

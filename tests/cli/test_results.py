@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_runs import command_line
+from PIL import Image
 
 from hrvlm.certificates import read_rows
 from hrvlm.cli.certify import main
+from hrvlm.cli.results import look_around
 from hrvlm.reports.exporting import read_parquet, read_tsv
 
 ROWS = "certificates.jsonl"
@@ -66,6 +70,29 @@ def test_report_is_made_again_from_rows_and_without_pictures_if_they_are_gone(
     assert "class 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_report_keeps_no_index_of_shards_where_settings_say(tmp_path: Path) -> None:
+    """A folder of results may be a stranger's: pictures are shown of it, but it chooses no place to write to."""
+    picture, chosen = io.BytesIO(), tmp_path / "chosen"
+    Image.new("RGB", (8, 8)).save(picture, "png")
+    with tarfile.open(tmp_path / "some.tar", "w") as tar:
+        for name, content in (("a.png", picture.getvalue()), ("a.cls", b"0")):
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    shards = str(tmp_path / "some.tar")
+    (tmp_path / "classes.txt").write_text("ant\nbee\n")
+    given = {
+        "train_shards": shards, "evaluation_shards": {"validation": shards}, "image_size": 8,
+        "classes_file": str(tmp_path / "classes.txt"), "index_folder": str(chosen),
+    }  # fmt: skip
+    module = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": given}
+    chosen.mkdir()
+    noted = {"given_data": module, "split": "validation", "given_trees": [], "given_num_levels": None}
+    _, lacking = look_around(noted | {"pictures": "0", "data_size": 1})
+    assert lacking == "the data set has changed"  # so it was read
+    assert list(chosen.iterdir()) == []
+
+
 def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_path: Path) -> None:
     copied(certified[0], tmp_path, ROWS)
     main(["export", str(tmp_path), "--to", "parquet"])
@@ -83,7 +110,7 @@ def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["report"], "expected rows of certify.py run, attack or push"),
+        (["report"], "expected rows of certify.py run, attack or targeted-attack"),
         (["export", "--to", "parquet"], "expected rows of certify.py run"),
         (["export", "--to", "csv"], "--to"),
         (["verify"], "expected the rows of a run"),

@@ -121,8 +121,10 @@ def test_zero_shot_sets_are_read_in_the_same_way(tmp_path: Path) -> None:
     (land / "River").mkdir()
     Image.fromarray(np.full((8, 8), 50_000, np.uint16)).save(land / "River" / "b.png")
     save(land / ".ipynb_checkpoints" / "c.png")
+    save(land / "Forest" / ".ipynb_checkpoints" / "d.png")
     data = load("eurosat", tmp_path, image_size=4)
     assert data.class_names == ["forest", "river"]
+    assert len(data) == 2
     torch.testing.assert_close(data[0][0], torch.ones(3, 4, 4))
     torch.testing.assert_close(data[1][0], torch.full((3, 4, 4), 195 / 255))
     caltech = tmp_path / "caltech256" / "256_ObjectCategories" / "001.ak47"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -29,6 +30,17 @@ def test_an_index_is_kept_and_a_changed_shard_is_read_again(tmp_path: Path) -> N
     assert len(kept.read_bytes()) > 100
     write_shards(tmp_path, (3,))
     assert len(read_index(paths)) == sum(SIZES) - SIZES[0] + 3
+
+
+def test_a_shard_of_the_same_form_and_size_is_read_again(tmp_path: Path) -> None:
+    """The kept index fits it, and is another's."""
+    path = Path(write_tar(tmp_path / "x.tar", GOOD))
+    assert read_index([str(path)]).labels.tolist() == [0]
+    before = path.stat()
+    write_tar(path, GOOD | {"a.cls": b"1\n"})
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+    assert path.stat().st_size == before.st_size
+    assert read_index([str(path)]).labels.tolist() == [1]
 
 
 def test_an_index_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
@@ -158,6 +170,7 @@ def altered(arrays: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
         lambda a: altered(a, "shards", -1),
         lambda a: altered(a, "offsets", -5),
         lambda a: altered(a, "offsets", 2**62),
+        lambda a: altered(a, "offsets", 2**63 - 1),
         lambda a: altered(a, "sizes", 2**62),
         lambda a: altered(a, "sizes", -1),
         lambda a: altered(a, "labels", -1),
@@ -181,5 +194,6 @@ def test_a_kept_index_that_does_not_fit_is_made_anew(
     again = read_index(paths)
     for name in ("keys", "shards", "offsets", "sizes", "labels"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
+        assert getattr(first, name).dtype == getattr(again, name).dtype
     np.savez_compressed(kept, **altered(arrays, "labels", 3))  # compressed: it may unfold to any size
     assert np.array_equal(read_index(paths).labels, first.labels)

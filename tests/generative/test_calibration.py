@@ -4,6 +4,7 @@ import json
 import random
 
 import pytest
+from hrvlm.cli.answer_options import read_references, reference_digest
 
 from hrvlm.generative.oracles import (
     ERROR_MODELS,
@@ -12,6 +13,7 @@ from hrvlm.generative.oracles import (
     calibration_counts,
     read_calibration,
 )
+from hrvlm.trees.bounded_text import MAX_BYTES
 
 ORACLE = CommandOracle(["follow", "greet"])
 CLASSES = ORACLE.classes
@@ -68,6 +70,19 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "latin.jsonl").write_bytes(b'{"answer": "\xe9", "label": "follow"}')
     with pytest.raises(ValueError, match="UTF-8"):
         read_calibration(tmp_path / "latin.jsonl")
+
+
+def test_answers_without_an_end_are_refused(tmp_path):
+    """Neither read as a whole nor taken into a digest: a file may be larger than the memory."""
+    path = tmp_path / "large.jsonl"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES + 1)
+    with pytest.raises(ValueError, match=r"expected a calibration file .*large\.jsonl is larger"):
+        read_calibration(path)
+    with pytest.raises(ValueError, match=r"expected readable true answers .*large\.jsonl is larger"):
+        read_references(str(path), ["ant"], "What is it?")
+    with pytest.raises(ValueError, match=r"large\.jsonl is larger"):
+        reference_digest(str(path))
 
 
 def labelled(*pairs: tuple[str, str]) -> list[CalibrationPair]:

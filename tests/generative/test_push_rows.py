@@ -70,6 +70,21 @@ def test_rows_that_contradict_themselves_or_the_run_are_found(change: dict[str, 
     assert verify([*ROWS[:2], ROWS[2] | change, *ROWS[3:]])
 
 
+@pytest.mark.parametrize(
+    ("place", "change", "field"),
+    [
+        (0, {"success": False}, "success"), (2, {"forbidden_votes": 0}, "success"), (2, {"votes": None}, "votes"),
+        (2, {"success": False, "label": "pick up"}, "success"), (2, {"forbidden_votes": 30}, "forbidden_votes"),
+        (2, {"defence": "none"}, "votes"), (3, {"eps": 0.2}, "inside"), (0, {"inside": True}, "inside"),
+    ],
+)  # fmt: skip
+def test_a_row_that_contradicts_itself_is_found_without_the_others(
+    place: int, change: dict[str, Any], field: str
+) -> None:
+    assert verify([ROWS[place]]) == []
+    assert {problem.field for problem in verify([ROWS[place] | change])} == {field}
+
+
 def test_settings_and_records_are_held_against_rows() -> None:
     assert verify(ROWS, push_header({"sigma": 0.1, "seed": 0, "forbidden": "go to", "steps": 6})) == []
     assert len(verify(ROWS, push_header({"seed": 1}))) == len(ROWS)
@@ -78,6 +93,6 @@ def test_settings_and_records_are_held_against_rows() -> None:
 
 
 def test_images_of_pushes_are_not_counted(tmp_path: Path) -> None:
-    (tmp_path / ROWS_OF["push"]).write_text("{}\n")
-    with pytest.raises(ValueError, match="no --expect with the rows of push"):
-        verify_folder(tmp_path, expect=3)
+    (tmp_path / ROWS_OF["targeted-attack"]).write_text("{}\n")
+    with pytest.raises(ValueError, match="no --expect with the rows of targeted-attack"):
+        list(verify_folder(tmp_path, expect=3))

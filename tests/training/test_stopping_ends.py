@@ -51,6 +51,26 @@ def test_signals_that_others_handle_do_not_end_it(before: bool) -> None:
     assert (ended.returncode, ended.stdout.split("\n")[:2]) == (0, ["handled", "went on"]), ended.stderr
 
 
+NOT_OF_PYTHON = """
+import ctypes, os, signal
+from hrvlm.training.stopping import stoppable
+library = ctypes.CDLL(None)
+library.signal(signal.SIGHUP, library.abs)  # any harmless function of C will do
+known = signal.getsignal
+signal.getsignal = lambda number: None if number == signal.SIGHUP else known(number)
+with stoppable("it"):
+    os.kill(os.getpid(), signal.SIGHUP)
+os.kill(os.getpid(), signal.SIGHUP)
+print("went on")
+"""
+
+
+def test_a_handler_that_is_not_pythons_stays() -> None:
+    """As of a program that Python is embedded in, or of a library loaded before it: `getsignal` answers None."""
+    ended = subprocess.run([sys.executable, "-c", NOT_OF_PYTHON], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "went on\n"), ended.stderr
+
+
 def test_processes_forked_within_do_not_hold_it_up() -> None:
     """Workers of data loaders live longer than the loop that stopped because of them."""
     with stoppable("it"):

@@ -73,3 +73,11 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     (folder / "corpora" / "wordnet" / "data.noun").unlink()
     with pytest.raises(TreeError, match="not a complete WordNet"):
         open_wordnet(folder)
+
+
+@pytest.mark.parametrize("content", [b"word\n", b"caf\xe9: 1\n"])
+def test_a_damaged_index_is_refused(tmp_path: Path, content: bytes) -> None:
+    files = database(tmp_path / "db")
+    (files / "index.noun").write_bytes(content)
+    with pytest.raises(TreeError, match=r"not a complete WordNet for nltk .(StopIteration|UnicodeDecodeError)"):
+        open_wordnet(prepare_wordnet(files, tmp_path / "data"))

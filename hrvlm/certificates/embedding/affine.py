@@ -162,7 +162,7 @@ class AffineScorer:
 def _groups(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """First index `(U,)` of each group of classes with identical rows, increasing, and whether the group is larger."""
     biases = bias.reshape(-1, weight.shape[0])
-    known = biases[biases.isfinite().all(dim=1)]  # NaN differs from itself: one image of it would part all twins
+    known = biases[biases.isfinite().all(dim=1)]  # NaN differs from itself: one image of it would part all duplicates
     rows = torch.cat([weight, known.T], dim=1)
     _, group, size = torch.unique(rows, dim=0, return_inverse=True, return_counts=True)
     index = torch.arange(len(rows), device=rows.device)

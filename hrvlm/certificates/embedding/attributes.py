@@ -108,12 +108,17 @@ class AttributeFamily:
             raise ValueError(f"expected wording in 0..{len(self.templates) - 1} of {self.name!r}, got {wording}")
         template = self.templates[wording]
         return Attribute(
-            name=f"{self.name}: {word}", source=filled(template, self.source), target=filled(template, word)
+            name=library_name(self.name, word), source=filled(template, self.source), target=filled(template, word)
         )
 
     def attributes(self, wording: int = 0) -> list[Attribute]:
         """The changes to every word."""
         return [self.attribute(word, wording) for word in self.words]
+
+
+def library_name(family: str, word: str) -> str:
+    """What the change to a word of a family is called."""
+    return f"{family}: {word}"
 
 
 def filled(template: str, word: str | None) -> str:

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.envelope import LEAST, MOST, Waves, first_change, first_crossing, lows
+from hrvlm.certificates.embedding.envelope import LEAST, MOST, Sinusoids, first_change, first_crossing, lows
 from hrvlm.certificates.embedding.rotation import Rotation
-from hrvlm.certificates.embedding.sweeps import Walk, joined
+from hrvlm.certificates.embedding.sweeps import EnvelopeSweep, joined
 
 _EPS = sys.float_info.epsilon
 _PROVEN = 1e-8  # radians from the ends of an interval, where its winner meets the next one, beyond which it is proven
@@ -25,7 +25,7 @@ _PROVEN = 1e-8  # radians from the ends of an interval, where its winner meets t
 
 def close_margins(
     scorer: AffineScorer, rotation: Rotation, direction: Tensor, winner: Tensor
-) -> tuple[Waves, Tensor, Tensor]:
+) -> tuple[Sinusoids, Tensor, Tensor]:
     """Margins of a winner over all classes as functions of the angle travelled, from differences of weights.
 
     Args:
@@ -35,8 +35,8 @@ def close_margins(
         winner: `(N,)` positions in `scorer.first`.
 
     Returns:
-        Margin waves `(N, U)`, bounds `(N, U)` on the error of their values, and distances `(N, U)` of the weights; all
-        are 0 for the winner itself.
+        Margin sinusoids `(N, U)`, bounds `(N, U)` on the error of their values, and distances `(N, U)` of the weights;
+        all are 0 for the winner itself.
     """
     count, classes = len(winner), len(scorer.first)
     start, along1, along2, size = (scorer.distinct.new_zeros(count, classes) for _ in range(4))
@@ -59,7 +59,7 @@ def close_margins(
     # Of sums of D products, in a plane that prompts at a small angle determine the less exactly.
     share = (8 * scorer.distinct.shape[1] + 64) * _EPS / angle.sin().abs().clamp(min=_EPS)
     error = torch.where(measured, size * share.expand(count)[:, None], sys.float_info.max)
-    return Waves(cosine, sine, start - cosine), error, distances
+    return Sinusoids(cosine, sine, start - cosine), error, distances
 
 
 def settled(scorer: AffineScorer, rotation: Rotation, winner: Tensor) -> Tensor:
@@ -83,7 +83,7 @@ def doubtful(scorer: AffineScorer, scores: Tensor, winner: Tensor, tolerance: Te
 
 
 def first_change_told(
-    scorer: AffineScorer, rotation: Rotation, direction: Tensor, waves: Waves, winner: Tensor, doubted: Tensor
+    scorer: AffineScorer, rotation: Rotation, direction: Tensor, sinusoids: Sinusoids, winner: Tensor, doubted: Tensor
 ) -> tuple[Tensor, Tensor]:
     """As `first_change` for the winners at some images, stopped where rounding can no longer tell that they lead.
 
@@ -91,23 +91,25 @@ def first_change_told(
         scorer: scorer of these images.
         rotation: their coordinates.
         direction: `(N,)` as in `close_margins`.
-        waves: scores along the way.
+        sinusoids: scores along the way.
         winner: `(N,)` positions in `scorer.first`.
         doubted: `(N,)` where margins of scores are not trusted, see `doubtful`.
     """
-    angle, sound = first_change(waves, winner)
+    angle, sound = first_change(sinusoids, winner)
     rows = doubted.nonzero().squeeze(1)
     if not rows.numel():
         return angle, sound
     margin, error, _ = close_margins(scorer.rows(rows), rotation.rows(rows), direction[rows], winner[rows])
-    least = Waves(margin.cosine, margin.sine, margin.offset - error)
+    least = Sinusoids(margin.cosine, margin.sine, margin.offset - error)
     reach = first_crossing(least)[0].clamp(max=math.pi)
     leads = ((least.cosine + least.offset >= 0) & (lows(least, reach) >= -error / 2)).all(dim=1)
     return angle.index_copy(0, rows, reach), sound.index_copy(0, rows, leads)
 
 
-def walk_closely(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: Tensor, winner: Tensor) -> Walk:
-    """As `walking.walk`, image by image, with margins from differences of weights at every step.
+def sweep_closely(
+    scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: Tensor, winner: Tensor
+) -> EnvelopeSweep:
+    """As `envelope_sweep.sweep_envelope`, image by image, with margins from differences of weights at every step.
 
     An interval is verified where its winner leads every other class by more than the error of the margin, but for the
     last `_PROVEN` radians at its ends.
@@ -121,12 +123,12 @@ def walk_closely(scorer: AffineScorer, rotation: Rotation, direction: Tensor, le
     """
     each = (torch.tensor([row], dtype=torch.long, device=length.device) for row in range(len(length)))
     return joined(
-        [_walked(scorer.rows(i), rotation.rows(i), direction[i], float(length[i]), int(winner[i])) for i in each]
+        [_swept(scorer.rows(i), rotation.rows(i), direction[i], float(length[i]), int(winner[i])) for i in each]
     )
 
 
-def _walked(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: float, now: int) -> Walk:
-    """The walk of one image."""
+def _swept(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: float, now: int) -> EnvelopeSweep:
+    """The sweep of one image."""
     here, ends, labels, lead, proven = 0.0, [0.0], [], math.inf, False
     margin = _PROVEN if length > 4 * _PROVEN else 0.0
     for _ in range(2 * len(scorer.first) + 1):
@@ -143,7 +145,7 @@ def _walked(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length:
         if not proven or stop >= length:
             break
         here, now = stop, int(overtaker)
-    return Walk(
+    return EnvelopeSweep(
         breaks=direction.new_tensor([ends]),
         labels=torch.tensor([labels], dtype=torch.long, device=direction.device),
         smallest_margin=direction.new_tensor([lead]),
@@ -154,7 +156,7 @@ def _walked(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length:
 
 def _leader(
     scorer: AffineScorer, rotation: Rotation, direction: Tensor, here: float, now: int
-) -> tuple[int, Waves, Tensor]:
+) -> tuple[int, Sinusoids, Tensor]:
     """The winner of one image at an angle, where `now` wins up to rounding; its margins from there, and their errors.
 
     Close classes overtake a third one so nearly together that the first of them is found here.
@@ -170,7 +172,7 @@ def _leader(
     return now, ahead, error
 
 
-def _leads(ahead: Waves, error: Tensor, way: float, margin: float) -> bool:
+def _leads(ahead: Sinusoids, error: Tensor, way: float, margin: float) -> bool:
     """Whether margins exceed their errors over a way, but for so much at its ends."""
     if way <= 2 * margin:
         return bool((ahead.cosine + ahead.sine + ahead.offset + error).isfinite().all())

@@ -2,7 +2,7 @@
 
 Along a rotation every affine score is a sinusoid of the angle x travelled since the image,
 ``s_k(x) = cosine_k cos x + sine_k sin x + offset_k``, and the classifier's label is the index of the highest one.
-Instead of solving all O(K^2) pairs, the envelope is walked (see `walking`): from the current winner to its first
+Instead of solving all O(K^2) pairs, the envelope is swept (see `envelope_sweep`): from the current winner to its first
 crossing with any class, and on from there.
 
 A crossing of ``a cos x + b sin x + c`` is found through ``u = tan(x/2)``, which turns it into the quadratic
@@ -26,32 +26,32 @@ LEAST, MOST = 1e-140, 1e140
 
 
 @dataclass(frozen=True, eq=False)
-class Waves:
+class Sinusoids:
     """Scores `(N, K)` as sinusoids of the angle travelled: value at 0 is `cosine + offset`, slope at 0 is `sine`."""
 
     cosine: Tensor
     sine: Tensor
     offset: Tensor
 
-    def rows(self, index: Tensor) -> Waves:
-        """The waves of some images."""
-        return Waves(self.cosine[index], self.sine[index], self.offset[index])
+    def rows(self, index: Tensor) -> Sinusoids:
+        """The sinusoids of some images."""
+        return Sinusoids(self.cosine[index], self.sine[index], self.offset[index])
 
-    def turned(self, angle: Tensor) -> Waves:
-        """The same waves measured from `angle` `(N,)`, so that the value there is `cosine + offset`."""
+    def turned(self, angle: Tensor) -> Sinusoids:
+        """The same sinusoids measured from `angle` `(N,)`, so that the value there is `cosine + offset`."""
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
         cosine = torch.addcmul(self.cosine * cos, self.sine, sin)
-        return Waves(cosine, torch.addcmul(self.sine * cos, self.cosine, sin, value=-1), self.offset)
+        return Sinusoids(cosine, torch.addcmul(self.sine * cos, self.cosine, sin, value=-1), self.offset)
 
     def values(self, angle: Tensor) -> Tensor:
         """Scores `(N, K)` at `angle` `(N,)`."""
         cos, sin = angle.cos()[:, None], angle.sin()[:, None]
         return torch.addcmul(self.offset, self.cosine, cos).addcmul_(self.sine, sin)
 
-    def minus(self, label: Tensor) -> Waves:
-        """Margin waves of class `label` `(N,)` over every class (its own is zero throughout)."""
+    def minus(self, label: Tensor) -> Sinusoids:
+        """Margin sinusoids of class `label` `(N,)` over every class (its own is zero throughout)."""
         pick = label[:, None]
-        return Waves(*(part.gather(1, pick) - part for part in (self.cosine, self.sine, self.offset)))
+        return Sinusoids(*(part.gather(1, pick) - part for part in (self.cosine, self.sine, self.offset)))
 
     def tolerance(self) -> Tensor:
         """Rounding error `(N,)` to expect of a margin."""
@@ -59,11 +59,11 @@ class Waves:
         return ROUNDING * sum(sizes[1:], sizes[0])
 
 
-def half_crossings(margin: Waves) -> Tensor:
+def half_crossings(margin: Sinusoids) -> Tensor:
     """Tangent `(N, K)` of half the first angle in [0, pi] at which each margin turns negative; inf if it never does.
 
     Args:
-        margin: margin waves of the current winner, measured from the current position, where they are >= 0 up to
+        margin: margin sinusoids of the current winner, measured from the current position, where they are >= 0 up to
             rounding; what lies below zero is taken as zero, since the caller verifies the interval afterwards.
     """
     now = (margin.offset + margin.cosine).clamp_(min=0)
@@ -76,7 +76,7 @@ def half_crossings(margin: Waves) -> Tensor:
     return torch.where(slope < 0, falling, rising)
 
 
-def first_crossing(margin: Waves) -> tuple[Tensor, Tensor]:
+def first_crossing(margin: Sinusoids) -> tuple[Tensor, Tensor]:
     """First angle in [0, pi] at which any margin turns negative, and the class that overtakes there.
 
     Args:
@@ -89,8 +89,8 @@ def first_crossing(margin: Waves) -> tuple[Tensor, Tensor]:
     return torch.where(half.isinf(), math.inf, 2 * half.atan()), overtaker
 
 
-def lows(margin: Waves, length: Tensor) -> Tensor:
-    """Smallest value `(N, K)` of each margin wave over the angles from 0 to `length` <= pi, in closed form."""
+def lows(margin: Sinusoids, length: Tensor) -> Tensor:
+    """Smallest value `(N, K)` of each margin sinusoid over the angles from 0 to `length` <= pi, in closed form."""
     end_slope = torch.addcmul(margin.sine * length.cos()[:, None], margin.cosine, length.sin()[:, None], value=-1)
     # On at most half a turn a sinusoid has its minimum inside exactly when it starts falling and ends rising.
     inside = (margin.sine < 0).logical_and_(end_slope > 0)
@@ -100,8 +100,8 @@ def lows(margin: Waves, length: Tensor) -> Tensor:
     return torch.where(inside, torch.sub(margin.offset, size, out=size), ends)
 
 
-def first_change(waves: Waves, label: Tensor) -> tuple[Tensor, Tensor]:
+def first_change(sinusoids: Sinusoids, label: Tensor) -> tuple[Tensor, Tensor]:
     """Angle `(N,)` in [0, pi] at which `label` is first overtaken (pi if never), and whether it passed its check."""
-    margin = waves.minus(label)
+    margin = sinusoids.minus(label)
     angle = first_crossing(margin)[0].clamp(max=math.pi)
-    return angle, lows(margin, angle).amin(dim=1) >= -waves.tolerance()
+    return angle, lows(margin, angle).amin(dim=1) >= -sinusoids.tolerance()

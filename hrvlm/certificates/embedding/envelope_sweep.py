@@ -1,14 +1,14 @@
-"""A walk along the upper envelope of sinusoids: from winner to winner.
+"""A sweep along the upper envelope of sinusoids: from winner to winner.
 
 A class that the first winner beats over the whole range can win nowhere in it. One pass over all K classes computes
-the first winner's smallest margin over each, which leaves the few rivals that overtake it somewhere, and the walk goes
+the first winner's smallest margin over each, which leaves the few rivals that overtake it somewhere, and the sweep goes
 on among these alone: O(K + C F) for C rivals and F label changes, instead of the O(K^2) pairs.
 
 Every interval is verified in closed form: the minimum over it of the winner's margin over each class must not lie below
 zero by more than rounding; for classes that are no rivals this follows from the first winner's margin over them. An
 interval that fails is not certified.
 
-Each image takes its own number of steps at its own angles, so the walk is a compiled loop on the CPU, image by image:
+Each image takes its own number of steps at its own angles, so the sweep is a compiled loop on the CPU, image by image:
 the scores of one fit the processor's nearest cache.
 """
 
@@ -22,34 +22,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates._jit import compiled
-from hrvlm.certificates.embedding.envelope import LEAST, MOST, ROUNDING, Waves
-from hrvlm.certificates.embedding.sweeps import Walk
+from hrvlm.certificates.embedding.envelope import LEAST, MOST, ROUNDING, Sinusoids
+from hrvlm.certificates.embedding.sweeps import EnvelopeSweep
 
 Row = NDArray[np.float64]
 
 _LENGTH = 1e-8  # radians; classes that meet in one point leave shorter intervals, about which little is said
 
 
-def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
-    """Walk the upper envelope from angle 0 to `length`.
+def sweep_envelope(sinusoids: Sinusoids, label: Tensor, length: Tensor) -> EnvelopeSweep:
+    """EnvelopeSweep the upper envelope from angle 0 to `length`.
 
     Args:
-        waves: scores of N images and K classes; where one is not finite, or all are so small or large that their
+        sinusoids: scores of N images and K classes; where one is not finite, or all are so small or large that their
             squares are not numbers, nothing is verified.
         label: `(N,)` winner at angle 0.
         length: `(N,)` angles to travel, in [0, pi].
 
     Returns:
-        The intervals; two sinusoids cross at most twice, so there are at most 2K - 1 of them, and a walk that is
+        The intervals; two sinusoids cross at most twice, so there are at most 2K - 1 of them, and a sweep that is
         not finished by then (rounding at a many-fold tie) is returned as not verified.
     """
-    shape = waves.cosine.shape
-    if not (waves.sine.shape == waves.offset.shape == shape and label.shape == length.shape == shape[:1]):
-        raise ValueError(f"expected waves (N, K), labels and lengths (N,), got waves {tuple(shape)}")
+    shape = sinusoids.cosine.shape
+    if not (sinusoids.sine.shape == sinusoids.offset.shape == shape and label.shape == length.shape == shape[:1]):
+        raise ValueError(f"expected sinusoids (N, K), labels and lengths (N,), got sinusoids {tuple(shape)}")
     if label.numel() and not 0 <= int(label.min()) <= int(label.max()) < shape[1]:
         raise ValueError(f"expected labels in [0, {shape[1]}), got {int(label.min())} to {int(label.max())}")
     cosine, sine, offset, way = (
-        part.detach().double().contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset, length)
+        part.detach().double().contiguous().cpu().numpy()
+        for part in (sinusoids.cosine, sinusoids.sine, sinusoids.offset, length)
     )
     found = _walks(cosine, sine, offset, label.cpu().numpy(), way, ROUNDING)
     ends, winners, count, leads, verified, told = found
@@ -59,14 +60,14 @@ def walk(waves: Waves, label: Tensor, length: Tensor) -> Walk:
     breaks = length[:, None].repeat(1, width + 1)
     breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(breaks))
     breaks[:, 0] = 0.0
-    return Walk(breaks, labels, *(torch.from_numpy(part).to(device) for part in (leads, verified, told)))
+    return EnvelopeSweep(breaks, labels, *(torch.from_numpy(part).to(device) for part in (leads, verified, told)))
 
 
 @compiled
 def _walks(
     cosine: Row, sine: Row, offset: Row, label: NDArray[np.int64], length: Row, rounding: float
 ) -> tuple[Row, NDArray[np.int64], NDArray[np.int64], Row, NDArray[np.bool_], NDArray[np.bool_]]:
-    """All walks: ends and winners of the intervals, one image's after another's, how many each has, and the rest.
+    """All sweeps: ends and winners of the intervals, one image's after another's, how many each has, and the rest.
 
     What these functions call lies in this file, since machine code is kept until the file of its source changes.
     """
@@ -139,11 +140,11 @@ def _step(space: Row, classes: int, now: int, here: float, length: float) -> tup
     """Where the winner is overtaken (inf if never), by whom, and its smallest margin until there.
 
     Args:
-        space: cosine, sine and offset of the classes that take part, and room for their waves measured from `here`.
+        space: cosine, sine and offset of the classes that take part, and room for their sinusoids measured from `here`.
         classes: how many take part.
         now: the winner's place among them.
         here: the angle so far.
-        length: where the walk ends.
+        length: where the sweep ends.
     """
     cos, sin = math.cos(here), math.sin(here)
     for k in range(classes):

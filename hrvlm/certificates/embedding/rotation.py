@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.envelope import Waves
+from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.geometry import sphere
 
 _NO_PART = 16.0  # units of float64 eps: an in-plane part below this share of the norm is rounding of a zero
@@ -111,13 +111,13 @@ class Rotation:
         """Inner products of e1 and e2 with the weights of `scorer.first`, `(U,)` or `(N, U)`."""
         return self.plane.e1 @ scorer.distinct.T, self.plane.e2 @ scorer.distinct.T
 
-    def waves(
+    def sinusoids(
         self,
         scorer: AffineScorer,
         direction: Tensor,
         scores: Tensor | None = None,
         axes: tuple[Tensor, Tensor] | None = None,
-    ) -> Waves:
+    ) -> Sinusoids:
         """Scores of the classes `scorer.first` as functions of the angle travelled since the image.
 
         Args:
@@ -131,7 +131,7 @@ class Rotation:
         cosine = _combined(first, along1, second, along2)
         sine = _combined(direction * first, along2, -direction * second, along1)
         start = scorer.distinct_scores(self.features) if scores is None else scores
-        return Waves(cosine, sine, start - cosine)
+        return Sinusoids(cosine, sine, start - cosine)
 
 
 def _rows(prompt: Tensor, features: Tensor, shared: bool) -> Tensor:

@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import Protocol, TypeVar
 
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, NOISE_SPACES, SAME, SEPARATE
 from hrvlm.certificates.statistics.radii import operational_threshold
+from hrvlm.rows.record import Record
 from hrvlm.rows.verifying import Finding
 
-if TYPE_CHECKING:
-    from hrvlm.certificates.kinds.oracle.record import OracleRecord
-    from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-
-__all__ = ["TOLERANCE", "Finding", "alpha_findings", "choice_findings", "noise_findings", "vote_findings"]
-
 TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
+S = TypeVar("S", bound="Shares")
+
+
+class Shares(Protocol):
+    """A record of one of several statements of an image that share alpha."""
+
+    @property
+    def num_statements(self) -> int:
+        """How many share it."""
+
+
+class Chooses(Protocol):
+    """A record of a class that samples chose, or that was fixed."""
+
+    @property
+    def prediction(self) -> int:
+        """The class, -1 where there is none."""
+
+    @property
+    def split(self) -> str:
+        """How it was chosen."""
+
+    @property
+    def n0(self) -> int:
+        """Selection samples."""
+
+    @property
+    def selection_count(self) -> int:
+        """Those of the class."""
+
+    @property
+    def count(self) -> int:
+        """Counted samples of the class."""
+
+
+def correct_findings(record: Record) -> Iterator[Finding]:
+    """Whether a record is correct where its prediction is its label."""
+    if record.correct != (record.prediction == record.label):
+        text = f"prediction {record.prediction} and label {record.label} contradict correct={record.correct}"
+        yield "correct", record.correct, text
+
+
+def sharing_findings(records: Sequence[S]) -> Iterator[tuple[S, Finding]]:
+    """Whether an image has more statements than alpha was split over."""
+    for record in records:
+        if len(records) > record.num_statements:
+            text = f"alpha was split over {record.num_statements} statements, got {len(records)} rows"
+            yield record, ("num_statements", True, text)
 
 
 def alpha_findings(alpha: float, alpha_share: float, together: int, what: str) -> Iterator[Finding]:
@@ -47,7 +90,7 @@ def noise_findings(float_mode: str, noise_space: str) -> Iterator[Finding]:
         yield "float_mode", grid, f"the arithmetic {float_mode!r} does not go with noise in {noise_space!r}"
 
 
-def choice_findings(record: SmoothingRecord | OracleRecord) -> Iterator[Finding]:
+def choice_findings(record: Chooses) -> Iterator[Finding]:
     """Whether the selection samples fit how the class was chosen."""
     chosen, selected = record.prediction >= 0, record.selection_count
     if record.split == SEPARATE and record.n0 < 1:

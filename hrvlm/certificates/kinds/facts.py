@@ -1,136 +1,92 @@
-"""What the rows of one image, and all rows of a run, must say alike."""
+"""What rows must say alike: those of one image, those of one run, and what the settings of the run say."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from itertools import pairwise
+from collections.abc import Iterator
 from typing import Any
 
-from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.kinds.oracle.record import OracleRecord
-from hrvlm.certificates.kinds.profile.record import ProfileRecord
-from hrvlm.certificates.kinds.registry import AnyRecord
-from hrvlm.certificates.kinds.semantic.record import SemanticRecord
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.rows.verifying import Fact, Finding, Group
+from hrvlm.certificates.kinds.interface import Said
+from hrvlm.certificates.kinds.settings import NamedChange, RunSettings
+from hrvlm.rows.record import Record
+from hrvlm.rows.strict import shown
+from hrvlm.rows.verifying import Finding, Group
 
 NOISE: Group = ("noise",)
+SHARED = ("alpha_share", "num_statements", "label_functions", "functions_chosen", "noise_shared")
+"""Fields of rows that share an alpha."""
 _NOISE = ("sigma", "noise_space", "alpha", "seed", "float_mode", "threshold", "precision")
 _VOTE = ("votes", "vote_error")
-_SHARED = ("alpha_share", "num_statements", "label_functions", "functions_chosen", "noise_shared")
-_OF_KIND: dict[type, tuple[str, ...]] = {
-    SmoothingRecord: (*_SHARED, "n0", "method", "n_max", "goal", "give_up"),
-    ProfileRecord: _SHARED,
-    JointRecord: (*_SHARED, "n0", "n", "move", "steps"),
-    OracleRecord: (
-        "num_statements", "label_functions", "functions_chosen", "n0", "generator", "prompt", "max_new_tokens",
-        "temperature", "top_k", "top_p",
-    ),
-    SemanticRecord: (),
-}  # fmt: skip
-_OF_TREE = ("budget", "split", "asked", "level_names", "n0")
-_OF_ORACLE = ("split", "method", "alpha_share", "alpha_calibration", "num_classes")
-_OF_CLAIM = ("error_model", "scope", "gamma", "assumed")
-_Named = tuple[AnyRecord, Group, str, Hashable]
 
 
-def image_findings(records: list[AnyRecord]) -> Iterator[tuple[AnyRecord, Finding]]:
-    """What the records of one image contradict each other in."""
-    said: dict[tuple[Group, str], Hashable] = {}
-    for record, group, name, value in _of_image(records):
-        known = said.setdefault((group, name), value)
-        if known != value:
-            yield record, (name, False, f"has {name} {value!r}, where another row of the image says {known!r}")
+def named(record: Record, group: Group, *names: str) -> Iterator[Said]:
+    """What a record says in some fields."""
+    return ((group, name, getattr(record, name)) for name in names)
 
 
-def _of_image(records: list[AnyRecord]) -> Iterator[_Named]:
-    """What rows of one image say of the same thing."""
-    for record in records:
-        if isinstance(record, OracleRecord):
-            continue
-        level = ("leaf",) if record.level == 0 else (record.tree, record.level)
-        yield record, ("label", *level), "label", record.label
-        if isinstance(record, ProfileRecord):
-            for number, label in enumerate(record.labels[1:], start=1):
-                yield record, ("label", record.tree, number), "label", label
-            if record.chain and record.counts:  # without, the row is at fault by itself
-                yield record, ("count", record.chain[0], record.n), "counts", record.counts[0]
-            yield record, ("invalid", record.n), "invalid", record.invalid
-        elif isinstance(record, SmoothingRecord) and record.level == 0:
-            yield record, ("count", record.prediction, record.n), "counts", record.count
-            yield record, ("invalid", record.n), "invalid", record.invalid
-        elif isinstance(record, SemanticRecord | JointRecord):
-            yield record, ("prompts", record.attribute), "source_prompt", record.source_prompt
-            yield record, ("prompts", record.attribute), "target_prompt", record.target_prompt
-            of = (record.kind, record.scorer, *level)
-            if record.prediction >= 0:
-                yield record, of, "prediction", record.prediction
-            if isinstance(record, JointRecord):
-                yield record, of, "selection_count", record.selection_count
+def said_of_noise(record: Record, *, votes: bool = True) -> Iterator[Said]:
+    """What all rows of a run say of the noise, and of the deployed vote where their kind knows one."""
+    return named(record, NOISE, *_NOISE, *(_VOTE if votes else ()))
 
 
-def certificate_facts(records: list[AnyRecord]) -> Iterator[Fact[AnyRecord]]:
-    """What the records of one image say that those of other images must say as well."""
-    leaf = next((r.label for r in records if r.level == 0 and not isinstance(r, OracleRecord)), None)
-    for record in records:
-        if not isinstance(record, SemanticRecord):
-            yield from _named(record, NOISE, _NOISE)
-        if isinstance(record, SmoothingRecord | ProfileRecord | JointRecord):
-            yield from _named(record, NOISE, _VOTE)
-        yield from _named(record, (record.kind,), _OF_KIND[type(record)])
-        if isinstance(record, OracleRecord):
-            yield from _of_oracle(record)
-            continue
-        yield record, ("level", record.tree if record.level else "", record.level), "level_name", record.level_name
-        if leaf is not None and record.level > 0:
-            yield record, ("leaf", leaf, record.tree, record.level), "label", record.label
-        yield from _of_kind(record, leaf)
+def level_of(record: Record) -> tuple[Any, ...]:
+    """The level that a record is about; trees share their leaves."""
+    return ("leaf",) if record.level == 0 else (record.tree, record.level)
 
 
-def _named(record: AnyRecord, group: Group, names: tuple[str, ...]) -> Iterator[_Named]:
-    return ((record, group, name, getattr(record, name)) for name in names)
+def said_of_label(record: Record) -> Iterator[Said]:
+    """The true label of the image at the record's level."""
+    yield ("label", *level_of(record)), "label", record.label
 
 
-def _of_kind(record: Any, leaf: int | None) -> Iterator[_Named]:
-    if isinstance(record, SmoothingRecord):
-        yield from _named(record, (record.kind, record.tree, record.level), ("split",))
-        if record.n_max is None:
-            yield record, ("smoothing",), "n", record.n
-    elif isinstance(record, ProfileRecord):
-        yield from _named(record, (record.kind, record.tree), _OF_TREE)
-        if record.n > 0:
-            yield record, ("profile",), "n", record.n
-        yield from _tree_facts(record)
-    else:
-        yield record, ("attribute", record.attribute, leaf), "source_prompt", record.source_prompt
-        yield record, ("attribute", record.attribute, leaf), "target_prompt", record.target_prompt
-        if isinstance(record, JointRecord):
-            yield record, ("joint",), "at_radii", tuple(radius for radius, _ in record.at_radii)
-            yield record, ("joint",), "at_extents", tuple(extent for extent, _ in record.at_extents)
-        elif record.intervals:
-            yield record, ("semantic",), "stable", tuple(delta for delta, _ in record.stable)
-            yield record, ("semantic", "evidence"), "waves", bool(record.waves)
-            yield record, ("semantic", "evidence"), "largest_deltas", record.largest_deltas is not None
+def said_of_level(record: Record, leaf: int | None) -> Iterator[Said]:
+    """Name of the record's level, and the ancestor of the image's leaf there."""
+    yield ("level", record.tree if record.level else "", record.level), "level_name", record.level_name
+    if leaf is not None and record.level > 0:
+        yield ("leaf", leaf, record.tree, record.level), "label", record.label
 
 
-def _tree_facts(record: ProfileRecord) -> Iterator[_Named]:
-    """A node has one name and one parent."""
-    for level, (node, name) in enumerate(zip(record.chain, record.node_names, strict=False)):
-        if node >= 0:
-            yield record, ("node", record.tree, level, node), "node_names", name
-    for name, path in (("chain", record.chain), ("labels", record.labels)):
-        for level, (node, parent) in enumerate(pairwise(path)):
-            if node >= 0:
-                yield record, ("parent", record.tree, level, node), name, parent
+def level_findings(record: Record, settings: RunSettings, *, leaves_of_first: bool = False) -> Iterator[Finding]:
+    """Whether the run has the record's tree and level.
+
+    Args:
+        record: of any kind with a class tree.
+        settings: of the run.
+        leaves_of_first: whether leaves go by the name of the first tree.
+    """
+    levels = settings.levels
+    if levels and record.tree not in levels:
+        yield "tree", False, f"a tree {shown(record.tree)}, where the run has {sorted(levels)}"
+    elif levels and record.level >= levels[record.tree]:
+        yield "level", False, f"level {record.level} of a tree of {levels[record.tree]}"
+    elif levels and record.level == 0 and leaves_of_first and record.tree != next(iter(levels)):
+        first = next(iter(levels))
+        yield "tree", False, f"leaves that go by {record.tree!r}, where all go by the first tree, {first!r}"
 
 
-def _of_oracle(record: OracleRecord) -> Iterator[_Named]:
-    yield from _named(record, ("oracle", record.oracle), _OF_ORACLE)
-    yield from _named(record, ("oracle", record.oracle, record.claim), _OF_CLAIM)
-    if record.n > 0:
-        yield record, ("oracle",), "n", record.n
-    if record.prediction >= 0 and record.anchor is None:
-        yield record, ("class", record.oracle, record.prediction), "class_name", record.class_name
-    if record.claim == "semantic" and record.scope != "image":
-        of_class = ("oracle", record.oracle, record.prediction, "rate")
-        yield from _named(record, of_class, ("rate", "errors", "trials"))
+def attribute_findings(record: Any, settings: RunSettings) -> Iterator[Finding]:
+    """Whether the run has the record's attribute, with these prompts and this kind of target."""
+    if settings.attributes is None:
+        return
+    known = settings.changes.get(record.attribute)
+    if known is None:
+        yield "attribute", False, f"an attribute {record.attribute!r} that the run does not have"
+        return
+    if not _prompts_of(record, known):
+        text = f"prompts {record.source_prompt!r} and {record.target_prompt!r} that attribute {known.name!r} has not"
+        yield "source_prompt", False, text
+    shown_by = "image" if known.pictures or known.appearances else "text"
+    if getattr(record, "target_kind", shown_by) != shown_by:
+        yield "target_kind", True, f"a target by {record.target_kind}, where {known.name!r} has one by {shown_by}"
+
+
+def _prompts_of(record: Any, change: NamedChange) -> bool:
+    """Whether a record's prompts are those of a change with one noun, each in the place of the first braces."""
+    pairs = ((change.source, record.source_prompt), (change.target, record.target_prompt))
+    nouns = (_noun(template, prompt) for template, prompt in pairs)
+    return all(template.replace("{}", noun) == prompt for (template, prompt), noun in zip(pairs, nouns, strict=True))
+
+
+def _noun(template: str, prompt: str) -> str:
+    """What a prompt has in the place of the first braces of its template."""
+    before, _, after = template.partition("{}")
+    return prompt[len(before) : len(prompt) - len(after.replace("{}", ""))] if "{}" in template else ""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from hrvlm.certificates.embedding.partition import Reason
-from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.rows.record import Record
 
 
@@ -25,7 +23,7 @@ class InvalidCount:
         copies = getattr(record, "invalid", 0) + getattr(record, "invalid_selection", 0)
         if copies:
             self._copies[record.index] = max(copies, self._copies.get(record.index, 0))
-        if isinstance(record, SemanticRecord) and record.prediction < 0 and record.reason == Reason.NOT_FINITE:
+        if record.not_finite:
             self._pictures.add(record.index)
 
     def summary(self) -> dict[str, Any]:

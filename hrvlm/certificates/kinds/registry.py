@@ -1,26 +1,28 @@
-"""All kinds of certificate by name."""
+"""All kinds of certificate by name: a kind is added by its line here, and found by every command.
+
+Kinds are imported when they are first asked for, and without models: checking and telling rows needs none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.kinds.oracle.record import OracleRecord
-from hrvlm.certificates.kinds.profile.record import ProfileRecord
-from hrvlm.certificates.kinds.semantic.record import SemanticRecord
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.rows.jsonl import RecordWriter, read_rows, torn_line
 from hrvlm.rows.lines import kind_of, row_of
-from hrvlm.rows.record import SCHEMA, Key, Row
+from hrvlm.rows.record import SCHEMA, Key, Record, Row
 from hrvlm.rows.strict import RowError, shown, strict_reader
 
 __all__ = [
-    "KINDS",
-    "AnyRecord",
+    "REGISTRY",
     "RecordWriter",
     "done_keys",
+    "kind_named",
+    "kinds",
     "merge_rows",
     "read_record",
     "read_rows",
@@ -29,22 +31,47 @@ __all__ = [
     "torn_line",
 ]
 
-AnyRecord: TypeAlias = SmoothingRecord | SemanticRecord | JointRecord | ProfileRecord | OracleRecord
-KINDS: dict[str, type[AnyRecord]] = {
-    kind.kind: kind for kind in (SmoothingRecord, SemanticRecord, JointRecord, ProfileRecord, OracleRecord)
+REGISTRY: dict[str, str] = {
+    "smoothing": "hrvlm.certificates.kinds.smoothing.kind:KIND",
+    "semantic": "hrvlm.certificates.kinds.semantic.kind:KIND",
+    "joint": "hrvlm.certificates.kinds.joint.kind:KIND",
+    "profile": "hrvlm.certificates.kinds.profile.kind:KIND",
+    "oracle": "hrvlm.certificates.kinds.oracle.kind:KIND",
 }
+"""Where each kind is defined, "module:object", in the order of summaries and reports."""
 
 
-def record_from_row(row: Mapping[str, Any]) -> AnyRecord:
+def kind_named(name: str) -> Kind[Any]:
+    """The kind of a name.
+
+    Raises:
+        KeyError: if there is none.
+    """
+    return _load(REGISTRY[name])
+
+
+def kinds() -> list[Kind[Any]]:
+    """All kinds, in the order of summaries and reports."""
+    return [kind_named(name) for name in REGISTRY]
+
+
+@cache
+def _load(place: str) -> Kind[Any]:
+    module, _, name = place.partition(":")
+    found: Kind[Any] = getattr(import_module(module), name)
+    return found
+
+
+def record_from_row(row: Mapping[str, Any]) -> Record:
     """The record of a row of any kind.
 
     Raises:
         RowError: if the kind is unknown or the row does not fit it.
     """
-    return _kind(row.get("kind")).from_row(row)
+    return _record(row.get("kind")).from_row(row)
 
 
-def read_record(row: bytes | Mapping[str, Any]) -> AnyRecord:
+def read_record(row: bytes | Mapping[str, Any]) -> Record:
     """The record of a row of any kind, or of its line of JSON.
 
     Raises:
@@ -53,7 +80,13 @@ def read_record(row: bytes | Mapping[str, Any]) -> AnyRecord:
     if not isinstance(row, bytes):
         return record_from_row(row)
     kind = kind_of(row)
-    return record_from_row(row_of(row)) if kind is None else strict_reader(_kind(kind), SCHEMA).of_line(row)
+    return record_from_row(row_of(row)) if kind is None else strict_reader(_record(kind), SCHEMA).of_line(row)
+
+
+def _record(word: Any) -> type[Record]:
+    if not isinstance(word, str) or word not in REGISTRY:
+        raise RowError(f"expected a row of kind {', '.join(map(repr, REGISTRY))}, got {shown(word)}", "kind")
+    return kind_named(word).record
 
 
 def merge_rows(paths: Iterable[str | Path]) -> list[Row]:
@@ -80,10 +113,3 @@ def done_keys(rows: Iterable[Mapping[str, Any]]) -> set[Key]:
 def row_key(row: Mapping[str, Any]) -> Key:
     """Key of a row; see `Record.key`."""
     return record_from_row(row).key
-
-
-def _kind(word: Any) -> type[AnyRecord]:
-    kind = KINDS.get(word) if isinstance(word, str) else None
-    if kind is None:
-        raise RowError(f"expected a row of kind {', '.join(map(repr, KINDS))}, got {shown(word)}", "kind")
-    return kind

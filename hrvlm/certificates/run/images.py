@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hrvlm.certificates.kinds.joint.run import joint_records
-from hrvlm.certificates.kinds.semantic.run import References, classifiers_of, semantic_records
-from hrvlm.certificates.run.noise_pass import rescored_records, smoothing_records
+from hrvlm.certificates.kinds.interface import SOURCES
+from hrvlm.certificates.run.passes import Images, certify_source
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.models import HierarchicalClassifier, inference_copy
@@ -28,7 +27,7 @@ def certify_images(
     progress: Callable[[int], None] = lambda images: None,
     store: FeatureStore | None = None,
     kept: FeatureStore | None = None,
-    references: References | None = None,
+    references: Any = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -38,10 +37,11 @@ def certify_images(
         indices: Which images.
         plan: Which certificates.
         done: Keys of the statements that a previous run has written already.
-        progress: Called with 1 for each image that is finished, once per kind of certificate.
-        store: Keeps the noisy features of the smoothing pass, to be scored again later.
+        progress: Called with 1 for each image that is finished, once per pass over the images.
+        store: Keeps the noisy features of the pass over labels, to be scored again later.
         kept: Features of an earlier pass over the same images, used instead of the image tower.
-        references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names any.
+        references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names
+            any: called with the attribute and the index.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
@@ -51,27 +51,13 @@ def certify_images(
     """
     if kept is not None:
         check_draws(kept, plan)
-    classifier = inference_copy(classifier)
-    if plan.semantic and plan.attributes:
-        for records in semantic_records(classifier, data, indices, plan, done, kept, references):
+    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references)
+    for source in SOURCES:
+        for records in certify_source(source, images, plan):
             yield records
-            progress(1)
-    if plan.smoothing or plan.profile is not None:
-        for smoothed in (
-            smoothing_records(classifier, data, indices, plan, done, store)
-            if kept is None
-            else rescored_records(classifier, data, indices, plan, done, kept)
-        ):
-            yield smoothed
-            progress(1)
-    if plan.joint:
-        for joint in joint_records(classifiers_of(classifier), data, indices, plan, done, kept):
-            yield [record for record in joint if record.key not in done]
             progress(1)
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:
-    """How often `certify_images` reports progress for so many images."""
-    return num_images * (
-        int(plan.smoothing or plan.profile is not None) + int(plan.semantic and bool(plan.attributes)) + int(plan.joint)
-    )
+    """How often `certify_images` reports progress for so many images, at most."""
+    return num_images * len({kind.source for kind in plan.asked})

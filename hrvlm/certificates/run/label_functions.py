@@ -1,4 +1,4 @@
-"""Kept noisy features, scored again: new prompts, trees, planes or levels without the image tower.
+"""Label functions of kept noisy features, scored again: new prompts, trees, planes or levels without the image tower.
 
 Every set of prompts, trees and levels is a label function of the noisy image, and so is what is asked of it: procedure,
 threshold and alpha; the radii of profiles; the planes, radii and extents of joint certificates. One that was fixed
@@ -14,18 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any
 
-from hrvlm.certificates.run.ledger import Spending
+from hrvlm.certificates.kinds.interface import LEVELS, account_of
+from hrvlm.certificates.kinds.registry import kinds
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.rows.record import FunctionsChosen
-
-if TYPE_CHECKING:
-    from hrvlm.certificates.run.plan import CertificationPlan
-
-T = TypeVar("T")
-KINDS = ("smoothing", "semantic", "profile", "joint")
 
 
 @dataclass(frozen=True)
@@ -40,7 +36,7 @@ class LabelFunction:
 
     digest: str
     plan: CertificationPlan
-    spends: Spending
+    spends: str
 
     def declared(self, chosen: FunctionsChosen) -> LabelFunction:
         """The same, with rows that say how it was chosen."""
@@ -49,37 +45,31 @@ class LabelFunction:
 
 
 def label_functions(classifier: HierarchicalClassifier, plan: CertificationPlan) -> list[LabelFunction]:
-    """Label functions of a plan: of levels, of profiles, which add radii, and of joint rows, which add planes.
+    """Label functions of a plan: of levels, and of kinds that add to them, such as the radii of profiles.
 
     Each tells apart all that its rows could be made more favourable with after looking: what is asked, at which alpha.
     The number of label functions that share alpha is left out, as it may grow while they are found.
     """
-    labels, options, found = function_of(classifier), asdict(plan.sampling), []
-    asked = [plan.alpha, *(options[name] for name in ("threshold", "votes", "vote_error"))]
-    spent = [*asked, *(options[name] for name in ("procedure", "goal", "give_up"))]
-    if plan.smoothing or plan.semantic or plan.profile is not None or not plan.joint:
-        found.append(LabelFunction(_digest([labels, spent]), replace(plan, profile=None, joint=False), "levels"))
-    if plan.profile is not None:
-        alone = replace(plan, smoothing=False, semantic=False, joint=False)
-        found.append(LabelFunction(_digest([labels, spent, sorted(plan.profile.radii)]), alone, "profile"))
-    if plan.joint:
-        planes = sorted([attribute.source, attribute.target] for attribute in plan.attributes)
-        alone = replace(plan, smoothing=False, semantic=False, profile=None)
-        told = [labels, asked, planes, asdict(plan.joint_questions)]
-        found.append(LabelFunction(_digest(told), alone, "joint"))
+    labels, asked, found = function_of(classifier), plan.asked, []
+    if not asked or any(kind.source != "features" for kind in asked):
+        shared = [kind.name for kind in kinds() if kind.spends in (None, LEVELS)]
+        found.append(LabelFunction(_digest([labels, account_of(plan)]), plan.only(shared), LEVELS))
+    for kind in asked:
+        if kind.spends not in (None, LEVELS):
+            told = _digest([labels, *(kind.account(plan) or [])])
+            found.append(LabelFunction(told, plan.only([kind.name]), str(kind.spends)))
     return found
 
 
-def passes(functions: Iterable[LabelFunction]) -> list[CertificationPlan]:
-    """Plans that make the rows of all functions, with one pass for those whose rows were chosen alike."""
-    plans: dict[FunctionsChosen, CertificationPlan] = {}
-    for plan in (function.plan for function in functions):
-        other = plans.get(plan.sampling.functions_chosen)
-        if other is not None:
-            either = {name: getattr(plan, name) or getattr(other, name) for name in KINDS}
-            plan = replace(plan, **either)
-        plans[plan.sampling.functions_chosen] = plan
-    return list(plans.values())
+def passes(functions: Iterable[LabelFunction], plan: CertificationPlan) -> list[CertificationPlan]:
+    """Plans that make the rows of all functions of a plan, with one pass for those whose rows were chosen alike."""
+    chosen: dict[FunctionsChosen, list[CertificationPlan]] = {}
+    for function in functions:
+        chosen.setdefault(function.plan.sampling.functions_chosen, []).append(function.plan)
+    return [
+        replace(plan.only({kind.name for part in parts for kind in part.asked}), sampling=parts[0].sampling)
+        for parts in chosen.values()
+    ]
 
 
 def function_of(classifier: HierarchicalClassifier) -> str:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
+from hrvlm.certificates.kinds.interface import LEVELS
+from hrvlm.certificates.kinds.registry import kinds
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.rows.jsonl import cut_torn_line
 from hrvlm.rows.record import FunctionsChosen
 
 _BEGIN = '{"function": "'
 LEDGER, LEDGER_LOCK = "functions.jsonl", "functions.lock"
-Spending = Literal["levels", "profile", "joint"]
-"""Whose alpha a label function spends: that of levels, of profiles, or of joint certificates."""
-SPENDINGS: tuple[Spending, ...] = ("levels", "profile", "joint")
+
+
+def _accounts() -> list[str]:
+    """Whose alpha label functions spend: that of levels, or of a kind that adds to them."""
+    return list(dict.fromkeys(kind.spends for kind in kinds() if kind.spends is not None))
 
 
 class Ledger:
@@ -67,7 +71,7 @@ class Ledger:
         found: FunctionsChosen = noted or ("after" if self.entries else "before")
         return found
 
-    def note(self, function: str, chosen: FunctionsChosen, label_functions: int, spends: Spending = "levels") -> None:
+    def note(self, function: str, chosen: FunctionsChosen, label_functions: int, spends: str = LEVELS) -> None:
         """Note a label function before its first result; once."""
         if not self.knows(function):
             entry = {"function": function, "chosen": chosen, "label_functions": label_functions, "spends": spends}
@@ -85,8 +89,8 @@ class Ledger:
             Their number, 0 where no alpha is overspent.
         """
         most = 0
-        for spends in SPENDINGS:
-            sharing = [e for e in self.entries if e["chosen"] == "before" and e.get("spends", "levels") == spends]
+        for spends in _accounts():
+            sharing = [e for e in self.entries if e["chosen"] == "before" and e.get("spends", LEVELS) == spends]
             if sum((Fraction(1, entry["label_functions"]) for entry in sharing), Fraction(0)) > 1:
                 most = max(most, len(sharing))
         return most
@@ -103,7 +107,7 @@ def _entry(line: str, where: str) -> dict[str, Any]:
         and entry.get("chosen") in ("before", "after")
         and type(entry.get("label_functions")) is int
         and entry["label_functions"] >= 1
-        and entry.get("spends", "levels") in SPENDINGS
+        and entry.get("spends", LEVELS) in _accounts()
     ):
         return entry
     raise _unknown(repr(str(entry)[:80]), where)

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
-from hrvlm.certificates.embedding.attributes import Attribute, chosen_attributes
+from hrvlm.certificates.embedding.attributes import Attribute, chosen_attributes, library_name
+from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.certificates.kinds.joint.options import JointQuestions
-from hrvlm.certificates.kinds.profile.certify import ProfileOptions
-from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA
+from hrvlm.certificates.kinds.profile.options import ProfileOptions
+from hrvlm.certificates.kinds.registry import REGISTRY, kinds
 from hrvlm.certificates.noise.gaussian import check_sigma
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.certificates.sampling.plan import SamplingOptions, SmoothingPlan
 
 FIXED_BATCH_SIZE = 128
+FREE = ("num_images", "radii", "batch_size", "smoothing", "semantic", "joint")
+"""What may change between runs that share a folder: rows do not depend on it, or say it themselves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +45,7 @@ class CertificationPlan:
         batch_size: Images, or noisy copies, per pass. Null finds a fast one for smoothing certificates and profiles;
             what looks at the batches of one image, joint certificates and answers in words, then takes 128. Counts do
             not depend on it but for the rounding of the encoder, so a run may be resumed with another one.
+        kinds: What is asked of kinds of certificate that have no field of their own here, by their names.
     """
 
     num_images: int | None = None
@@ -60,6 +66,7 @@ class CertificationPlan:
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
     batch_size: int | None = FIXED_BATCH_SIZE
+    kinds: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.num_images is not None and self.num_images < 1:
@@ -67,24 +74,45 @@ class CertificationPlan:
         check_sigma(self.sigma)
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, or null for an automatic one, got {self.batch_size}")
-        given = {attribute.name for attribute in self.attributes}
-        named = [change for change in chosen_attributes(self.library, self.library_files) if change.name not in given]
-        object.__setattr__(self, "attributes", [*self.attributes, *named])
+        self._add_from_library()
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
             raise ValueError(f"expected attributes with different names, got {names}")
-        if len(set(self.deltas)) != len(self.deltas) or not all(0 <= delta <= LARGEST_DELTA for delta in self.deltas):
-            raise ValueError(
-                f"expected different deltas from 0 to {LARGEST_DELTA:g}, got {self.deltas}: bounds in feature units"
-            )
-        if self.joint and not self.attributes:
-            raise ValueError("expected attributes for joint certificates, got none: name a semantic change")
-        if self.joint and self.joint_questions.move == "target" and any(a.shown for a in self.attributes):
-            raise ValueError("expected attributes in words alone for joint rows with move: target, got pictures")
-        if self.smoothing or self.joint or self.profile is not None:
+        if unknown := sorted(set(self.kinds) - set(REGISTRY)):
+            raise ValueError(f"expected kinds of certificate among {', '.join(REGISTRY)}, got {unknown[0]!r}")
+        if any(kind.spends is not None for kind in self.asked):
             self.smoothing_plan()
-        if self.profile is not None:
-            self.profile.check(self.smoothing_plan())
+        for kind in kinds():
+            kind.check_options(self)
+
+    def _add_from_library(self) -> None:
+        """Adds the attributes that are named by their words, unless a plan that this one was made from had them."""
+        given = {attribute.name for attribute in self.attributes}
+        if all(library_name(family, word) in given for family, words in self.library.items() for word in words):
+            return
+        named = [change for change in chosen_attributes(self.library, self.library_files) if change.name not in given]
+        object.__setattr__(self, "attributes", [*self.attributes, *named])
+
+    @property
+    def asked(self) -> list[Kind[Any]]:
+        """The kinds that are asked for, in the order of summaries."""
+        return [kind for kind in kinds() if kind.options(self) is not None]
+
+    def only(self, names: Collection[str]) -> CertificationPlan:
+        """The plan that asks of what this one does for some kinds alone."""
+        off: dict[str, Any] = {}
+        for kind in kinds():
+            if kind.name not in names:
+                changed = kind.without(replace(self, **off) if "kinds" in off else self)
+                off |= changed
+        return replace(self, **off)
+
+    def identity(self) -> dict[str, Any]:
+        """What rows depend on, as JSON values; the rest they say themselves, or it may change between runs."""
+        found = {name: value for name, value in asdict(self).items() if name not in FREE}
+        if not self.kinds:
+            del found["kinds"]
+        return found
 
     def smoothing_plan(self) -> SmoothingPlan:
         """The part that smoothing needs, checked."""
@@ -104,13 +132,11 @@ class CertificationPlan:
 
 def check_draws(store: FeatureStore, plan: CertificationPlan) -> None:
     """ValueError unless as many draws are kept of each image as a plan counts."""
-    needed, what = 0, "the procedure"
-    if plan.smoothing or plan.profile is not None:
-        needed = plan.smoothing_plan().estimation.stop
-    if plan.joint and plan.n0 + plan.n > needed:  # they use n0 and n whatever the procedure is
-        needed, what = plan.n0 + plan.n, "joint certificates"
-    if needed > store.draws:
-        raise ValueError(
-            f"expected features of at least {needed} draws of each image for {what} with n0={plan.n0} and n={plan.n}, "
-            f"got {store.draws} in {store.folder}: keep features of a run with procedure 'split' and this n0 and n"
-        )
+    for kind in plan.asked:
+        needed = kind.draws(plan)
+        if needed > store.draws:
+            raise ValueError(
+                f"expected features of at least {needed} draws of each image for {kind.name} certificates with "
+                f"n0={plan.n0} and n={plan.n}, got {store.draws} in {store.folder}: keep features of a run with "
+                "procedure 'split' and this n0 and n"
+            )

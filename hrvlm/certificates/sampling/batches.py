@@ -78,7 +78,15 @@ def noisy_batch(
     pool: Executor | None = None,
     pieces: int = 1,
 ) -> Tensor:
-    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape; in about so many pieces where a pool is."""
+    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape.
+
+    Args:
+        parts: samples and their draws, B in all.
+        drawing: the noise.
+        device: where the copies are put.
+        pool: threads that make the copies; None makes them in this one.
+        pieces: how many equal pieces the batch is cut into for the pool, about.
+    """
     size, shape = sum(len(draws) for _, draws in parts), parts[0][0].image.shape
     images = torch.empty((size, *shape), dtype=torch.float32, pin_memory=device.type == "cuda")
     most = -(-size // pieces)
@@ -101,7 +109,7 @@ def fillers(device: torch.device) -> int:
     return max(1, min(MOST_FILLERS, cores // sharing))
 
 
-class Makers:
+class Prefetcher:
     """Makes batches in threads ahead of time, or on demand if there are none.
 
     Args:
@@ -133,13 +141,13 @@ class Makers:
 
 
 @contextmanager
-def makers(threads: int, drawing: Drawing, device: torch.device) -> Iterator[Makers]:
-    """Makers that are stopped at the end."""
-    made = Makers(threads, drawing, device)
+def prefetching(threads: int, drawing: Drawing, device: torch.device) -> Iterator[Prefetcher]:
+    """Prefetcher that are stopped at the end."""
+    prefetcher = Prefetcher(threads, drawing, device)
     try:
-        yield made
+        yield prefetcher
     finally:
-        made.close()
+        prefetcher.close()
 
 
 @contextmanager

@@ -28,28 +28,28 @@ Procedure: TypeAlias = Generator[Sequence[Piece], Counts, T]
 
 
 @dataclass(eq=False)
-class Waiting(Generic[T]):
+class Pending(Generic[T]):
     """An image on its way, with its procedure and what was counted so far."""
 
     sample: Sample
     procedure: Procedure[T]
     counts: Counts
     todo: deque[Piece] = field(default_factory=deque)
-    flying: int = 0
+    in_flight: int = 0
 
     def take(self, room: int) -> Piece:
         """The next draws, at most so many."""
         group, draws = self.todo.popleft()
         if len(draws) > room:
             self.todo.appendleft((group, draws[room:]))
-        self.flying += 1
+        self.in_flight += 1
         return group, draws[:room]
 
 
-Batch: TypeAlias = list[tuple[Waiting[T], Piece]]
+Batch: TypeAlias = list[tuple[Pending[T], Piece]]
 
 
-def extend(batch: Batch[T], ready: deque[Waiting[T]], source: Iterator[Waiting[T]], batch_size: int) -> bool:
+def extend(batch: Batch[T], ready: deque[Pending[T]], source: Iterator[Pending[T]], batch_size: int) -> bool:
     """Fill the batch from images that wait, then from new ones; whether it is full or the next has another shape."""
     room = batch_size - sum(len(draws) for _, (_, draws) in batch)
     while room:
@@ -69,8 +69,12 @@ def extend(batch: Batch[T], ready: deque[Waiting[T]], source: Iterator[Waiting[T
     return True
 
 
-def count(batch: Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Hashable, int]) -> list[Waiting[T]]:
-    """Add the labels of a batch to the counts of its images; those that have none under way any more."""
+def count(batch: Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Hashable, int]) -> list[Pending[T]]:
+    """Adds the labels of a batch to the counts of its images.
+
+    Returns:
+        The images of which no draw is in a batch or left to be batched.
+    """
     size = sum(len(draws) for _, (_, draws) in batch)
     columns = {key: _checked(labels, key, k, size) for key, k in num_classes.items()}
     begin, finished = 0, []
@@ -78,8 +82,8 @@ def count(batch: Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Ha
         rows = slice(begin, begin + len(draws))
         for key, k in num_classes.items():
             image.counts[key][group] += np.bincount(columns[key][rows], minlength=k + 1)
-        begin, image.flying = rows.stop, image.flying - 1
-        if not image.flying and not image.todo:
+        begin, image.in_flight = rows.stop, image.in_flight - 1
+        if not image.in_flight and not image.todo:
             finished.append(image)
     return finished
 

@@ -223,7 +223,7 @@ def _read_settings(folder: Path) -> dict[str, Any] | None:
         found = read_json(path)
     except (OSError, ValueError) as error:
         found = f"a damaged file ({error})"
-    if isinstance(found, dict) and isinstance(found.get("draws"), int) and found["draws"] > 0:
+    if isinstance(found, dict) and type(found.get("draws")) is int and found["draws"] > 0:
         return found
     raise ValueError(
         f"expected {path} to tell what features were made with, with their number of draws, got {str(found)[:200]}: "

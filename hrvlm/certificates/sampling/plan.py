@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from hrvlm.certificates.noise.gaussian import check_sigma
-from hrvlm.certificates.sampling.batches import NoiseMode
+from hrvlm.certificates.sampling.batches import Drawing, NoiseMode
 from hrvlm.certificates.sampling.stream import Precision
 from hrvlm.certificates.statistics.anytime import decision_boundaries
 from hrvlm.certificates.statistics.binomial import check_probability, minimal_samples
@@ -153,6 +153,11 @@ class SmoothingPlan(SamplingOptions):
     def tau(self) -> float:
         """Probability that the class must keep: the threshold, or what the deployed votes need."""
         return self.threshold if self.votes is None else operational_threshold(self.votes, self.vote_error)
+
+    @property
+    def drawing(self) -> Drawing:
+        """The noise."""
+        return Drawing(self.sigma, self.seed, self.noise)
 
     @property
     def selection(self) -> range:

@@ -1,4 +1,6 @@
-"""How samples are spent on an image: procedures that draw, look at counts, draw on or stop, and make the records.
+"""How samples are spent on an image: procedures that draw, look at counts, draw on or stop.
+
+What they find is neutral, a class and counts per statement; every kind of certificate makes its own claim of it.
 
 Sources: CERTIFY of "Certified Adversarial Robustness via Randomized Smoothing", Cohen et al., ICML 2019 (arXiv
 1902.02918), for "split" and "two bounds"; for sample sizes chosen from a pilot "Input-Specific Robustness Certification
@@ -14,23 +16,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.counts import Counts, Procedure
 from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement
 from hrvlm.certificates.statistics.anytime import Boundaries, decision_boundaries, look_times
-from hrvlm.certificates.statistics.claim import FIXED, FLOAT_MODES, SAME, SEPARATE, Decision, derive
+from hrvlm.certificates.statistics.claim import FIXED, SAME, SEPARATE, Decision
 from hrvlm.certificates.statistics.radii import radius_probability
 
-NO_LABEL = "no selection sample had a valid label"
-NOT_MAJORITY = "the lower bound on the class probability is not above 1/2"
-NOT_ABOVE = "the lower bound on the class probability is not above the threshold"
-NO_LEAD = "the bounds do not put the class above every other label"
-HOPELESS = "given up after the selection samples"
 NUM_GROUPS = 2
 
 _Row = NDArray[np.int64]
-_METHODS = {"two bounds": "two bounds", "adaptive": "anytime"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,59 @@ class _Choice:
 
 
 @dataclass(frozen=True)
-class Certifier:
+class Outcome:
+    """What the samples of an image say about one statement.
+
+    Attributes:
+        statement: what it is about.
+        prediction: its class, -1 where there is none.
+        selection_count: selection samples of the class.
+        split: how the class was chosen, one of `claim.SPLITS`.
+        counts: `(2, K + 1)` selection and estimation samples of each class; the last column counts invalid ones.
+        decision: answer to whether the goal is reached, or None where none was asked for.
+    """
+
+    statement: Statement
+    prediction: int
+    selection_count: int
+    split: str
+    counts: NDArray[np.int64]
+    decision: Decision | None = None
+
+    @property
+    def n(self) -> int:
+        """Estimation samples."""
+        return int(self.counts[1].sum())
+
+    @property
+    def count(self) -> int:
+        """Those of the class."""
+        return int(self.counts[1, self.prediction]) if self.prediction >= 0 else 0
+
+    @property
+    def runner_up(self) -> int:
+        """The largest count of another label; invalid answers are a label of their own."""
+        row = self.counts[1]
+        return int((np.delete(row, self.prediction) if self.prediction >= 0 else row).max())
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """An image whose samples have been counted.
+
+    Attributes:
+        sample: the image.
+        outcomes: of each statement, in their order.
+        counts: all of them, per statement key.
+    """
+
+    sample: Sample
+    outcomes: list[Outcome]
+    counts: Counts
+
+
+@dataclass(frozen=True)
+class StatementProcedure:
     """Runs one plan on the statements of any sample.
 
     Attributes:
@@ -54,22 +101,18 @@ class Certifier:
     statements: Sequence[Statement]
     plan: SmoothingPlan
 
-    def __call__(self, sample: Sample) -> Procedure[list[SmoothingRecord]]:
+    def __call__(self, sample: Sample) -> Procedure[Sampled]:
         """The procedure of a sample."""
         if self.plan.procedure == "adaptive":
             return self._adaptive(sample)
         return self._pilot(sample) if self.plan.procedure == "pilot" else self._fixed(sample)
 
-    def _fixed(self, sample: Sample) -> Procedure[list[SmoothingRecord]]:
+    def _fixed(self, sample: Sample) -> Procedure[Sampled]:
         """All draws at once."""
         counts = yield [piece for piece in enumerate((self.plan.selection, self.plan.estimation)) if piece[1]]
-        chosen = [self._choice(statement, counts) for statement in self.statements]
-        return [
-            self._record(sample, statement, choice, counts[statement.key])
-            for statement, choice in zip(self.statements, chosen, strict=True)
-        ]
+        return self._sampled(sample, [self._choice(statement, counts) for statement in self.statements], counts)
 
-    def _pilot(self, sample: Sample) -> Procedure[list[SmoothingRecord]]:
+    def _pilot(self, sample: Sample) -> Procedure[Sampled]:
         """Estimation samples only where one statement looks possible; how many they are depends on the pilot alone."""
         counts = yield [(0, self.plan.selection)]
         chosen = [self._choice(statement, counts) for statement in self.statements]
@@ -81,12 +124,9 @@ class Certifier:
         if hopeful:
             counts = yield [(1, self.plan.estimation)]
         decision: Decision | None = None if hopeful else "given up"
-        return [
-            self._record(sample, statement, choice, counts[statement.key], decision=decision)
-            for statement, choice in zip(self.statements, chosen, strict=True)
-        ]
+        return self._sampled(sample, chosen, counts, decision)
 
-    def _adaptive(self, sample: Sample) -> Procedure[list[SmoothingRecord]]:
+    def _adaptive(self, sample: Sample) -> Procedure[Sampled]:
         """Look after every few samples, until every statement is decided."""
         counts = yield [(0, self.plan.selection)]
         chosen = {statement: self._choice(statement, counts) for statement in self.statements}
@@ -100,10 +140,17 @@ class Certifier:
                 decision: Decision = "certified" if count >= up else "given up" if count <= down else "undecided"
                 if decision != "undecided" or last == self.plan.n:
                     rows = counts[statement.key].copy()
-                    made[statement] = self._record(sample, statement, chosen[statement], rows, decision=decision)
+                    made[statement] = _outcome(statement, chosen[statement], rows, decision)
             if len(made) == len(self.statements):
                 break
-        return [made[statement] for statement in self.statements]
+        return Sampled(sample, [made[statement] for statement in self.statements], counts)
+
+    def _sampled(
+        self, sample: Sample, chosen: Sequence[_Choice], counts: Counts, decision: Decision | None = None
+    ) -> Sampled:
+        """What all draws at once give."""
+        pairs = zip(self.statements, chosen, strict=True)
+        return Sampled(sample, [_outcome(of, choice, counts[of.key], decision) for of, choice in pairs], counts)
 
     def _boundary(self) -> Boundaries:
         plan = self.plan
@@ -126,81 +173,6 @@ class Certifier:
     def _count(row: _Row, choice: _Choice) -> int:
         return int(row[choice.prediction]) if choice.prediction >= 0 else 0
 
-    def _record(
-        self, sample: Sample, statement: Statement, choice: _Choice, rows: _Row, *, decision: Decision | None = None
-    ) -> SmoothingRecord:
-        """The certificate that the counts `(2, K + 1)` of selection and estimation give for a statement."""
-        invalid_selection, row = int(rows[0, -1]), rows[1]
-        plan, n, count = self.plan, int(row.sum()), self._count(row, choice)
-        share, method = plan.alpha_share(len(self.statements)), _METHODS.get(plan.procedure, "clopper-pearson")
-        runner_up = _runner_up(row, choice.prediction) if method == "two bounds" else None
-        claim = derive(
-            method,
-            choice.split,
-            count=count,
-            runner_up=runner_up,
-            n=n,
-            alpha=share,
-            sigma=plan.sigma,
-            threshold=plan.tau,
-        )
-        # A decision for the goal may lie within rounding of the bound.
-        radius = max(claim.radius, plan.goal or 0.0) if decision == "certified" else claim.radius
-        abstain = not (choice.prediction >= 0 and radius > 0)
-        label, adaptive = int(sample.labels[statement.key]), plan.procedure == "adaptive"
-        return SmoothingRecord(
-            index=sample.index,
-            label=label,
-            tree=statement.tree,
-            level=statement.level,
-            level_name=statement.level_name,
-            prediction=choice.prediction,
-            correct=choice.prediction == label,
-            reason=_reason(choice, method, n, plan.tau) if abstain else None,
-            sigma=plan.sigma,
-            noise_space=plan.noise_space,
-            alpha=plan.alpha,
-            alpha_share=share,
-            num_statements=len(self.statements),
-            n0=len(plan.selection),
-            n=n,
-            selection_count=choice.count,
-            count=count,
-            invalid=int(row[-1]),
-            invalid_selection=invalid_selection,
-            lower=claim.lower,
-            radius=radius,
-            abstain=abstain,
-            seed=plan.seed,
-            float_mode=FLOAT_MODES[plan.noise],
-            split=choice.split,
-            method=method,
-            threshold=plan.tau,
-            votes=plan.votes,
-            vote_error=None if plan.votes is None else plan.vote_error,
-            runner_up=runner_up,
-            upper=claim.upper,
-            n_max=plan.n if plan.procedure in ("adaptive", "pilot") else None,
-            goal=plan.goal,
-            give_up=plan.give_up if adaptive else None,
-            decision=decision,
-            precision=plan.precision,
-            label_functions=plan.label_functions,
-            functions_chosen=plan.functions_chosen,
-        )
 
-
-def _runner_up(row: _Row, prediction: int) -> int:
-    """Largest count of another label; invalid answers are a label of their own."""
-    others = np.delete(row, prediction) if prediction >= 0 else row
-    return int(others.max())
-
-
-def _reason(choice: _Choice, method: str, n: int, tau: float) -> str:
-    if choice.prediction < 0:
-        return NO_LABEL
-    if n == 0:
-        return HOPELESS
-    if method == "two bounds":
-        return NO_LEAD
-    return NOT_MAJORITY if tau == 0.5 else NOT_ABOVE
+def _outcome(statement: Statement, choice: _Choice, counts: NDArray[np.int64], decision: Decision | None) -> Outcome:
+    return Outcome(statement, choice.prediction, choice.count, choice.split, counts, decision)

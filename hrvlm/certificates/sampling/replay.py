@@ -20,7 +20,7 @@ def replay(
     num_classes: Mapping[Any, int],
     num_groups: int = NUM_GROUPS,
 ) -> T:
-    """Run the procedure of one image on labels that are known already; see `sampling.explore`.
+    """Run the procedure of one image on labels that are known already; see `sampling.sample_adaptively`.
 
     Args:
         procedure: what is drawn, and made of the counts.

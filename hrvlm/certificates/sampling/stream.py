@@ -14,6 +14,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -22,14 +23,13 @@ from torch import Tensor
 
 from hrvlm.certificates.sampling.batches import (
     Drawing,
-    NoiseMode,
     Sample,
     check_image,
-    makers,
     noisy_batch,
+    prefetching,
     side_by_side,
 )
-from hrvlm.certificates.sampling.counts import Batch, Counts, Procedure, T, Waiting, count, extend
+from hrvlm.certificates.sampling.counts import Batch, Counts, Pending, Procedure, T, count, extend
 
 Parts: TypeAlias = Sequence[tuple[Sample, range]]
 """Which draws of which samples a batch holds, in order."""
@@ -40,25 +40,44 @@ Classify: TypeAlias = Callable[..., Mapping[Any, Tensor]]
 Observe: TypeAlias = Callable[[Parts, Mapping[Any, Tensor]], None]
 """Shown the draws of each batch and everything the classifier returned for them, before they are counted."""
 
-Labelling: TypeAlias = Callable[[], Mapping[Any, Tensor]]
+PendingLabels: TypeAlias = Callable[[], Mapping[Any, Tensor]]
 """Waits for what the classifier returns for a batch whose noise, at least, is in the making."""
 
 Precision: TypeAlias = Literal["float32", "bfloat16", "float16"]
 
 
-def tally(
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """On what a pass runs; counts do not depend on it but for the rounding of the forward pass.
+
+    Attributes:
+        device: where the classifier wants its images.
+        threads: threads that prepare noise ahead of the classifier; 0 to prepare it in between.
+        precision: of the forward pass; below float32 it runs under autocast, noise and pixels stay float32.
+        workers: threads that make batches and classify them side by side, sharing PyTorch's threads; 1: the calling
+            thread classifies. More need a CPU and a classifier that several threads may call.
+    """
+
+    device: torch.device | str = "cpu"
+    threads: int = 1
+    precision: Precision = "float32"
+    workers: int = 1
+
+    @property
+    def place(self) -> torch.device:
+        """The device."""
+        return torch.device(self.device)
+
+
+def count_labels(
     classify: Classify,
     samples: Iterable[Sample],
     num_classes: Mapping[Hashable, int],
     groups: Sequence[range],
     *,
-    sigma: float,
-    seed: int,
+    drawing: Drawing,
     batch_size: int,
-    device: torch.device | str = "cpu",
-    threads: int = 1,
-    noise: NoiseMode = "float32",
-    precision: Precision = "float32",
+    execution: Execution | None = None,
 ) -> Iterator[tuple[Sample, Counts]]:
     """Count the labels of noisy copies of each sample, in the order of the samples.
 
@@ -67,13 +86,9 @@ def tally(
         samples: images, drawn from the iterable only as needed.
         num_classes: number of classes K per statement key.
         groups: ranges of draw numbers to count apart.
-        sigma: standard deviation of the noise.
-        seed: seed of the noise.
+        drawing: the noise.
         batch_size: noisy copies per call.
-        device: where `classify` wants its images.
-        threads: threads that prepare noise ahead of the classifier; 0 to prepare it in between.
-        noise: see `Drawing`.
-        precision: of the forward pass; below float32 it runs under autocast, noise and pixels stay float32.
+        execution: device, threads and precision.
 
     Yields:
         Each sample with its counts, as soon as they are complete.
@@ -86,21 +101,19 @@ def tally(
         counts = yield list(enumerate(groups))
         return sample, counts
 
-    yield from explore(
+    yield from sample_adaptively(
         classify,
         samples,
         num_classes,
         procedure,
         num_groups=len(groups),
-        drawing=Drawing(sigma, seed, noise),
+        drawing=drawing,
         batch_size=batch_size,
-        device=device,
-        threads=threads,
-        precision=precision,
+        execution=execution,
     )
 
 
-def explore(
+def sample_adaptively(
     classify: Classify,
     samples: Iterable[Sample],
     num_classes: Mapping[Hashable, int],
@@ -109,66 +122,59 @@ def explore(
     num_groups: int,
     drawing: Drawing,
     batch_size: int,
-    device: torch.device | str = "cpu",
-    threads: int = 1,
-    precision: Precision = "float32",
+    execution: Execution | None = None,
     observe: Observe | None = None,
     with_draws: bool = False,
-    workers: int = 1,
 ) -> Iterator[T]:
-    """Run a procedure on every sample; see `tally` for the arguments and errors that both have.
+    """Run a procedure on every sample; see `count_labels` for the arguments and errors that both have.
 
     Args:
-        classify: see `tally`.
-        samples: see `tally`.
-        num_classes: see `tally`.
+        classify: see `count_labels`.
+        samples: see `count_labels`.
+        num_classes: see `count_labels`.
         procedure: makes the procedure of a sample, see `Procedure`; it must yield at least one draw each time.
         num_groups: groups that draws are counted in.
         drawing: the noise.
-        batch_size: see `tally`.
-        device: see `tally`.
-        threads: see `tally`.
-        precision: see `tally`.
+        batch_size: see `count_labels`.
+        execution: see `count_labels`.
         observe: see `Observe`.
         with_draws: whether `classify` is given the draws besides the images.
-        workers: threads that make batches and classify them side by side, sharing PyTorch's threads; 1: the calling
-            thread classifies. More need a CPU and a classifier that several threads may call.
 
     Yields:
         Results, each as soon as it is known; in the order of the samples if all draw the same.
     """
-    device, source = torch.device(device), iter(samples)
-    ready: deque[Waiting[T]] = deque()
-    flights: deque[tuple[Batch[T], Parts, Labelling]] = deque()
+    execution, source = execution or Execution(), iter(samples)
+    ready: deque[Pending[T]] = deque()
+    in_flight: deque[tuple[Batch[T], Parts, PendingLabels]] = deque()
     batch: Batch[T] = []
 
-    def begin(sample: Sample) -> Waiting[T]:
+    def begin(sample: Sample) -> Pending[T]:
         check_image(sample)
         counts: Counts = {key: np.zeros((num_groups, k + 1), dtype=np.int64) for key, k in num_classes.items()}
-        image = Waiting(sample, procedure(sample), counts)
+        image = Pending(sample, procedure(sample), counts)
         image.todo.extend(next(image.procedure))
         return image
 
     def labels_of(pixels: Tensor, parts: Parts) -> Mapping[Any, Tensor]:
-        with torch.no_grad(), autocasting(device, precision):
+        with torch.no_grad(), autocasting(execution.place, execution.precision):
             return classify(pixels, parts) if with_draws else classify(pixels)
 
-    with _labelling(labels_of, drawing, device, threads, workers) as (start, ahead):
+    with _labels_ahead(labels_of, drawing, execution) as (start, ahead):
         while True:
             complete = extend(batch, ready, map(begin, source), batch_size)
-            if batch and (complete or not flights):
+            if batch and (complete or not in_flight):
                 parts: Parts = [(image.sample, draws) for image, (_, draws) in batch]
-                flights.append((batch, parts, start(parts)))
+                in_flight.append((batch, parts, start(parts)))
                 batch = []
-                if len(flights) <= ahead and complete:
+                if len(in_flight) <= ahead and complete:
                     continue
-            if not flights:
+            if not in_flight:
                 return
-            landed, parts, labelling = flights.popleft()
-            labels = labelling()
+            batched, parts, pending = in_flight.popleft()
+            labels = pending()
             if observe is not None:
                 observe(parts, labels)
-            for image in count(landed, labels, num_classes):
+            for image in count(batched, labels, num_classes):
                 try:
                     image.todo.extend(image.procedure.send(image.counts))
                     ready.append(image)
@@ -177,14 +183,13 @@ def explore(
 
 
 @contextmanager
-def _labelling(
+def _labels_ahead(
     labels_of: Callable[[Tensor, Parts], Mapping[Any, Tensor]],
     drawing: Drawing,
-    device: torch.device,
-    threads: int,
-    workers: int,
-) -> Iterator[tuple[Callable[[Parts], Labelling], int]]:
+    execution: Execution,
+) -> Iterator[tuple[Callable[[Parts], PendingLabels], int]]:
     """What starts work on a batch, and how many batches to start ahead."""
+    device, threads, workers = execution.place, execution.threads, execution.workers
     if not 1 <= workers <= (sys.maxsize if device.type == "cpu" else 1):
         raise ValueError(f"expected workers >= 1, and 1 on {device.type!r} unless it is 'cpu', got {workers}")
     if workers > 1:
@@ -195,10 +200,10 @@ def _labelling(
         with side_by_side(workers) as pool:
             yield lambda parts: pool.submit(whole, parts).result, workers
         return
-    with makers(threads, drawing, device) as made:
+    with prefetching(threads, drawing, device) as prefetcher:
 
-        def start(parts: Parts) -> Labelling:
-            pixels = made.start(parts)
+        def start(parts: Parts) -> PendingLabels:
+            pixels = prefetcher.start(parts)
             return lambda: labels_of(pixels.result(), parts)
 
         yield start, threads

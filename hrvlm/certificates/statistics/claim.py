@@ -24,6 +24,13 @@ MAJORITY = 0.5
 
 Half of alpha covers the choice of one class that has a majority; of several that have none, the luckiest is chosen.
 """
+NO_LABEL = "no selection sample had a valid label"
+NOT_MAJORITY = "the lower bound on the class probability is not above 1/2"
+NOT_ABOVE = "the lower bound on the class probability is not above the threshold"
+NO_LEAD = "the bounds do not put the class above every other label"
+HOPELESS = "given up after the selection samples"
+METHOD_OF: dict[str, Method] = {"two bounds": "two bounds", "adaptive": "anytime"}
+"""The method of a sampling procedure; of others it is "clopper-pearson"."""
 METHODS: tuple[str, ...] = get_args(Method)
 DECISIONS: tuple[str, ...] = get_args(Decision)
 FLOAT_MODES = {"float32": "float32", "grid": "integer noise on the 8-bit grid"}

@@ -24,7 +24,7 @@ from torch import Tensor
 from hrvlm.certificates.kinds.joint.counts import Counter
 from hrvlm.certificates.kinds.joint.options import Family, JointQuestions, JointSample, PromptPair
 from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.sampling.batches import Drawing, check_image, makers
+from hrvlm.certificates.sampling.batches import check_image, prefetching
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.certificates.sampling.stream import autocasting
 
@@ -155,12 +155,12 @@ def _ahead(
     batches: Iterable[tuple[Counter, range]], plan: SmoothingPlan, device: torch.device, threads: int
 ) -> Iterator[tuple[Counter, range, Tensor]]:
     """Batches with their pixels `(B, C, H, W)`, in order; the noise of the next ones is being made meanwhile."""
-    flights: deque[tuple[Counter, range, Future[Tensor]]] = deque()
-    with makers(threads, Drawing(plan.sigma, plan.seed, plan.noise), device) as made:
+    in_flight: deque[tuple[Counter, range, Future[Tensor]]] = deque()
+    with prefetching(threads, plan.drawing, device) as prefetcher:
         for counter, draws in batches:
-            flights.append((counter, draws, made.start([(counter.sample, draws)])))
-            if len(flights) > threads:
-                landed, those, pixels = flights.popleft()
-                yield landed, those, pixels.result()
-        for landed, those, pixels in flights:
-            yield landed, those, pixels.result()
+            in_flight.append((counter, draws, prefetcher.start([(counter.sample, draws)])))
+            if len(in_flight) > threads:
+                finished, those, pixels = in_flight.popleft()
+                yield finished, those, pixels.result()
+        for finished, those, pixels in in_flight:
+            yield finished, those, pixels.result()

@@ -11,12 +11,12 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.kinds.counted import fields_of
 from hrvlm.certificates.kinds.joint.claim import extent_at_radius, radius_at_extent
 from hrvlm.certificates.kinds.joint.extents import sample_extents
 from hrvlm.certificates.kinds.joint.options import Family, JointQuestions, JointSample, PromptPair
 from hrvlm.certificates.kinds.joint.record import JointRecord, sparse
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.certificates.statistics.claim import FLOAT_MODES
 from hrvlm.geometry.sphere import ParallelVectorsError
 
 NO_LABEL = "no selection sample had a valid label"
@@ -115,9 +115,6 @@ class Counter:
             target_prompt=change.prompts[1],
             move=questions.move,
             steps=questions.steps,
-            sigma=plan.sigma,
-            noise_space=plan.noise_space,
-            alpha=plan.alpha,
             alpha_share=share,
             num_statements=statements,
             n0=plan.n0,
@@ -128,14 +125,7 @@ class Counter:
             at_radii=radii,
             at_extents=extents,
             abstain=abstain,
-            seed=plan.seed,
-            float_mode=FLOAT_MODES[plan.noise],
-            threshold=plan.tau,
-            votes=plan.votes,
-            vote_error=None if plan.votes is None else plan.vote_error,
-            precision=plan.precision,
-            label_functions=plan.label_functions,
-            functions_chosen=plan.functions_chosen,
+            **fields_of(plan),
             invalid=int(self._invalid[family.key][1]),
             invalid_selection=int(self._invalid[family.key][0]),
         )

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.close_classes import doubtful, first_change_told
-from hrvlm.certificates.embedding.envelope import Waves
+from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import chunks
 from hrvlm.certificates.embedding.rotation import Rotation, shorter_way
 
@@ -78,10 +78,10 @@ def _extents(scorer: AffineScorer, rotation: Rotation, label: int, move: Move) -
     finite = scores.isfinite().all(dim=1) & best.isfinite() & rotation.angle.isfinite() & way.isfinite()
     good = (finite & (scorer.first[winner] == label)).nonzero().squeeze(1)
     direction = torch.where(way < 0, -1.0, 1.0).to(way)
-    waves = _waves(scorer, rotation, scores, direction, good)
-    doubted = doubtful(scorer, scores[good], winner[good], waves.tolerance())
+    sinusoids = _sinusoids(scorer, rotation, scores, direction, good)
+    doubted = doubtful(scorer, scores[good], winner[good], sinusoids.tolerance())
     images = (scorer.rows(good), rotation.rows(good), direction[good])
-    angle, sound = first_change_told(*images, waves, winner[good], doubted)
+    angle, sound = first_change_told(*images, sinusoids, winner[good], doubted)
     extent = angle
     if move == "target":
         length = way[good].abs()
@@ -90,14 +90,14 @@ def _extents(scorer: AffineScorer, rotation: Rotation, label: int, move: Move) -
     return found.index_copy_(0, good, torch.where(sound, extent, NOT_THE_CLASS))
 
 
-def _waves(scorer: AffineScorer, rotation: Rotation, scores: Tensor, direction: Tensor, rows: Tensor) -> Waves:
+def _sinusoids(scorer: AffineScorer, rotation: Rotation, scores: Tensor, direction: Tensor, rows: Tensor) -> Sinusoids:
     """Scores of some embeddings as functions of the angle travelled."""
     weight, (e1, e2, _) = scorer.weight[scorer.first], rotation.plane
     along1, along2 = weight @ e1, weight @ e2
     moved = rotation.features[rows] * ~rotation.flat[rows, None]
     first, second = (moved @ e1)[:, None], (moved @ e2)[:, None]
     cosine = first * along1 + second * along2
-    return Waves(cosine, direction[rows, None] * (first * along2 - second * along1), scores[rows] - cosine)
+    return Sinusoids(cosine, direction[rows, None] * (first * along2 - second * along1), scores[rows] - cosine)
 
 
 def move_points(points: Tensor, source: Tensor, target: Tensor, extents: Tensor, *, move: Move = "turn") -> Tensor:

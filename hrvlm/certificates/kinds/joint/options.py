@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
+from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.joint.claim import needed_count
 from hrvlm.certificates.kinds.joint.extents import ExtentGrid, Move
 from hrvlm.certificates.sampling.batches import Sample
@@ -61,6 +62,19 @@ class JointQuestions:
                     f"expected an n that can certify the radius {radius:g} jointly at alpha={plan.alpha:g} shared by "
                     f"{self.num_statements(families)} statements, got n={plan.n}: raise n or sigma, or ask for less"
                 )
+
+
+@dataclass(frozen=True)
+class JointOptions:
+    """What joint certificates are asked for, and of which changes.
+
+    Attributes:
+        attributes: semantic changes.
+        questions: radii and extents.
+    """
+
+    attributes: Sequence[Attribute]
+    questions: JointQuestions
 
 
 @dataclass(frozen=True, eq=False)

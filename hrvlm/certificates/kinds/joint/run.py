@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import check_changes
+from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
+from hrvlm.certificates.kinds.interface import Context
 from hrvlm.certificates.kinds.joint.certify import certify_jointly, recount_jointly
-from hrvlm.certificates.kinds.joint.options import Family, JointQuestions, JointSample, PromptPair
+from hrvlm.certificates.kinds.joint.options import Family, JointOptions, JointQuestions, JointSample, PromptPair
 from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.noise.grid import on_grid
-from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.models import HierarchicalClassifier, LevelKey
-from hrvlm.models.pixels import clean_picture
-from hrvlm.rows.record import Key
 from hrvlm.trees.words import with_name
-
-__all__ = ["JointQuestions", "joint_families", "joint_records", "prompt_pairs"]
 
 if TYPE_CHECKING:
     from hrvlm.certificates.embedding.attributes import Attribute
-    from hrvlm.certificates.run.plan import CertificationPlan
 
 
 def joint_families(classifiers: Mapping[str, HierarchicalClassifier]) -> list[Family]:
@@ -62,63 +57,34 @@ def prompt_pairs(
     return tuple(pairs)
 
 
-def joint_records(
-    classifiers: Mapping[str, HierarchicalClassifier],
-    data: Any,
-    indices: Sequence[int],
-    plan: CertificationPlan,
-    done: Iterable[Key],
-    kept: FeatureStore | None = None,
-) -> Iterator[list[JointRecord]]:
-    """Joint certificates of some images, all records of one image at a time.
+def chosen_classifiers(classifier: HierarchicalClassifier, questions: JointQuestions) -> Classifiers:
+    """Those that are certified, per name of their scorer: the own head's, and plain cosines if asked for."""
+    return dict(list(classifiers_of(classifier).items())[: None if questions.plain_cosine else 1])
+
+
+def certify(context: Context, stream: Iterable[Sample]) -> Iterator[list[JointRecord]]:
+    """Joint certificates of images, all records of one image at a time.
 
     Args:
-        classifiers: per kind of scorer, the own head's first; all of one model and one forest.
-        data: map-style data set of (image (3, H, W) in [0, 1], leaf label).
-        indices: which images.
-        plan: which certificates.
-        done: keys of records that exist already; an image with all of them is left out.
-        kept: features of draws 0 to n0 + n - 1 of the same noise, used instead of the image tower.
-
-    Raises:
-        ValueError: if kept features of an image lack, or are those of another picture.
+        context: the classifier, whose features of draws 0 to n0 + n - 1 may be known already.
+        stream: images, as they are certified, with true labels per level.
     """
-    questions, noise, finished = plan.joint_questions, plan.sampling.noise, set(done)
-    chosen = dict(list(classifiers.items())[: None if questions.plain_cosine else 1])
-    classifier, families = next(iter(chosen.values())), joint_families(chosen)
-
-    def is_done(index: int) -> bool:
-        keys = (
-            (JointRecord.kind, index, family.tree, family.level, family.scorer_kind, attribute.name, questions.move)
-            for family in families
-            for attribute in plan.attributes
-        )
-        return all(key in finished for key in keys)
+    options: JointOptions = context.options
+    chosen = chosen_classifiers(context.classifier, options.questions)
+    families = joint_families(chosen)
 
     def samples() -> Iterator[JointSample]:
-        for index in indices:
-            if not is_done(index):
-                image, label = clean_picture(data, index)
-                targets = [int(classifier.ancestors[key][label]) for key in classifier.keys]
-                labels = targets * len(chosen)
-                sample = JointSample(
-                    index=index,
-                    image=on_grid(image) if noise == "grid" else image,
-                    labels={family.key: target for family, target in zip(families, labels, strict=True)},
-                    changes=prompt_pairs(classifier, plan.attributes, int(label)),
-                )
-                if kept is not None:
-                    kept.check_picture(sample)
-                yield sample
+        for sample in stream:
+            targets = [sample.labels[key] for key in context.classifier.keys] * len(chosen)
+            yield JointSample(
+                index=sample.index,
+                image=sample.image,
+                labels={family.key: target for family, target in zip(families, targets, strict=True)},
+                changes=prompt_pairs(context.classifier, options.attributes, sample.labels[context.classifier.keys[0]]),
+            )
 
-    asked = (samples(), families, plan.smoothing_plan(), questions)
-    given: dict[str, Any] = {"num_attributes": len(plan.attributes), "batch_size": plan.fixed_batch_size}
-    device = classifier.text_points(classifier.keys[0]).device
-    if kept is None:
-        yield from certify_jointly(classifier.model.encode_image, *asked, device=device, **given)
-    else:
-        yield from recount_jointly(_reading(kept, device), *asked, **given)
-
-
-def _reading(kept: FeatureStore, device: torch.device) -> Callable[[int, range], Tensor]:
-    return lambda index, draws: torch.cat(list(kept.read(index, draws))).to(device)
+    asked = (samples(), families, context.plan, options.questions)
+    given: dict[str, Any] = {"num_attributes": len(options.attributes), "batch_size": context.batch_size}
+    if context.features is None:
+        return certify_jointly(context.classifier.model.encode_image, *asked, device=context.device, **given)
+    return recount_jointly(context.features, *asked, **given)

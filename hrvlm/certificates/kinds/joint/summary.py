@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.scalars import levels_of
 
 _SETTINGS = (
     "move", "steps", "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode",
@@ -32,6 +33,17 @@ def summarise_joint(records: Iterable[JointRecord]) -> dict[str, Any]:
         attributes = summary.setdefault(tree, {}).setdefault(str(level), {})
         attributes.setdefault(attribute, {})[scorer] = _group(group)
     return summary
+
+
+def joint_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What loggers get: mean extents at radii, and mean radii at extents."""
+    parts = (("at_radii", "mean_extent"), ("at_extents", "mean_radius"))
+    for start, attributes in levels_of(summary):
+        for attribute, scorers in attributes.items():
+            for scorer, numbers in scorers.items():
+                for part, mean in parts:
+                    for asked, found in numbers[part].items():
+                        yield f"{start}/{attribute}/{scorer}/{mean}_at_{asked}", found[mean]
 
 
 def _group(records: list[JointRecord]) -> dict[str, Any]:

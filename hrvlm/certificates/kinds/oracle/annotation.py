@@ -11,10 +11,10 @@ from torch import Tensor
 
 from hrvlm.certificates.kinds.oracle.certify import Answering, answers_at, ready
 from hrvlm.certificates.noise.grid import on_grid
-from hrvlm.certificates.sampling.batches import Drawing, Sample
+from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.counts import Procedure
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.certificates.sampling.stream import Parts, explore
+from hrvlm.certificates.sampling.stream import Execution, Parts, sample_adaptively
 from hrvlm.models.pixels import clean_picture
 
 LABELLING_DRAWS = 2**62
@@ -68,11 +68,10 @@ def noisy_answers(
         yield [(0, draws)]
         return sample.index
 
-    drawing = Drawing(plan.sigma, plan.seed, plan.noise)
-    given: dict[str, Any] = {"num_groups": 1, "drawing": drawing, "batch_size": batch_size, "device": device}
-    given |= {"precision": plan.precision, "with_draws": True}
+    given: dict[str, Any] = {"num_groups": 1, "drawing": plan.drawing, "batch_size": batch_size, "with_draws": True}
+    given["execution"] = Execution(device=device, precision=plan.precision)
     images = (_sample(data, index, plan) for index in indices)
-    for index in explore(classify, images, {"answer": 1}, procedure, **given):
+    for index in sample_adaptively(classify, images, {"answer": 1}, procedure, **given):
         answers = found.pop(index)
         yield index, [answers[draw] for draw in draws]
 

@@ -16,12 +16,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.kinds.counted import Counted, counted
 from hrvlm.certificates.noise.gaussian import uniform
 from hrvlm.certificates.noise.grid import on_grid
 from hrvlm.certificates.sampling.batches import Sample
-from hrvlm.certificates.sampling.monte_carlo import certify
+from hrvlm.certificates.sampling.monte_carlo import sample_statements
 from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement
+from hrvlm.certificates.sampling.procedures import Sampled
 from hrvlm.certificates.sampling.stream import Parts
 from hrvlm.models import inference_copy
 from hrvlm.models.pixels import clean_picture
@@ -93,14 +94,16 @@ class AnsweredImage:
     """The result for one image.
 
     Attributes:
-        records: one per question, as if the oracle's label were any other class.
+        sampled: the image with its counts.
+        statements: one per question, as if the oracle's label were any other class.
         oracles: the oracle of each question.
         clean: answer on the clean image.
         answer: most frequent answer of the selection samples.
         unparseable: unreadable answers among the estimation samples of each question.
     """
 
-    records: list[SmoothingRecord]
+    sampled: Sampled
+    statements: list[Counted]
     oracles: list[Labelling]
     clean: str
     answer: str
@@ -132,7 +135,7 @@ def certify_answers(
         An iterator over results, in the order of the images unless the plan draws different numbers of samples.
     """
     answering = _Pass(ready(generator), questions, plan, torch.device(device))
-    passes = certify(
+    passes = sample_statements(
         answering.classify,
         (answering.begin(data, index) for index in indices),
         [Statement(q.name, q.name, 0, "label of the answer", q.num_classes, q.target) for q in questions],
@@ -141,8 +144,8 @@ def certify_answers(
         device=device,
         with_draws=True,
     )
-    for records in passes:
-        yield answering.finish(records)
+    for sampled in passes:
+        yield answering.finish(sampled)
 
 
 class _Pass:
@@ -183,12 +186,13 @@ class _Pass:
                 image.unparseable[name] += found[selecting:].count(len(oracle.classes) - 1)
         return {name: torch.tensor(found, dtype=torch.long) for name, found in labels.items()}
 
-    def finish(self, records: list[SmoothingRecord]) -> AnsweredImage:
+    def finish(self, sampled: Sampled) -> AnsweredImage:
         """The result of an image, which is forgotten."""
-        image = self.images.pop(records[0].index)
+        image, total = self.images.pop(sampled.sample.index), len(self.questions)
         most_frequent = image.selected.most_common(1)
         return AnsweredImage(
-            records=records,
+            sampled=sampled,
+            statements=[counted(sampled.sample, outcome, self.plan, total) for outcome in sampled.outcomes],
             oracles=list(image.oracles.values()),
             clean=image.clean,
             answer=most_frequent[0][0] if most_frequent else image.clean,

@@ -6,9 +6,8 @@ from dataclasses import dataclass, replace
 
 from hrvlm.certificates.kinds.oracle.errors import OracleError
 from hrvlm.certificates.kinds.oracle.record import ORACLE_METHODS, OracleRecord
-from hrvlm.certificates.sampling.procedures import HOPELESS, NO_LABEL, NOT_ABOVE, NOT_MAJORITY
 from hrvlm.certificates.statistics.binomial import threshold_radius
-from hrvlm.certificates.statistics.claim import derive
+from hrvlm.certificates.statistics.claim import HOPELESS, NO_LABEL, NOT_ABOVE, NOT_MAJORITY, derive
 
 TOO_WRONG = "what the oracle's error leaves of the lower bound is not above the threshold"
 MEANINGLESS = "the predicted class is 'unparseable', of which an ideal oracle says nothing"

@@ -12,7 +12,6 @@ from typing import Any
 from hrvlm.certificates.kinds.oracle.claim import claim_of, reason_of
 from hrvlm.certificates.kinds.oracle.errors import OracleError
 from hrvlm.certificates.kinds.oracle.record import ANSWER_LENGTH, UNPARSEABLE, OracleRecord
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 
 _KEPT = (
     "index", "label", "tree", "level", "level_name", "prediction", "sigma", "noise_space", "alpha", "alpha_share",
@@ -55,7 +54,7 @@ class OracleTask:
 
 
 def oracle_records(
-    record: SmoothingRecord,
+    record: Any,
     task: OracleTask,
     *,
     unparseable: int,
@@ -69,7 +68,8 @@ def oracle_records(
     the same share on the counts, and what the calibration of a rate takes is missing from the composite row too.
 
     Args:
-        record: counts of the oracle's labels; its classes are those of the task. Its statements are oracles.
+        record: counts of the oracle's labels, a `Counted` or whatever has its fields, such as a smoothing record; its
+            classes are those of the task, its statements are oracles.
         task: model, prompt, decoding and oracle.
         unparseable: counted samples with the last class, and those with no valid label at all.
         error: of the oracle, fixed before the samples were seen; None for the composite row alone.

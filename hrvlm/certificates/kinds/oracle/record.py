@@ -169,6 +169,11 @@ class OracleRecord(Record):
         )
 
     @property
+    def names_leaf(self) -> bool:
+        """Labels are classes of the oracle."""
+        return False
+
+    @property
     def per_input(self) -> bool:
         """Whether the row is about its own image, instead of about most images of a population."""
         return self.scope != "population"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hrvlm.certificates.kinds.counted import fields_of
 from hrvlm.certificates.kinds.profile.claim import (
     BUDGETS,
     Budget,
@@ -20,39 +20,16 @@ from hrvlm.certificates.kinds.profile.claim import (
     node_counts,
     profile_radii,
 )
+from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.kinds.profile.record import CHAINS, FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN, ProfileRecord
 from hrvlm.certificates.sampling.batches import Sample
-from hrvlm.certificates.sampling.counts import Counts, Procedure
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.certificates.statistics.claim import FLOAT_MODES
+from hrvlm.certificates.sampling.procedures import Sampled
 from hrvlm.trees import ClassTree
 
 NOT_CERTIFIED = "no node below the root has a lower bound above the threshold"
 NO_LABEL = "no sample that chooses the chain had a valid label"
 GIVEN_UP = "given up after the selection samples"
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProfileOptions:
-    """The certified hierarchical profile.
-
-    Attributes:
-        radii: L2 radii fixed in advance, in pixel units, which then share alpha without correction for levels. Empty
-            for all radii at once; that budget is also taken in trees of fewer levels than radii, where it gives more.
-    """
-
-    radii: list[float] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        if any(not 0 <= radius < math.inf for radius in self.radii) or len(set(self.radii)) != len(self.radii):
-            raise ValueError(f"expected different radii >= 0 in the profile, got {self.radii}")
-
-    def check(self, plan: SmoothingPlan) -> None:
-        """ValueError if the plan's samples make no profile."""
-        if plan.procedure == "adaptive":
-            raise ValueError("expected another procedure than 'adaptive' with a profile: it stops at one radius")
-        if plan.tau < 0.5:
-            raise ValueError(f"expected a threshold >= 1/2 with a profile, got {plan.tau}: below, nodes fork")
 
 
 @dataclass(frozen=True)
@@ -113,30 +90,15 @@ class Profiler:
     trees: Sequence[ClassTree]
     key: Any
     plan: SmoothingPlan
-    options: ProfileOptions = ProfileOptions()
+    options: ProfileOptions = field(default_factory=ProfileOptions)
 
     def __post_init__(self) -> None:
         self.options.check(self.plan)
 
-    def after(self, procedure: Callable[[Sample], Procedure[list[Any]]]) -> Callable[[Sample], Procedure[list[Any]]]:
-        """A procedure that draws what another one draws, and adds the profiles to its records."""
-
-        def run(sample: Sample) -> Procedure[list[Any]]:
-            inner = procedure(sample)
-            wanted = next(inner)
-            while True:
-                counts = yield wanted
-                try:
-                    wanted = inner.send(counts)
-                except StopIteration as finished:
-                    return [*finished.value, *self.records(sample, counts)]
-
-        return run
-
-    def records(self, sample: Sample, counts: Counts) -> list[ProfileRecord]:
-        """One profile per tree."""
-        selection, estimation = counts[self.key]
-        return [self._record(sample, tree, selection, estimation) for tree in self.trees]
+    def records(self, sampled: Sampled) -> list[ProfileRecord]:
+        """One profile per tree of an image."""
+        selection, estimation = sampled.counts[self.key]
+        return [self._record(sampled.sample, tree, selection, estimation) for tree in self.trees]
 
     def _record(
         self, sample: Sample, tree: ClassTree, selection: NDArray[np.int64], estimation: NDArray[np.int64]
@@ -164,13 +126,8 @@ class Profiler:
             prediction=leaf,
             correct=leaf == label,
             reason=None if derived.certifies else reason,
-            sigma=plan.sigma,
-            noise_space=plan.noise_space,
-            alpha=plan.alpha,
             alpha_share=share,
             num_statements=len(self.trees),
-            label_functions=plan.label_functions,
-            functions_chosen=plan.functions_chosen,
             n0=len(plan.selection) if split == SEPARATE_CHAIN else 0,
             n=n,
             invalid=int(estimation[-1]),
@@ -186,12 +143,7 @@ class Profiler:
             radii=tuple(derived.radii),
             asked=tuple(asked),
             deepest=tuple(derived.deepest),
-            seed=plan.seed,
-            float_mode=FLOAT_MODES[plan.noise],
-            threshold=plan.tau,
-            votes=plan.votes,
-            vote_error=None if plan.votes is None else plan.vote_error,
-            precision=plan.precision,
+            **fields_of(plan),
         )
 
 

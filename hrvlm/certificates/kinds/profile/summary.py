@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
+from hrvlm.certificates.kinds.scalars import radii_of
 
 _SETTINGS = (
     "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "label_functions", "functions_chosen", "n0",
@@ -29,6 +30,14 @@ def summarise_profiles(records: Iterable[ProfileRecord], radii: Sequence[float])
     for record in records:
         groups[record.tree].append(record)
     return {tree: _of_tree(tree, group, radii) for tree, group in sorted(groups.items())}
+
+
+def profile_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What loggers get: abstentions per tree; mean radius and shares certified at radii per level."""
+    for tree, found in summary.items():
+        yield f"{tree}/abstention_rate", found["abstention_rate"]
+        for level, numbers in found["levels"].items():
+            yield from ((f"{tree}/{level}/{name}", number) for name, number in radii_of(numbers))
 
 
 def _of_tree(tree: str, records: list[ProfileRecord], radii: Sequence[float]) -> dict[str, Any]:

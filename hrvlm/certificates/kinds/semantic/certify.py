@@ -3,7 +3,7 @@
 Source: "Semantic Robustness Certification for Vision-Language Models", Yang et al., ICML 2026 (arXiv 2606.18839). The
 range runs from the angle of the image to the target extent: the angle of the target prompt (text-specified), or one
 read off a reference image (image-specified). Here the shorter way round is taken, and the maximal intervals of constant
-prediction come from walking the upper envelope of the scores (see `envelope`) instead of solving all class pairs.
+prediction come from sweeping the upper envelope of the scores (see `envelope`) instead of solving all class pairs.
 
 What is claimed, per image: the classifier's label is the stated one at every angle inside each interval. The claim is
 deterministic and about embeddings: it says as much about pictures as the rotation models them.
@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.close_classes import settled, walk_closely
-from hrvlm.certificates.embedding.envelope_sweep import walk
+from hrvlm.certificates.embedding.close_classes import settled, sweep_closely
+from hrvlm.certificates.embedding.envelope_sweep import sweep_envelope
 from hrvlm.certificates.embedding.partition import Reason, SemanticPartition, certified_mask, chunks
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, shorter_way
-from hrvlm.certificates.embedding.sweeps import Walk, joined
+from hrvlm.certificates.embedding.sweeps import EnvelopeSweep, joined
 
 Extent = float | Tensor | ImageExtent | None
 
@@ -60,9 +60,9 @@ def along_rotation(
     for part in chunks(len(turn), scorer.num_classes):
         some, images = scorer.rows(part), rotation.rows(part)
         known = some.distinct_scores(images.features) if scores is None else scores[part]
-        pieces.append(_walked(some, images, direction[part], length[part], known, axes))
-    walks, labels, finites = zip(*pieces, strict=True)
-    found, finite = _in_classes(joined(walks), scorer), torch.cat(finites)
+        pieces.append(_swept(some, images, direction[part], length[part], known, axes))
+    sweeps, labels, finites = zip(*pieces, strict=True)
+    found, finite = _in_classes(joined(sweeps), scorer), torch.cat(finites)
     length = torch.where(finite, length, 0.0)
     reasons = reasons_of(rotation.spans, finite, defined, found.verified, rotation.flat, length)
     start = torch.where(finite & rotation.spans, rotation.angle, 0.0)
@@ -115,22 +115,22 @@ def winners(scorer: AffineScorer, rotation: Rotation, scores: Tensor | None = No
     return winner, label, scored & rotation.angle.isfinite() & rotation.plane.angle.isfinite()
 
 
-def _walked(
+def _swept(
     scorer: AffineScorer,
     rotation: Rotation,
     direction: Tensor,
     length: Tensor,
     scores: Tensor,
     axes: tuple[Tensor, Tensor] | None,
-) -> tuple[Walk, Tensor, Tensor]:
+) -> tuple[EnvelopeSweep, Tensor, Tensor]:
     """Walks of one chunk of images with scores `(N, U)`, labels at the images and where all is finite."""
     winner, label, finite = winners(scorer, rotation, scores)
     finite = finite & length.isfinite()
-    waves, good = rotation.waves(scorer, direction, scores, axes), finite.nonzero().squeeze(1)
+    sinusoids, good = rotation.sinusoids(scorer, direction, scores, axes), finite.nonzero().squeeze(1)
     if len(good) == len(finite):
-        found = walk(waves, winner, length)
+        found = sweep_envelope(sinusoids, winner, length)
     else:
-        found = walk(waves.rows(good), winner[good], length[good]).spread(good, len(finite))
+        found = sweep_envelope(sinusoids.rows(good), winner[good], length[good]).spread(good, len(finite))
     close = (
         (~found.told | (scorer.crowded[found.labels] & (found.labels >= 0)).any(dim=1) & finite).nonzero().squeeze(1)
     )
@@ -138,15 +138,17 @@ def _walked(
         some, images = scorer.rows(close), rotation.rows(close)
         exact = settled(some, images, winner[close])
         label = label.index_copy(0, close, scorer.first[exact])
-        found = found.replaced(close, walk_closely(some, images, direction[close], length[close], exact))
+        found = found.replaced(close, sweep_closely(some, images, direction[close], length[close], exact))
     return found, label, finite
 
 
-def _in_classes(found: Walk, scorer: AffineScorer) -> Walk:
-    """The walk in class indices of the scorer, with leads of twins set to zero."""
-    twins = (scorer.repeated[found.labels] & (found.labels >= 0)).any(dim=1)
+def _in_classes(found: EnvelopeSweep, scorer: AffineScorer) -> EnvelopeSweep:
+    """The sweep in class indices of the scorer, with margins of duplicates set to zero."""
+    duplicates = (scorer.repeated[found.labels] & (found.labels >= 0)).any(dim=1)
     labels = torch.where(found.labels >= 0, scorer.first[found.labels], -1)
-    return Walk(found.breaks, labels, torch.where(twins, 0.0, found.smallest_margin), found.verified, found.told)
+    return EnvelopeSweep(
+        found.breaks, labels, torch.where(duplicates, 0.0, found.smallest_margin), found.verified, found.told
+    )
 
 
 def reasons_of(
@@ -168,7 +170,12 @@ def reasons_of(
 
 
 def _assemble(
-    found: Walk, start: Tensor, direction: Tensor, length: Tensor, label: Tensor, reasons: tuple[Reason | None, ...]
+    found: EnvelopeSweep,
+    start: Tensor,
+    direction: Tensor,
+    length: Tensor,
+    label: Tensor,
+    reasons: tuple[Reason | None, ...],
 ) -> SemanticPartition:
     """Turn travelled angles into angles in the plane, and withdraw what is not certified."""
     certified = certified_mask(reasons, start)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.envelope import Waves
+from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.certify import Extent, target_angles
@@ -63,7 +63,7 @@ def semantic_evidence(
     direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     for part in chunks(len(partition), scorer.num_classes):
         some = scorer.rows(part)
-        waves = rotation.rows(part).waves(some, direction[part])
+        waves = rotation.rows(part).sinusoids(some, direction[part])
         for row, i in enumerate(range(len(partition))[part]):
             stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
             fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
@@ -77,7 +77,7 @@ def semantic_evidence(
 class _Image:
     """The waves of one image: row `row` of `waves` `(n, U)`, whose columns are the classes `scorer.first`."""
 
-    def __init__(self, scorer: AffineScorer, waves: Waves, row: int) -> None:
+    def __init__(self, scorer: AffineScorer, waves: Sinusoids, row: int) -> None:
         self.scorer = scorer
         self.parts = [part[row].cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset)]
 
@@ -87,7 +87,7 @@ class _Image:
         cosine, sine, offset = (float(part[column]) for part in self.parts)
         return label if named is None else named, cosine, sine, offset
 
-    def twin(self, label: int) -> int | None:
+    def duplicate(self, label: int) -> int | None:
         """Another class identical to a winner, or None."""
         scorer = self.scorer
         if not scorer.repeated[self._column(label)]:
@@ -116,7 +116,7 @@ _NO_LEAD = 1e-12
 class _Bounds:
     """What bounds the stable part of one image: classes by winner.
 
-    A winner that is its own rival has an identical twin, at distance 0.
+    A winner that is its own rival has an identical duplicate, at distance 0.
     """
 
     distances: dict[tuple[int, int], float] = field(default_factory=dict)
@@ -129,7 +129,7 @@ class _Bounds:
 
 
 def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds) -> dict[str, Any]:
-    """Waves, distances, largest deltas and smallest margin of one image."""
+    """Sinusoids, distances, largest deltas and smallest margin of one image."""
     pieces, start = partition.intervals(i), float(partition.start[i])
     leads = [
         found
@@ -138,17 +138,17 @@ def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds
     ]
     margin, rival = min(leads, default=(None, -1))
     winners = {int(partition.label[i]), *(label for _, _, label in pieces)}
-    twins = {label: other for label in winners if (other := image.twin(label)) is not None}
-    if any(label in twins and a != b for a, b, label in pieces):
+    duplicates = {label: other for label in winners if (other := image.duplicate(label)) is not None}
+    if any(label in duplicates and a != b for a, b, label in pieces):
         margin, rival = 0.0, -1
 
     def named(label: int, other: int) -> int:
-        return twins[label] if other == label else other
+        return duplicates[label] if other == label else other
 
     pairs = sorted((k, named(k, j), distance) for (k, j), distance in bounds.distances.items())
     largest = sorted((k, named(k, j), delta) for k, (delta, j) in bounds.largest.items())
     classes = winners | {j for _, j in bounds.distances} | ({rival} - {-1})
-    waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in twins.items())]
+    waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in duplicates.items())]
     held = {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "largest_deltas": tuple(largest)}
     margins = tuple((*pair, *numbers) for pair, numbers in sorted(bounds.margins.items()))
     if margin is not None and abs(margin) < _NO_LEAD:  # a difference of scores says nothing here
@@ -159,7 +159,7 @@ def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds
 def _measured(piece: StablePiece, row: int, column: int, start: float) -> tuple[float, float, float, float]:
     """Coefficients of a margin as a function of the angle travelled since the image, and the error of its values."""
     back = (piece.origin[row] - start).abs()[None]
-    wave = Waves(
+    wave = Sinusoids(
         *(part[row, column].reshape(1, 1) for part in (piece.margin.cosine, piece.margin.sine, piece.margin.offset))
     ).turned(-back)
     return float(wave.cosine), float(wave.sine), float(wave.offset), float(piece.error[row, column])
@@ -174,7 +174,7 @@ def _bounding(
         real = (piece.length > 0) | (partition.start == partition.stop)[piece.rows]
         reach, first = piece.first_bound()
         wanted = torch.stack([piece.binding(delta) for delta in deltas]).any(dim=0)
-        # The class of a winner itself is a rival only where it has a twin.
+        # The class of a winner itself is a rival only where it has a duplicate.
         wanted |= torch.zeros_like(wanted).scatter_(1, first[:, None], (piece.distances.amax(dim=1) >= 0)[:, None])
         wanted &= real[:, None]
         for row, column in wanted.nonzero().tolist():

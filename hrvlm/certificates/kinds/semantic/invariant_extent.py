@@ -63,13 +63,13 @@ def _either_way(scorer: AffineScorer, rotation: Rotation) -> InvariantExtent:
     reach, verified, images = [], finite.clone(), (scorer.rows(good), rotation.rows(good))
     for sign in (-1.0, 1.0):
         direction = torch.full_like(rotation.angle, sign)
-        waves = rotation.waves(scorer, direction, scores).rows(good)
-        doubted = doubtful(scorer, scores[good], winner[good], waves.tolerance())
+        sinusoids = rotation.sinusoids(scorer, direction, scores).rows(good)
+        doubted = doubtful(scorer, scores[good], winner[good], sinusoids.tolerance())
         close = good[doubted]
         if close.numel():
             winner = winner.index_copy(0, close, settled(scorer.rows(close), rotation.rows(close), winner[close]))
             label = label.index_copy(0, close, scorer.first[winner[close]])
-        angle, sound = first_change_told(*images, direction[good], waves, winner[good], doubted)
+        angle, sound = first_change_told(*images, direction[good], sinusoids, winner[good], doubted)
         reach.append(sign * torch.zeros_like(rotation.angle).index_copy_(0, good, angle))
         verified[good] &= sound
     verified &= rotation.spans

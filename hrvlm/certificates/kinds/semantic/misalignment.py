@@ -44,7 +44,7 @@ def stable_coverage(
         target_extent: as in `semantic_partition`.
 
     Returns:
-        `(N,)` in [0, 1]; 0 where nothing is certified or the winner has an identical twin; 1 or 0 for an empty range.
+        `(N,)` in [0, 1]; 0 where nothing is certified or the winner has a duplicate; 1 or 0 for an empty range.
 
     Raises:
         ValueError: if delta is negative or not finite, or shapes do not fit.

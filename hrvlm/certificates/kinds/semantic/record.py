@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
-from hrvlm.certificates.embedding.partition import SemanticPartition
+from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
 from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, one_of
 from hrvlm.rows.record import Key, Record, Row
 
@@ -17,6 +17,8 @@ Margin = tuple[int, int, float, float, float, float]
 """A class, another, a, b, c of the margin of the first over the second, and the error of its values."""
 LARGEST_DELTA = 1000.0
 """No sphere of features is as wide: heads give unit vectors, or points of a ball whose radius is near 1."""
+TEXT = "text"
+"""Kind of a target that its prompt specifies."""
 _PAIRS = ("intervals", "stable", "waves", "distances", "margins")
 
 
@@ -53,7 +55,7 @@ class SemanticRecord(Record):
     kind: ClassVar[str] = "semantic"
     added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances", "largest_deltas", "margins"})
     limits: ClassVar[Mapping[str, Any]] = {
-        "target_kind": one_of(("text", "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
+        "target_kind": one_of((TEXT, "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
         "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
         "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
         "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
@@ -65,7 +67,7 @@ class SemanticRecord(Record):
     attribute: str
     source_prompt: str
     target_prompt: str
-    target_kind: str = "text"
+    target_kind: str = TEXT
     start: float
     stop: float
     intervals: tuple[tuple[float, float, int], ...]
@@ -132,6 +134,15 @@ class SemanticRecord(Record):
     def key(self) -> Key:
         """What identifies the statement within one run."""
         return (*super().key, self.scorer, self.attribute, self.target_kind)
+
+    @property
+    def not_finite(self) -> bool:
+        """Whether nothing is claimed because the image has a score or angle that is not finite."""
+        return self.prediction < 0 and self.reason == Reason.NOT_FINITE
+
+    def slim(self) -> Self:
+        """The record without the scores that its claims follow from."""
+        return replace(self, waves=(), distances=(), margins=(), largest_deltas=None, plane=None)
 
     @property
     def statement(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -11,71 +10,38 @@ from torch import Tensor
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute, check_changes
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
-from hrvlm.certificates.kinds.interface import statements
+from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
+from hrvlm.certificates.kinds.interface import Context, EmbeddedImage
 from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partition
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
+from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
-from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.geometry.sphere import normalise
-from hrvlm.models import CosineHead, HierarchicalClassifier, one_thread
-from hrvlm.models.pixels import clean_picture
-from hrvlm.rows.record import Key, Record
+from hrvlm.models import HierarchicalClassifier, one_thread
 from hrvlm.trees.words import with_name
 
-if TYPE_CHECKING:
-    from hrvlm.certificates.run.plan import CertificationPlan
-
-Classifiers = dict[str, HierarchicalClassifier]
 References = Callable[[Attribute, int], Tensor]
 """Pictures `(M, 3, H, W)` in [0, 1] that show the target of an attribute for the image of an index."""
 
 
-def classifiers_of(classifier: HierarchicalClassifier) -> Classifiers:
-    """The classifier's own head, and plain cosines over the same features."""
-    if isinstance(classifier.head, CosineHead):
-        return {"cosine": classifier}
-    cosine = HierarchicalClassifier(classifier.model, CosineHead(logit_scale=1.0), classifier.forest)
-    return {"poincare": classifier, "cosine": cosine.to(classifier.text_points(classifier.keys[0]).device)}
-
-
-def semantic_records(
-    classifier: HierarchicalClassifier,
-    data: Any,
-    indices: Sequence[int],
-    plan: CertificationPlan,
-    done: Iterable[Key],
-    kept: FeatureStore | None = None,
-    references: References | None = None,
-) -> Iterator[list[Record]]:
+def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[SemanticRecord]]:
     """Semantic certificates of images, one by one in one thread: no digit may depend on batches or cores.
 
     Args:
-        classifier: classifiers of every level.
-        data: map-style data set of (image (3, H, W) in [0, 1], leaf label).
-        indices: which images.
-        plan: which certificates.
-        done: keys of records that exist already; an image with all of them is left out.
-        kept: features of an earlier pass, used instead of the image tower.
-        references: where pictures of targets come from.
+        context: its classifier's head is certified, and plain cosines.
+        stream: images with their features.
 
     Raises:
-        ValueError: if the plan names pictures of targets and `references` is None.
+        ValueError: if the plan names pictures of targets and the context has no references.
     """
-    finished, classifiers = set(done), classifiers_of(classifier)
-    device = classifier.text_points(classifier.keys[0]).device
-    targets = TargetDirections(classifier, references)
-    names = [(scorer, change.name, change.target_kind) for scorer in classifiers for change in plan.attributes]
-    asked = [(s.tree, s.level, *name) for s in statements(classifier) for name in names]
-    for index in indices:
-        if all((SemanticRecord.kind, index, *statement) in finished for statement in asked):
-            yield []
-            continue
-        image, label = clean_picture(data, index)
+    options: SemanticOptions = context.options
+    classifiers = classifiers_of(context.classifier)
+    targets = TargetDirections(context.classifier, context.references)
+    for image in stream:
         with one_thread():
-            feature = classifier.model.encode_image(image[None].to(device)) if kept is None else kept.clean(index)[None]
-            shown = [targets(change, index) for change in plan.attributes]
-            records = list(_of_image(classifiers, feature.to(device), shown, index, int(label), plan))
-        yield [record for record in records if record.key not in finished]
+            shown = [targets(change, image.index) for change in options.attributes]
+            records = list(_of_image(classifiers, image, shown, options))
+        yield records
 
 
 class TargetDirections:
@@ -125,13 +91,12 @@ def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Seque
 
 def _of_image(
     classifiers: Classifiers,
-    feature: Tensor,
+    image: EmbeddedImage,
     shown: Sequence[Tensor | None],
-    index: int,
-    label: int,
-    plan: CertificationPlan,
+    plan: SemanticOptions,
 ) -> Iterator[SemanticRecord]:
-    """All semantic records of one image, whose features are (1, D); each level certifies all attributes at once."""
+    """All semantic records of one image; each level certifies all attributes at once."""
+    feature, index, label = image.feature, image.index, image.label
     any_classifier = next(iter(classifiers.values()))
     noun = any_classifier.forest[0].levels[0].names[label]
     prompts = [prompt for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.close_classes import close_margins
-from hrvlm.certificates.embedding.envelope import Waves, lows
+from hrvlm.certificates.embedding.envelope import Sinusoids, lows
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
 
@@ -29,8 +29,8 @@ class StablePiece(NamedTuple):
     stop: Tensor  # (n,) and where it ends
     label: Tensor  # (n,)
     length: Tensor  # (n,)
-    margin: Waves  # (n, U)
-    distances: Tensor  # (n, U) of the winner's weight to all; inf to itself if it has a twin, -inf if not
+    margin: Sinusoids  # (n, U)
+    distances: Tensor  # (n, U) of the winner's weight to all; inf to itself if it has a duplicate, -inf if not
     error: (
         Tensor  # (n, U) of margins that rounding bears on: of close classes, and of those that tie all the way; else 0
     )
@@ -38,7 +38,7 @@ class StablePiece(NamedTuple):
     def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
         """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
 
-        The winner does not compete with itself, except through an identical twin, whose margin of 0 is never enough.
+        The winner does not compete with itself, except through a duplicate, whose margin of 0 is never enough.
         """
         slack = self._slack(delta)
         low, high, _ = _failing(self.margin, slack, self.length)
@@ -77,21 +77,23 @@ def stable_pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticP
         return
     direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     for part in chunks(len(partition), scorer.num_classes):
-        waves = rotation.rows(part).waves(scorer.rows(part), direction[part])
-        tolerance = waves.tolerance()
+        sinusoids = rotation.rows(part).sinusoids(scorer.rows(part), direction[part])
+        tolerance = sinusoids.tolerance()
         for f in range(partition.labels.shape[1]):
             rows = part.start + (partition.labels[part, f] >= 0).nonzero().squeeze(1)
             if rows.numel():
-                piece = _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
+                piece = _piece(scorer, sinusoids.rows(rows - part.start), rows, f, partition)
                 piece = _with_close(piece, scorer, rotation, direction, partition.start)
                 yield _with_ties(piece, tolerance[rows - part.start])
 
 
-def _piece(scorer: AffineScorer, waves: Waves, rows: Tensor, f: int, partition: SemanticPartition) -> StablePiece:
-    """Interval f of images `rows`, whose waves are given."""
+def _piece(
+    scorer: AffineScorer, sinusoids: Sinusoids, rows: Tensor, f: int, partition: SemanticPartition
+) -> StablePiece:
+    """Interval f of images `rows`, whose sinusoids are given."""
     origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
     winner = torch.searchsorted(scorer.first, label)
-    margin = waves.turned((origin - partition.start[rows]).abs()).minus(winner)
+    margin = sinusoids.turned((origin - partition.start[rows]).abs()).minus(winner)
     distances = _distances(scorer.distinct, winner)
     distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
     length, error = (stop - origin).abs(), torch.zeros_like(distances)
@@ -107,8 +109,8 @@ def _with_close(
     if not some.numel():
         return piece
     rows = piece.rows[some]
-    waves, error, distances = close_margins(scorer.rows(rows), rotation.rows(rows), direction[rows], winner[some])
-    fine = waves.turned((piece.origin[some] - start[rows]).abs())
+    sinusoids, error, distances = close_margins(scorer.rows(rows), rotation.rows(rows), direction[rows], winner[some])
+    fine = sinusoids.turned((piece.origin[some] - start[rows]).abs())
     close = (distances <= scorer.closeness) & piece.distances[some].isfinite()
 
     def mixed(old: Tensor, new: Tensor) -> Tensor:
@@ -116,7 +118,7 @@ def _with_close(
 
     parts = zip((piece.margin.cosine, piece.margin.sine, piece.margin.offset), (fine.cosine, fine.sine, fine.offset),
                 strict=True)  # fmt: skip
-    return piece._replace(margin=Waves(*(mixed(*both) for both in parts)), error=mixed(piece.error, error))
+    return piece._replace(margin=Sinusoids(*(mixed(*both) for both in parts)), error=mixed(piece.error, error))
 
 
 def _with_ties(piece: StablePiece, tolerance: Tensor) -> StablePiece:
@@ -136,7 +138,7 @@ def _distances(weight: Tensor, winner: Tensor) -> Tensor:
     return torch.cdist(weight[distinct], weight, compute_mode="donot_use_mm_for_euclid_dist")[position]
 
 
-def _failing(margin: Waves, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _failing(margin: Sinusoids, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where on [0, length] each margin does not exceed its slack.
 
     Margin j fails where ``R cos(x - psi) <= slack - offset``: on the arc from psi + h to psi + 2 pi - h with

@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.plan import PREDICT_DRAWS, SmoothingPlan, Statement, check_statements
-from hrvlm.certificates.sampling.stream import Classify, tally
+from hrvlm.certificates.sampling.stream import Classify, Execution, count_labels
 
 
 @dataclass(frozen=True)
@@ -57,18 +57,14 @@ def smoothed_predict(
     num_classes = check_statements(statements, batch_size)
     groups = (range(PREDICT_DRAWS, PREDICT_DRAWS + plan.n),)
     share = plan.alpha_share(len(statements))
-    counted = tally(
+    counted = count_labels(
         classify,
         samples,
         num_classes,
         groups,
-        sigma=plan.sigma,
-        seed=plan.seed,
+        drawing=plan.drawing,
         batch_size=batch_size,
-        device=device,
-        threads=threads,
-        noise=plan.noise,
-        precision=plan.precision,
+        execution=Execution(device=device, threads=threads, precision=plan.precision),
     )
     for sample, counts in counted:
         yield sample.index, {key: _vote([int(c) for c in counts[key][0, :-1]], share) for key in num_classes}

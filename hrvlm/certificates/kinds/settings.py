@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -67,7 +68,7 @@ class NamedTree(msgspec.Struct):
         return self.levels if isinstance(self.levels, int) else len(self.levels)
 
 
-class RunSettings(msgspec.Struct):
+class RunSettings(msgspec.Struct, dict=True):
     """What is known of the settings of `certify.py run`, `rescore` and `audit`."""
 
     sigma: POSITIVE | None = None
@@ -85,10 +86,30 @@ class RunSettings(msgspec.Struct):
     random_numbers: Any = None
     functions_chosen: dict[str, str] | None = None
 
-    @property
+    @cached_property
     def forest(self) -> list[NamedTree]:
         """The trees; older settings do not name their levels."""
         return [tree if isinstance(tree, NamedTree) else NamedTree(*tree) for tree in self.trees or []]
+
+    @cached_property
+    def levels(self) -> dict[str, int]:
+        """Number of levels of each tree by its name."""
+        return {tree.name: tree.count for tree in self.forest}
+
+    @cached_property
+    def changes(self) -> dict[str, NamedChange]:
+        """The semantic changes by their name."""
+        return {change.name: change for change in self.attributes or []}
+
+    @property
+    def selection_samples(self) -> int | None:
+        """How many samples choose a class: none where those that are counted do."""
+        return 0 if self.sampling is not None and self.sampling.procedure == "shared" else self.n0
+
+    @property
+    def samples(self) -> Sampling | None:
+        """How samples are spent, where the settings say how many there are."""
+        return None if self.n0 is None or self.n is None else self.sampling
 
 
 def read_settings(settings: Mapping[str, Any]) -> RunSettings:

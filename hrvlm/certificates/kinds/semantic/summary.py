@@ -1,0 +1,53 @@
+"""Averages of semantic-extent certificates, recomputed from rows alone."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from statistics import fmean
+from typing import Any
+
+from hrvlm.certificates.kinds.scalars import levels_of
+from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
+
+
+def summarise_semantic(records: Iterable[SemanticRecord]) -> dict[str, Any]:
+    """Aggregates per tree, level, attribute, scorer and kind of target, ready for JSON."""
+    groups: dict[tuple[str, int, str, str, str], list[SemanticRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.tree, record.level, record.attribute, record.scorer, record.target_kind].append(record)
+    summary: dict[str, Any] = {}
+    for (tree, level, attribute, scorer, kind), part in sorted(groups.items()):
+        levels = summary.setdefault(tree, {}).setdefault(str(level), {})
+        levels.setdefault(attribute, {}).setdefault(scorer, {})[kind] = _group(part)
+    return summary
+
+
+def _group(records: list[SemanticRecord]) -> dict[str, Any]:
+    """Aggregates of one attribute at one level of one tree."""
+    stable: dict[float, list[float]] = defaultdict(list)
+    for record in records:
+        for delta, share in record.stable:
+            stable[delta].append(share)
+    return {
+        "level_name": records[0].level_name,
+        "images": len(records),
+        "mean_invariance": fmean(record.invariance for record in records),
+        "mean_invariance_of_correct": fmean([r.invariance for r in records if r.correct] or [0.0]),
+        "accuracy": fmean(record.correct for record in records),
+        "certified_share": fmean(bool(record.intervals) for record in records),
+        "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
+        "stable_coverage": {str(delta): fmean(shares) for delta, shares in sorted(stable.items())},
+    }
+
+
+def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What loggers get; a target in words alone goes by its scorer, pictures that show it are told after."""
+    for start, attributes in levels_of(summary):
+        for attribute, scorers in attributes.items():
+            for scorer, kinds in scorers.items():
+                for kind, numbers in kinds.items():
+                    name = f"{start}/{attribute}/{scorer}" if kind == TEXT else f"{start}/{attribute}/{scorer}/{kind}"
+                    yield f"{name}/invariance", numbers["mean_invariance"]
+                    for delta, share in numbers["stable_coverage"].items():
+                        yield f"{name}/stable_coverage_at_{delta}", share

@@ -1,0 +1,60 @@
+"""Averages of smoothing certificates, recomputed from rows alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from hrvlm.certificates.kinds.scalars import levels_of, radii_of
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+
+_BASIC = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
+_REUSE = ("label_functions", "functions_chosen")
+_SETTINGS = (*_BASIC, "method", "threshold", "votes", "vote_error", "goal", "give_up", "precision", *_REUSE)
+
+
+def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
+    """Aggregates per tree and level, ready for JSON.
+
+    Raises:
+        ValueError: if the rows of a level were made with different settings.
+    """
+    groups: dict[tuple[str, int], list[SmoothingRecord]] = defaultdict(list)
+    for record in records:
+        groups[record.tree, record.level].append(record)
+    summary: dict[str, Any] = {}
+    for (tree, level), group in sorted(groups.items()):
+        summary.setdefault(tree, {})[str(level)] = _level(group, radii)
+    return summary
+
+
+def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
+    """Aggregates of one level of one tree."""
+    settings = {name: {getattr(record, name) for record in records} for name in _SETTINGS}
+    if any(record.n_max is not None for record in records):  # n depends on the image; its limit does not
+        settings["n"] = {record.n_max for record in records}
+    mixed = {name: sorted(values, key=str) for name, values in settings.items() if len(values) > 1}
+    if mixed:
+        first = records[0]
+        raise ValueError(
+            f"expected one setting for tree {first.tree!r} level {first.level}, got {mixed}: keep runs apart"
+        )
+    certified = [record.radius if record.correct and not record.abstain else -1.0 for record in records]
+    return {
+        "level_name": records[0].level_name,
+        "images": len(records),
+        "certified_accuracy": {str(radius): fmean(r >= radius for r in certified) for radius in radii},
+        "average_certified_radius": fmean(max(r, 0.0) for r in certified),
+        "abstention_rate": fmean(record.abstain for record in records),
+        "smoothed_accuracy": fmean(record.correct for record in records),
+        "mean_samples": fmean(record.n0 + record.n for record in records),
+        **{name: next(iter(values)) for name, values in settings.items()},
+    }
+
+
+def smoothing_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """What loggers get: mean radius, and shares certified at radii."""
+    for start, numbers in levels_of(summary):
+        yield from ((f"{start}/{name}", number) for name, number in radii_of(numbers))
