@@ -22,10 +22,12 @@ class Command:
     Attributes:
         parser: Makes the parser of its options.
         run: Gets these, with the objects that they name made; and a second time as they were given.
+        add_actions: Adds commands of its own to that parser, once it has its place; None if there are none.
     """
 
     parser: Callable[[], ClearParser]
     run: Callable[[Any, Any], None]
+    add_actions: Callable[[ClearParser], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,12 @@ def parser_of(
     for name, text in (others or {}).items():
         subparsers.add_subcommand(name, ClearParser(), help=text)
     for name, entry in commands.items():
-        options = entry.load().parser() if name == wanted else ClearParser()
+        command = entry.load() if name == wanted else None
+        options = ClearParser() if command is None else command.parser()
         options.description = options.description or entry.text
         subparsers.add_subcommand(name, options, help=entry.text)
+        if command is not None and command.add_actions is not None:
+            command.add_actions(options)
     return parser
 
 

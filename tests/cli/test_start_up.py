@@ -12,7 +12,7 @@ import pytest
 import hrvlm
 import hrvlm.certificates
 from hrvlm.certificates import RecordWriter
-from hrvlm.certificates.run import label_functions as rescoring
+from hrvlm.certificates.sampling.replay import replay
 from hrvlm.cli import certify
 from hrvlm.cli.command import CERTIFY, RENAMED
 from hrvlm.evaluation import folder_names, folders
@@ -105,7 +105,7 @@ def test_public_names_are_the_modules_and_functions_themselves() -> None:
     assert (hrvlm.load_model, hrvlm.load_forest, hrvlm.load_tree) == (load_model, load_forest, load_tree)
     for name in hrvlm.certificates.__all__:
         assert hasattr(hrvlm.certificates, name), name
-    assert hrvlm.certificates.replay == rescoring.replay
+    assert hrvlm.certificates.replay == replay
 
 
 @pytest.mark.parametrize("package", [hrvlm, hrvlm.certificates])

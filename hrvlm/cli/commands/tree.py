@@ -31,13 +31,15 @@ LEAVES = "the classes: a tree file, a folder of class folders, or a .txt, .yaml 
 
 
 def _parser() -> ClearParser:
-    parser = ClearParser(description=__doc__)
+    return ClearParser(description=__doc__)
+
+
+def _add_actions(parser: ClearParser) -> None:
     actions = parser.add_subcommands(dest="action")
     for name, (add_arguments, function) in _ACTIONS.items():
         action = ClearParser(description=function.__doc__ or "")
         add_arguments(action)
         actions.add_subcommand(name, action)
-    return parser
 
 
 def _run(options: Any, given: Any) -> None:
@@ -212,4 +214,4 @@ _ACTIONS = {
 }
 
 
-COMMAND = Command(_parser, _run)
+COMMAND = Command(_parser, _run, _add_actions)
