@@ -70,9 +70,13 @@ def along_rotation(
 
 
 def semantic_partitions(
-    scorers: Mapping[Any, AffineScorer], features: Tensor, attributes: Mapping[str, tuple[Tensor, Tensor]]
+    scorers: Mapping[Any, AffineScorer],
+    features: Tensor,
+    attributes: Mapping[str, tuple[Tensor, Tensor]],
+    *,
+    target_extent: Extent = None,
 ) -> dict[tuple[Hashable, str], SemanticPartition]:
-    """Text-specified partitions for every statement (tree and level) and attribute, keyed by (statement, attribute).
+    """Partitions for every statement (tree and level) and attribute, keyed by (statement, attribute).
 
     The scores of an image are computed once per statement, its coordinates once per attribute.
 
@@ -80,6 +84,7 @@ def semantic_partitions(
         scorers: one scorer per statement.
         features: `(N, D)` embeddings.
         attributes: source and target embedding per attribute name, as in `semantic_partition`.
+        target_extent: of all attributes, as in `semantic_partition`.
     """
     features = features.double()
     rotations = {name: Rotation.tolerant(features, *prompts) for name, prompts in attributes.items()}
@@ -87,7 +92,8 @@ def semantic_partitions(
     for key, scorer in scorers.items():
         scorer.check_points(features)
         scores = scorer.distinct_scores(features)
-        found |= {(key, name): along_rotation(scorer, rotation, scores=scores) for name, rotation in rotations.items()}
+        known = {"scores": scores, "target_extent": target_extent}
+        found |= {(key, name): along_rotation(scorer, rotation, **known) for name, rotation in rotations.items()}
     return found
 
 

@@ -12,14 +12,15 @@ from hrvlm.certificates.embedding.attributes import Attribute, check_changes
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage
-from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partition
+from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partitions
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
 from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.geometry.sphere import normalise
-from hrvlm.models import HierarchicalClassifier, one_thread
+from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 from hrvlm.trees.words import with_name
 
+_ALL = "all changes"  # one row each of the same image
 References = Callable[[Attribute, int], Tensor]
 """Pictures `(M, 3, H, W)` in [0, 1] that show the target of an attribute for the image of an index."""
 
@@ -89,6 +90,12 @@ def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Seque
     return ImageExtent(torch.where(text, angle, seen.angle), text | seen.defined)
 
 
+def _scorer(classifier: HierarchicalClassifier, key: LevelKey, point: Tensor) -> AffineScorer:
+    """The scorer of a level at the one image whose point `(1, D)` is given."""
+    weight, bias = classifier.head.affine(point, classifier.text_points(key))
+    return AffineScorer(weight, bias.reshape(-1, len(weight))[0])
+
+
 def _of_image(
     classifiers: Classifiers,
     image: EmbeddedImage,
@@ -109,12 +116,12 @@ def _of_image(
         point = classifier.head.lift_image(feature)
         points = point.double().expand_as(source)
         extent = target_extent(points, source, target, shown)
-        for key in classifier.keys:
-            weight, bias = classifier.head.affine(point, classifier.text_points(key))
-            asked = (AffineScorer(weight, bias.reshape(-1, len(weight))[0]), points, source, target)
-            partition = semantic_partition(*asked, target_extent=extent)
-            evidence = semantic_evidence(*asked, partition, target_extent=extent, deltas=plan.deltas)
-            found[scorer_kind, key] = partition, evidence
+        scorers = {key: _scorer(classifier, key, point) for key in classifier.keys}
+        partitions = semantic_partitions(scorers, points, {_ALL: (source, target)}, target_extent=extent)
+        for key, scorer in scorers.items():
+            partition = partitions[key, _ALL]
+            asked = (scorer, points, source, target, partition)
+            found[scorer_kind, key] = partition, semantic_evidence(*asked, target_extent=extent, deltas=plan.deltas)
     for i, attribute in enumerate(plan.attributes):
         for (scorer_kind, key), (partition, evidence) in found.items():
             tree = any_classifier.forest[key.tree]
