@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.errors import OLD_NAME, ClearParser, clear_errors
 
 
 @dataclass(frozen=True)
@@ -125,5 +125,5 @@ def _by_new_name(words: list[str], commands: Mapping[str, Entry], program: str) 
     new = RENAMED.get(words[0]) if words and words[0] not in commands else None
     if new is None or new not in commands:
         return words
-    print(f"{program}: warning: {words[0]} is now called {new}; the old name still works", file=sys.stderr)
+    print(f"{program}: {OLD_NAME.format('command')}: {words[0]} is now {new}", file=sys.stderr)
     return [new, *words[1:]]

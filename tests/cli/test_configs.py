@@ -71,6 +71,16 @@ def test_the_configuration_of_targeted_attacks_builds(monkeypatch: pytest.Monkey
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.num_images
 
 
+@pytest.mark.parametrize("name", ["push_emoji", "configs/certify/push_emoji.yaml"])
+def test_old_names_of_configurations_work_and_are_told_in_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert options_of("targeted-attack", Path(name)).forbidden == "go to"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{name} is now {name.replace('push', 'targeted_attack')}")
+
+
 @pytest.mark.parametrize("config", ATTACKING, ids=lambda path: path.stem)
 def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
