@@ -125,31 +125,41 @@ def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) ->
     if output.exists() and not part_path(output, 0).exists():
         raise _not_new(output)
     check_place(output.parent)
-    options, plan = cast(AnswerOptions, settings.answers), settings.plan
+    options = cast(AnswerOptions, settings.answers)
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
-    indices, smoothing = settings.indices(len(data)), plan.smoothing_plan()
-    given: dict[str, Any] = {
-        "samples": settings.samples,
-        "batch_size": plan.fixed_batch_size,
-        "device": settings.device,
-    }
-    with PartWriter(output, 0) as writer, Progress(transient=True) as bar:
-        drawn = begun(writer, depends_on(generator, data, smoothing, settings))
+    indices = settings.indices(len(data))
+    with PartWriter(output, 0) as writer:
+        drawn = begun(writer, depends_on(generator, data, settings.plan.smoothing_plan(), settings))
         left = [index for index in indices if index not in drawn]
         if not output.exists():
-            found = noisy_answers(generator, data, left, smoothing, **given)
-            for index, answers in bar.track(found, total=len(left), description="answering"):
-                writer.write([Line({"index": index, "answers": answers})])
-                drawn[index] = answers
-            lines = [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
-            write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            drawn |= _draw(writer, generator, data, left, settings)
+            write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(indices, drawn)))
         elif left or _written(output) != [(index, answer) for index in indices for answer in drawn[index]]:
             if not drawn:  # another process has written the file since this one started
                 _forget(output)
             raise _not_new(output)
         _forget(output)  # while it is held; also what a kill left after the file was written
     return len(indices)
+
+
+def _draw(
+    writer: PartWriter, generator: Generator, data: Any, indices: list[int], settings: AnnotationSettings
+) -> dict[int, list[str]]:
+    """Answers of some images, each kept in the part as soon as it has them all."""
+    plan, found = settings.plan, {}
+    given: dict[str, Any] = {"batch_size": plan.fixed_batch_size, "device": settings.device}
+    images = noisy_answers(generator, data, indices, plan.smoothing_plan(), samples=settings.samples, **given)
+    with Progress(transient=True) as bar:
+        for index, answers in bar.track(images, total=len(indices), description="answering"):
+            writer.write([Line({"index": index, "answers": answers})])
+            found[index] = answers
+    return found
+
+
+def _lines(indices: list[int], drawn: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """The lines of the file, whose labels are still to be written."""
+    return [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
 
 
 def _not_new(output: Path) -> ValueError:

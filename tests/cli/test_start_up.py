@@ -112,7 +112,7 @@ def test_public_names_are_the_modules_and_functions_themselves() -> None:
 
 @pytest.mark.parametrize("package", [hrvlm, hrvlm.certificates])
 def test_other_names_are_told(package: object) -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+    with pytest.raises(AttributeError, match=r"attribute '?nothing"):
         _ = package.nothing  # type: ignore[attr-defined]
 
 
