@@ -4,7 +4,7 @@ import json
 import random
 
 import pytest
-from hrvlm.cli.answer_options import read_references, reference_digest
+from hrvlm.evaluation.answer_options import read_references, reference_digest
 
 from hrvlm.generative.oracles import (
     ERROR_MODELS,
