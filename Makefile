@@ -1,5 +1,5 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
-# make test         installs into .venv and runs all tests, in two processes
+# make test         installs into .venv and runs all tests, in two processes of one thread each; lists the slowest 20
 # make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
 # make benchmark-training   all training methods side by side, hours on two cores; stopped, it goes on where it was
@@ -33,7 +33,7 @@ demo-generative: $(INSTALLED)
 		--output runs/generative/targeted_attack
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -31,6 +31,7 @@ from training_results import ROWS, Results, lock
 from training_table import AUTOATTACK_IMAGES
 
 import hrvlm
+from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan, evaluate_robustness
 from hrvlm.attacks.records import RobustnessRecord, own_level
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
@@ -38,20 +39,24 @@ from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_hea
 from hrvlm.models.checkpoints import load
 from hrvlm.models.heads import Head
 from hrvlm.training.fine_tuning import RobustFineTuning
+from hrvlm.training.settings import OptimizerSettings
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results" / "training.json"
 TUNING_SEED = 1000
 SPLITS = ("unseen_artist", "unseen_classes")
 PRETRAINED = "pretrained"
-PGD = RobustnessPlan(attacks=["pgd20"], eps=EPS, transfer=False)
+PGD = RobustnessPlan(attacks=["pgd20"], threat_model=ThreatModel(eps=EPS), transfer=False)
 
 
 def fine_tune(method: Method, seed: int, learning_rate: float, path: Path) -> float:
     """Writes the checkpoint of a fine-tuned model; returns the seconds that an epoch took."""
     seed_everything(seed, verbose=False)
     module = RobustFineTuning(
-        objective=method.objective(), trees=method.trees, learning_rate=learning_rate, warmup_steps=10, seed=seed
+        objective=method.objective(),
+        trees=method.trees,
+        optimizer=OptimizerSettings(learning_rate=learning_rate, warmup_steps=10),
+        seed=seed,
     )
     data = EmojiDataModule(batch_size=BATCH_SIZE, seed=seed, plain_share=0.5)
     trainer = Trainer(
@@ -159,7 +164,7 @@ def pretrained_task(results: Results) -> Task:
 
 def autoattack_task(name: str, results: Results, images: int) -> Task:
     """AutoAttack on some pictures, for the first seed."""
-    plan = RobustnessPlan(attacks=["autoattack"], eps=EPS, num_images=images, transfer=False)
+    plan = RobustnessPlan(attacks=["autoattack"], threat_model=PGD.threat_model, num_images=images, transfer=False)
 
     def work() -> None:
         if name == PRETRAINED:

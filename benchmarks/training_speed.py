@@ -26,13 +26,18 @@ from speed_report import quote, show
 from torch import Tensor
 
 import hrvlm
-from hrvlm.attacks import perturbation
+from hrvlm.attacks import Ascent, ThreatModel, perturbation
 from hrvlm.models import VisionLanguageModel
 from hrvlm.objectives import HierarchicalObjective, Objective, TeCoAObjective
+from hrvlm.objectives.settings import LossWeights
 
 TREES = ["trees/emoji_unicode.yaml", "trees/emoji_wordnet.yaml"]
 RESULT = Path(__file__).parent / "results" / "training_speed.json"
 BATCH, STEPS, EPS = 128, 3, 4 / 255
+ATTACK: dict[str, Any] = {
+    "threat_model": ThreatModel(eps=EPS),
+    "ascent": Ascent(steps=STEPS, step_size=EPS / 2),
+}
 VIT_BATCH, OBJECTIVE_BATCH, WIDTH, LEAVES, LEVELS = 32, 256, 512, 1000, 6
 Step = Callable[[], object]
 
@@ -78,12 +83,12 @@ def hierarchical(
     strategy: Any = "universal", kind: type[HierarchicalObjective] = HierarchicalObjective, image_share: float = 1.0
 ) -> TrainingStep:
     """A step as the emoji configurations take it; with image_share 0 as the paper's method does."""
-    return TrainingStep(kind(strategy=strategy, eps=EPS, step_size=EPS / 2, steps=STEPS, image_share=image_share))
+    return TrainingStep(kind(strategy=strategy, weights=LossWeights(image_share=image_share), **ATTACK))
 
 
 def tecoa() -> TrainingStep:
     """The same passes through the tower, without trees."""
-    return TrainingStep(TeCoAObjective(eps=EPS, step_size=EPS / 2, steps=STEPS))
+    return TrainingStep(TeCoAObjective(**ATTACK))
 
 
 def paired(first: Step, second: Step, repeats: int) -> dict[str, float]:

@@ -12,22 +12,23 @@ from torch import Tensor
 from hrvlm.attacks.adapter import AttackOutcome, attack
 from hrvlm.attacks.ensemble import AttackSettings, check_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
-from hrvlm.attacks.threat_model import Norm, ThreatModel
+from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
+from hrvlm.old_keys import old_keys
 
 Predictions = dict[LevelKey, Tensor]
 
 
+@old_keys(norm="threat_model.norm", eps="threat_model.eps")
 @dataclass(frozen=True, kw_only=True)
 class RobustnessPlan:
     """Which attacks on which images.
 
     Attributes:
         attacks: Names, see `hrvlm.attacks.adapter.attack`.
-        norm: "linf" or "l2".
-        eps: Budget in pixel units: 4/255 is 0.01569.
+        threat_model: Norm and budget in pixel units: 4/255 is 0.01569.
         num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
         batch_size: Images per pass; CW and AutoAttack draw and stop by batch, so their results depend on it slightly.
         transfer: Whether each attack is judged at every level, or only at the level it was aimed at.
@@ -35,8 +36,7 @@ class RobustnessPlan:
     """
 
     attacks: list[str] = field(default_factory=lambda: ["pgd20"])
-    norm: Norm = "linf"
-    eps: float = 1.0 / 255.0
+    threat_model: ThreatModel = field(default_factory=ThreatModel)
     num_images: int | None = None
     batch_size: int = 128
     transfer: bool = True
@@ -44,13 +44,9 @@ class RobustnessPlan:
 
     def __post_init__(self) -> None:
         check_attacks(self.attacks)
-        self.threat_model()
+        self.threat_model.check_unit()
         if self.batch_size < 1 or (self.num_images is not None and self.num_images < 1):
             raise ValueError(f"expected batch_size and num_images >= 1, got {self.batch_size}, {self.num_images}")
-
-    def threat_model(self) -> ThreatModel:
-        """Norm and budget as one value."""
-        return ThreatModel(self.norm, self.eps)
 
     def indices(self, size: int) -> list[int]:
         """Data set indices of the subset: fixed, sorted, evenly spread."""
@@ -133,7 +129,7 @@ class _Batch:
         """Attacks a level; a row per image and evaluated level."""
         logits = partial(self.classifier.logits, key=attacked)
         targets = self.classifier.target(self.labels, attacked)
-        outcome = attack(logits, self.images, targets, self.plan.threat_model(), name, self.plan.settings)
+        outcome = attack(logits, self.images, targets, self.plan.threat_model, name, self.plan.settings)
         found = self._predict(outcome.images)
         return [
             record
@@ -168,8 +164,8 @@ class _Batch:
                 attacked_tree=None if attacked is None else forest[attacked.tree].name,
                 attacked_level=None if attacked is None else attacked.level,
                 attacked=outcome is not None and bool(outcome.attacked[position]),
-                norm=self.plan.norm,
-                eps=self.plan.eps,
+                norm=self.plan.threat_model.norm,
+                eps=self.plan.threat_model.eps,
                 label=labels[position],
                 prediction=found[position],
                 correct=found[position] == labels[position],

@@ -54,6 +54,16 @@ class ThreatModel:
                 f"expected eps <= {width:g} for linf, got {self.eps}: eps is in pixel units, write {self.eps:g}/255"
             )
 
+    def check_unit(self) -> ThreatModel:
+        """Itself, for those who know of pixels in [0, 1] only.
+
+        Raises:
+            ValueError: If its bounds are others.
+        """
+        if self.bounds != (0.0, 1.0):
+            raise ValueError(f"expected bounds (0.0, 1.0) of the threat model, got {self.bounds}: images lie in [0, 1]")
+        return self
+
     def project(self, perturbation: Tensor, images: Tensor) -> Tensor:
         """Nearest-norm projection into the budget, then into the pixel bounds, which never leaves the budget again.
 

@@ -14,18 +14,19 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 from hrvlm.objectives.level_geometry import level_geometry
+from hrvlm.old_keys import old_keys
 from hrvlm.whole_files import write_whole
 
 CLEAN = "clean"
 
 
+@old_keys(norm="threat_model.norm", eps="threat_model.eps")
 class GeometryCallback(EvaluationCallback):
     """Writes one row per point to `geometry/epoch=NNN.jsonl` beside the run's metrics, and logs their means.
 
@@ -47,8 +48,7 @@ class GeometryCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = 64,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
+        threat_model: ThreatModel = ThreatModel(),
         steps: int = 10,
         batch_size: int = 128,
         every_n_epochs: int = 1,
@@ -59,8 +59,7 @@ class GeometryCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            norm: "linf" or "l2".
-            eps: Budget in pixel units.
+            threat_model: Norm and budget of the attack.
             steps: Of PGD.
             batch_size: Images per pass.
             every_n_epochs: Looks after epochs n, 2n, …
@@ -70,7 +69,7 @@ class GeometryCallback(EvaluationCallback):
         for setting, value in (("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
-        self.threat_model = ThreatModel(norm, eps)
+        self.threat_model = threat_model.check_unit()
         self.split, self.num_images, self.steps, self.batch_size = split, num_images, steps, batch_size
         self.every_n_epochs = every_n_epochs
         self.rows: list[dict[str, Any]] = []

@@ -7,11 +7,11 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
+from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import (
     chosen_images,
     fine_tuned,
@@ -24,10 +24,12 @@ from hrvlm.callbacks.common import (
 from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.data.sampling import shard_indices
 from hrvlm.models import HierarchicalClassifier
+from hrvlm.old_keys import old_keys
 
 BEFORE, AFTER = "before", "after"
 
 
+@old_keys(norm="threat_model.norm", eps="threat_model.eps")
 class RobustnessCallback(EvaluationCallback):
     """Writes rows to `robustness/STAGE.rank=R.jsonl` beside the run's metrics, and logs their averages.
 
@@ -44,8 +46,7 @@ class RobustnessCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = None,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
+        threat_model: ThreatModel = ThreatModel(),
         steps: int = 20,
         attacks: list[str] | None = None,
         transfer: bool = True,
@@ -59,8 +60,7 @@ class RobustnessCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            norm: "linf" or "l2".
-            eps: Budget in pixel units.
+            threat_model: Norm and budget of the attacks.
             steps: Of PGD, where no attacks are named.
             attacks: Such as ["pgd20", "cw", "autoattack"], see `hrvlm.attacks.adapter.attack`; PGD if null.
             transfer: Whether attacks are judged at every level, not only at the one they were aimed at.
@@ -72,15 +72,14 @@ class RobustnessCallback(EvaluationCallback):
         check_steps(steps)
         self.plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            norm=norm,
-            eps=eps,
+            threat_model=threat_model,
             num_images=num_images,
             batch_size=batch_size,
             transfer=transfer,
             settings=settings or AttackSettings(),
         )
         self.split, self.before = split, before
-        self.threat_model = self.plan.threat_model()
+        self.threat_model = threat_model
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -14,7 +14,6 @@ from torch.utils.data import DataLoader
 from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
 from hrvlm.attacks.non_finite import seeking
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.attacks.threat_model import Norm
 from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data import zero_shot
@@ -22,13 +21,17 @@ from hrvlm.data.base import IndexedShard
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.models import NO_LABEL, cosine_head, evaluating, labels_of
 from hrvlm.models.zero_shot import ZeroShotClassifier
+from hrvlm.old_keys import old_keys
 from hrvlm.training.fine_tuning import RobustFineTuning
 from hrvlm.whole_files import write_whole
 
 Row = dict[str, Any]
 AFTER = "after"
+FORMER = {"norm": "threat_model.norm", "eps": "threat_model.eps"}
+FORMER |= {name: f"data.{name}" for name in ("root", "sets", "num_images", "image_size")}
 
 
+@old_keys(**FORMER)
 class ZeroShotCallback(EvaluationCallback):
     """Writes one row per image and attack, and their averages per data set.
 
@@ -43,13 +46,9 @@ class ZeroShotCallback(EvaluationCallback):
         self,
         *,
         name: str | None = None,
-        root: str,
-        sets: Sequence[str],
-        num_images: int | None = 1000,
-        image_size: int = 224,
+        data: zero_shot.ChosenSets,
         trained_head: bool = True,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
+        threat_model: ThreatModel = ThreatModel(),
         steps: int = 20,
         batch_size: int = 128,
         num_workers: int = 0,
@@ -59,42 +58,27 @@ class ZeroShotCallback(EvaluationCallback):
 
         Args:
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
-            root: Folder that holds the sets; see `hrvlm.data.zero_shot.load`.
-            sets: Their names, for example [cifar10, dtd]; [all] takes all of them.
-            num_images: Size of the fixed subset of each set, spread evenly; null takes all.
-            image_size: Side of the pictures, in pixels: the pixels in which eps is stated.
+            data: Which sets, and how many pictures of what size.
             trained_head: Classifies with the trained head (in its geometry); false takes plain cosines, as a user of
                 the exported model does.
-            norm: "linf" or "l2".
-            eps: Budget in pixel units.
+            threat_model: Norm and budget of PGD.
             steps: Of PGD, from the clean image, with step size 2.5·eps/steps.
             batch_size: Images per pass.
             num_workers: Of the data loaders.
             every_n_epochs: Evaluates after epochs n, 2n, … too; null only when training ends.
 
         Raises:
-            ValueError: If a set is unknown or named twice, or a number is out of range.
+            ValueError: If a number is out of range.
         """
         super().__init__(name)
-        self.threat_model = ThreatModel(norm, eps)
-        self.sets = list(zero_shot.SETS) if list(sets) == ["all"] else list(sets)
-        unknown = [chosen for chosen in self.sets if chosen not in zero_shot.SETS]
-        if unknown or not self.sets or len(set(self.sets)) < len(self.sets):
-            known = ", ".join(zero_shot.SETS)
-            raise ValueError(f"expected sets as different names of {known}, or [all], got {list(sets)}")
+        self.threat_model, self.chosen = threat_model.check_unit(), data
         check_steps(steps)
-        for setting, value in (("num_images", num_images), ("every_n_epochs", every_n_epochs)):
-            if value is not None and value < 1:
-                raise ValueError(f"expected {setting} >= 1, got {value}")
+        if every_n_epochs is not None and every_n_epochs < 1:
+            raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
-        self.root, self.num_images, self.image_size, self.trained_head = root, num_images, image_size, trained_head
-        self.steps, self.batch_size, self.num_workers, self.every_n_epochs = (
-            steps,
-            batch_size,
-            num_workers,
-            every_n_epochs,
-        )
+        self.trained_head, self.steps, self.every_n_epochs = trained_head, steps, every_n_epochs
+        self.batch_size, self.num_workers = batch_size, num_workers
         self.data: list[zero_shot.ZeroShotDataset] = []
         self.summaries: dict[str, dict[str, dict[str, float]]] = {}
         self._evaluated_step = -1
@@ -114,14 +98,7 @@ class ZeroShotCallback(EvaluationCallback):
         if stage != "fit":
             return
         fine_tuned(pl_module)
-        missing = {name: files for name in self.sets if (files := zero_shot.missing_files(name, self.root))}
-        if missing:
-            listed = "; ".join(f"{name} needs {', '.join(files)}" for name, files in missing.items())
-            raise ValueError(
-                f"expected the zero-shot sets {', '.join(missing)} under {self.root}, not found: {listed}; "
-                "nothing is downloaded: put them there or leave them out of sets"
-            )
-        self.data = [zero_shot.load(name, self.root, image_size=self.image_size) for name in self.sets]
+        self.data = self.chosen.load()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates and logs, every n epochs."""
@@ -162,7 +139,7 @@ class ZeroShotCallback(EvaluationCallback):
 
     def _share(self, trainer: Trainer, size: int) -> list[int]:
         """Indices of the subset that this process evaluates."""
-        chosen = chosen_images(trainer, evenly_spread(size, self.num_images))
+        chosen = chosen_images(trainer, evenly_spread(size, self.chosen.num_images))
         mine = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
         return [chosen[position] for position in mine]
 

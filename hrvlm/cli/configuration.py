@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import yaml
@@ -14,6 +15,7 @@ from hrvlm.trees.strict_text import load_yaml
 
 _EXPONENT = re.compile(r"[-+]?(\d{1,99}\.?\d{0,99}|\.\d{1,99})[eE][-+]?\d{1,3}")
 _FRACTION = re.compile(r"[-+]?\d{1,18}/\d{1,18}")
+_WORD = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./+-]{0,99}")
 _VALUE = re.compile(r":\s+\S")  # what makes a mapping one to people, too
 _HOME = re.compile(r"~[\w.-]*(/|$)")
 _LARGEST = 10**18  # what is above is no count
@@ -55,10 +57,18 @@ def load_configuration(text: str) -> Any:
     Raises:
         yaml.YAMLError: If it is not valid, or a key is given twice.
     """
+    if _WORD.fullmatch(text):
+        return _word(text)
     found = load_yaml(text, _Loader)
     _check_dotted(found)
     # "{word}" and "a:" of prompts are mappings without values for YAML, and texts for whoever writes them.
     return text if isinstance(found, dict) and found and not _VALUE.search(text) else found
+
+
+@lru_cache(maxsize=4096)
+def _word(text: str) -> Any:
+    """The value of a single word or number, which a parser asks for many times over."""
+    return load_yaml(text, _Loader)
 
 
 def _check_dotted(value: Any) -> None:

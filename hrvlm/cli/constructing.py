@@ -46,7 +46,7 @@ def speaking(instantiator: Callable[..., Any]) -> Callable[..., Any]:
         instantiator: Called with a class and arguments.
     """
 
-    def make(kind: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+    def make(kind: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         try:
             return instantiator(kind, *arguments, **keywords)
         except Exception as error:
@@ -66,4 +66,4 @@ def _told(kind: Callable[..., Any], error: Exception) -> ValueError:
     return told
 
 
-add_instantiator(speaking(lambda kind, *arguments, **keywords: kind(*arguments, **keywords)), object)
+add_instantiator(speaking(lambda kind, /, *arguments, **keywords: kind(*arguments, **keywords)), object)

@@ -13,11 +13,12 @@ from pickle import UnpicklingError
 from traceback import walk_tb
 from typing import Any, NoReturn
 
-from jsonargparse import ActionConfigFile, ArgumentParser
+from jsonargparse import ActionConfigFile
 
 from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors, speaking
+from hrvlm.cli.old_settings import ForgivingParser, one_line
 from hrvlm.cli.trust import explained, restrict_parsers
 from hrvlm.training.stopping import SIGNALS, stoppable
 from hrvlm.trees.bounded_text import is_address, read_text
@@ -153,7 +154,7 @@ def _readable(path: Path) -> str:
     return str(path)
 
 
-class ClearParser(ArgumentParser):
+class ClearParser(ForgivingParser):
     """A parser whose errors are the message alone, without the usage of every option."""
 
     for_certify = True
@@ -171,7 +172,8 @@ class ClearParser(ArgumentParser):
 
     def parse_args(self, *args: Any, **kwargs: Any) -> Any:
         """Parses a command line; `~` at the beginning of a path is the home folder."""
-        return at_home(super().parse_args(*args, **kwargs))
+        with one_line(self.prog.split()[0]):
+            return at_home(super().parse_args(*args, **kwargs))
 
     def add_instantiator(self, instantiator: Any, *args: Any, **kwargs: Any) -> None:
         """Adds a way of making some classes, whose errors come out as well."""

@@ -46,8 +46,8 @@ def show_robustness(output: Path, summary: dict[str, Any], plan: RobustnessPlan)
     from hrvlm.rows.shards import run_rows
 
     rows = run_rows(output / ROWS_OF["attack"], robustness_order)
-    title = f"{plan.norm} eps={plan.eps * 255:.3g}/255: accuracy in percent of {summary['images']} images"
-    title += ", each level attacked by its own classifier"
+    budget = f"{plan.threat_model.norm} eps={plan.threat_model.eps * 255:.3g}/255"
+    title = f"{budget}: accuracy in percent of {summary['images']} images, each level attacked by its own classifier"
     print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
     if "invalid" in summary:
         print(

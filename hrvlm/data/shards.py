@@ -15,11 +15,11 @@ from torch.utils.data import Dataset
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE, Colour, colour, decode_image
 from hrvlm.data.images import check_scale, evaluation_transform, random_crop
-from hrvlm.data.names import imagenet_ids, tree_names
+from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, ShardSampler, address_generator
+from hrvlm.data.shard_files import ShardFiles
 from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
-from hrvlm.trees.bounded_text import read_text
-from hrvlm.trees.words import composed
+from hrvlm.old_keys import old_keys
 
 OPEN_SHARDS = 16
 
@@ -136,16 +136,19 @@ class AugmentedShards(Dataset[dict[str, Any]]):
         return {"image": pixels, "label": int(self.data.index.labels[address.index]), "index": address.index}
 
 
+@old_keys(
+    train_shards="shards.train",
+    evaluation_shards="shards.evaluation",
+    classes_file="shards.classes_file",
+    names_tree="shards.names_tree",
+)
 class ShardDataModule(ImageDataModule):
     """Trains and evaluates on tar shards, for example of ImageNet."""
 
     def __init__(
         self,
         *,
-        train_shards: str,
-        evaluation_shards: dict[str, str],
-        classes_file: str | None = None,
-        names_tree: str | None = None,
+        shards: ShardFiles,
         validation_split: str = "validation",
         image_size: int = 224,
         scale: Sequence[float] = (0.3, 1.0),
@@ -159,11 +162,7 @@ class ShardDataModule(ImageDataModule):
         """Chooses shards and batches.
 
         Args:
-            train_shards: Shard files with braces, such as "imagenet/train-{000000..000127}.tar"; "::" joins several.
-            evaluation_shards: Name of each split and its shards; labels mean the same classes.
-            classes_file: Text file with one class id a line, in the order of the labels; null for ImageNet-1k's
-                synset ids. The ids are the leaves of the trees.
-            names_tree: Tree file that names the classes of evaluation sets in words; null makes words of their ids.
+            shards: Where pictures and names of their classes lie.
             validation_split: Split that `fit` validates on.
             image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated.
             scale: Least and largest share of the area that a training crop keeps; see `random_crop`.
@@ -175,30 +174,29 @@ class ShardDataModule(ImageDataModule):
             seed: Of order and crops.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
-        if validation_split not in evaluation_shards:
-            raise ValueError(f"expected validation_split of {sorted(evaluation_shards)}, got {validation_split!r}")
-        self.train_shards, self.evaluation_shards = train_shards, dict(evaluation_shards)
-        self.classes_file, self.validation_split, self.shuffle_window = classes_file, validation_split, shuffle_window
+        if validation_split not in shards.evaluation:
+            raise ValueError(f"expected validation_split of {sorted(shards.evaluation)}, got {validation_split!r}")
+        self.shards, self.validation_split, self.shuffle_window = shards, validation_split, shuffle_window
         self.image_size, self.scale = image_size, (float(scale[0]), float(scale[1]))
-        self.sets: dict[str, Any] = {"image_size": image_size, "names_tree": names_tree, "index_folder": index_folder}
-        self.sets["background"] = colour(background)
+        self.sets: dict[str, Any] = {"image_size": image_size, "background": colour(background)}
+        self.sets |= {"names_tree": shards.names_tree, "index_folder": index_folder}
         self._class_ids: list[str] = []
 
     @property
     def class_ids(self) -> list[str]:
         """Lines of the classes file; the leaves of the trees."""
         if not self._class_ids:
-            self._class_ids = imagenet_ids() if self.classes_file is None else read_classes(self.classes_file)
+            self._class_ids = self.shards.class_ids()
         return self._class_ids
 
     def prepare_data(self) -> None:
         """Makes the indices, in one process of each machine; the others find them."""
-        for shards in (self.train_shards, *self.evaluation_shards.values()):
+        for shards in (self.shards.train, *self.shards.evaluation.values()):
             read_index(shard_paths(shards), self.sets["index_folder"])
 
     def build_training(self) -> AugmentedShards:
         """Random crops of the training shards."""
-        data = ShardDataset(self.train_shards, self.class_ids, **self.sets)
+        data = ShardDataset(self.shards.train, self.class_ids, **self.sets)
         return AugmentedShards(data, image_size=self.image_size, seed=self.seed, scale=self.scale)
 
     def training_sampler(self) -> ShardSampler:
@@ -214,22 +212,6 @@ class ShardDataModule(ImageDataModule):
             ValueError: For an unknown split; see also `ShardDataset`.
         """
         split = split or self.validation_split
-        if split not in self.evaluation_shards:
-            raise ValueError(f"expected split of {sorted(self.evaluation_shards)}, got {split!r}")
-        return ShardDataset(self.evaluation_shards[split], self.class_ids, **self.sets)
-
-
-def read_classes(path: str) -> list[str]:
-    """Class ids of a text file, one a line.
-
-    Raises:
-        ValueError: If the file is missing, empty, or names a class twice.
-    """
-    try:
-        lines = composed(read_text(path)).splitlines()
-    except (OSError, ValueError) as error:
-        raise ValueError(f"expected a text file with one class id a line as classes_file: {error}") from error
-    ids = [line.strip() for line in lines if line.strip()]
-    if not ids or len(set(ids)) < len(ids):
-        raise ValueError(f"expected different class ids in {path}, one a line, got {len(ids)} with repetitions or none")
-    return ids
+        if split not in self.shards.evaluation:
+            raise ValueError(f"expected split of {sorted(self.shards.evaluation)}, got {split!r}")
+        return ShardDataset(self.shards.evaluation[split], self.class_ids, **self.sets)

@@ -9,6 +9,7 @@ from typing import Any
 from hrvlm.data.base import ImageDataModule
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.evaluation.trust import trusted_modules
+from hrvlm.old_keys import nested, places_of
 from hrvlm.trees import Forest, load_forest
 
 MAX_IMAGE_SIZE = 4096  # of pictures in a report
@@ -52,5 +53,5 @@ def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):
         raise ValueError(f"expected a data module, got {path[:80]}")
-    made: ImageDataModule = kind(**settings)
+    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
     return made

@@ -130,4 +130,6 @@ def _settings(classifier: HierarchicalClassifier, data: Any, settings: Robustnes
     plan = asdict(settings.plan)
     for free in ("attacks", "transfer"):
         del plan[free]
-    return {**identity(classifier, settings.split), **data_identity(data), **plan}
+    budget = {name: plan["threat_model"][name] for name in ("norm", "eps")}
+    del plan["threat_model"]
+    return {**identity(classifier, settings.split), **data_identity(data), **budget, **plan}

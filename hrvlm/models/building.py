@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -226,7 +227,13 @@ def _tokenizer(text_cfg: dict[str, Any], files: Mapping[str, str]) -> Any:
             text_cfg["hf_tokenizer_name"], context_length=context_length, trust_remote_code=False, **kwargs
         )
         return stored_tokenizer(found, text_cfg)
-    return open_clip.SimpleTokenizer(context_length=context_length, **kwargs)
+    return open_clip.SimpleTokenizer(context_length=context_length, **kwargs) if kwargs else _byte_pairs(context_length)
+
+
+@lru_cache(maxsize=8, typed=True)
+def _byte_pairs(context_length: int) -> Any:
+    """open_clip's own tokenizer, which models share: it holds no state but words looked up, and takes long to make."""
+    return open_clip.SimpleTokenizer(context_length=context_length)
 
 
 @contextmanager

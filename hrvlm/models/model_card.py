@@ -15,7 +15,19 @@ from hrvlm.models._head import Head
 from hrvlm.models.heads import PoincareHead
 
 CARD_FILE, NEW_CARD_FILE = "README.md", "README.new.md"
-OBJECTIVE_SETTINGS = ("head", "strategy", "hnsa", "lambda_vicinity", "lambda_order", "zeta_vicinity", "zeta_gap")
+# Settings of a run, and where runs had them before they stood in values.
+OBJECTIVE_SETTINGS = {
+    "head": ("head.kind", "head"),
+    "strategy": ("strategy",),
+    "hnsa": ("hnsa",),
+    "weights.vicinity": ("weights.vicinity", "lambda_vicinity"),
+    "weights.order": ("weights.order", "lambda_order"),
+    "zeta_vicinity": ("zeta_vicinity",),
+    "zeta_gap": ("zeta_gap",),
+}
+OPTIMIZER_SETTINGS = {name: (f"optimizer.{name}", name) for name in ("learning_rate", "weight_decay")} | {
+    "seed": ("seed",)
+}
 
 TEMPLATE = """---
 library_name: open_clip
@@ -143,8 +155,22 @@ def _class(part: Mapping[str, Any]) -> str | None:
     return f"`{path.rpartition('.')[2]}`" if isinstance(path, str) else None
 
 
-def _listed(values: Mapping[str, Any], names: Sequence[str]) -> str:
-    return ", ".join(f"{name} {values[name]}" for name in names if values.get(name) is not None)
+def _value(settings: Mapping[str, Any], *places: str) -> Any:
+    """What stands in the first of some places, such as "threat_model.eps", that holds a plain value."""
+    for place in places:
+        found: Any = settings
+        for key in place.split("."):
+            found = found.get(key) if isinstance(found, Mapping) else None
+        if found is not None and not isinstance(found, Mapping):
+            return found
+    return None
+
+
+def _listed(settings: Mapping[str, Any], places: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
+    """Names and values; of names without places, those are the places."""
+    named = places if isinstance(places, Mapping) else {name: (name,) for name in places}
+    values = {name: _value(settings, *where) for name, where in named.items()}
+    return ", ".join(f"{name} {value}" for name, value in values.items() if value is not None)
 
 
 @torch.no_grad()
@@ -180,19 +206,21 @@ def _trees(run: Mapping[str, Any]) -> str:
 
 
 def _threat(values: Mapping[str, Any]) -> str:
-    eps, steps = values.get("eps"), values.get("steps")
+    eps, steps = _value(values, "threat_model.eps", "eps"), _value(values, "ascent.steps", "steps")
     if not isinstance(eps, int | float) or not isinstance(steps, int):
         return "[fill in: norm, budget in pixels of [0, 1], steps]"
     if not eps or not steps:
         return "none: trained on clean images"
-    text = f", texts {values['eps_text']:g} per entry" if values.get("eps_text") else ""
-    sizes = f", step {values['step_size'] * 255:.3g}/255" if isinstance(values.get("step_size"), int | float) else ""
-    return f"{values.get('norm', 'linf')}, eps {eps * 255:.3g}/255 of images in [0, 1], {steps} steps{sizes}{text}"
+    norm, step = _value(values, "threat_model.norm", "norm"), _value(values, "ascent.step_size", "step_size")
+    eps_text = _value(values, "text_perturbation.eps", "eps_text")
+    text = f", texts {eps_text:g} per entry" if eps_text else ""
+    size = f", step {step * 255:.3g}/255" if isinstance(step, int | float) else ""
+    return f"{norm or 'linf'}, eps {eps * 255:.3g}/255 of images in [0, 1], {steps} steps{size}{text}"
 
 
 def _schedule(settings: Mapping[str, Any] | None, run: Mapping[str, Any]) -> str:
     trainer = _part(settings, "trainer")
     shown = _listed(trainer, ("max_epochs", "max_steps", "devices", "precision"))
     batch = _listed(_part(settings, "data", "init_args"), ("batch_size",))
-    chosen = ", ".join(filter(None, (shown, batch, _listed(run, ("learning_rate", "weight_decay", "seed")))))
+    chosen = ", ".join(filter(None, (shown, batch, _listed(run, OPTIMIZER_SETTINGS))))
     return chosen or "[fill in: epochs, batch size, learning rate, seed]"

@@ -14,13 +14,15 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from hrvlm.attacks import ThreatModel, frozen_parameters
-from hrvlm.attacks.perturbation import check_steps
-from hrvlm.attacks.threat_model import Norm
+from hrvlm.attacks import Ascent, ThreatModel, frozen_parameters
 from hrvlm.models import evaluating, level_keys
 from hrvlm.models.heads import Head
 from hrvlm.objectives.interface import Adversarial, ImageTextModel, Perturbed
 from hrvlm.trees import Forest
+
+PERTURBATION = {"norm": "threat_model.norm", "eps": "threat_model.eps"} | {
+    name: f"ascent.{name}" for name in ("steps", "step_size", "random_start")
+}  # former names of what every objective takes
 
 
 class Objective(nn.Module, ABC):
@@ -32,6 +34,7 @@ class Objective(nn.Module, ABC):
         head: The classifier head; trained with the model. Made by `bind`.
         forest: The trees; leaf order = class order. Set by `bind`.
         threat_model: Budget of the perturbation in training.
+        ascent: How the perturbation is sought.
     """
 
     trains_text: bool = True
@@ -40,25 +43,17 @@ class Objective(nn.Module, ABC):
     def __init__(
         self,
         *,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
-        steps: int = 3,
-        step_size: float = 1.0 / 255.0,
-        random_start: bool = True,
+        threat_model: ThreatModel = ThreatModel(),
+        ascent: Ascent = Ascent(),
     ) -> None:
         """Set the perturbation.
 
         Args:
-            norm: "linf" or "l2".
-            eps: Budget in pixel units, images in [0, 1].
-            steps: Steps of the ascent; 0 trains on clean images.
-            step_size: Length of a step in pixel units.
-            random_start: Start from a random point of the budget if `perturb` is given a generator.
+            threat_model: Norm and budget of the perturbation, on images in [0, 1].
+            ascent: How it is sought.
         """
         super().__init__()
-        check_steps(steps, least=0)
-        self.threat_model = ThreatModel(norm, eps)
-        self.steps, self.step_size, self.random_start = steps, step_size, random_start
+        self.threat_model, self.ascent = threat_model.check_unit(), ascent
         self._forest: Forest | None = None
         self.register_buffer("text_hidden", torch.empty(0), persistent=False)
 
@@ -145,16 +140,16 @@ class Objective(nn.Module, ABC):
             model: The model being trained.
             images: Clean images `(B, 3, H, W)` in [0, 1].
             labels: Classes `(B,)`.
-            generator: Source of the random start; without it, or with `random_start` off, the ascent starts at the
-                images.
+            generator: Source of the random start; without it, or with `ascent.random_start` off, the ascent starts at
+                the images.
 
         Returns:
             Adversarial images, and text perturbations where the objective has them.
         """
-        if self.steps == 0 or self.threat_model.eps == 0.0:
+        if self.ascent.steps == 0 or self.threat_model.eps == 0.0:
             return Adversarial((Perturbed(images.detach()),))
         with frozen_parameters(_module(model), self):
-            return self.find_perturbation(model, images, labels, generator if self.random_start else None)
+            return self.find_perturbation(model, images, labels, generator if self.ascent.random_start else None)
 
     @abstractmethod
     def find_perturbation(

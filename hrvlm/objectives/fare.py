@@ -17,13 +17,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hrvlm.attacks import perturb
-from hrvlm.attacks.threat_model import Norm
+from hrvlm.attacks import Ascent, ThreatModel, perturb
 from hrvlm.models.finite import labels_of
-from hrvlm.objectives.base import Adversarial, ImageTextModel, Perturbed
+from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel, Perturbed
 from hrvlm.objectives.reference import ReferencedObjective
+from hrvlm.old_keys import old_keys
 
 
+@old_keys(**{name: place for name, place in PERTURBATION.items() if name != "random_start"})
 class FAREObjective(ReferencedObjective):
     """Squared distance between the embedding of the adversarial image and the original clean embedding.
 
@@ -34,21 +35,24 @@ class FAREObjective(ReferencedObjective):
         self,
         *,
         logit_scale: float | None = None,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
-        steps: int = 3,
-        step_size: float = 1.0 / 255.0,
+        threat_model: ThreatModel = ThreatModel(),
+        ascent: Ascent = Ascent(),
     ) -> None:
         """Set the perturbation.
 
         Args:
             logit_scale: Scale of the cosines of the classifier; None takes the model's. It does not enter the loss.
-            norm: Norm of the perturbation.
-            eps: Budget in pixel units.
-            steps: Steps of the ascent.
-            step_size: Length of a step in pixel units.
+            threat_model: Norm and budget of the perturbation.
+            ascent: How it is sought; always from a random start.
+
+        Raises:
+            ValueError: If the ascent is to start at the images.
         """
-        super().__init__(logit_scale=logit_scale, norm=norm, eps=eps, steps=steps, step_size=step_size)
+        super().__init__(logit_scale=logit_scale, threat_model=threat_model, ascent=ascent)
+        if not ascent.random_start:
+            raise ValueError(
+                "expected ascent.random_start true with FARE, got false: the distance has no gradient at clean images"
+            )
 
     def find_perturbation(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
@@ -61,7 +65,7 @@ class FAREObjective(ReferencedObjective):
         def loss(pixels: Tensor) -> Tensor:
             return squared_distance(model.encode_image(pixels), target)
 
-        found = perturb(loss, images, self.threat_model, self.steps, self.step_size, generator)
+        found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
         return Adversarial((Perturbed(found),))
 
     def loss(

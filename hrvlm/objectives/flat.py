@@ -11,13 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hrvlm.attacks import perturb
-from hrvlm.attacks.threat_model import Norm
+from hrvlm.attacks import Ascent, ThreatModel, perturb
 from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import CosineHead, Head
-from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
+from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel, Objective, Perturbed
+from hrvlm.old_keys import old_keys
 
 
+@old_keys(**PERTURBATION)
 class TeCoAObjective(Objective):
     """Cross-entropy of adversarial images against fixed leaf texts, scored by scaled cosines."""
 
@@ -27,23 +28,17 @@ class TeCoAObjective(Objective):
         self,
         *,
         logit_scale: float | None = None,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
-        steps: int = 3,
-        step_size: float = 1.0 / 255.0,
-        random_start: bool = True,
+        threat_model: ThreatModel = ThreatModel(),
+        ascent: Ascent = Ascent(),
     ) -> None:
         """Set the perturbation and the scale.
 
         Args:
             logit_scale: Fixed scale of the cosines; None takes the model's.
-            norm: Norm of the perturbation.
-            eps: Budget in pixel units.
-            steps: Steps of the ascent.
-            step_size: Length of a step in pixel units.
-            random_start: Start from a random point of the budget.
+            threat_model: Norm and budget of the perturbation.
+            ascent: How it is sought.
         """
-        super().__init__(norm=norm, eps=eps, steps=steps, step_size=step_size, random_start=random_start)
+        super().__init__(threat_model=threat_model, ascent=ascent)
         self.logit_scale = logit_scale
 
     def make_head(self, num_levels: int) -> Head:
@@ -65,7 +60,7 @@ class TeCoAObjective(Objective):
             logits = self.head.logits(self.head.lift_image(model.encode_image(pixels)), texts)
             return F.cross_entropy(logits, labels, reduction="none")
 
-        found = perturb(loss, images, self.threat_model, self.steps, self.step_size, generator)
+        found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
         return Adversarial((Perturbed(found),))
 
     def loss(
@@ -88,4 +83,4 @@ class CleanObjective(TeCoAObjective):
         Args:
             logit_scale: Fixed scale of the cosines; None takes the model's.
         """
-        super().__init__(logit_scale=logit_scale, eps=0.0, steps=0)
+        super().__init__(logit_scale=logit_scale, threat_model=ThreatModel(eps=0.0), ascent=Ascent(steps=0))

@@ -22,14 +22,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hrvlm.attacks.threat_model import Norm
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models.finite import labels_of
-from hrvlm.objectives.base import Adversarial, ImageTextModel
+from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel
 from hrvlm.objectives.reference import ReferencedObjective
+from hrvlm.old_keys import old_keys
 
 KLOrder = Literal["from_adversarial", "from_other"]
 
 
+@old_keys(**PERTURBATION)
 class PMGAFTObjective(ReferencedObjective):
     """TeCoA plus divergences from the frozen model's predictions and from the predictions on clean images."""
 
@@ -40,11 +42,8 @@ class PMGAFTObjective(ReferencedObjective):
         beta: float = 1.0,
         kl: KLOrder = "from_adversarial",
         logit_scale: float | None = None,
-        norm: Norm = "linf",
-        eps: float = 1.0 / 255.0,
-        steps: int = 3,
-        step_size: float = 1.0 / 255.0,
-        random_start: bool = True,
+        threat_model: ThreatModel = ThreatModel(),
+        ascent: Ascent = Ascent(),
     ) -> None:
         """Set the weights and the perturbation.
 
@@ -53,18 +52,13 @@ class PMGAFTObjective(ReferencedObjective):
             beta: Weight β >= 0 of L_clean.
             kl: "from_adversarial" for KL(adversarial ‖ other), "from_other" for KL(other ‖ adversarial).
             logit_scale: Fixed scale of the cosines; None takes the model's.
-            norm: Norm of the perturbation.
-            eps: Budget in pixel units.
-            steps: Steps of the ascent.
-            step_size: Length of a step in pixel units.
-            random_start: Start from a random point of the budget.
+            threat_model: Norm and budget of the perturbation.
+            ascent: How it is sought.
 
         Raises:
             ValueError: If a weight is negative or the direction unknown.
         """
-        super().__init__(
-            logit_scale=logit_scale, norm=norm, eps=eps, steps=steps, step_size=step_size, random_start=random_start
-        )
+        super().__init__(logit_scale=logit_scale, threat_model=threat_model, ascent=ascent)
         for name, value in (("alpha", alpha), ("beta", beta)):
             if not value >= 0.0:
                 raise ValueError(f"expected {name} >= 0, got {value}: 0 switches the term off")

@@ -5,7 +5,6 @@ Source: "Hierarchically Robust Zero-shot Vision-language Models", Dong et al., C
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -36,28 +35,14 @@ class TermWeights:
 
     def __post_init__(self) -> None:
         for name in ("vicinity", "order_image", "order_text"):
-            _check_weight(f"lambda_{name}", getattr(self, name))
+            check_weight(name, getattr(self, name))
         if self.levels is not None:
             for weight in self.levels:
-                _check_weight("level_weights", weight)
+                check_weight("levels", weight)
             if not any(self.levels):
                 raise ValueError(
                     f"expected a level weight above 0, got {self.levels}: the perturbation ascends the alignment"
                 )
-
-    @classmethod
-    def of(
-        cls,
-        levels: Sequence[float] | None,
-        vicinity: float,
-        order: float,
-        order_image: float | None,
-        order_text: float | None,
-    ) -> TermWeights:
-        """Weights from arguments, in which `order` stands for an order weight that is not given."""
-        _check_weight("lambda_order", order)
-        image, text = (order if weight is None else weight for weight in (order_image, order_text))
-        return cls(None if levels is None else tuple(levels), vicinity, image, text)
 
     def check(self, head: str, num_levels: int | None = None) -> None:
         """Refuse weights that do not fit a head or the number of levels of the deepest tree.
@@ -67,10 +52,10 @@ class TermWeights:
         """
         order = max(self.order_image, self.order_text)
         if head == "cosine" and order > 0.0:
-            raise ValueError(f"expected lambda_order 0 with the cosine head, got {order}: its points have norm 1")
+            raise ValueError(f"expected weights.order 0 with the cosine head, got {order}: its points have norm 1")
         if None not in (self.levels, num_levels) and len(self.levels or ()) != num_levels:
             raise ValueError(
-                f"expected {num_levels} level_weights, one per level of the deepest tree, got {self.levels}"
+                f"expected {num_levels} weights.levels, one per level of the deepest tree, got {self.levels}"
             )
 
     def of_levels(self, num_levels: int, level: int | None, like: Tensor) -> Tensor:
@@ -105,9 +90,14 @@ def _only(level: int, num_levels: int, like: Tensor) -> Tensor:
     return (torch.arange(num_levels, device=like.device) == level).to(like.dtype)
 
 
-def _check_weight(name: str, value: float) -> None:
+def check_weight(name: str, value: float) -> None:
+    """Refuses a weight below 0.
+
+    Raises:
+        ValueError: If it is negative, infinite or no number.
+    """
     if not 0.0 <= value < float("inf"):
-        raise ValueError(f"expected {name} >= 0, got {value}: 0 switches it off")
+        raise ValueError(f"expected weights.{name} >= 0 and finite, got {value}: 0 switches it off")
 
 
 def numbers(terms: TreeTerms, level: int | None) -> dict[str, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -16,13 +17,19 @@ from hrvlm.generative.captioner import IGNORED, Captioner, Vocabulary
 from hrvlm.generative.captioner_files import export_captioner
 from hrvlm.generative.captions import PROMPTS, answer, reference_answers, sentences
 from hrvlm.models import load_model
-from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
+from hrvlm.old_keys import old_keys
+from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.randomness import step_seed
 from hrvlm.training.schedule import ConfiguredSchedule, adamw_with_cosine
+from hrvlm.training.settings import FORMER_OPTIMIZER, DecoderShape, OptimizerSettings, TrainingNoise
 
 COLOUR_JITTER = 0.08  # of an empty picture, as of the backgrounds of other pictures
+OPTIMIZER = OptimizerSettings(learning_rate=1e-3, weight_decay=0.05, warmup_steps=100)
+FORMER = FORMER_OPTIMIZER | {"noise_share": "training_noise.share", "noise": "training_noise.sigma"}
+FORMER |= {name: f"decoder.{name}" for name in ("width", "layers", "heads", "dropout")}
 
 
+@old_keys(**FORMER)
 class CaptionTraining(LightningModule):
     """Cross-entropy of the true answers to every prompt, about pictures with Gaussian noise.
 
@@ -34,16 +41,10 @@ class CaptionTraining(LightningModule):
         self,
         *,
         model: str = "emoji",
-        width: int = 128,
-        layers: int = 2,
-        heads: int = 4,
-        dropout: float = 0.1,
-        learning_rate: float = 1e-3,
+        decoder: DecoderShape = DecoderShape(),
+        optimizer: OptimizerSettings = OPTIMIZER,
         tower_learning_rate: float = 4e-4,
-        weight_decay: float = 0.05,
-        warmup_steps: int = 100,
-        noise_share: float = 0.5,
-        noise: float = 0.25,
+        training_noise: TrainingNoise = TrainingNoise(),
         empty_share: float = 0.02,
         validation_sigmas: Sequence[float] = (0.0, 0.1, 0.25),
         folder: str | None = None,
@@ -54,35 +55,29 @@ class CaptionTraining(LightningModule):
 
         Args:
             model: Whose image tower training starts from (see `hrvlm.load_model`).
-            width: Of the decoder.
-            layers: Of the decoder.
-            heads: Of the decoder's attention.
-            dropout: In the decoder.
-            learning_rate: Peak value for the decoder.
-            tower_learning_rate: Peak value for the image tower.
-            weight_decay: Of AdamW.
-            warmup_steps: Linear warm-up.
-            noise_share: Share of the pictures that get noise.
-            noise: Largest standard deviation of that noise, drawn evenly from 0 on, in pixel units.
-            empty_share: Share of pictures replaced by their background alone.
-            validation_sigmas: Noise at which answers are judged in validation.
+            decoder: Size of the decoder, and its dropout.
+            optimizer: Learning rate of the decoder, weight decay and warm-up of all.
+            tower_learning_rate: Peak of the learning rate of the image tower.
+            training_noise: Which pictures get noise, and how much.
+            empty_share: Share of pictures in [0, 1] replaced by their background alone.
+            validation_sigmas: Noise at which answers are judged in validation, in pixel units.
             folder: The captioner is exported here when training ends; None for nowhere.
             half: Whether the export stores matrices and convolutions in 16 bits.
-            seed: Of noise, empty pictures and dropout.
+            seed: Start of the random numbers: noise, empty pictures and dropout.
         """
         super().__init__()
-        self.save_hyperparameters()
-        for rate in (learning_rate, tower_learning_rate):
-            optimizer_settings(learning_rate=rate, weight_decay=weight_decay, warmup_steps=warmup_steps)
+        values = {"decoder": decoder, "optimizer": optimizer, "training_noise": training_noise}
+        self.save_hyperparameters(ignore=list(values))
+        # As plain values, for checkpoints are opened without running code of theirs.
+        self.save_hyperparameters({name: asdict(value) for name, value in values.items()})
+        self.optimizer_settings, self.training_noise = optimizer, training_noise
+        self.tower_optimizer_settings = replace(optimizer, learning_rate=tower_learning_rate)
         self.entries, _ = split_items("train")
         self.captioner = Captioner(
             load_model(model),
             Vocabulary.of(sentences(self.entries)),
             name="emoji-captioner",
-            width=width,
-            layers=layers,
-            heads=heads,
-            dropout=dropout,
+            **asdict(decoder),
         )
 
     def on_train_start(self) -> None:
@@ -114,8 +109,8 @@ class CaptionTraining(LightningModule):
     def _noisy(self, images: Tensor) -> Tensor:
         """Adds noise of a random strength to some of the pictures; nothing is clipped."""
         size = (len(images), 1, 1, 1)
-        noisy = torch.rand(size, device=images.device) < self.hparams["noise_share"]
-        sigma = torch.rand(size, device=images.device) * self.hparams["noise"] * noisy
+        noisy = torch.rand(size, device=images.device) < self.training_noise.share
+        sigma = torch.rand(size, device=images.device) * self.training_noise.sigma * noisy
         return images + sigma * torch.randn_like(images)
 
     def answers(self, labels: Tensor, values: Tensor, empty: Tensor) -> list[str]:
@@ -165,14 +160,13 @@ class CaptionTraining(LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run; the image tower at a rate of its own."""
-        total, hparams = total_steps(self.trainer), self.hparams
-        shared = {"total_steps": total} | {key: hparams[key] for key in ("weight_decay", "warmup_steps")}
+        total = total_steps(self.trainer)
         tower = list(self.captioner.image_tokens.tower.parameters())
         known = set(map(id, tower))
         others = [parameter for parameter in self.captioner.parameters() if id(parameter) not in known]
         parts = [
-            adamw_with_cosine(others, learning_rate=hparams["learning_rate"], **shared),
-            adamw_with_cosine(tower, learning_rate=hparams["tower_learning_rate"], **shared),
+            adamw_with_cosine(others, total_steps=total, **asdict(self.optimizer_settings)),
+            adamw_with_cosine(tower, total_steps=total, **asdict(self.tower_optimizer_settings)),
         ]
         groups = [
             {"params": group["params"], "lr": group["initial_lr"], "weight_decay": group["weight_decay"]}

@@ -1,4 +1,4 @@
-"""What training refuses before its first step: settings of the optimiser, runs without an end, weights of few bits."""
+"""What training refuses before its first step: runs without an end, weights of few bits."""
 
 from __future__ import annotations
 
@@ -7,19 +7,6 @@ import math
 from lightning.pytorch import LightningModule, Trainer
 
 SMALLEST_WEIGHT = 4  # bytes
-
-
-def optimizer_settings(*, learning_rate: float, weight_decay: float, warmup_steps: int) -> dict[str, float]:
-    """The settings by name.
-
-    Raises:
-        ValueError: If one is out of range.
-    """
-    found = {"learning_rate": learning_rate, "weight_decay": weight_decay, "warmup_steps": warmup_steps}
-    for name, value in found.items():
-        if not 0 <= value < math.inf:
-            raise ValueError(f"expected {name} >= 0 and finite, got {value}")
-    return found
 
 
 def total_steps(trainer: Trainer) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,24 @@ from hrvlm.data.sampling import Address, evenly_spread
 from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import Objective
+from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
-from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
+from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
 from hrvlm.training.randomness import start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts
 from hrvlm.training.towers import CompiledForward, checkpoint_activations
 from hrvlm.trees import Forest, load_forest
 
 AVERAGE = "hrvlm_average"  # where checkpoints keep what an average of weights needs to go on
 SCALE_IMAGES = 256  # images from which a head takes its start values
+FORMER = FORMER_OPTIMIZER | {"freeze_batch_norm": "trained.freeze_batch_norm"}
+FORMER |= {f"train_{name}": f"trained.{name}" for name in ("image_tower", "text_projection")}
+FORMER |= {name: f"tower.{name}" for name in ("compile_backend", "checkpoint_activations")}
 
 
+@old_keys(**FORMER)
 class RobustFineTuning(LightningModule):
     """Finds a perturbation of each batch, then descends the objective's loss on it.
 
@@ -45,15 +52,10 @@ class RobustFineTuning(LightningModule):
         model: str = "emoji",
         pretrained: str | None = None,
         num_levels: int | None = None,
-        train_image_tower: bool = True,
-        train_text_projection: bool = True,
-        freeze_batch_norm: bool = True,
-        learning_rate: float = 5e-4,
-        weight_decay: float = 1e-4,
-        warmup_steps: int = 20,
+        trained: TrainedParts = TrainedParts(),
+        optimizer: OptimizerSettings = OptimizerSettings(),
         average_decay: float | None = None,
-        compile_backend: str | None = None,
-        checkpoint_activations: bool = False,
+        tower: TowerExecution = TowerExecution(),
         seed: int = 0,
     ) -> None:
         """Chooses model, trees and objective.
@@ -65,40 +67,33 @@ class RobustFineTuning(LightningModule):
             pretrained: Weights of an open_clip architecture, such as "openai"; null leaves it untrained. Not used for
                 "emoji" and folders, which bring their own.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
-            train_image_tower: Whether the image tower is trained; else its batch norms are frozen as well.
-            train_text_projection: Whether the text projection is trained where the objective reaches it.
-            freeze_batch_norm: Keeps batch-norm statistics as they are; perturbed batches would spoil them.
-            learning_rate: Peak of warm-up and cosine.
-            weight_decay: Of AdamW.
-            warmup_steps: Linear warm-up.
+            trained: Which parts of the model are trained besides the head.
+            optimizer: Learning rate, weight decay and warm-up.
             average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
                 validated, certified, exported and stored as the checkpoint's model; null for none.
-            compile_backend: Compiles the image tower for training, usually with "inductor"; null leaves it as it is.
-            checkpoint_activations: Saves memory by computing a vision transformer's activations twice.
-            seed: Of the random starts of perturbations, and of dropout.
+            tower: How the image tower is computed: compiled, or with less memory.
+            seed: Start of all random numbers: random starts of perturbations, and dropout.
         """
         super().__init__()
         self.model: VisionLanguageModel = base_model(model, pretrained)
         self.objective = objective
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
-        self.freeze_batch_norm = freeze_batch_norm or not train_image_tower
-        self.optimizer_settings: dict[str, Any] = optimizer_settings(
-            learning_rate=learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps
-        )
+        self.freeze_batch_norm = trained.freeze_batch_norm or not trained.image_tower
+        self.optimizer_settings = optimizer
         self.average_decay = None if average_decay is None else check_decay(average_decay)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
-        self._switch_tower(compile_backend, checkpoint_activations)
+        self._switch_tower(tower)
         self.model.requires_grad_(False)
-        self.model.clip.visual.requires_grad_(train_image_tower)
+        self.model.clip.visual.requires_grad_(trained.image_tower)
         for parameter in self.model.text_projection_parameters():
-            parameter.requires_grad_(train_text_projection and objective.trains_text)
+            parameter.requires_grad_(trained.text_projection and objective.trains_text)
 
-    def _switch_tower(self, compile_backend: str | None, checkpointing: bool) -> None:
-        tower = self.model.clip.visual
-        if checkpointing:
+    def _switch_tower(self, execution: TowerExecution) -> None:
+        tower, backend = self.model.clip.visual, execution.compile_backend
+        if execution.checkpoint_activations:
             checkpoint_activations(tower)
-        self._compiled = None if compile_backend is None else CompiledForward(tower, compile_backend)
+        self._compiled = None if backend is None else CompiledForward(tower, backend)
 
     @property
     def forest(self) -> Forest:
@@ -222,9 +217,9 @@ class RobustFineTuning(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run."""
         if not any(parameter.requires_grad for parameter in self.parameters()):
-            raise ValueError("expected something to train, got all of it switched off; see train_image_tower")
+            raise ValueError("expected something to train, got all of it switched off; see trained.image_tower")
         total = total_steps(self.trainer)
-        return adamw_with_cosine(self.parameters(), total_steps=total, **self.optimizer_settings)
+        return adamw_with_cosine(self.parameters(), total_steps=total, **asdict(self.optimizer_settings))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Loads weights; Lightning calls this when a run is resumed.

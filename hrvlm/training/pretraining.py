@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,13 +14,17 @@ from hrvlm.models.building import from_config, read_config
 from hrvlm.models.checkpoints import base_model
 from hrvlm.models.finite import labels_of
 from hrvlm.objectives.contrastive import caption_truth, contrastive_loss, prompt_losses
-from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
+from hrvlm.old_keys import old_keys
+from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.randomness import step_seed
 from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings
 
 MAX_LOGIT_SCALE = 100.0  # as CLIP clips it
+OPTIMIZER = OptimizerSettings(learning_rate=1e-3, weight_decay=0.1, warmup_steps=200)
 
 
+@old_keys(**FORMER_OPTIMIZER)
 class ContrastivePretraining(LightningModule):
     """Image-caption contrastive loss, plus images against the prompts of all classes at every level.
 
@@ -31,9 +36,7 @@ class ContrastivePretraining(LightningModule):
         *,
         model_config: str,
         initial_model: str | None = None,
-        learning_rate: float = 1e-3,
-        weight_decay: float = 0.1,
-        warmup_steps: int = 200,
+        optimizer: OptimizerSettings = OPTIMIZER,
         caption_weight: float = 1.0,
         altered_captions: bool = True,
         prompt_weight: float = 1.0,
@@ -46,9 +49,7 @@ class ContrastivePretraining(LightningModule):
             model_config: JSON file in open_clip's form.
             initial_model: Exported folder of the same architecture whose weights training goes on from; null starts
                 from random ones.
-            learning_rate: Peak of the schedule.
-            weight_decay: Of AdamW.
-            warmup_steps: Linear warm-up.
+            optimizer: Learning rate, weight decay and warm-up.
             caption_weight: Of the contrastive loss over the batch's captions.
             altered_captions: Whether each caption comes a second time with one statement made wrong, as a negative.
             prompt_weight: Of the cross-entropy against all leaf prompts.
@@ -56,8 +57,10 @@ class ContrastivePretraining(LightningModule):
             seed: Of dropout, where the model has any.
         """
         super().__init__()
-        self.save_hyperparameters()
-        optimizer_settings(learning_rate=learning_rate, weight_decay=weight_decay, warmup_steps=warmup_steps)
+        self.save_hyperparameters(ignore=["optimizer"])
+        # As plain values, for checkpoints are opened without running code of theirs.
+        self.save_hyperparameters({"optimizer": asdict(optimizer)})
+        self.optimizer_settings = optimizer
         self.model = from_config(read_config(model_config), name="pretrained")
         if initial_model is not None:
             self.model.load_state_dict(base_model(initial_model, None).state_dict())
@@ -118,5 +121,4 @@ class ContrastivePretraining(LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW with warm-up and cosine over the whole run."""
         total = total_steps(self.trainer)
-        keys = ("learning_rate", "weight_decay", "warmup_steps")
-        return adamw_with_cosine(self.model.parameters(), total_steps=total, **{key: self.hparams[key] for key in keys})
+        return adamw_with_cosine(self.model.parameters(), total_steps=total, **asdict(self.optimizer_settings))

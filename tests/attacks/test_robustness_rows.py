@@ -14,7 +14,7 @@ import torch.distributed as dist
 from rich.console import Console
 from row_alterations import odd_values
 
-from hrvlm.attacks import AttackSettings, attack
+from hrvlm.attacks import AttackSettings, ThreatModel, attack
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.metrics import RobustAccuracy, cell_name
 from hrvlm.attacks.records import RobustnessRecord, done_robustness_keys, own_level
@@ -28,7 +28,9 @@ from hrvlm.rows.images import by_image
 from hrvlm.rows.verifying import Verifier
 from hrvlm.trees import load_forest
 
-PLAN = RobustnessPlan(attacks=["pgd3", "apgd-ce"], eps=0.15, batch_size=4, settings=AttackSettings(apgd_steps=3))
+PLAN = RobustnessPlan(
+    attacks=["pgd3", "apgd-ce"], threat_model=ThreatModel(eps=0.15), batch_size=4, settings=AttackSettings(apgd_steps=3)
+)
 INDICES = [0, 3, 7, 12, 18, 25]
 LEVELS = [("kinds", 0), ("kinds", 1)]
 
@@ -96,7 +98,7 @@ def test_rows_say_what_the_classifiers_say(
             for attacked in classifier.keys:
                 targets = classifier.target(labels, attacked)
                 logits = partial(classifier.logits, key=attacked)
-                outcome = attack(logits, images, targets, PLAN.threat_model(), name, PLAN.settings)
+                outcome = attack(logits, images, targets, PLAN.threat_model, name, PLAN.settings)
                 with torch.no_grad():
                     clean, found = classifier.predict(images), classifier.predict(outcome.images)
                 right = clean[attacked] == targets
@@ -130,7 +132,7 @@ def test_done_rows_are_not_made_again(
 def test_without_transfer_only_the_attacked_level_is_judged(
     rows: list[dict[str, Any]], classifier: HierarchicalClassifier, relabelled: Any
 ) -> None:
-    plan = RobustnessPlan(attacks=["pgd3"], eps=PLAN.eps, batch_size=4, transfer=False)
+    plan = RobustnessPlan(attacks=["pgd3"], threat_model=PLAN.threat_model, batch_size=4, transfer=False)
     found = [record.to_row() for part in evaluate_robustness(classifier, relabelled, INDICES, plan) for record in part]
     assert found == [row for row in rows if row["attack"] in ("clean", "pgd3") and own_level(row)]
     assert transfer_tables(found) == []
@@ -266,7 +268,7 @@ def test_images_without_finite_scores_are_never_right(
         labels = classifier.predict(batch)[classifier.keys[0]]
     data = [(image, int(label)) for image, label in zip(batch, labels, strict=True)]
     monkeypatch.setattr(classifier.model, "encode_image", failing)
-    plan = RobustnessPlan(attacks=["pgd3"], eps=0.001, batch_size=4)
+    plan = RobustnessPlan(attacks=["pgd3"], threat_model=ThreatModel(eps=0.001), batch_size=4)
     found = [record for part in evaluate_robustness(classifier, data, range(4), plan) for record in part]
     for record in found:
         lost = record.index == 1 or (record.index == 2 and record.attack != "clean")

@@ -14,6 +14,7 @@ import hrvlm
 from hrvlm.callbacks import ExportModel
 from hrvlm.models import PoincareHead, load
 from hrvlm.objectives import HierarchicalObjective
+from hrvlm.objectives.settings import HeadSettings
 from hrvlm.training.fine_tuning import RobustFineTuning
 
 
@@ -28,7 +29,9 @@ def trainer(first: bool = True) -> Any:
 
 
 def test_model_head_and_classes_are_exported(tmp_path: Path) -> None:
-    objective = HierarchicalObjective(image_scale=0.05, text_scales=[0.06, 0.04, 0.03], temperature=0.3)
+    objective = HierarchicalObjective(
+        head=HeadSettings(image_scale=0.05, text_scales=[0.06, 0.04, 0.03], temperature=0.3)
+    )
     forest = hrvlm.load_forest(["trees/emoji_unicode.yaml"])
     objective.bind(forest.restrict(forest.leaves[::14]))
     module = RobustFineTuning(objective=objective, trees=["trees/emoji_unicode.yaml"])

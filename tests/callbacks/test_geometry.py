@@ -29,7 +29,7 @@ def run(
     """Two epochs with the callback; folder and settings."""
     folder = tmp_path_factory.mktemp("geometry")
     chosen = make_settings(folder)
-    arguments = {"num_images": 9, "eps": EPS, "steps": STEPS, "batch_size": 4, "every_n_epochs": 2}
+    arguments = {"num_images": 9, "threat_model": {"eps": EPS}, "steps": STEPS, "batch_size": 4, "every_n_epochs": 2}
     looking = {"class_path": "hrvlm.callbacks.GeometryCallback", "init_args": arguments}
     chosen["trainer"]["callbacks"] = [looking, chosen["trainer"]["callbacks"][2]]
     return run_train(folder, chosen), chosen
@@ -139,7 +139,7 @@ def test_it_looks_at_the_flat_head_too(
     looking = {"class_path": "hrvlm.callbacks.GeometryCallback", "init_args": {"num_images": 4, "steps": 1}}
     chosen["trainer"] |= {"callbacks": [looking], "max_epochs": 1, "limit_train_batches": 1}
     chosen["trainer"]["enable_checkpointing"] = False
-    flat = {"class_path": "hrvlm.objectives.TeCoAObjective", "init_args": {"logit_scale": 7.0, "steps": 1}}
+    flat = {"class_path": "hrvlm.objectives.TeCoAObjective", "init_args": {"logit_scale": 7.0, "ascent": {"steps": 1}}}
     chosen["model"]["init_args"]["objective"] = flat
     rows = rows_of(run_train(tmp_path, chosen), 0)
     assert [row["point_norm"] for row in rows] == pytest.approx([1.0] * len(rows), rel=1e-5)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from short_settings import held, made
 
 from hrvlm.callbacks.zero_shot import ZeroShotCallback, summarise
 from hrvlm.cli.train import main
@@ -53,7 +54,7 @@ def with_callback(chosen: dict[str, Any], root: Path, **arguments: Any) -> dict[
         "batch_size": 4,
     } | arguments  # fmt: skip
     checkpoints = [entry for entry in chosen["trainer"]["callbacks"] if "ModelCheckpoint" in entry["class_path"]]
-    mine = {"class_path": "hrvlm.callbacks.zero_shot.ZeroShotCallback", "init_args": arguments}
+    mine = {"class_path": "hrvlm.callbacks.zero_shot.ZeroShotCallback", "init_args": held(ZeroShotCallback, arguments)}
     chosen["trainer"] |= {"callbacks": [mine, *checkpoints], "limit_val_batches": 0, "limit_train_batches": 1}
     return chosen
 
@@ -121,7 +122,9 @@ def test_attacks_flip_exactly_what_a_linear_classifier_gives_way_on() -> None:
     difference = classifier(images).detach()[:, 1] - classifier(images).detach()[:, 0]
     labels = (difference > 0).long()
     labels[:20] = 1 - labels[:20]  # wrong already: stays as it is
-    found = ZeroShotCallback(root="x", sets=["dtd"], eps=0.01, steps=STEPS)._predictions(classifier, images, labels)
+    found = made(ZeroShotCallback, root="x", sets=["dtd"], eps=0.01, steps=STEPS)._predictions(
+        classifier, images, labels
+    )
     assert found.keys() == {"clean", f"pgd{STEPS}"}
     assert torch.equal(found["clean"], (difference > 0).long())
     gives_way = (difference.abs() < 0.01 * (weight[1] - weight[0]).abs().sum()) & (found["clean"] == labels)
@@ -176,7 +179,7 @@ def test_all_missing_sets_are_named_before_training(
 )
 def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        ZeroShotCallback(**({"root": "x", "sets": ["dtd"]} | arguments))
+        made(ZeroShotCallback, **({"root": "x", "sets": ["dtd"]} | arguments))
 
 
 @pytest.mark.parametrize("variant", ["shards", "evaluate_zero_shot"])
@@ -201,7 +204,7 @@ def test_imagenet_variants_compose_as_their_first_lines_say(
         assert len(callbacks) == len(base["trainer"]["callbacks"])
     else:
         assert len(callbacks) == len(base["trainer"]["callbacks"]) + 1
-        assert callbacks[-1]["init_args"]["sets"] == list(zero_shot.SETS)
+        assert callbacks[-1]["init_args"]["data"]["sets"] == list(zero_shot.SETS)
         ZeroShotCallback(**callbacks[-1]["init_args"])
 
 
@@ -222,7 +225,7 @@ class Failing(torch.nn.Module):
 
 def test_pictures_without_finite_scores_are_never_right() -> None:
     pictures = torch.tensor([0.9, 0.8, 0.7, 0.1]).view(4, 1, 1, 1).expand(4, 3, 8, 8).contiguous()
-    callback = ZeroShotCallback(root="none", sets=["dtd"], eps=0.01, steps=2)
+    callback = made(ZeroShotCallback, root="none", sets=["dtd"], eps=0.01, steps=2)
     found = callback._predictions(Failing(pictures), pictures, torch.tensor([0, 0, 0, 0]))  # type: ignore[arg-type]
     assert found["clean"].tolist() == [0, -1, 0, 1]
     assert found["pgd2"].tolist() == [0, -1, -1, 1]

@@ -101,10 +101,9 @@ def by_hand(sample: JointSample, made: Family, move: str) -> tuple[int, list[int
     label = int(torch.bincount(chosen, minlength=CLASSES).argmax())
     points, change = points[PLAN.n0 :], sample.changes[0]
     fine = torch.linspace(0, math.pi if move == "turn" else 1.0, 40 * 50 + 1, dtype=torch.float64)
-    scorer = made.scorer(points)
-    holds = torch.stack(
-        [scorer.predict(at) == label for at in move_points(points, change.source, change.target, fine, move=move)]
-    )
+    scorer = made.scorer(points.repeat(len(fine), 1))
+    moved = move_points(points, change.source, change.target, fine, move=move)
+    holds = scorer.predict(moved.flatten(0, 1)).reshape(len(fine), -1) == label
     reach = holds.int().cumprod(dim=0)[::50].sum(dim=1)
     return label, reach.tolist()
 

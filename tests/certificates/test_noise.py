@@ -96,9 +96,14 @@ def test_a_mean_is_added():
 
 
 def test_another_process_draws_the_same():
-    code = "from hrvlm.certificates import gaussian; print(gaussian((5,), 9, 8, [70, 2], 1.5).tolist())"
+    code = (
+        "from hrvlm.certificates import gaussian, grid_noise\n"
+        "print(gaussian((5,), 9, 8, [70, 2], 1.5).tolist())\n"
+        "print(grid_noise((5,), 9, 8, [70, 2], 0.5).tolist())"
+    )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == str(gaussian((5,), 9, 8, [70, 2], 1.5).tolist())
+    expected = [gaussian((5,), 9, 8, [70, 2], 1.5).tolist(), grid_noise((5,), 9, 8, [70, 2], 0.5).tolist()]
+    assert printed.splitlines() == [str(numbers) for numbers in expected]
 
 
 def test_moments_and_distribution():

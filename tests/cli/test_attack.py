@@ -16,7 +16,8 @@ from hrvlm.cli.certify import main
 
 ROWS = "robustness.jsonl"
 PLAN = {
-    "attacks": ["pgd2", "apgd-ce"], "eps": 0.02, "num_images": 6, "batch_size": 4, "settings": {"apgd_steps": 2},
+    "attacks": ["pgd2", "apgd-ce"], "threat_model": {"eps": 0.02}, "num_images": 6, "batch_size": 4,
+    "settings": {"apgd_steps": 2},
 }  # fmt: skip
 
 
@@ -106,7 +107,7 @@ def test_attacks_may_be_added(finished: Any, attacked: Path, attack: Callable[..
 @pytest.mark.parametrize(
     ("epoch", "more", "named"),
     [
-        (1, ["--plan.eps", "0.03"], "expected the eps that"),
+        (1, ["--plan.threat_model.eps", "0.03"], "expected the eps that"),
         (1, ["--plan.settings.seed", "1"], "expected the settings that"),
         (1, ["--plan.attacks", "[pgd]"], "got 'pgd'"),
         (1, ["--device", "tpu9"], "device"),

@@ -19,7 +19,7 @@ from hrvlm.models import export_model, load
 from hrvlm.rows.shards import merge_parts, part_files, part_path, run_rows
 
 ROWS = "robustness.jsonl"
-PLAN = {"attacks": ["pgd2", "cw"], "eps": 0.1, "batch_size": 5, "settings": {"cw_steps": 3}}
+PLAN = {"attacks": ["pgd2", "cw"], "threat_model": {"eps": 0.1}, "batch_size": 5, "settings": {"cw_steps": 3}}
 NUM_IMAGES = 32
 NUM_ROWS = NUM_IMAGES * (2 + 2 * 2 * 2)
 

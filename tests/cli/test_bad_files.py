@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import sys
 import traceback
@@ -134,7 +135,7 @@ def good(
     relative: dict[str, Any] = {"pictures": Path("pictures"), "tree": Path("kinds.yaml"), "folder": folder}
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        attacks = {"attacks": ["pgd2"], "num_images": 2, "eps": 0.01, "batch_size": 4}
+        attacks = {"attacks": ["pgd2"], "num_images": 2, "threat_model": {"eps": 0.01}, "batch_size": 4}
         for name, plan in (("attack", attacks), ("run", small_plan | {"num_images": 2})):
             command_line(name, Path("model"), plan=plan, **relative)
             (folder / "config.yaml").rename(folder / f"{name}.yaml")
@@ -146,6 +147,16 @@ def good(
     chosen["data"]["init_args"] |= {"train_folder": "pictures", "evaluation_folders": {"validation": "pictures"}}
     (folder / "train.yaml").write_text(yaml.safe_dump(chosen))
     return folder
+
+
+def copier(good: Path) -> Callable[[str, str], object]:
+    """Copies files, but links those that commands read alone; a bad one takes the place of its link."""
+
+    def copy(source: str, target: str) -> None:
+        read_alone = Path(source).relative_to(good).parts[0] in ("model", "pictures", "captioner")
+        (os.link if read_alone else shutil.copy2)(source, target)
+
+    return copy
 
 
 @contextmanager
@@ -213,7 +224,7 @@ def test_bad_files_are_answered_by_a_sentence(name: str, good: Path, tmp_path: P
     place, faults, refused = PLACES[name], {}, 0
     for kind, write in BAD.items():
         folder = tmp_path / "copy"
-        shutil.copytree(good, folder)
+        shutil.copytree(good, folder, copy_function=copier(good))
         monkeypatch.chdir(folder)
         path = folder / place.file
         path.unlink(missing_ok=True)

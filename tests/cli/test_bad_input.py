@@ -42,7 +42,7 @@ CASES = {
     "unknown model": (set_model("model", "ViT-B-33"), "ViT-B-33"),
     "inference mode": (inference_mode, "inference_mode"),
     "wrong split": (wrong_split, "tests"),
-    "infinite learning rate": (set_model("learning_rate", 1e30), "batch is saved in"),
+    "infinite learning rate": (set_model("optimizer", {"learning_rate": 1e30}), "batch is saved in"),
 }
 
 
@@ -84,7 +84,7 @@ def test_a_wrong_setting_is_named(case: str, refused: Callable[..., str]) -> Non
 
 
 def test_the_batch_of_a_loss_that_is_no_number_is_saved(refused: Callable[..., str], tmp_path: Path) -> None:
-    refused(set_model("learning_rate", 1e30))
+    refused(set_model("optimizer", {"learning_rate": 1e30}))
     (path,) = tmp_path.rglob("non_finite_batch_rank0.safetensors")
     saved = load_file(path)
     assert saved["image"].shape == (8, 3, 32, 32)

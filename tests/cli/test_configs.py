@@ -53,7 +53,7 @@ def test_norms_and_margins_are_looked_at_under_the_budget_of_training(name: str)
     given = FILES[ROOT / "configs" / f"{name}.yaml"]
     callbacks = {entry["class_path"]: entry.get("init_args", {}) for entry in given["trainer"]["callbacks"]}
     looking = GeometryCallback(**callbacks["hrvlm.callbacks.GeometryCallback"])
-    assert looking.threat_model.eps == given["model"]["init_args"]["objective"]["init_args"]["eps"]
+    assert looking.threat_model.eps == given["model"]["init_args"]["objective"]["init_args"]["threat_model"]["eps"]
     assert given["trainer"]["max_epochs"] % looking.every_n_epochs == 0  # the weights that are kept are looked at
 
 
@@ -86,7 +86,7 @@ def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(ROOT)
     chosen = options_of("attack", config)
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
-    assert chosen.plan.threat_model().eps == chosen.plan.eps
+    assert chosen.plan.threat_model.eps == FILES[config]["plan"]["threat_model"]["eps"]
 
 
 @pytest.mark.slow

@@ -66,7 +66,10 @@ def test_a_module_says_what_is_wrong(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setattr("sys.argv", ["train.py"])
     settings = ["--model=hrvlm.training.pretraining.ContrastivePretraining", "--model.model_config=none.json"]
     data = ["--data=hrvlm.data.emoji_pack.datamodule.EmojiDataModule"]
-    for words, told in (([], "none.json"), (["--model.weight_decay=-1"], "expected weight_decay >= 0 and finite")):
+    for words, told in (
+        ([], "none.json"),
+        (["--model.optimizer.weight_decay=-1"], "expected weight_decay >= 0 and finite"),
+    ):
         with pytest.raises(SystemExit):
             train(["fit", "--seed_everything=0", *settings, *data, *words])
         said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("train.py: error: expected")]

@@ -71,7 +71,7 @@ def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     assert without(variant, *changed) == without(base, *changed)
     assert (module["trees"] == base["model"]["init_args"]["trees"]) == (name != "hierarchical_tree")
     attacked = base["model"]["init_args"]["objective"]["init_args"]
-    for setting in ("eps", "step_size", "steps"):
+    for setting in ("threat_model", "ascent"):
         assert objective["init_args"].get(setting, attacked[setting]) == attacked[setting]
     assert [entry["init_args"]["name"] for entry in variant["trainer"]["logger"]] == [name, f"{name}/tensorboard"]
     chosen = make_settings(tmp_path)

@@ -60,7 +60,11 @@ def run(tmp_path_factory: pytest.TempPathFactory, forest: Forest) -> Path:
     torch.save(checkpoint, folder / "checkpoints" / "last.ckpt")
     objective = {
         "class_path": "hrvlm.objectives.HierarchicalObjective",
-        "init_args": {"norm": "linf", "eps": 4 / 255, "steps": 3, "step_size": 2 / 255, "strategy": "universal"},
+        "init_args": {
+            "threat_model": {"norm": "linf", "eps": 4 / 255},
+            "ascent": {"steps": 3, "step_size": 2 / 255},
+            "strategy": "universal",
+        },
     }
     training = {"model": "emoji", "trees": ["/somewhere/private/unicode.yaml"], "objective": objective, "seed": 7}
     data = {"class_path": "hrvlm.data.Emoji", "init_args": {"batch_size": 128, "folder": "/somewhere/private"}}

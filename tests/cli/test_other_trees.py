@@ -14,7 +14,7 @@ from hrvlm.cli.certify import main
 
 PLANS: dict[str, dict[str, Any]] = {
     "run": {"num_images": 2, "n0": 8, "n": 20, "alpha": 0.05, "semantic": False},
-    "attack": {"num_images": 2, "attacks": ["pgd1"], "eps": 0.01},
+    "attack": {"num_images": 2, "attacks": ["pgd1"], "threat_model": {"eps": 0.01}},
 }
 
 

@@ -70,7 +70,8 @@ def test_report_is_made_again_from_rows_and_without_pictures_if_they_are_gone(
     assert "class 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_a_report_keeps_no_index_of_shards_where_settings_say(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["of earlier runs", "present"])
+def test_a_report_keeps_no_index_of_shards_where_settings_say(form: str, tmp_path: Path) -> None:
     """A folder of results may be a stranger's: pictures are shown of it, but it chooses no place to write to."""
     picture, chosen = io.BytesIO(), tmp_path / "chosen"
     Image.new("RGB", (8, 8)).save(picture, "png")
@@ -81,10 +82,13 @@ def test_a_report_keeps_no_index_of_shards_where_settings_say(tmp_path: Path) ->
             tar.addfile(member, io.BytesIO(content))
     shards = str(tmp_path / "some.tar")
     (tmp_path / "classes.txt").write_text("ant\nbee\n")
-    given = {
+    given: dict[str, Any] = {
         "train_shards": shards, "evaluation_shards": {"validation": shards}, "image_size": 8,
         "classes_file": str(tmp_path / "classes.txt"), "index_folder": str(chosen),
     }  # fmt: skip
+    if form == "present":
+        files = {"train": shards, "evaluation": {"validation": shards}, "classes_file": given["classes_file"]}
+        given = {"shards": files, "image_size": 8, "index_folder": str(chosen)}
     module = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": given}
     chosen.mkdir()
     noted = {"given_data": module, "split": "validation", "given_trees": [], "given_num_levels": None}

@@ -128,7 +128,10 @@ def test_a_fast_run_looks_at_two_images_and_leaves_nothing(
 ) -> None:
     chosen = make_settings(tmp_path)
     export = {"class_path": "hrvlm.callbacks.ExportModel", "init_args": {"folder": str(tmp_path / "export")}}
-    geometry = {"class_path": "hrvlm.callbacks.GeometryCallback", "init_args": {"steps": 1, "eps": 0.01}}
+    geometry = {
+        "class_path": "hrvlm.callbacks.GeometryCallback",
+        "init_args": {"steps": 1, "threat_model": {"eps": 0.01}},
+    }
     counter = {"class_path": f"{__name__}.Counter", "init_args": {"path": str(tmp_path / "count")}}
     chosen["trainer"]["callbacks"] += [export, geometry, counter]
     for name in ("export/model.txt", "robustness/after.rank=0.jsonl", "certificates/epoch=000/rank=0.jsonl"):

@@ -21,7 +21,8 @@ from shard_files import CLASSES, SIZES, encoded, read_by_webdataset, write_shard
 
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.sampling import Address, ShardSampler
-from hrvlm.data.shards import ShardDataModule, ShardDataset, read_classes
+from hrvlm.data.shard_files import ShardFiles, read_classes
+from hrvlm.data.shards import ShardDataModule, ShardDataset
 from hrvlm.data.tar_index import shard_paths
 from hrvlm.trees.bounded_text import MAX_BYTES
 
@@ -99,9 +100,8 @@ def test_orders_differ_by_epoch_and_stay_near_a_few_shards() -> None:
 
 def module(shards: str, classes_file: str, rank: int = 0, world: int = 1, **chosen: Any) -> ShardDataModule:
     chosen = {"image_size": 16, "batch_size": 3, "num_workers": 0, "shuffle_window": 6} | chosen
-    data = ShardDataModule(
-        train_shards=shards, evaluation_shards={"validation": shards}, classes_file=classes_file, **chosen
-    )
+    files = ShardFiles(train=shards, evaluation={"validation": shards}, classes_file=classes_file)
+    data = ShardDataModule(shards=files, **chosen)
     data.prepare_data()
     data.setup("fit")
     # Only these two numbers of a trainer play a part.
@@ -161,7 +161,7 @@ def test_training_crops_are_drawn_from_the_address(shards: str, classes_file: st
 
 
 def test_imagenet_is_the_default_and_names_come_from_a_tree(shards: str, tree_file: Path) -> None:
-    data = ShardDataModule(train_shards=shards, evaluation_shards={"validation": shards})
+    data = ShardDataModule(shards=ShardFiles(train=shards, evaluation={"validation": shards}))
     assert len(data.class_ids) == 1000
     assert data.class_ids[:2] == ["n01440764", "n01443537"]
     assert data.evaluation_set().class_names == data.class_ids
@@ -206,7 +206,7 @@ def test_missing_shards_urls_and_settings_are_refused(shards: str, classes_file:
     with pytest.raises(ValueError, match=r"expected split of \['validation'\], got 'test'"):
         module(shards, classes_file).evaluation_set("test")
     with pytest.raises(ValueError, match="expected validation_split"):
-        ShardDataModule(train_shards=shards, evaluation_shards={"test": shards})
+        ShardDataModule(shards=ShardFiles(train=shards, evaluation={"test": shards}))
     with pytest.raises(ValueError, match="expected shuffle_window >= 1"):
         module(shards, classes_file, shuffle_window=0).train_dataloader()
     with pytest.raises(ValueError, match="expected scale"):
@@ -226,10 +226,8 @@ def test_training_runs_on_shards(
     (tmp_path / "classes.txt").write_text("\n".join(["ant", "bee", "cat", "dog", "elm", "fir", "gem"]))
     chosen = make_settings(tmp_path / "run")
     chosen["trainer"] |= {"max_epochs": 1, "callbacks": [], "enable_checkpointing": False}
-    arguments = {
-        "train_shards": shards, "evaluation_shards": {"validation": shards}, "image_size": 32, "num_workers": 0,
-        "batch_size": 8, "classes_file": str(tmp_path / "classes.txt"),
-    }  # fmt: skip
+    files = {"train": shards, "evaluation": {"validation": shards}, "classes_file": str(tmp_path / "classes.txt")}
+    arguments = {"shards": files, "image_size": 32, "num_workers": 0, "batch_size": 8}
     chosen["data"] = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": arguments}
     folder = run_train(tmp_path / "run", chosen)
     header, *rows = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()

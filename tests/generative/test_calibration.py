@@ -4,8 +4,8 @@ import json
 import random
 
 import pytest
-from hrvlm.evaluation.answer_options import read_references, reference_digest
 
+from hrvlm.evaluation.answer_options import read_references, reference_digest
 from hrvlm.generative.oracles import (
     ERROR_MODELS,
     CalibrationPair,

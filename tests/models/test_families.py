@@ -113,7 +113,7 @@ def test_a_run_of_training_leaves_a_checkpoint_and_an_export(
     }
     settings = {
         "class_path": f"hrvlm.objectives.{objective}",
-        "init_args": {"eps": 0.01, "step_size": 0.01, "steps": 1},
+        "init_args": {"threat_model": {"eps": 0.01}, "ascent": {"step_size": 0.01, "steps": 1}},
     }
     chosen["model"]["init_args"] |= {"model": str(start), "objective": settings}
     folder = run_train(tmp_path, chosen)

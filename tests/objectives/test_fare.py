@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from short_settings import made
 
 from hrvlm.objectives import Adversarial, FAREObjective, Perturbed
 from hrvlm.trees import Forest
@@ -16,7 +17,7 @@ EPS = 8 / 255
 
 
 def ready(model, forest: Forest, **settings) -> FAREObjective:
-    objective = FAREObjective(**({"eps": EPS, "step_size": EPS / 2} | settings))
+    objective = made(FAREObjective, **({"eps": EPS, "step_size": EPS / 2} | settings))
     objective.bind(forest)
     objective.prepare(model)
     return objective

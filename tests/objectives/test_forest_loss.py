@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from short_settings import made
 from torch import Tensor
 
 from hrvlm.models.heads import PoincareHead
@@ -21,7 +22,7 @@ Inputs = tuple[Tensor, Tensor, Tensor]
 
 @pytest.fixture
 def objective(forest: Forest) -> HierarchicalObjective:
-    objective = HierarchicalObjective(image_scale=1.1, text_scales=[1.2, 0.8, 0.6])
+    objective = made(HierarchicalObjective, image_scale=1.1, text_scales=[1.2, 0.8, 0.6])
     objective.bind(forest)
     return objective
 

@@ -6,6 +6,7 @@ import math
 
 import pytest
 import torch
+from short_settings import made
 from torch import Tensor
 
 from hrvlm.models.heads import PoincareHead
@@ -94,7 +95,11 @@ def slow_loss(objective: HierarchicalObjective, model, points: Tensor, labels: l
         )
         count = len(hita)
         total = total + sum((1 - level / count) * term for level, term in enumerate(hita))
-        total = total + objective.lambda_vicinity * near + objective.lambda_order * (sum(order_image) + sum(order_text))
+        total = (
+            total
+            + objective.weights.vicinity * near
+            + objective.weights.order_image * (sum(order_image) + sum(order_text))
+        )
     return total
 
 
@@ -103,8 +108,8 @@ def slow_loss(objective: HierarchicalObjective, model, points: Tensor, labels: l
 @pytest.mark.parametrize(("vicinity", "order", "share"), [(0.5, 1.0, 0.0), (0.0, 0.0, 0.3), (0.5, 1.0, 1.0)])
 def test_loss_and_gradients_equal_the_slow_loops(labels, hnsa, vicinity, order, share, model, forest) -> None:
     model = model.double()
-    objective = HierarchicalObjective(
-        curv=CURV, temperature=TAU, hnsa=hnsa, lambda_vicinity=vicinity, lambda_order=order,
+    objective = made(
+        HierarchicalObjective, curv=CURV, temperature=TAU, hnsa=hnsa, lambda_vicinity=vicinity, lambda_order=order,
         zeta_vicinity=ZETA_VICINITY, zeta_gap=ZETA_GAP, steps=0, image_share=share,
     )  # fmt: skip
     objective.bind(forest)
@@ -133,7 +138,7 @@ def test_loss_and_gradients_equal_the_slow_loops(labels, hnsa, vicinity, order, 
 
 def test_temperature_gradient_matches_a_finite_difference(model, forest, batch) -> None:
     images, labels = batch
-    objective = HierarchicalObjective(steps=0)
+    objective = made(HierarchicalObjective, steps=0)
     objective.bind(forest)
     objective.prepare(model, images)
     adversarial = objective.perturb(model, images, labels)
@@ -177,7 +182,7 @@ def test_level_means_of_an_empty_level_is_zero() -> None:
 
 def test_extreme_features_give_finite_loss_and_gradients(forest, batch) -> None:
     _, labels = batch
-    head_of = HierarchicalObjective(steps=0, image_scale=1.0, text_scales=[1.0, 0.8, 0.6])
+    head_of = made(HierarchicalObjective, steps=0, image_scale=1.0, text_scales=[1.0, 0.8, 0.6])
     head_of.bind(forest)
     assert isinstance(head_of.head, PoincareHead)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import inspect
 import io
+from dataclasses import asdict
 
 import jsonargparse
 import pytest
 import torch
 import torch.nn.functional as F
+from short_settings import made
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.models.heads import CosineHead, PoincareHead
@@ -27,11 +29,11 @@ from hrvlm.objectives.groups import group_batch, group_points
 
 EPS = 8 / 255
 OBJECTIVES = {
-    "poincare": lambda **k: HierarchicalObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
+    "poincare": lambda **k: made(HierarchicalObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "cosine": lambda **k: OBJECTIVES["poincare"](**({"head": "cosine", "lambda_order": 0.0} | k)),
-    "tecoa": lambda **k: TeCoAObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
-    "pmg_aft": lambda **k: PMGAFTObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
-    "fare": lambda **k: FAREObjective(**({"eps": EPS, "step_size": EPS / 2} | k)),
+    "tecoa": lambda **k: made(TeCoAObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
+    "pmg_aft": lambda **k: made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
+    "fare": lambda **k: made(FAREObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
 }  # fmt: skip
 
 
@@ -282,14 +284,19 @@ def test_training_in_bfloat16_autocast_keeps_the_loss_in_float32(model, forest, 
     assert float(loss.detach()) == pytest.approx(float(expected.detach()), rel=0.05)
 
 
+def is_primitive(value: object) -> bool:
+    """Whether a configuration can hold it as it is."""
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(part is None or isinstance(part, int | float | str | bool) for part in parts)
+
+
 @pytest.mark.parametrize(
     "kind", [HierarchicalObjective, TeCoAObjective, CleanObjective, PMGAFTObjective, FAREObjective]
 )
-def test_objectives_are_built_from_primitive_keyword_arguments(kind: type[Objective]) -> None:
+def test_objectives_are_built_from_primitive_keyword_arguments_and_values_of_such(kind: type[Objective]) -> None:
     for parameter in inspect.signature(kind).parameters.values():
         assert parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        value = parameter.default
-        assert value is None or isinstance(value, int | float | str | bool)
+        assert is_primitive(parameter.default) or all(map(is_primitive, asdict(parameter.default).values()))
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(Objective, "objective")
     parsed = parser.parse_object({"objective": {"class_path": f"hrvlm.objectives.{kind.__name__}"}})
@@ -299,19 +306,19 @@ def test_objectives_are_built_from_primitive_keyword_arguments(kind: type[Object
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"head": "cosine"}, "expected lambda_order 0 with the cosine head"),
-        ({"head": "sphere"}, "expected head to be one of poincare, cosine, got 'sphere'"),
+        ({"head": "cosine"}, "expected weights.order 0 with the cosine head"),
+        ({"head": "sphere"}, "expected head.kind to be one of poincare, cosine, got 'sphere'"),
         ({"strategy": "all"}, "expected strategy to be one of"),
         ({"hnsa": "sideways"}, "expected hnsa to be one of"),
-        ({"lambda_vicinity": -1.0}, "expected lambda_vicinity >= 0"),
-        ({"eps_text": float("nan")}, "expected eps_text >= 0"),
+        ({"lambda_vicinity": -1.0}, "expected weights.vicinity >= 0"),
+        ({"eps_text": float("nan")}, "expected eps >= 0 and finite of the text perturbation"),
         ({"steps": -1}, "expected steps >= 0"),
         ({"eps": 4}, "write 4/255"),
     ],
 )
 def test_bad_settings_are_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        HierarchicalObjective(**arguments)  # type: ignore[arg-type]
+        made(HierarchicalObjective, **arguments)
 
 
 def test_use_out_of_order_is_refused(model, forest, batch) -> None:
@@ -326,6 +333,6 @@ def test_use_out_of_order_is_refused(model, forest, batch) -> None:
         objective.perturb(model, images, labels)
     with pytest.raises(ValueError, match="pass a batch of images"):
         objective.prepare(model)
-    wrong = HierarchicalObjective(image_scale=0.1, text_scales=[0.1, 0.1])
+    wrong = made(HierarchicalObjective, image_scale=0.1, text_scales=[0.1, 0.1])
     with pytest.raises(ValueError, match="expected 3 text_scales"):
         wrong.bind(forest)

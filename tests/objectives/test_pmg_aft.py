@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from short_settings import made
 
 from hrvlm.objectives import Adversarial, Perturbed, PMGAFTObjective
 from hrvlm.objectives.pmg_aft import kl_divergence
@@ -37,7 +38,7 @@ def probabilities(tower, model, images: torch.Tensor, prompts: list[str]) -> np.
 
 
 def ready(model, forest: Forest, **settings) -> PMGAFTObjective:
-    objective = PMGAFTObjective(**({"eps": EPS, "step_size": EPS / 2} | settings))
+    objective = made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | settings))
     objective.bind(forest)
     objective.prepare(model)
     return objective
@@ -160,4 +161,4 @@ def test_divergence_is_finite_where_probabilities_vanish_and_float32_under_autoc
 )
 def test_bad_settings_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        PMGAFTObjective(**settings)
+        made(PMGAFTObjective, **settings)

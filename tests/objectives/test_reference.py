@@ -107,9 +107,9 @@ def test_a_resumed_run_holds_on_to_the_original_weights(
     """With the checkpoint's weights as reference the second epoch would end elsewhere."""
     chosen = make_settings(tmp_path)
     chosen["trainer"]["callbacks"] = chosen["trainer"]["callbacks"][2:3]
-    arguments = {"eps": 0.05, "step_size": 0.05, "steps": 1}
+    arguments = {"threat_model": {"eps": 0.05}, "ascent": {"step_size": 0.05, "steps": 1}}
     chosen["model"]["init_args"]["objective"] = {"class_path": f"hrvlm.objectives.{kind}", "init_args": arguments}
-    chosen["model"]["init_args"]["learning_rate"] = 0.01
+    chosen["model"]["init_args"]["optimizer"]["learning_rate"] = 0.01
     first = run_train(tmp_path, chosen) / "checkpoints"
     second = run_train(tmp_path, chosen, "--ckpt_path", str(first / "0.ckpt")) / "checkpoints"
     assert second != first

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from short_settings import made
 
 from hrvlm.objectives import Adversarial, HierarchicalObjective, Perturbed
 from hrvlm.objectives.hierarchical import TreeTerms
+from hrvlm.objectives.settings import LossWeights
 from hrvlm.objectives.weighing import TermWeights
 
 TERMS = TreeTerms(
@@ -33,12 +35,14 @@ def test_weights_that_are_not_given_are_the_papers_and_follow_each_tree() -> Non
     assert TermWeights().of_levels(4, None, like).tolist() == [1.0, 0.75, 0.5, 0.25]
     assert TermWeights((3.0, 2.0, 1.0)).of_levels(2, None, like).tolist() == [3.0, 2.0]
     assert TermWeights((3.0, 2.0, 1.0)).of_levels(3, 1, like).tolist() == [0.0, 2.0, 0.0]
-    assert TermWeights.of(None, 0.1, 0.5, None, None) == TermWeights(None, 0.1, 0.5, 0.5)
-    assert TermWeights.of(None, 0.1, 0.5, 0.0, 2.0) == TermWeights(None, 0.1, 0.0, 2.0)
+    assert LossWeights(vicinity=0.1, order=0.5).terms() == TermWeights(None, 0.1, 0.5, 0.5)
+    assert LossWeights(vicinity=0.1, order=0.5, order_image=0.0, order_text=2.0).terms() == TermWeights(
+        None, 0.1, 0.0, 2.0
+    )
 
 
 def ready(model, forest, images, **settings) -> HierarchicalObjective:
-    objective = HierarchicalObjective(**({"eps": 8 / 255, "step_size": 4 / 255} | settings))
+    objective = made(HierarchicalObjective, **({"eps": 8 / 255, "step_size": 4 / 255} | settings))
     objective.bind(forest)
     objective.prepare(model, images)
     return objective
@@ -81,18 +85,18 @@ def test_level_weights_choose_what_the_perturbation_ascends(model, forest, batch
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"lambda_order_text": -0.1}, "expected lambda_order_text >= 0, got -0.1"),
-        ({"lambda_order": float("nan")}, "expected lambda_order >= 0"),
-        ({"level_weights": [1.0, -1.0]}, "expected level_weights >= 0, got -1.0"),
+        ({"lambda_order_text": -0.1}, "expected weights.order_text >= 0 and finite, got -0.1"),
+        ({"lambda_order": float("nan")}, "expected weights.order >= 0"),
+        ({"level_weights": [1.0, -1.0]}, "expected weights.levels >= 0 and finite, got -1.0"),
         ({"level_weights": [0.0, 0.0]}, "expected a level weight above 0"),
-        ({"head": "cosine", "lambda_order": 0.0, "lambda_order_text": 0.5}, "expected lambda_order 0 with the cosine"),
+        ({"head": "cosine", "lambda_order": 0.0, "lambda_order_text": 0.5}, "expected weights.order 0 with the cosine"),
     ],
 )
 def test_bad_weights_are_refused(settings: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        HierarchicalObjective(**settings)
+        made(HierarchicalObjective, **settings)
 
 
 def test_level_weights_must_fit_the_deepest_tree(forest) -> None:
-    with pytest.raises(ValueError, match="expected 3 level_weights, one per level of the deepest tree"):
-        HierarchicalObjective(level_weights=[1.0, 0.5]).bind(forest)
+    with pytest.raises(ValueError, match=r"expected 3 weights\.levels, one per level of the deepest tree"):
+        made(HierarchicalObjective, level_weights=[1.0, 0.5]).bind(forest)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from short_settings import made
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -79,8 +80,8 @@ class Step(nn.Module):
     def __init__(self, case: str, kind: type[SmallModel] = SmallModel) -> None:
         super().__init__()
         torch.manual_seed(0)
-        make, arguments, trees = CASES[case]
-        self.model, self.objective = kind(), make(**arguments)
+        kind_of_loss, arguments, trees = CASES[case]
+        self.model, self.objective = kind(), made(kind_of_loss, **arguments)
         parents = [DEEP, FLAT][:trees]
         kinds = [
             ClassTree.from_nodes([Node(key, key, parent) for key, parent in tree.items()], TreeInfo(name=str(index)))

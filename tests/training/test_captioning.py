@@ -14,14 +14,15 @@ from hrvlm.data.emoji_pack.captions import BACKGROUNDS, SIZES
 from hrvlm.generative import load_generator
 from hrvlm.generative.captions import command, description
 from hrvlm.training.captioning import CaptionTraining
+from hrvlm.training.settings import DecoderShape
 
 ROOT = Path(__file__).parents[2]
-SIZE = {"width": 16, "layers": 1, "heads": 2, "dropout": 0.0}
+SIZE: dict[str, Any] = {"width": 16, "layers": 1, "heads": 2, "dropout": 0.0}
 
 
 @pytest.fixture(scope="module")
 def module() -> CaptionTraining:
-    return CaptionTraining(**SIZE)
+    return CaptionTraining(decoder=DecoderShape(**SIZE))
 
 
 def test_short_training_lowers_the_loss_and_exports(run_train: Callable[..., Path], tmp_path: Path) -> None:
@@ -37,7 +38,10 @@ def test_short_training_lowers_the_loss_and_exports(run_train: Callable[..., Pat
         },
         "model": {
             "class_path": "hrvlm.training.captioning.CaptionTraining",
-            "init_args": SIZE | {"learning_rate": 1e-2, "warmup_steps": 2, "folder": str(tmp_path / "model")},
+            "init_args": {
+                "decoder": SIZE, "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
+                "folder": str(tmp_path / "model"),
+            },
         },
         "data": {
             "class_path": "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",

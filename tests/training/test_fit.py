@@ -15,7 +15,10 @@ from hrvlm.data.folder import FolderDataset
 from hrvlm.models import load
 
 ROOT = Path(__file__).parents[2]
-OBJECTIVE = {"class_path": "hrvlm.objectives.HierarchicalObjective", "init_args": {"eps": 0.01, "step_size": 0.01}}
+OBJECTIVE = {
+    "class_path": "hrvlm.objectives.HierarchicalObjective",
+    "init_args": {"threat_model": {"eps": 0.01}, "ascent": {"step_size": 0.01}},
+}
 CLEAN = {"class_path": "hrvlm.objectives.CleanObjective"}
 
 
@@ -39,7 +42,7 @@ def test_fine_tuning_lowers_the_loss_and_moves_what_it_trains_only(
     make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path, tiny_model: Path
 ) -> None:
     chosen = short(make_settings(tmp_path), tmp_path, max_epochs=5)
-    chosen["model"]["init_args"] |= {"learning_rate": 3e-3, "objective": OBJECTIVE}
+    chosen["model"]["init_args"] |= {"optimizer": {"learning_rate": 3e-3, "warmup_steps": 2}, "objective": OBJECTIVE}
     run_train(tmp_path, chosen)
     found = losses(tmp_path)
     assert len(found) == 20
@@ -65,7 +68,10 @@ def test_pretraining_lowers_the_loss(run_train: Callable[..., Path], tmp_path: P
         },
         "model": {
             "class_path": "hrvlm.training.pretraining.ContrastivePretraining",
-            "init_args": {"model_config": str(tmp_path / "model.json"), "learning_rate": 2e-3, "warmup_steps": 2},
+            "init_args": {
+                "model_config": str(tmp_path / "model.json"),
+                "optimizer": {"learning_rate": 2e-3, "warmup_steps": 2},
+            },
         },
         "data": {
             "class_path": "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",
@@ -88,7 +94,7 @@ def test_numbers_that_are_none_stop_the_run_and_leave_the_batch(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     chosen = short(make_settings(tmp_path), tmp_path, max_epochs=1)
-    chosen["model"]["init_args"] |= {"learning_rate": 1e30, "warmup_steps": 0, "objective": objective}
+    chosen["model"]["init_args"] |= {"optimizer": {"learning_rate": 1e30, "warmup_steps": 0}, "objective": objective}
     with pytest.raises(SystemExit) as ended:
         run_train(tmp_path, chosen)
     assert ended.value.code == 1

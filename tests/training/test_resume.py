@@ -44,9 +44,8 @@ def as_shards(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
                 label = classes.index(picture.parent.name)
                 writer.write({"__key__": str(number), "png": picture.read_bytes(), "cls": label})
     shards = str(folder / f"{{0..{len(SIZES) - 1}}}.tar")
-    places = {"train_shards": shards, "evaluation_shards": {"validation": shards}}
-    places["classes_file"] = str(folder / "classes.txt")
-    return {"image_size": 32, "num_workers": 1, "shuffle_window": 10} | places
+    files = {"train": shards, "evaluation": {"validation": shards}, "classes_file": str(folder / "classes.txt")}
+    return {"shards": files, "image_size": 32, "num_workers": 1, "shuffle_window": 10}
 
 
 def stored(folder: Path, every: int) -> list[dict[str, Any]]:

@@ -14,8 +14,8 @@ ROOT = Path(__file__).parents[2]
 VARIANTS: dict[str, dict[str, Any]] = {
     "ddp": {"trainer": {"strategy": "ddp", "devices": "auto"}},
     "bf16": {"trainer": {"precision": "bf16-mixed"}},
-    "compile": {"model": {"compile_backend": "inductor"}},
-    "checkpointing": {"model": {"checkpoint_activations": True}},
+    "compile": {"model": {"tower": {"compile_backend": "inductor", "checkpoint_activations": False}}},
+    "checkpointing": {"model": {"tower": {"compile_backend": None, "checkpoint_activations": True}}},
     "ema": {"model": {"average_decay": 0.999}},
 }
 

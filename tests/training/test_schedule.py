@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,8 +13,9 @@ from lightning.pytorch import LightningModule, Trainer
 from torch import nn
 
 from hrvlm.training.captioning import CaptionTraining
-from hrvlm.training.checks import check_weights, optimizer_settings, total_steps
+from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.settings import OptimizerSettings
 
 USUAL: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_steps": 2, "total_steps": 10}
 
@@ -69,14 +71,14 @@ def test_checkpoints_hold_the_place_alone() -> None:
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_settings_of_the_optimizer_are_checked(name: str, value: float) -> None:
     given = {"learning_rate": 0.0, "weight_decay": 0.0, "warmup_steps": 0}
-    assert optimizer_settings(**given) == given
+    assert asdict(OptimizerSettings(**given)) == given
     with pytest.raises(ValueError, match=f"expected {name} >= 0 and finite, got"):
-        optimizer_settings(**given | {name: value})
+        OptimizerSettings(**given | {name: value})
 
 
-def test_modules_check_them_before_anything_is_built() -> None:
-    with pytest.raises(ValueError, match="expected weight_decay >= 0"):
-        CaptionTraining(weight_decay=-0.1)
+def test_a_module_checks_the_rate_of_its_tower() -> None:
+    with pytest.raises(ValueError, match="expected learning_rate >= 0"):
+        CaptionTraining(tower_learning_rate=-0.1)
 
 
 def test_a_run_without_end_has_no_schedule() -> None:

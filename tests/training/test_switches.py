@@ -22,9 +22,9 @@ def one_step(settings: dict[str, Any], **module: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("switches", "trained"),
     [
-        ({"train_image_tower": False, "freeze_batch_norm": False}, {"model.clip.text_projection", "objective.head"}),
-        ({"train_text_projection": False}, {"model.clip.visual", "objective.head"}),
-        ({"train_image_tower": False, "train_text_projection": False}, {"objective.head"}),
+        ({"image_tower": False, "freeze_batch_norm": False}, {"model.clip.text_projection", "objective.head"}),
+        ({"text_projection": False}, {"model.clip.visual", "objective.head"}),
+        ({"image_tower": False, "text_projection": False}, {"objective.head"}),
     ],
     ids=["text", "image", "head"],
 )
@@ -37,9 +37,10 @@ def test_only_what_is_switched_on_moves(
     tiny_model: Path,
 ) -> None:
     """Batch-norm statistics included."""
-    head = {"image_scale": 0.1, "text_scales": [0.1, 0.1], "eps": 0.01, "steps": 1}
-    objective = {"class_path": "hrvlm.objectives.HierarchicalObjective", "init_args": head}
-    folder = run_train(tmp_path, one_step(make_settings(tmp_path), objective=objective, **switches))
+    arguments = {"head": {"image_scale": 0.1, "text_scales": [0.1, 0.1]}}
+    arguments |= {"threat_model": {"eps": 0.01}, "ascent": {"steps": 1}}
+    objective = {"class_path": "hrvlm.objectives.HierarchicalObjective", "init_args": arguments}
+    folder = run_train(tmp_path, one_step(make_settings(tmp_path), objective=objective, trained=switches))
     state = torch.load(folder / "checkpoints" / "0.ckpt", weights_only=True)["state_dict"]
     start = {f"model.{name}": value for name, value in load(tiny_model).model.state_dict().items()}
     start |= {"objective.head.log_image_scale": torch.tensor(0.1).log()}
@@ -54,7 +55,7 @@ def test_nothing_to_train_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    objective = {"class_path": "hrvlm.objectives.TeCoAObjective", "init_args": {"steps": 1}}
+    objective = {"class_path": "hrvlm.objectives.TeCoAObjective", "init_args": {"ascent": {"steps": 1}}}
     with pytest.raises(SystemExit):
-        run_train(tmp_path, one_step(make_settings(tmp_path), objective=objective, train_image_tower=False))
+        run_train(tmp_path, one_step(make_settings(tmp_path), objective=objective, trained={"image_tower": False}))
     assert "expected something to train, got all of it switched off" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,7 +131,7 @@ class StatementProcedure:
         """Look after every few samples, until every statement is decided."""
         counts = yield [(0, self.plan.selection)]
         chosen = {statement: self._choice(statement, counts) for statement in self.statements}
-        boundary, offset, made = self._boundary(), len(self.plan.selection), {}
+        boundary, offset, made = self._boundary, len(self.plan.selection), {}
         last = 0
         for look, up, down in zip(boundary.looks, boundary.certify, boundary.give_up, strict=True):
             counts = yield [(1, range(offset + last, offset + int(look)))]
@@ -152,7 +153,9 @@ class StatementProcedure:
         pairs = zip(self.statements, chosen, strict=True)
         return Sampled(sample, [_outcome(of, choice, counts[of.key], decision) for of, choice in pairs], counts)
 
+    @cached_property
     def _boundary(self) -> Boundaries:
+        """Counts that decide; the same for every sample."""
         plan = self.plan
         probability = float(radius_probability(plan.goal or 0.0, plan.sigma, threshold=plan.tau))
         share = plan.alpha_share(len(self.statements))

@@ -59,10 +59,17 @@ def _log_evidence(
     p = np.asarray(probability, dtype=np.float64)
     if not np.all((p > 0) & (p < 1)):
         raise ValueError(f"expected probabilities in (0, 1), got {probability!r}")
+    return plain(_mixture(k, n, p, weight))
+
+
+def _mixture(
+    k: Integers, n: Integers, p: NDArray[np.float64], weight: Callable[..., NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """The evidence of checked numbers: searches ask for it many times over."""
     with np.errstate(divide="ignore"):
         after = betaln(_PRIOR + k, _PRIOR + n - k) + np.log(weight(_PRIOR + k, _PRIOR + n - k, p))
         before = betaln(_PRIOR, _PRIOR) + np.log(weight(_PRIOR, _PRIOR, p))
-    return plain(np.asarray(after - before - k * np.log(p) - (n - k) * np.log1p(-p)))
+    return np.asarray(after - before - k * np.log(p) - (n - k) * np.log1p(-p))
 
 
 def anytime_lower(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Result:
@@ -89,8 +96,10 @@ def anytime_lower(successes: ArrayLike, trials: ArrayLike, alpha: float) -> Resu
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
         inside = (middle > 0) & (middle < 1)
-        evidence = log_evidence_above(k, n, np.where(inside, middle, 0.5))
-        rejected = inside & (np.asarray(evidence) >= -np.log(alpha) + _ROUNDING)
+        evidence = _mixture(k, n, np.where(inside, middle, 0.5), betaincc)
+        rejected = inside & (evidence >= -np.log(alpha) + _ROUNDING)
+        if np.all(middle == np.where(rejected, low, high)):  # nothing lies between, nor will
+            break
         low, high = np.where(rejected, middle, low), np.where(rejected, high, middle)
     return plain(low)
 
@@ -156,10 +165,11 @@ def look_times(cap: int, *, first: int = 8, growth: float = 0.1) -> Integers:
 
 def _least_counts(times: Integers, probability: float, alpha: float) -> Integers:
     """Least counts whose evidence above the probability reaches 1 / alpha; trials + 1 where none does."""
-    low, high = np.zeros_like(times) - 1, times + 1
+    check_probability(probability, "probability")  # which may be 1 minus a tiny one
+    low, high, tested = np.zeros_like(times) - 1, times + 1, np.asarray(probability)
     while np.any(high - low > 1):
         middle = np.where(high - low > 1, (low + high) // 2, np.maximum(low, 0))
-        enough = np.asarray(log_evidence_above(middle, times, probability)) >= -np.log(alpha) + _ROUNDING
+        enough = _mixture(middle, times, tested, betaincc) >= -np.log(alpha) + _ROUNDING
         open_ = high - low > 1
         low, high = np.where(open_ & ~enough, middle, low), np.where(open_ & enough, middle, high)
     return high
