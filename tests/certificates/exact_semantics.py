@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import mpmath
 import torch
 from mpmath import mpf
@@ -11,8 +13,31 @@ from hrvlm.certificates import AffineScorer
 mpmath.mp.dps = 50
 
 
-def dot(first: list[mpf], second: list[mpf]) -> mpf:
+def dot(first: tuple[mpf, ...], second: tuple[mpf, ...]) -> mpf:
     return mpmath.fdot(first, second)
+
+
+# One problem is asked about again and again: what its images, directions and lengths share is computed once.
+shared_dot = lru_cache(maxsize=20_000)(dot)
+
+
+@lru_cache(maxsize=100)
+def exact_vector(numbers: tuple[float, ...]) -> tuple[mpf, ...]:
+    return tuple(mpf(x) for x in numbers)
+
+
+@lru_cache(maxsize=20)
+def plane_axes(first: tuple[mpf, ...], second: tuple[mpf, ...]) -> tuple[tuple[mpf, ...], tuple[mpf, ...]]:
+    """Orthonormal vectors that span the plane of two others, the first along the first."""
+    e1 = tuple(x / mpmath.sqrt(dot(first, first)) for x in first)
+    rest = tuple(x - dot(second, e1) * y for x, y in zip(second, e1, strict=True))
+    return e1, tuple(x / mpmath.sqrt(dot(rest, rest)) for x in rest)
+
+
+@lru_cache(maxsize=5_000)
+def exact_distance(first: tuple[mpf, ...], second: tuple[mpf, ...]) -> mpf:
+    gap = tuple(x - y for x, y in zip(first, second, strict=True))
+    return mpmath.sqrt(dot(gap, gap))
 
 
 class Exact:
@@ -36,32 +61,29 @@ class Exact:
         length: float | None = None,
         sign: int = 1,
     ) -> None:
-        z, first, second = ([mpf(x) for x in vector.tolist()] for vector in (feature, source, target))
-        self.weights = [[mpf(x) for x in row] for row in scorer.weight.tolist()]
+        z, first, second = (exact_vector(tuple(vector.tolist())) for vector in (feature, source, target))
+        self.weights = [exact_vector(tuple(row)) for row in scorer.weight.tolist()]
         self.bias = [mpf(x) for x in scorer.bias.reshape(-1, len(self.weights))[0].tolist()]
-        e1 = [x / mpmath.sqrt(dot(first, first)) for x in first]
-        rest = [x - dot(second, e1) * y for x, y in zip(second, e1, strict=True)]
-        e2 = [x / mpmath.sqrt(dot(rest, rest)) for x in rest]
-        a, b = dot(z, e1), dot(z, e2)
+        e1, e2 = plane_axes(first, second)
+        a, b = shared_dot(z, e1), shared_dot(z, e2)
         self.start = mpmath.atan2(b, a)
         if length is None:
-            turn = mpmath.atan2(dot(second, e2), dot(second, e1)) - self.start
+            turn = mpmath.atan2(shared_dot(second, e2), shared_dot(second, e1)) - self.start
             turn -= 2 * mpmath.pi * mpmath.nint(turn / (2 * mpmath.pi))
             sign, self.length = (1 if turn >= 0 else -1), abs(turn)
         else:
             self.length = mpf(length)
         self.sign, self.waves = sign, []
         for weight, bias in zip(self.weights, self.bias, strict=True):
-            along1, along2 = dot(weight, e1), dot(weight, e2)
+            along1, along2 = shared_dot(weight, e1), shared_dot(weight, e2)
             cosine = a * along1 + b * along2
-            self.waves.append((cosine, sign * (a * along2 - b * along1), dot(weight, z) + bias - cosine))
+            self.waves.append((cosine, sign * (a * along2 - b * along1), shared_dot(weight, z) + bias - cosine))
 
     def margin(self, k: int, j: int) -> tuple[mpf, mpf, mpf]:
         return tuple(x - y for x, y in zip(self.waves[k], self.waves[j], strict=True))
 
     def distance(self, k: int, j: int) -> mpf:
-        gap = [x - y for x, y in zip(self.weights[k], self.weights[j], strict=True)]
-        return mpmath.sqrt(dot(gap, gap))
+        return exact_distance(self.weights[k], self.weights[j])
 
     def low(self, k: int, j: int, begin: mpf, end: mpf) -> mpf:
         """Smallest margin of class k over j from one angle to another, at most half a turn on."""

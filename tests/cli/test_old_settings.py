@@ -19,6 +19,7 @@ from hrvlm.callbacks import GeometryCallback, RobustnessCallback, ZeroShotCallba
 from hrvlm.cli.certify import _parser
 from hrvlm.cli.train import main as train
 from hrvlm.data.shards import ShardDataModule
+from hrvlm.models.model_card import model_card
 from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
 from hrvlm.old_keys import nested, places_of
 from hrvlm.training.captioning import CaptionTraining
@@ -188,6 +189,24 @@ def test_plans_of_attacks_are_understood(words: list[str], tmp_path: Path, capsy
     assert line.startswith("certify.py: ")
     for part in ("norm is now threat_model.norm", "eps is now threat_model.eps"):
         assert part in line
+
+
+def test_a_model_card_tells_the_same_of_runs_of_both_forms() -> None:
+    earlier = {"learning_rate": 0.25, "weight_decay": 0.5, "seed": 3}
+    earlier |= {"objective": {"class_path": OBJECTIVE, "init_args": EARLIER}}
+    now = {"optimizer": {"learning_rate": 0.25, "weight_decay": 0.5}, "seed": 3}
+    now |= {"objective": {"class_path": OBJECTIVE, "init_args": NOW}}
+    cards = [model_card("m", settings={"model": {"init_args": module}}) for module in (earlier, now)]
+    assert cards[0] == cards[1]
+    for known in (
+        "head cosine",
+        "weights.vicinity 0.1",
+        "l2, eps 128/255",
+        "5 steps, step 31.9/255",
+        "texts 0.001 per",
+    ):
+        assert known in cards[1]
+    assert "learning_rate 0.25, weight_decay 0.5, seed 3" in cards[1]
 
 
 def test_python_takes_former_names_with_a_warning() -> None:
