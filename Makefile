@@ -29,8 +29,8 @@ demo-generative: $(INSTALLED)
 		$(BIN)/python certify.py run --checkpoint emoji-captioner --config configs/certify/oracle_$$name.yaml \
 			--output runs/generative/$$name && $(BIN)/python certify.py verify runs/generative/$$name || exit 1; \
 	done
-	$(BIN)/python certify.py push --checkpoint emoji-captioner --config configs/certify/push_emoji.yaml \
-		--output runs/generative/push
+	$(BIN)/python certify.py targeted-attack --checkpoint emoji-captioner --config configs/certify/targeted_attack_emoji.yaml \
+		--output runs/generative/targeted_attack
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20

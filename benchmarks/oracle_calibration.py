@@ -26,10 +26,10 @@ import yaml
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
 from hrvlm.certificates.run.plan import CertificationPlan
-from hrvlm.cli.answer_options import AnswerOptions, QuestionOptions
-from hrvlm.cli.labelling import Answers
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.data.emoji_pack.pack import all_classes
+from hrvlm.evaluation.annotation import AnnotationSettings
+from hrvlm.evaluation.answer_options import AnswerOptions, QuestionOptions
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import CommandOracle, EquivalenceOracle, SentenceEmbedder
 from hrvlm.generative.oracles.calibration import calibration_counts, read_calibration
@@ -79,7 +79,7 @@ def pairs_of_answers(count: int, seed: int) -> tuple[list[dict[str, Any]], dict[
     module = EmojiDataModule()
     data = module.evaluation_set(split)
     asked = AnswerOptions(questions=[QuestionOptions(oracle=CommandOracle())])  # which is not asked here
-    settings = Answers(data=module, split=split, plan=plan, answers=asked, images=count, uncertified=True)
+    settings = AnnotationSettings(data=module, split=split, plan=plan, answers=asked, images=count, uncertified=True)
     indices = settings.indices(len(data))
     generator = load_generator("emoji-captioner", prompt=prompt)
     found = []

@@ -11,6 +11,8 @@ from typing import Literal, TypeAlias
 Kind: TypeAlias = Literal["configs", "trees"]
 KINDS: tuple[Kind, ...] = ("configs", "trees")
 _PACKAGE = Path(__file__).parent
+RENAMED = {"push_emoji": "targeted_attack_emoji"}
+"""Shipped files by the names that they had, without suffix."""
 
 
 def root(kind: Kind) -> Path:

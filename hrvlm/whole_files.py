@@ -7,12 +7,28 @@ import resource
 import shutil
 import sys
 import tempfile
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 LEAST_ROOM = 2**20
 """Bytes that results need at least."""
+
+
+class PathError(ArgumentTypeError, ValueError):
+    """A path that is none; argparse tells the message of this kind of error."""
+
+
+def path_of(text: str) -> str:
+    """The path that an option gives.
+
+    Raises:
+        PathError: If it is blank, which would be the current folder, or holds a character that no path can.
+    """
+    if not text.strip() or "\0" in text:
+        raise PathError(f"expected a path, got {text!r}; write . for the current folder")
+    return text
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from hrvlm.whole_files import reason
 
 TRACEBACK = "HRVLM_TRACEBACK"
 LONGEST = 3000  # letters of a message
+OLD_NAME = "a {} was given by an old name, which will not be understood for ever"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 EXPECTED = (ValueError, OSError, UnpicklingError)
@@ -127,6 +128,8 @@ def _config_path(given: str, for_certify: bool) -> str:
     path = shipped.find(at_home(given))
     if path.is_file():
         return _readable(path)
+    if path.stem in shipped.RENAMED:
+        return _config_path(_by_new_name(path), for_certify)
     if any(letter in given for letter in ":{\n"):
         return given
     known = [name for name in shipped.names("configs") if name.startswith("certify/") == for_certify]
@@ -134,6 +137,13 @@ def _config_path(given: str, for_certify: bool) -> str:
     if found is None and path.suffix not in (".yaml", ".yml", ".json"):
         raise ValueError(f"expected a YAML file or a shipped configuration ({', '.join(known)}), got {given!r}")
     return str(found or path)
+
+
+def _by_new_name(path: Path) -> str:
+    """Today's name of a shipped configuration; that it has another one is told in a line."""
+    new = path.with_name(shipped.RENAMED[path.stem] + path.suffix)
+    print(f"{OLD_NAME.format('configuration')}: {path} is now {new}", file=sys.stderr)
+    return str(new)
 
 
 def _readable(path: Path) -> str:

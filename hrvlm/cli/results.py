@@ -1,66 +1,81 @@
-"""`certify.py report` and `certify.py export`: what is made from a folder of rows, without the model.
-
-Parsers are added, and rows exported, without importing what only a report needs: data sets, figures and Lightning.
-"""
+"""What commands show of a folder of results: tables on the terminal, a page, and files for other tools."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.folder_names import ROWS_OF, read_settings
-from hrvlm.cli.paths import path_of
-from hrvlm.cli.trust import trusted_modules
-from hrvlm.old_keys import nested, places_of
-from hrvlm.reports.terminal import say
-from hrvlm.trees import load_forest
+from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
+from hrvlm.reports.terminal import bold, console, say
 from hrvlm.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from hrvlm.data.base import ImageDataModule
+    from hrvlm.attacks.evaluation import RobustnessPlan
     from hrvlm.reports.html import AtHand
 
 REPORT = "report.html"
-FORMS = ("tsv", "parquet")
-MAX_IMAGE_SIZE = 4096  # of pictures in a report
-DATA_MODULES = (
-    "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",
-    "hrvlm.data.folder.FolderDataModule",
-    "hrvlm.data.shards.ShardDataModule",
-)
 
 
-def add_report_parser(commands: Any) -> None:
-    """Adds `report` to the commands of `certify.py`."""
-    reporter = ClearParser(description=f"Writes {REPORT} from rows alone; with pictures if the data set is at hand.")
-    reporter.add_argument("folder", type=path_of, help="folder of the results of certify.py run, attack or push")
-    reporter.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
-    commands.add_subcommand("report", reporter)
+def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[float]) -> None:
+    """Writes the page of a run, prints its tables, and says how much was no number.
 
-
-def add_export_parser(commands: Any) -> None:
-    """Adds `export` to the commands of `certify.py`."""
-    exporter = ClearParser(description="Writes rows in the forms that other tools read, into the same folder.")
-    exporter.add_argument("folder", type=path_of, help="folder of the results of certify.py run")
-    exporter.add_argument("--to", required=True, choices=FORMS, help="Cohen's tables of smoothing rows, or all rows")
-    commands.add_subcommand("export", exporter)
-
-
-def report(folder: Path, robustness: Path | None = None) -> None:
-    """Writes the report, and says where it lies and what it lacks.
-
-    Raises:
-        ValueError: If there are no rows.
+    Args:
+        output: Folder of the results.
+        summary: Its summary.
+        radii: L2 radii of the tables, in pixel units.
     """
-    path, lacking = write_report(folder, robustness=robustness)
-    say(f"{path}" + (f" (without pictures: {lacking})" if lacking else ""))
+    from hrvlm.certificates.kinds.invalid import invalid_sentences
+    from hrvlm.reports.certificates import certificate_tables
+
+    write_report(output, radii=radii)
+    print_results(output, certificate_tables(summary))
+    for sentence in invalid_sentences(summary):
+        say(sentence)
 
 
-def export(folder: Path, form: str) -> None:
-    """Writes the rows of a folder in another form, and says where.
+def show_robustness(output: Path, summary: dict[str, Any], plan: RobustnessPlan) -> None:
+    """Prints the tables of all rows of attacks; see `show_certificates`."""
+    from hrvlm.attacks.records import robustness_order
+    from hrvlm.reports.tables import robustness_table, transfer_tables
+    from hrvlm.rows.shards import run_rows
+
+    rows = run_rows(output / ROWS_OF["attack"], robustness_order)
+    budget = f"{plan.threat_model.norm} eps={plan.threat_model.eps * 255:.3g}/255"
+    title = f"{budget}: accuracy in percent of {summary['images']} images, each level attacked by its own classifier"
+    print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
+    if "invalid" in summary:
+        print(
+            f"Scores of {summary['invalid']} images, clean or attacked, were not finite (NaN or infinity): they count "
+            "as wrong. Check the weights."
+        )
+
+
+def show_targeted_attacks(output: Path, summary: dict[str, Any], forbidden: str) -> None:
+    """Writes the page of targeted attacks, and prints their table; see `show_certificates`."""
+    from hrvlm.reports.push_table import push_table
+
+    write_report(output)
+    print_results(output, [push_table(summary, forbidden=forbidden)])
+
+
+def print_results(output: Path, tables: list[Any]) -> None:
+    """Prints tables, and where the results lie."""
+    out = console()
+    for table in tables:
+        out.print(table)
+    out.print(bold(output, "Results: "), highlight=False)
+
+
+def write_export(folder: Path, form: str) -> list[Path]:
+    """Writes the rows of a folder in another form.
+
+    Args:
+        folder: Folder of the results of a run.
+        form: "tsv" for tables of smoothing rows, or "parquet" for all rows.
+
+    Returns:
+        The files.
 
     Raises:
         ValueError: If there are no rows that can be exported, or pyarrow is missing.
@@ -71,13 +86,11 @@ def export(folder: Path, form: str) -> None:
     if not rows:
         raise ValueError(f"expected rows of certify.py run in {folder}, found none")
     if form == "parquet":
-        written = write_parquet(rows, folder)
-    else:
-        written = [folder / name for name in to_tsv(rows)]
-        for path, text in zip(written, to_tsv(rows).values(), strict=True):
-            write_whole(path, text)
-    for path in written:
-        say(str(path))
+        return write_parquet(rows, folder)
+    tables = to_tsv(rows)
+    for name, text in tables.items():
+        write_whole(folder / name, text)
+    return [folder / name for name in tables]
 
 
 def write_report(
@@ -105,9 +118,9 @@ def write_report(
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
-    pushes = _rows(folder, "push")
+    pushes = _rows(folder, "targeted-attack")
     if not any(path.stat().st_size for path in paths) and not attacked and not pushes:
-        raise ValueError(f"expected rows of certify.py run, attack or push in {folder}, found none")
+        raise ValueError(f"expected rows of certify.py run, attack or targeted-attack in {folder}, found none")
     rows = Certificates.of_files(paths, header_of(settings) if paths else None)
     at_hand, lacking = look_around(settings)
     title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
@@ -130,39 +143,14 @@ def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
 
 def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
     """Pictures and names of classes by what a run noted of its data and trees; and why there are none, if so."""
-    from hrvlm.cli.evaluating import data_identity
+    from hrvlm.evaluation.noted import ChangedDataError, noted_data
     from hrvlm.reports.html import AtHand
 
     try:
-        module = _data_module(settings["given_data"])
-        data = module.evaluation_set(settings["split"])
-        known = data_identity(data)
-        if any(settings[name] != value for name, value in known.items()):
-            return AtHand(), "the data set has changed"
-        levels = settings["given_num_levels"]
-        forest = load_forest(settings["given_trees"], leaves=module.class_ids, num_levels=levels)
+        data, forest = noted_data(settings)
+    except ChangedDataError as error:
+        return AtHand(), str(error)
     except Exception as error:  # what a folder says may be wrong in any way; its rows are told of all the same
         return AtHand(), f"the data set is not at hand ({' '.join(str(error).split())})"
     names = {(tree.name, level.index): level.names for tree in forest for level in tree.levels}
     return AtHand(lambda index: data[index][0], names), ""
-
-
-def _data_module(noted: dict[str, Any]) -> ImageDataModule:
-    """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
-    path = str(noted["class_path"])
-    module, _, name = path.rpartition(".")
-    if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
-        raise ValueError(f"expected one of {', '.join(DATA_MODULES)}, got {path[:80]}")
-    settings = {name: value for name, value in (noted.get("init_args") or {}).items() if name != "index_folder"}
-    if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
-        raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
-    from hrvlm.data.base import ImageDataModule
-    from hrvlm.data.shards import ShardDataModule
-
-    kind = getattr(import_module(module), name)
-    if not issubclass(kind, ImageDataModule):
-        raise ValueError(f"expected a data module, got {path[:80]}")
-    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
-    if isinstance(made, ShardDataModule):
-        made.keep_index = False  # it would lie beside shards that the folder names
-    return made

@@ -19,11 +19,11 @@ import hrvlm.data.emoji_pack.datamodule
 import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
+from hrvlm.callbacks.folders import check_results
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.paths import check_results
-from hrvlm.cli.trainer_settings import check_trainer
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
+from hrvlm.training.trainer_settings import check_trainer
 
 # Lightning warns of frozen batch norms (meant so), of code of its own, and in a resumed run of its new version folder.
 EXPECTED_WARNINGS = (

@@ -7,12 +7,12 @@ expects a class of its kind, never where it takes any value.
 
 from __future__ import annotations
 
-import os
 import re
 
 from jsonargparse import set_parsing_settings
 
-TRUSTED = "HRVLM_TRUSTED_MODULES"
+from hrvlm.evaluation.trust import TRUSTED, trusted_modules
+
 # Of PyTorch only what configurations are made of: elsewhere in it are functions that load programs.
 PACKAGES = ("hrvlm", "lightning", "pytorch_lightning", "torch.nn", "torch.optim", "torchmetrics")
 _DENIAL = re.compile(
@@ -30,19 +30,6 @@ def restrict_parsers() -> None:
         import_path_denylist=["*"],
         import_path_allowlist=[*PACKAGES, *trusted_modules()],
     )
-
-
-def trusted_modules() -> list[str]:
-    """Modules that the user trusts, from the environment: names with commas between them.
-
-    Raises:
-        ValueError: If one is no name of a module.
-    """
-    given = [name.strip() for name in os.environ.get(TRUSTED, "").split(",") if name.strip()]
-    wrong = [name for name in given if not all(part.isidentifier() for part in name.split("."))]
-    if wrong or "jsonargparse" in [name.partition(".")[0] for name in given]:
-        raise ValueError(f"expected modules with commas between them in {TRUSTED}, such as my_package, got {given}")
-    return given
 
 
 def explained(message: str) -> str:

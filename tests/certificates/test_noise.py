@@ -17,7 +17,7 @@ from hrvlm.certificates.noise.kernels import CHUNK, LANE, _distances, _turn
 from hrvlm.certificates.noise.philox import random_words
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.cli.plan import PlanSettings
+from hrvlm.evaluation.sample_plan import PlanSettings
 
 noise_module, grid_module = (import_module(f"hrvlm.certificates.noise.{name}") for name in ("gaussian", "grid"))
 SHAPE = (3, 16, 16)

@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 def command_line(
     command: str, checkpoint: Path, *, pictures: Path, tree: Path, plan: dict[str, Any], folder: Path
 ) -> Callable[..., list[str]]:
-    """Command line of `run`, `rescore` or `attack` on all pictures, by the folder to write to and further words.
+    """Command line of `run`, `recertify` or `attack` on all pictures, by the folder to write to and further words.
 
     Args:
-        command: "run", "rescore" or "attack".
+        command: "run", "recertify" or "attack".
         checkpoint: The model.
         pictures: Folder of class folders.
         tree: Tree file over the classes.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.cli.evaluating import subject_parser
-from hrvlm.cli.run import Run
+from hrvlm.cli.settings_parser import subject_parser
 from hrvlm.data.emoji_pack.pack import all_classes
+from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.generative.captions import reference_answers
 
 ROOT = Path(__file__).parents[2]
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_packaged_filter_knows_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser, config = subject_parser(Run, "certifies"), "configs/certify/oracle_harm.yaml"
+    parser, config = subject_parser(CertificationSettings), "configs/certify/oracle_harm.yaml"
     given = parser.parse_args(["--checkpoint", "emoji-captioner", "--output", "none", "--config", config])
     chosen = parser.instantiate_classes(given)
     oracle = chosen.answers.questions[0].oracle

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrvlm.attacks.records import robustness_order
-from hrvlm.cli.attack import share_of_batches
 from hrvlm.cli.certify import main
+from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.models import export_model, load
 from hrvlm.rows.shards import merge_parts, part_files, part_path, run_rows
 

@@ -51,7 +51,17 @@ def training(file: str, *more: str) -> Place:
 
 RUN = ("run", "--config", "run.yaml", "--checkpoint", "model", "--output", "results")
 ATTACK = ("attack", "--config", "attack.yaml", "--checkpoint", "model", "--output", "attacked")
-RESCORE = ("rescore", "--config", "run.yaml", "--checkpoint", "model", "--features", "features", "--output", "scored")
+RECERTIFY = (
+    "recertify",
+    "--config",
+    "run.yaml",
+    "--checkpoint",
+    "model",
+    "--features",
+    "features",
+    "--output",
+    "scored",
+)
 FRESH = (*RUN[:-1], "new")
 CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new")
 CLASSES = ("--leaves", "classes.txt")
@@ -77,12 +87,12 @@ PLACES = {
     "run: output": certifying("new", *FRESH),
     "attack: settings": certifying("attacked/settings.json", *ATTACK),
     "attack: rows": certifying("attacked/robustness.jsonl", *ATTACK),
-    "rescore: header": certifying("features/store.json", *RESCORE),
-    "rescore: ledger": certifying("features/functions.jsonl", *RESCORE),
+    "recertify: header": certifying("features/store.json", *RECERTIFY),
+    "recertify: ledger": certifying("features/functions.jsonl", *RECERTIFY),
     "answers: captioner": certifying("captioner/captioner.json", *CAPTIONER),
     "answers: captioner's weights": certifying("captioner/captioner.safetensors", *CAPTIONER),
-    "push: configuration": certifying(
-        "push.yaml", "push", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
+    "targeted attack: configuration": certifying(
+        "push.yaml", "targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
     ),
     "plan: pilot": certifying("bad.jsonl", "plan", "--pilot", "bad.jsonl"),
     "fit: configuration": training("train.yaml"),
@@ -129,7 +139,7 @@ def good(
         for name, plan in (("attack", attacks), ("run", small_plan | {"num_images": 2})):
             command_line(name, Path("model"), plan=plan, **relative)
             (folder / "config.yaml").rename(folder / f"{name}.yaml")
-        for command in ((*RUN, "--features", "features"), ATTACK, RESCORE):
+        for command in ((*RUN, "--features", "features"), ATTACK, RECERTIFY):
             assert answer("certify.py", command).code == 0
     chosen = make_settings(folder)
     chosen["trainer"] |= {"fast_dev_run": True, "callbacks": [], "logger": False}

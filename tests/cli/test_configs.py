@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from hrvlm.callbacks import GeometryCallback
-from hrvlm.cli.certify import _parser
+from hrvlm.cli.command import CERTIFY
 from hrvlm.cli.train import main
 
 ROOT = Path(__file__).parents[2]
@@ -21,9 +21,16 @@ TRAINING = sorted(
     for path, given in FILES.items()
     if path.parent.name != "certify" and all("class_path" in given.get(part, {}) for part in ("model", "data"))
 )
-PUSHING = ROOT / "configs" / "certify" / "push_emoji.yaml"
+TARGETED = ROOT / "configs" / "certify" / "targeted_attack_emoji.yaml"
 ATTACKING = sorted((ROOT / "configs" / "certify").glob("attack_*.yaml"))
-CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, PUSHING})
+CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, TARGETED})
+
+
+def options_of(command: str, config: Path) -> Any:
+    """What a command of `certify.py` is told by a configuration, with its objects made."""
+    parser = CERTIFY[command].load().parser()
+    given = parser.parse_args(["--checkpoint", "emoji", "--output", "none", "--config", str(config)])
+    return parser.instantiate_classes(given)
 
 
 @pytest.mark.parametrize("config", TRAINING, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -53,27 +60,31 @@ def test_norms_and_margins_are_looked_at_under_the_budget_of_training(name: str)
 @pytest.mark.parametrize("config", CERTIFYING, ids=lambda path: path.stem)
 def test_certification_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser = _parser("run")
-    given = parser.parse_args(["run", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
-    chosen = parser.instantiate_classes(given).run
+    chosen = options_of("run", config)
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
     assert chosen.plan.smoothing_plan().sigma == chosen.plan.sigma
 
 
-def test_the_pushing_configuration_builds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_configuration_of_targeted_attacks_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser, config = _parser("push"), str(PUSHING)
-    given = parser.parse_args(["push", "--checkpoint", "emoji-captioner", "--output", "none", "--config", config])
-    chosen = parser.instantiate_classes(given).push
+    chosen = options_of("targeted-attack", TARGETED)
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.num_images
+
+
+@pytest.mark.parametrize("name", ["push_emoji", "configs/certify/push_emoji.yaml"])
+def test_old_names_of_configurations_work_and_are_told_in_one_line(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert options_of("targeted-attack", Path(name)).forbidden == "go to"
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f"{name} is now {name.replace('push', 'targeted_attack')}")
 
 
 @pytest.mark.parametrize("config", ATTACKING, ids=lambda path: path.stem)
 def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    parser = _parser("attack")
-    given = parser.parse_args(["attack", "--checkpoint", "emoji", "--output", "none", "--config", str(config)])
-    chosen = parser.instantiate_classes(given).attack
+    chosen = options_of("attack", config)
     assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
     assert chosen.plan.threat_model.eps == FILES[config]["plan"]["threat_model"]["eps"]
 

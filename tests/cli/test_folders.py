@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.cli.answer_options import reference_digest
-from hrvlm.cli.evaluating import LOCK, opened_folder
-from hrvlm.cli.results import report
+from hrvlm.cli.results import write_report
+from hrvlm.evaluation.answer_options import reference_digest
+from hrvlm.evaluation.folders import LOCK, opened_folder
 from hrvlm.rows.locking import held
 from hrvlm.rows.shards import part_path
 
 OURS = {"sigma": 0.1, "seed": 0, "trees": []}
 OTHER = OURS | {"sigma": 0.25}
-COMMANDS = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "push": "pushes.jsonl"}
+COMMANDS = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "targeted-attack": "pushes.jsonl"}
 
 
 def content(folder: Path) -> dict[str, bytes | None]:
@@ -89,7 +89,7 @@ def test_settings_that_are_no_settings_are_told_and_kept(noted: bytes, with_rows
         pass
     if with_rows:
         with pytest.raises(ValueError, match=message):
-            report(tmp_path)
+            write_report(tmp_path)
     assert content(tmp_path) == before
 
 

@@ -162,11 +162,11 @@ CASES = {
     ),
     "captioner": Case(
         folder_with("captioner.json"),
-        "certify", "push", "--config", "push_emoji", "--output", "{out}", "--checkpoint", "{}",
+        "certify", "targeted-attack", "--config", "targeted_attack_emoji", "--output", "{out}", "--checkpoint", "{}",
     ),
     "model of transformers": Case(
         lambda folder, marker: transformers_folder(folder, marker),
-        "certify", "push", "--config", "push_emoji", "--output", "{out}", "--checkpoint", "{}",
+        "certify", "targeted-attack", "--config", "targeted_attack_emoji", "--output", "{out}", "--checkpoint", "{}",
     ),
     "rows": Case(folder_with("certificates.jsonl"), "certify", "verify", "{}"),
     "rows for a report": Case(folder_with("certificates.jsonl"), "certify", "report", "{}"),
@@ -176,7 +176,7 @@ CASES = {
     ),
     "features": Case(
         folder_with("store.json"),
-        "certify", "rescore", "--features", "{}", "--checkpoint", "emoji", "--output", "{out}",
+        "certify", "recertify", "--features", "{}", "--checkpoint", "emoji", "--output", "{out}",
         "--config", str(ROOT / "configs/certify/emoji.yaml"),
     ),
 }  # fmt: skip

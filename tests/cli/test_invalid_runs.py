@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from safetensors.torch import load_file, save_file
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.records import RobustnessRecord
-from hrvlm.cli.attack import _finish
 from hrvlm.cli.certify import main
+from hrvlm.cli.results import show_robustness
+from hrvlm.evaluation.folders import Output
+from hrvlm.evaluation.robustness import _finish
 from hrvlm.models import load
 from hrvlm.models.export import WEIGHTS_FILE
 
@@ -78,7 +81,7 @@ def test_runs_say_how_many_copies_had_no_label(
         most[row["index"]] = max(most[row["index"]], row.get("invalid", 0) + row.get("invalid_selection", 0))
     assert found["copies"] == sum(most.values())
     assert found["images"] == sum(count > 0 for count in most.values())
-    main(command_line("rescore", folder, **places)(again, "--features", features))
+    main(command_line("recertify", folder, **places)(again, "--features", features))
     assert f"{found['copies']} noisy copies of {found['images']} images" in " ".join(capsys.readouterr().out.split())
     main(["verify", str(output)])
 
@@ -94,7 +97,8 @@ def test_attacks_say_of_how_many_images_scores_were_none(tmp_path: Path, capsys:
     ]
     path = tmp_path / "robustness.jsonl"
     path.write_text("".join(json.dumps(row.to_row()) + "\n" for row in rows))
-    _finish(path, tmp_path, RobustnessPlan(threat_model=ThreatModel(eps=0.01)))
+    plan = RobustnessPlan(threat_model=ThreatModel(eps=0.01))
+    _finish(path, Output(tmp_path, show=partial(show_robustness, plan=plan)))
     assert "Scores of 2 images, clean or attacked, were not finite" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["invalid"] == 2

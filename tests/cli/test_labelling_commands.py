@@ -15,9 +15,9 @@ from hrvlm.certificates.kinds.oracle.annotation import LABELLING_DRAWS
 from hrvlm.certificates.kinds.oracle.certify import CLEAN_DRAW
 from hrvlm.certificates.noise.gaussian import gaussian
 from hrvlm.certificates.sampling.plan import PREDICT_DRAWS
-from hrvlm.cli import labelling
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
+from hrvlm.evaluation import annotation
 from hrvlm.generative import load_generator
 from hrvlm.rows.shards import part_path
 
@@ -85,7 +85,7 @@ def test_answers_that_a_kill_cut_short_are_drawn_on(
     config, _ = plain
     whole = command("answers", config, tmp_path / "whole.jsonl", *ASKED).read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["whole.jsonl"]
-    draw, asked = labelling.noisy_answers, []
+    draw, asked = annotation.noisy_answers, []
 
     def killed(generator: Any, data: Any, indices: list[int], *more: Any, **others: Any) -> Iterator[Any]:
         asked.append(list(indices))
@@ -99,7 +99,7 @@ def test_answers_that_a_kill_cut_short_are_drawn_on(
             yield found
 
     output = tmp_path / "a.jsonl"
-    monkeypatch.setattr(labelling, "noisy_answers", killed)
+    monkeypatch.setattr(annotation, "noisy_answers", killed)
     with pytest.raises(Killed):
         command("answers", config, output, *ASKED)
     assert not output.exists()
@@ -124,7 +124,7 @@ def test_answers_killed_after_their_file_was_written_are_finished_by_the_same_co
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(labelling, "_forget", killed)
+        patch.setattr(annotation, "_forget", killed)
         with pytest.raises(Killed):
             command("answers", config, output, *asked)
     part = part_path(output, 0)

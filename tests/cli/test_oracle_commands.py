@@ -25,9 +25,9 @@ from oracle_runs import (
 from scipy.stats import beta, norm
 
 from hrvlm.certificates.noise.gaussian import gaussian
-from hrvlm.cli import answering
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
+from hrvlm.evaluation import answers as answer_work
 from hrvlm.generative import load_generator
 from hrvlm.rows.shards import part_path
 
@@ -95,13 +95,13 @@ def test_a_run_that_was_killed_ends_with_the_same_file(
     part.parent.mkdir()
     part.write_bytes(b"".join(by_image[:kept]) + by_image[kept][:40])
     asked: list[list[int]] = []
-    certify = answering.certify_answers
+    certify = answer_work.certify_answers
 
     def counting(generator: Any, data: Any, indices: list[int], *more: Any, **others: Any) -> Any:
         asked.append(list(indices))
         return certify(generator, data, indices, *more, **others)
 
-    monkeypatch.setattr(answering, "certify_answers", counting)
+    monkeypatch.setattr(answer_work, "certify_answers", counting)
     command("run", config, tmp_path)
     assert (tmp_path / ROWS).read_bytes() == written
     assert not part.exists()

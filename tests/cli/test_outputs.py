@@ -18,12 +18,12 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 
 from hrvlm.callbacks import ExportModel
+from hrvlm.callbacks.folders import check_results
 from hrvlm.certificates import RecordWriter, read_rows
 from hrvlm.cli.certify import main as certify
 from hrvlm.cli.errors import clear_errors
-from hrvlm.cli.evaluating import print_results
 from hrvlm.cli.main import main as hrvlm
-from hrvlm.cli.paths import check_results
+from hrvlm.cli.results import print_results
 
 CIFAR = "trees/cifar10.yaml"
 
@@ -43,8 +43,11 @@ def refused(capsys: pytest.CaptureFixture[str], action: Callable[[], Any]) -> st
 @pytest.mark.parametrize(
     "line",
     [
-        *(["certify", command, "--output"] for command in ("run", "attack", "push", "answers", "audit", "rescore")),
-        ["certify", "rescore", "--features"],
+        *(
+            ["certify", command, "--output"]
+            for command in ("run", "attack", "targeted-attack", "answers", "audit", "recertify")
+        ),
+        ["certify", "recertify", "--features"],
         ["certify", "verify"],
         ["certify", "report"],
         ["export", "--output"],

@@ -8,19 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from jsonargparse import ArgumentParser
 
 from hrvlm.certificates import RecordWriter, Sample, SmoothingPlan, Statement, certify
 from hrvlm.certificates.planning.sample_size import Question, plan_samples
-from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.plan import add_parser, plan
+from hrvlm.cli.certify import main
 
 
 def run(*arguments: str) -> None:
-    parser: ArgumentParser = ClearParser(prog="certify.py")
-    add_parser(parser.add_subcommands(dest="command"))
-    with clear_errors("certify.py"):
-        plan(parser.parse_args(["plan", *arguments]).plan)
+    main(["plan", *arguments])
 
 
 def answer(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:

@@ -116,7 +116,7 @@ def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["report"], "expected rows of certify.py run, attack or push"),
+        (["report"], "expected rows of certify.py run, attack or targeted-attack"),
         (["export", "--to", "parquet"], "expected rows of certify.py run"),
         (["export", "--to", "csv"], "--to"),
         (["verify"], "expected the rows of a run"),

@@ -13,7 +13,7 @@ from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from hrvlm.cli.train import HrvlmCLI, _terminated, main
-from hrvlm.cli.trainer_settings import check_trainer
+from hrvlm.training.trainer_settings import check_trainer
 
 SIGNATURE = {name: each.default for name, each in inspect.signature(Trainer).parameters.items()}
 WORKING: dict[str, Any] = {

@@ -14,10 +14,10 @@ import torch
 from picture_files import png, tiff
 from PIL import Image
 
-from hrvlm.cli.evaluating import data_identity
 from hrvlm.data.decoding import FORMATS, SUFFIXES, colour, decode_image, read_image
 from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset
 from hrvlm.data.sampling import Address
+from hrvlm.evaluation.subject import data_identity
 
 DEEP = np.array([[0, 1000, 32768], [40000, 65000, 65535]], dtype=np.uint16)
 DEEP_SHOWN = [[0, 4, 128], [156, 253, 255]]  # 255 * value / 65535, rounded

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from hrvlm.cli.answer_options import Calibration, read_references, reference_digest
-from hrvlm.cli.answering import _described
+from hrvlm.evaluation.answer_options import Calibration, read_references, reference_digest
+from hrvlm.evaluation.answers import _described
 from hrvlm.generative.oracles import (
     ERROR_MODELS,
     CalibrationPair,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from row_alterations import odd_values
 
-from hrvlm.cli.folder_names import ROWS_OF
-from hrvlm.cli.verify import verify as verify_folder
+from hrvlm.evaluation.folder_names import ROWS_OF
+from hrvlm.evaluation.verification import verify as verify_folder
 from hrvlm.generative.push_checks import PUSHES, push_header
 from hrvlm.generative.push_records import PushRecord
 from hrvlm.rows.images import by_image
@@ -93,6 +93,6 @@ def test_settings_and_records_are_held_against_rows() -> None:
 
 
 def test_images_of_pushes_are_not_counted(tmp_path: Path) -> None:
-    (tmp_path / ROWS_OF["push"]).write_text("{}\n")
-    with pytest.raises(ValueError, match="no --expect with the rows of push"):
-        verify_folder(tmp_path, expect=3)
+    (tmp_path / ROWS_OF["targeted-attack"]).write_text("{}\n")
+    with pytest.raises(ValueError, match="no --expect with the rows of targeted-attack"):
+        list(verify_folder(tmp_path, expect=3))

@@ -1,4 +1,4 @@
-"""Tests of `certify.py rescore`: features kept by a run, scored again by its own prompts and by others."""
+"""Tests of `certify.py recertify`: features kept by a run, scored again by its own prompts and by others."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLAN = {
 
 @pytest.fixture(scope="module")
 def command(tiny_model: Path, pictures: Path, tree_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable:
-    folder = tmp_path_factory.mktemp("rescore")
+    folder = tmp_path_factory.mktemp("recertify")
 
     def run(name: str, output: Path, features: Path, *more: str) -> Path:
         line = command_line(name, tiny_model, pictures=pictures, tree=tree_file, plan=PLAN, folder=folder)
@@ -46,7 +46,7 @@ def test_the_same_prompts_give_the_same_file(
     kept: tuple[Path, Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     direct, features = kept
-    assert command("rescore", tmp_path, features).read_bytes() == direct.read_bytes()
+    assert command("recertify", tmp_path, features).read_bytes() == direct.read_bytes()
     shown = capsys.readouterr().out
     assert "Hierarchical profile" in shown
     assert "alpha does not cover" not in shown
@@ -63,14 +63,14 @@ def test_other_prompts_are_marked_as_chosen_after_looking_unless_declared(
     other.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: others"), encoding="utf-8")
     asked = ["--trees", f"[{other}]", "--plan.sampling.label_functions", "2"]
     for folder, more, chosen in [("a", ["--chosen", "before"], "before"), ("b", [], "before")]:
-        path = command("rescore", tmp_path / folder, kept[1], *asked, *more)
+        path = command("recertify", tmp_path / folder, kept[1], *asked, *more)
         rows = read(path)
         found = {(r["functions_chosen"], r["label_functions"]) for r in rows if r["kind"] != "semantic"}
         assert found == {(chosen, 2)}
     capsys.readouterr()
     third = tmp_path / "third.yaml"
     third.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: third"), encoding="utf-8")
-    path = command("rescore", tmp_path / "c", kept[1], "--trees", f"[{third}]")
+    path = command("recertify", tmp_path / "c", kept[1], "--trees", f"[{third}]")
     rows = read(path)
     assert {r["functions_chosen"] for r in rows if r["kind"] != "semantic"} == {"after"}
     assert "alpha does not cover these rows" in capsys.readouterr().out
@@ -97,7 +97,7 @@ def test_profile_radii_procedure_and_alpha_picked_after_results_count_as_after(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     features = shutil.copytree(kept[1], tmp_path / "features")
-    rows = read(command("rescore", tmp_path / "again", features, *more))
+    rows = read(command("recertify", tmp_path / "again", features, *more))
     counted = [row for row in rows if row["kind"] != "semantic"]
     assert {row["kind"] for row in counted} == {"smoothing", "profile"}
     assert {row["kind"] for row in counted if row["functions_chosen"] == "after"} == late
@@ -123,7 +123,7 @@ def test_other_noise_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
-        command("rescore", tmp_path, kept[1], *more)
+        command("recertify", tmp_path, kept[1], *more)
     assert named in capsys.readouterr().err
 
 
@@ -137,11 +137,11 @@ def test_damaged_features_are_named_and_a_run_makes_them_again(
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:size])
     with pytest.raises(SystemExit):
-        command("rescore", tmp_path / "refused", features)
+        command("recertify", tmp_path / "refused", features)
     assert f"expected whole features at {damaged}, got a damaged file" in capsys.readouterr().err
     assert command("run", run, features).read_bytes() == kept[0].read_bytes()
     assert damaged.read_bytes() == whole
-    assert command("rescore", tmp_path / "again", features).read_bytes() == kept[0].read_bytes()
+    assert command("recertify", tmp_path / "again", features).read_bytes() == kept[0].read_bytes()
 
 
 def test_features_are_not_kept_of_adaptive_runs(
@@ -152,7 +152,7 @@ def test_features_are_not_kept_of_adaptive_runs(
         command("run", tmp_path / "run", tmp_path / "features", *adaptive)
     assert "fixed number of samples" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        command("rescore", tmp_path / "again", tmp_path / "none")
+        command("recertify", tmp_path / "again", tmp_path / "none")
     assert "found no store.json" in capsys.readouterr().err
 
 
@@ -167,4 +167,4 @@ def test_a_run_with_other_prompts_is_sent_to_rescore(
     other.write_text(tree_file.read_text(encoding="utf-8").replace("name: kinds", "name: fourth"), encoding="utf-8")
     with pytest.raises(SystemExit):
         command("run", tmp_path / "run", kept[1], "--trees", f"[{other}]")
-    assert "certify.py rescore" in capsys.readouterr().err
+    assert "certify.py recertify" in capsys.readouterr().err

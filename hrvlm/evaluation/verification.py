@@ -1,40 +1,44 @@
-"""`certify.py verify`: derives certificates anew from their rows, without the model."""
+"""Rows of folders and files, held against what they must satisfy, without the model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.folder_names import ROWS_OF, read_settings
-from hrvlm.cli.paths import path_of
-from hrvlm.reports.terminal import say
+from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
 
 if TYPE_CHECKING:
-    from hrvlm.rows.verifying import Header, Rules, Verifier
+    from hrvlm.rows.images import ImageRows
+    from hrvlm.rows.verifying import Header, Problem, Rules, Verifier
 
 
-def add_parser(commands: Any) -> None:
-    """Adds the command `verify` to those of `certify.py`."""
-    parser = ClearParser(description="Derives every certificate anew from its row, without the model.")
-    parser.add_argument(
-        "folder", type=path_of, help=f"folder that holds {', '.join(ROWS_OF.values())}, or a file of rows"
-    )
-    parser.add_argument("--expect", type=int | None, help="number of images that there must be rows of")
-    commands.add_subcommand("verify", parser)
+@dataclass(frozen=True)
+class Verification:
+    """The rows of one command.
+
+    Attributes:
+        command: Which command made them, see `folder_names.ROWS_OF`.
+        rows: All of them, whose number is known once their problems have been iterated.
+        problems: What does not hold, in the order of the rows, as it is found.
+    """
+
+    command: str
+    rows: ImageRows
+    problems: Iterator[Problem]
 
 
-def verify(folder: Path, expect: int | None = None) -> None:
-    """Derives every certificate anew and reports rows that claim something else.
+def verify(folder: Path, expect: int | None = None) -> Iterator[Verification]:
+    """Derives every certificate anew; iterate the problems of each verification before the next one.
 
     Args:
         folder: Of results, whose settings rows are held against; or a file of rows, held against each other alone.
         expect: Number of images that there must be rows of.
 
     Raises:
-        ValueError: If there are no rows, a file cannot be read as lines of text, or images of `push` shall be counted.
-        SystemExit: With code 1 if a row does not hold, or images have no rows.
+        ValueError: If there are no rows, a file cannot be read as lines of text, or images of targeted attacks shall be
+            counted.
     """
     from hrvlm.rows.shards import part_files  # needs torch, which a parser does not
 
@@ -47,13 +51,11 @@ def verify(folder: Path, expect: int | None = None) -> None:
         found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
     if not found:
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
-    if not sum([_verify_files(command, paths, settings or {}, expect) for command, paths in found.items()]):
-        return
-    raise SystemExit(1)
+    for command, paths in found.items():
+        yield _verification(command, paths, settings or {}, expect)
 
 
-def _verify_files(command: str, paths: list[Path], settings: dict[str, Any], expect: int | None) -> int:
-    """Prints the problems of the rows of a command, and returns how many there are."""
+def _verification(command: str, paths: list[Path], settings: dict[str, Any], expect: int | None) -> Verification:
     from hrvlm.rows.images import ImageRows
     from hrvlm.rows.verifying import Verifier
 
@@ -61,16 +63,10 @@ def _verify_files(command: str, paths: list[Path], settings: dict[str, Any], exp
     rules, header = _rules(command, settings, expect)
     finished = len(paths) == 1 and not paths[0].name.startswith("rank=") and not rows.torn
     verifier: Verifier[Any] = Verifier(rules, header, complete=finished)
-    problems = 0
-    for problem in _problems(verifier, rows):
-        say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
-        problems += 1
-    what = "certificates" if command == "run" else "rows of attacks"
-    print(f"{rows.count} {what}, {problems} that do not hold")
-    return problems
+    return Verification(command, rows, _problems(verifier, rows))
 
 
-def _problems(verifier: Verifier[Any], rows: Any) -> Iterator[Any]:
+def _problems(verifier: Verifier[Any], rows: ImageRows) -> Iterator[Problem]:
     from hrvlm.rows.verifying import Problem
 
     yield from verifier.odd(rows.odd)
@@ -87,12 +83,13 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
         from hrvlm.attacks.row_checks import ROBUSTNESS, robustness_header
 
         return ROBUSTNESS, robustness_header(settings, expect)
-    if command == "push":
+    if command == "targeted-attack":
         from hrvlm.generative.push_checks import PUSHES, push_header
 
         if expect is not None:
             raise ValueError(
-                "expected no --expect with the rows of push, which has none of images whose answer is forbidden already"
+                "expected no --expect with the rows of targeted-attack, which has none of images whose answer is "
+                "forbidden already"
             )
         return PUSHES, push_header(settings)
     from hrvlm.certificates.kinds.header import header_of
@@ -105,6 +102,6 @@ def _command_of(path: Path) -> str:
     """The command that made a file of rows, by the kind of its first one."""
     from hrvlm.rows.lines import iterate_lines, kind_of
 
-    kinds = {"robustness": "attack", "push": "push"}
+    kinds = {"robustness": "attack", "push": "targeted-attack"}
     first = next((kind_of(line) for _, line in iterate_lines(path)), None)
     return kinds.get(first or "", "run")

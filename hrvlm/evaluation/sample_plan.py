@@ -1,27 +1,22 @@
-"""`certify.py plan`: how many noise samples for which loss of mean radius or certified accuracy."""
+"""How many noise samples for which loss of mean radius or certified accuracy: by a law, or by the rows of a pilot."""
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeGuard
-
-from rich.table import Table
+from typing import TypeGuard
 
 from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
 from hrvlm.certificates.noise.gaussian import check_sigma
 from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
-from hrvlm.certificates.planning.sample_size import Question, SamplePlan, check_samples, forecast, plan_samples
+from hrvlm.certificates.planning.sample_size import Question, check_samples
 from hrvlm.certificates.statistics.radii import operational_threshold
-from hrvlm.cli.errors import ClearParser
-from hrvlm.reports.terminal import console
 from hrvlm.rows.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """What `certify.py plan` is asked.
+    """What is planned.
 
     Attributes:
         sigma: Standard deviation of the noise, in pixel units.
@@ -77,40 +72,18 @@ class PlanSettings:
             raise ValueError("expected threshold or votes, got both: votes set the threshold")
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds the command `plan` to the subcommands of a parser of jsonargparse."""
-    parser = ClearParser(description="How many noise samples for which loss of mean radius or certified accuracy.")
-    parser.add_class_arguments(PlanSettings, skip={"json"})
-    parser.add_argument("--json", action="store_true", help="Print JSON instead of a table.")
-    subparsers.add_subcommand("plan", parser)
-
-
-def plan(given: Any) -> None:
-    """Prints the plan.
-
-    Args:
-        given: Parsed options of the command, one per attribute of `PlanSettings`.
+def question_of(settings: PlanSettings) -> Question:
+    """What is planned: the law of class probabilities, and what is asked of each certificate.
 
     Raises:
-        ValueError: If an option lies outside its range, or the pilot's file holds no row to plan by.
+        ValueError: If the pilot's file holds no row to plan by.
     """
-    settings = PlanSettings(**{name: getattr(given, name) for name in PlanSettings.__dataclass_fields__})
-    question = Question(
+    return Question(
         law=_law(settings),
         alpha=settings.alpha / settings.statements,
         sigma=settings.sigma,
         threshold=_threshold(settings),
     )
-    answer = plan_samples(question, settings.loss, radius=settings.radius, n_reference=settings.reference)
-    numbers = sorted({*settings.samples, answer.n, answer.n_reference})
-    lines = forecast(question, numbers, settings.radii)
-    if settings.json:
-        described = {"settings": asdict(settings), "alpha_share": question.alpha, "threshold": question.threshold}
-        print(json.dumps({**described, "plan": asdict(answer), "forecast": lines}, indent=2))
-        return
-    out = console()
-    out.print(_table(lines, answer, settings.radii))
-    out.print(_sentence(answer, settings), highlight=False)
 
 
 def _threshold(settings: PlanSettings) -> float:
@@ -152,30 +125,3 @@ def _counts(record: Record) -> TypeGuard[SmoothingRecord | OracleRecord]:
 
 def _name(record: SmoothingRecord | OracleRecord) -> str:
     return record.oracle if isinstance(record, OracleRecord) else record.tree
-
-
-def _table(lines: list[dict[str, Any]], answer: SamplePlan, radii: list[float]) -> Table:
-    table = Table(title="Forecast per number of noise samples, over the correctly classified images of the law")
-    for name in ("samples", "mean radius", "by the law", "of reference", *(f"r={r:g}" for r in radii), "ceiling"):
-        table.add_column(name, justify="right")
-    reference = next(line["mean_radius"] for line in lines if line["n"] == answer.n_reference)
-    for line in lines:
-        share = f"{100 * line['mean_radius'] / reference:.1f}%" if reference > 0 else "-"
-        cells = [f"{line['mean_radius']:.4f}", f"{line['mean_radius_law']:.4f}", share]
-        cells += [f"{100 * line['certified_accuracy'][str(radius)]:.1f}%" for radius in radii]
-        style = "bold" if line["n"] == answer.n else None
-        table.add_row(f"{line['n']:,}", *cells, f"{line['ceiling']:.4f}", style=style)
-    return table
-
-
-def _sentence(answer: SamplePlan, settings: PlanSettings) -> str:
-    if settings.radius is None:
-        what = f"lose {100 * answer.loss:.1f}% of the mean radius {answer.reference:.4f}"
-    else:
-        percent = 100 * answer.loss
-        what = f"lose {percent:.1f} points of the {100 * answer.reference:.1f}% certified at {settings.radius:g}"
-    law = "the exact sum (too few samples for the law)" if answer.n_law is None else f"the law ({answer.n_law:,})"
-    return (
-        f"{answer.n:,} samples {what} that {answer.n_reference:,} samples reach; found by {law}, confirmed by the "
-        f"exact sum. No radius above {answer.ceiling:.4f} can come out of them."
-    )

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser, sentence
-from hrvlm.cli.paths import path_of
 from hrvlm.cli.tree_output import WIDTH, print_comparison, print_tree, summary
 from hrvlm.reports.terminal import console, say
 from hrvlm.trees import ClassTree, Forest, TreeError, TreeInfo, load_tree, save_tree
@@ -22,6 +22,7 @@ from hrvlm.trees.proposals import import_proposal
 from hrvlm.trees.wordnet import POLICIES, build_wordnet_tree
 from hrvlm.trees.wordnet_data import open_wordnet, prepare_wordnet
 from hrvlm.trees.words import file_name, tell_ids
+from hrvlm.whole_files import path_of
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -29,18 +30,19 @@ if TYPE_CHECKING:
 LEAVES = "the classes: a tree file, a folder of class folders, or a .txt, .yaml or .json list (docs/trees.md)"
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds `tree` to the commands of `hrvlm`."""
-    parser = ClearParser(description=__doc__)
-    subparsers.add_subcommand("tree", parser, help="build, import, check, show and compare class trees")
-    commands = parser.add_subcommands(dest="action")
+def _parser() -> ClearParser:
+    return ClearParser(description=__doc__)
+
+
+def _add_actions(parser: ClearParser) -> None:
+    actions = parser.add_subcommands(dest="action")
     for name, (add_arguments, function) in _ACTIONS.items():
         action = ClearParser(description=function.__doc__ or "")
         add_arguments(action)
-        commands.add_subcommand(name, action)
+        actions.add_subcommand(name, action)
 
 
-def run(options: Any) -> None:
+def _run(options: Any, given: Any) -> None:
     """Runs the chosen action.
 
     Raises:
@@ -210,3 +212,6 @@ _ACTIONS = {
     "show": (_show_arguments, show),
     "diff": (_diff_arguments, diff),
 }
+
+
+COMMAND = Command(_parser, _run, _add_actions)

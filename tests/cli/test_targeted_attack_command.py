@@ -1,4 +1,4 @@
-"""`certify.py push` on a few pictures: rows, summary, resuming."""
+"""`certify.py targeted-attack` on a few pictures: rows, summary, resuming."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
     }  # fmt: skip
     config = tmp_path / "push.yaml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    run = command("push", config, tmp_path / "run")
+    run = command("targeted-attack", config, tmp_path / "run")
     path = run / "pushes.jsonl"
     rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     assert rows, "both images have the forbidden class to begin with"
@@ -42,6 +42,6 @@ def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
     written = path.read_bytes()
     lines = written.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:2]) + lines[2][:30])
-    command("push", config, run)
+    command("targeted-attack", config, run)
     assert sorted(path.read_bytes().splitlines()) == sorted(written.splitlines())
     assert json.loads((run / "summary.json").read_text()) == summary

@@ -1,4 +1,4 @@
-"""Stores of noisy features as the commands use them: `certify.py run --features DIR` fills, `rescore` reads."""
+"""Caches of noisy image features, which a run fills and from which others certify again without the image tower."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hrvlm.certificates.run.ledger import LEDGER_LOCK, Ledger
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.certificates.sampling.plan import SamplingOptions
-from hrvlm.cli.evaluating import data_identity, identity
+from hrvlm.evaluation.subject import data_identity, identity
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.rows.locking import held
 
@@ -52,7 +52,7 @@ def _note(ledger: Ledger, functions: Sequence[LabelFunction], options: SamplingO
     if ledger.entries and not all(ledger.knows(function.digest) for function in functions):
         raise ValueError(
             f"expected the prompts, trees, profile, joint planes, procedure and alpha that the features in {folder} "
-            "were made with, got others: score them with certify.py rescore, which needs no image tower"
+            "were made with, got others: score them with certify.py recertify, which needs no image tower"
         )
     for function in functions:
         chosen = ledger.chosen(function.digest, options.functions_chosen)

@@ -1,4 +1,4 @@
-"""Joint certificates through `certify.py run --features` and `rescore`: same counts, new planes, alpha, refusals."""
+"""Joint certificates through `certify.py run --features` and `recertify`: same counts, new planes, alpha, refusals."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_same_plan_gives_the_same_claims(
     kept: tuple[list[dict[str, Any]], Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     direct, features = kept
-    rows = command("rescore", tmp_path, features)
+    rows = command("recertify", tmp_path, features)
     assert "alpha does not cover" not in capsys.readouterr().out
     assert [row for row in rows if row["kind"] == "smoothing"] == [row for row in direct if row["kind"] == "smoothing"]
     pairs = [(a, b) for a, b in zip(rows, direct, strict=True) if a["kind"] == "joint"]
@@ -63,15 +63,15 @@ def test_a_plane_chosen_after_looking_marks_joint_rows_alone(
     kept: tuple[list[dict[str, Any]], Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plane = {"attributes": [{"name": "dark", "target": "a very dark picture of a {}"}]}
-    late = command("rescore", tmp_path / "late", kept[1], **plane)
+    late = command("recertify", tmp_path / "late", kept[1], **plane)
     assert (chosen(late, "joint"), chosen(late, "smoothing")) == ({("after", 1)}, {("before", 1)})
     assert {row["target_prompt"][:11] for row in late if row["kind"] == "joint"} == {"a very dark"}
     assert "alpha does not cover these rows (joint)" in " ".join(capsys.readouterr().out.split())
     with pytest.raises(SystemExit):
-        command("rescore", tmp_path / "lie", kept[1], "--chosen", "before", **plane)
+        command("recertify", tmp_path / "lie", kept[1], "--chosen", "before", **plane)
     assert "scored on these features as chosen after looking" in " ".join(capsys.readouterr().err.split())
     other, shared = {"attributes": [{"name": "dim", "target": "a dim {}"}]}, "--plan.sampling.label_functions=2"
-    early = command("rescore", tmp_path / "early", kept[1], "--chosen", "before", shared, **other, smoothing=False)
+    early = command("recertify", tmp_path / "early", kept[1], "--chosen", "before", shared, **other, smoothing=False)
     assert chosen(early, "joint") == {("before", 2)}
     assert {row["kind"] for row in early} == {"joint"}
     assert "2 label functions of one alpha have been scored" in " ".join(capsys.readouterr().out.split())
@@ -80,7 +80,7 @@ def test_a_plane_chosen_after_looking_marks_joint_rows_alone(
     main(["verify", str(tmp_path / "early")])
     with pytest.raises(SystemExit):
         command("run", tmp_path / "run", kept[1], attributes=[{"name": "pale", "target": "a pale {}"}])
-    assert "certify.py rescore" in capsys.readouterr().err
+    assert "certify.py recertify" in capsys.readouterr().err
 
 
 def test_too_few_draws_are_refused_before_anything_is_noted(
@@ -90,7 +90,7 @@ def test_too_few_draws_are_refused_before_anything_is_noted(
     command("run", tmp_path / "run", tmp_path / "features", sampling, joint=False)
     noted = (tmp_path / "features" / "functions.jsonl").read_text(encoding="utf-8")
     with pytest.raises(SystemExit):
-        command("rescore", tmp_path / "again", tmp_path / "features", sampling)
+        command("recertify", tmp_path / "again", tmp_path / "features", sampling)
     said = " ".join(capsys.readouterr().err.split())
     assert "at least 68 draws of each image for joint certificates with n0=8 and n=60, got 60 in" in said
     assert (tmp_path / "features" / "functions.jsonl").read_text(encoding="utf-8") == noted

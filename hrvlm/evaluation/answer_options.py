@@ -1,4 +1,4 @@
-"""What `certify.py` is told of a model that answers in words: prompt, decoding, oracles, their errors, true answers."""
+"""What a run is told of a model that answers in words: prompt, decoding, oracles, their errors, true answers."""
 
 from __future__ import annotations
 

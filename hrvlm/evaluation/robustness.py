@@ -1,4 +1,4 @@
-"""`certify.py attack`: accuracy of every level under attacks on every level."""
+"""Accuracy of every level under attacks on every level, on any number of processes."""
 
 from __future__ import annotations
 
@@ -13,25 +13,17 @@ from rich.progress import Progress
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import summarise_robustness
-from hrvlm.cli.evaluating import (
-    Subject,
-    data_identity,
-    identity,
-    load_subject,
-    opened_folder,
-    print_results,
-    write_summary,
-)
-from hrvlm.cli.run import first_process
 from hrvlm.data.sampling import shard_indices
+from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
 from hrvlm.models import HierarchicalClassifier
-from hrvlm.reports.tables import robustness_table, transfer_tables
 from hrvlm.rows.shards import PartWriter, merge_parts, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attack(Subject):
+class RobustnessSettings(Subject):
     """What `certify.py attack` needs besides checkpoint and output.
 
     Attributes:
@@ -52,41 +44,40 @@ class Attack(Subject):
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
 
 
-def attack(checkpoint: str, chosen: Attack, output: Path, notes: dict[str, Any] | None = None) -> None:
+def attack(checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
     """Attacks a model at every level and writes rows and summary.
 
     Args:
         checkpoint: See `hrvlm.models.load`.
-        chosen: Data, trees, plan and processes.
-        output: Folder of the results; rows that it holds already are kept and not made again.
-        notes: What `settings.json` shall hold besides what rows depend on.
+        settings: Data, trees, plan and processes.
+        output: Where results go.
 
     Raises:
         ValueError: If checkpoint, trees or data do not fit each other, the folder holds another run's rows or is being
             written to, or this machine lacks the devices.
     """
     names = ("device", "devices", "num_nodes", "strategy")
-    processes = Processes(**{name: getattr(chosen, name) for name in names})
-    processes.launch(_attack_share, checkpoint, chosen, output, notes)
+    processes = Processes(**{name: getattr(settings, name) for name in names})
+    processes.launch(_attack_share, checkpoint, settings, output)
 
 
-def _attack_share(fabric: Fabric, checkpoint: str, chosen: Attack, output: Path, notes: dict[str, Any] | None) -> None:
+def _attack_share(fabric: Fabric, checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
-    classifier, data = load_subject(checkpoint, chosen, fabric.device)
-    depends_on = _settings(classifier, data, chosen)
+    classifier, data = load_subject(checkpoint, settings, fabric.device)
+    depends_on = _settings(classifier, data, settings)
 
     def prepare() -> Path:
-        path = folders.enter_context(opened_folder(output, "attack", depends_on, notes))
+        path = folders.enter_context(opened_folder(output.folder, "attack", depends_on, output.notes))
         done_robustness_keys(unchecked_rows(path))  # so that one process complains of rows that it cannot read
         return path
 
     with ExitStack() as folders:  # the first process holds them until all is written
         path = first_process(fabric, prepare)
-        _attack_batches(fabric, classifier, data, chosen.plan, path)
+        _attack_batches(fabric, classifier, data, settings.plan, path)
         fabric.barrier()
         if fabric.is_global_zero:
             merge_parts(path, robustness_order)
-            _finish(path, output, chosen.plan)
+            _finish(path, output)
 
 
 def _attack_batches(
@@ -116,7 +107,7 @@ def share_of_batches(indices: list[int], batch_size: int, *, num_replicas: int, 
         indices: Images of all processes.
         batch_size: Images per batch.
         num_replicas: Number of processes.
-        rank: Of this process.
+        rank: Number of this process, from 0.
     """
     starts = range(0, len(indices), batch_size)
     shard = shard_indices(len(starts), num_replicas=num_replicas, rank=rank)
@@ -127,26 +118,18 @@ def _progress(fabric: Fabric) -> Progress:
     return Progress(transient=True, disable=not fabric.is_global_zero)
 
 
-def _finish(path: Path, output: Path, plan: RobustnessPlan) -> None:
-    """Writes the summary of all rows and prints their tables."""
-    rows = run_rows(path, robustness_order)
-    summary = summarise_robustness(rows)
-    write_summary(output, summary)
-    budget = f"{plan.threat_model.norm} eps={plan.threat_model.eps * 255:.3g}/255"
-    title = f"{budget}: accuracy in percent of {summary['images']} images, each level attacked by its own classifier"
-    print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
-    if "invalid" in summary:
-        print(
-            f"Scores of {summary['invalid']} images, clean or attacked, were not finite (NaN or infinity): they count "
-            "as wrong. Check the weights."
-        )
+def _finish(path: Path, output: Output) -> None:
+    """Writes the summary of all rows, and shows it."""
+    summary = summarise_robustness(run_rows(path, robustness_order))
+    write_summary(output.folder, summary)
+    output.show(output.folder, summary)
 
 
-def _settings(classifier: HierarchicalClassifier, data: Any, chosen: Attack) -> dict[str, Any]:
+def _settings(classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings) -> dict[str, Any]:
     """What rows depend on; attacks may be added to a folder, and transfer to attacks."""
-    plan = asdict(chosen.plan)
+    plan = asdict(settings.plan)
     for free in ("attacks", "transfer"):
         del plan[free]
     budget = {name: plan["threat_model"][name] for name in ("norm", "eps")}
     del plan["threat_model"]
-    return {**identity(classifier, chosen.split), **data_identity(data), **budget, **plan}
+    return {**identity(classifier, settings.split), **data_identity(data), **budget, **plan}

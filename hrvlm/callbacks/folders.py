@@ -1,30 +1,13 @@
-"""Paths of command lines, and whether results can be written where training is to write them."""
+"""Whether results can be written where training is to write them."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
+from lightning.pytorch import LightningModule, Trainer
+
+from hrvlm.callbacks.export import ExportModel
 from hrvlm.whole_files import LEAST_ROOM, check_place
-
-if TYPE_CHECKING:
-    from lightning.pytorch import LightningModule, Trainer
-
-
-class PathError(ArgumentTypeError, ValueError):
-    """A path that is none; argparse tells the message of this kind of error."""
-
-
-def path_of(text: str) -> str:
-    """The path that an option gives.
-
-    Raises:
-        PathError: If it is blank, which would be the current folder, or holds a character that no path can.
-    """
-    if not text.strip() or "\0" in text:
-        raise PathError(f"expected a path, got {text!r}; write . for the current folder")
-    return text
 
 
 def check_results(trainer: Trainer, module: LightningModule) -> None:
@@ -42,8 +25,6 @@ def check_results(trainer: Trainer, module: LightningModule) -> None:
 
 
 def _places(trainer: Trainer, size: int) -> Iterator[tuple[str, int]]:
-    from hrvlm.callbacks import ExportModel
-
     logged = [str(logger.save_dir) for logger in trainer.loggers if logger.save_dir]
     yield from ((folder, LEAST_ROOM) for folder in logged)
     for callback in trainer.checkpoint_callbacks:

@@ -1,4 +1,4 @@
-"""`certify.py audit`: certificates of the right label of images, from labels of answers on these very images."""
+"""Certificates of the right label of images, from labels of answers on these very images."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
 from hrvlm.certificates.kinds.oracle.from_counts import corrected_records
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
 from hrvlm.certificates.kinds.registry import record_from_row, row_key
-from hrvlm.cli.answering import composite_alone, labelling_at
-from hrvlm.cli.evaluating import opened_folder, settings_parser
-from hrvlm.cli.folder_names import ROWS_OF, read_settings
-from hrvlm.cli.paths import path_of
-from hrvlm.cli.run import Run, finish
+from hrvlm.evaluation.answers import composite_alone, labelling_at
+from hrvlm.evaluation.certification import finish
+from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
+from hrvlm.evaluation.folders import Output, opened_folder
+from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 from hrvlm.rows.record import Record
@@ -26,11 +26,12 @@ from hrvlm.trees.bounded_text import file_digest
 from hrvlm.whole_files import write_whole
 
 ROWS = ROWS_OF["run"]
+Counted: TypeAlias = tuple[OracleRecord, OracleError | None]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Audit(Run):
-    """What `certify.py audit` needs besides folder and output: the configuration of the run, and labels.
+class AuditSettings(CertificationSettings):
+    """What an audit is told besides the folder: the configuration of its run, and labels.
 
     Attributes:
         labels: Labelled answers of `certify.py answers --scope image`, of any of the run's images.
@@ -57,7 +58,31 @@ class Audit(Run):
         return known[name]
 
 
-def audit(folder: Path, settings: Audit, output: Path) -> None:
+@dataclass(frozen=True)
+class Audited:
+    """How much of a run was audited.
+
+    Attributes:
+        images: Images with rows of the oracle.
+        used: Those of them with labelled answers.
+        trials: Labelled answers.
+        errors: Those of them that the oracle has wrong.
+    """
+
+    images: int
+    used: int
+    trials: int
+    errors: int
+
+    @classmethod
+    def of(cls, found: Sequence[OracleError | None]) -> Audited:
+        """By what labels say of each image, None where they say nothing."""
+        used = [error for error in found if error is not None]
+        trials, errors = (sum(getattr(error, name) or 0 for error in used) for name in ("trials", "errors"))
+        return cls(images=len(found), used=len(used), trials=trials, errors=errors)
+
+
+def audit(folder: Path, settings: AuditSettings, output: Output) -> Audited:
     """Replaces the rows of an oracle by those that labels give, in a new folder with summary, table and report.
 
     Args:
@@ -65,32 +90,42 @@ def audit(folder: Path, settings: Audit, output: Path) -> None:
         settings: The configuration of that run, and labels.
         output: A new folder, or one of the same audit.
 
+    Returns:
+        How much was audited.
+
     Raises:
         ValueError: If folder, configuration and labels do not fit each other.
     """
     if not part_files(folder / ROWS):
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
-    if output.resolve() == folder.resolve():
+    if output.folder.resolve() == folder.resolve():
         raise ValueError(f"expected another output than the audited {folder}: its rows are kept")
     oracle = settings.chosen()
     noted = _noted(folder, oracle)
     records = [record_from_row(row) for row in run_rows(folder / ROWS, row_key)]
     counts = list(_counts(records, oracle, settings))
+    rows = _rows(records, counts, settings)
+    text = "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows)
+    with opened_folder(output.folder, "run", _depends_on(noted, oracle, settings)) as path:
+        write_whole(path, text)
+        finish(path, output, settings.plan)
+    return Audited.of([error for _, error in counts])
+
+
+def _depends_on(noted: dict[str, Any], oracle: Oracle, settings: AuditSettings) -> dict[str, Any]:
+    """What the rows depend on: another audit, or a run, does not fit their folder."""
     told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
     told["labels"] = file_digest(settings.labels)
-    # Another audit, or a run, does not fit this folder.
-    depends_on = noted | {"audit": told, "questions": [*noted["questions"], told]}
-    rows = [record for record in records if not _is_of(record, oracle.name)]
+    return noted | {"audit": told, "questions": [*noted["questions"], told]}
+
+
+def _rows(records: Sequence[Record], counts: Sequence[Counted], settings: AuditSettings) -> list[dict[str, Any]]:
+    """The rows of the run, those of the oracle by what labels say of their images."""
+    rows = [record for record in records if not _is_of(record, settings.chosen().name)]
     for record, error in counts:
         share = settings.calibration_share
         rows += composite_alone(record, share) if error is None else corrected_records(record, error)
-    lines = [json.dumps(row.to_row(), allow_nan=False, ensure_ascii=False) for row in sorted(rows, key=lambda r: r.key)]
-    with opened_folder(output, "run", depends_on) as path:
-        write_whole(path, "".join(line + "\n" for line in lines))
-        finish(path, output, settings.plan)
-    used = [error for _, error in counts if error is not None]
-    trials, errors = (sum(getattr(error, name) or 0 for error in used) for name in ("trials", "errors"))
-    print(f"{len(used)} of {len(counts)} images audited by {trials} labelled answers, {errors} of them wrong")
+    return [row.to_row() for row in sorted(rows, key=lambda r: r.key)]
 
 
 def _noted(folder: Path, oracle: Oracle) -> dict[str, Any]:
@@ -110,9 +145,7 @@ def _is_of(record: Record, oracle: str) -> bool:
     return isinstance(record, OracleRecord) and record.oracle == oracle
 
 
-def _counts(
-    records: Sequence[Record], oracle: Oracle, settings: Audit
-) -> Iterator[tuple[OracleRecord, OracleError | None]]:
+def _counts(records: Sequence[Record], oracle: Oracle, settings: AuditSettings) -> Iterator[Counted]:
     """The composite rows of an oracle, each with what labels say of its image, None if nothing."""
     labelled = _by_image(settings.labels)
     composite = [r for r in records if isinstance(r, OracleRecord) and r.oracle == oracle.name and r.error is None]
@@ -135,7 +168,7 @@ def _by_image(path: str) -> Mapping[int, list[CalibrationPair]]:
 
 
 def _of_image(
-    record: OracleRecord, oracle: Oracle, pairs: Sequence[CalibrationPair], settings: Audit
+    record: OracleRecord, oracle: Oracle, pairs: Sequence[CalibrationPair], settings: AuditSettings
 ) -> tuple[int, int]:
     """(wrong, labelled) for the class of a row."""
     if not pairs or record.prediction < 0:
@@ -146,10 +179,3 @@ def _of_image(
         return counts.of(str(record.class_name))
     except ValueError as error:
         raise ValueError(f"{settings.labels}, image {record.index}: {error}") from error
-
-
-def add_parser(commands: Any) -> None:
-    """Adds the command `audit` to those of `certify.py`."""
-    parser = settings_parser(Audit, "Certifies images by labels of their own answers, without the model.")
-    parser.add_argument("folder", type=path_of, help="folder of certify.py run, whose settings these are")
-    commands.add_subcommand("audit", parser)

@@ -1,8 +1,7 @@
-"""`certify.py run` for models that answer in words."""
+"""Certificates of models that answer in words."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -19,7 +18,7 @@ from hrvlm.certificates.kinds.oracle.record import CLAIMS, OracleRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.cli.answer_options import (
+from hrvlm.evaluation.answer_options import (
     AnswerOptions,
     Calibration,
     QuestionOptions,
@@ -27,10 +26,10 @@ from hrvlm.cli.answer_options import (
     read_references,
     reference_digest,
 )
-from hrvlm.cli.evaluating import data_identity
+from hrvlm.evaluation.oracle_errors import oracle_errors
+from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
-from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 from hrvlm.rows.record import Key, Record
 from hrvlm.trees.bounded_text import file_digest
 
@@ -72,7 +71,7 @@ def composite_alone(record: OracleRecord, calibration_share: float) -> list[Orac
 
 
 class AnswerWork:
-    """Certificates of the answers of a model; see `run.Work`.
+    """Certificates of the answers of a model; see `work.Work`.
 
     Raises:
         ValueError: If the plan asks for certificates of classifiers, or files do not fit.
@@ -95,7 +94,7 @@ class AnswerWork:
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]
-        self.errors = {question.oracle.name: _errors(question) for question in options.questions}
+        self.errors = {question.oracle.name: oracle_errors(question) for question in options.questions}
         self.calibrations = {question.oracle.name: question.calibration for question in options.questions}
         self.corrected = {q.oracle.name for q in options.questions if q.error or q.calibration}
         self.depends_on = self._identity(split)
@@ -209,40 +208,3 @@ class AnswerWork:
 def _described(calibration: Calibration) -> dict[str, Any]:
     """A calibration with a digest of its file in place of the path."""
     return asdict(calibration) | {"file": file_digest(shipped.find(calibration.file))}
-
-
-def _check_one_each(pairs: Sequence[CalibrationPair], file: str) -> None:
-    """Counts are binomial, with the mean over a population as their rate, only if no image gave two of the outputs."""
-    many = Counter(pair.index for pair in pairs if pair.index is not None)
-    repeated = sorted(index for index, count in many.items() if count > 1)
-    if repeated:
-        raise ValueError(
-            f"expected one labelled answer of each image in {file} with the scope 'population', got several of the "
-            f"images {repeated[:5]}: they are not independent; draw one each with certify.py answers, or audit images"
-        )
-
-
-def _errors(question: QuestionOptions) -> Callable[[int], OracleError | None]:
-    """The oracle error that goes with a predicted class."""
-    calibration, oracle = question.calibration, question.oracle
-    if calibration is None:
-        return lambda prediction: question.error
-    pairs = read_calibration(calibration.file)
-    if calibration.scope == "population":
-        _check_one_each(pairs, calibration.file)
-    counts = calibration_counts(oracle, pairs, calibration.model)
-
-    def of_class(prediction: int) -> OracleError | None:
-        position = max(0, prediction)
-        if not counts.trials[position]:
-            return None  # nothing is known of the class, so nothing is said of the ideal label
-        return OracleError(
-            model=calibration.model,
-            errors=counts.errors[position],
-            trials=counts.trials[position],
-            scope=calibration.scope,
-            gamma=calibration.gamma,
-            calibration_share=calibration.calibration_share,
-        )
-
-    return of_class

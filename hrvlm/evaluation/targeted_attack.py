@@ -1,4 +1,4 @@
-"""`certify.py push`: attacks that push a model which answers in words towards a forbidden answer.
+"""Targeted attacks, which make a model that answers in words give a forbidden answer.
 
 Each image is certified first; then it is attacked within each budget, plain and through noise, and once more just
 inside its certified radius. Images that have the forbidden class to begin with are left out.
@@ -7,8 +7,6 @@ inside its certified radius. Images that have the forbidden class to begin with 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -22,100 +20,28 @@ from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.batches import Drawing, Sample
-from hrvlm.certificates.sampling.plan import PREDICT_DRAWS, SmoothingPlan
+from hrvlm.certificates.sampling.plan import PREDICT_DRAWS
 from hrvlm.certificates.sampling.stream import Execution, count_labels
-from hrvlm.cli.evaluating import data_identity, opened_folder, print_results, write_summary
-from hrvlm.cli.results import write_report
-from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import evenly_spread
-from hrvlm.generative import Decoding, Generator, load_generator
-from hrvlm.generative.oracles import Oracle
+from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.subject import data_identity
+from hrvlm.evaluation.targeted_attack_settings import TargetedAttackSettings
+from hrvlm.generative import Generator, load_generator
 from hrvlm.generative.push_records import Defence, PushRecord, push_key, summarise_pushes
 from hrvlm.generative.pushing import easiest_answers, push_towards
 from hrvlm.models import inferring
 from hrvlm.models.pixels import clean_picture
-from hrvlm.reports.push_table import push_table
 
 JUST_INSIDE = 0.99
 
 
-@dataclass(frozen=True, kw_only=True)
-class Push:
-    """What `certify.py push` needs besides checkpoint and output.
-
-    Attributes:
-        data: Data module whose split is attacked.
-        oracle: Labels answers.
-        forbidden: Class of the oracle that the attack wants.
-        wanted: Answers of that class; per image the one that the model finds most probable is pushed towards.
-        split: Split of the data module; its validation split if null.
-        device: For example "cuda" or "cpu".
-        prompt: What the model is asked; its own default if null.
-        decoding: How answers are chosen; greedy, since the attack is on the model and not on its luck.
-        num_images: Images spread evenly over the split.
-        eps: L2 budgets in pixel units.
-        steps: Steps of the attack.
-        samples: Noisy copies per gradient of the attack on the smoothed model.
-        sigma: Standard deviation of the smoothing noise.
-        n0: Selection samples of the certificates.
-        n: Estimation samples of the certificates.
-        alpha: Error probability of each certificate.
-        votes: Noisy copies that vote at attacked images.
-        seed: Of noise and attack.
-        batch_size: Noisy copies per pass.
-    """
-
-    data: ImageDataModule
-    oracle: Oracle
-    forbidden: str
-    wanted: list[str]
-    split: str | None = None
-    device: str = "cpu"
-    prompt: str | None = None
-    decoding: Decoding = field(default_factory=Decoding)
-    num_images: int = 32
-    eps: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 1.0, 2.0])
-    steps: int = 20
-    samples: int = 8
-    sigma: float = 0.1
-    n0: int = 32
-    n: int = 500
-    alpha: float = 0.001
-    votes: int = 200
-    seed: int = 0
-    batch_size: int = 256
-
-    def __post_init__(self) -> None:
-        if self.forbidden not in self.oracle.classes:
-            raise ValueError(
-                f"expected forbidden among the classes {list(self.oracle.classes)}, got {self.forbidden!r}"
-            )
-        if self.oracle.needs_anchors:
-            raise ValueError(f"expected an oracle with classes of its own, got {self.oracle.name!r} without anchors")
-        if self.decoding.random:
-            raise ValueError(f"expected greedy decoding, got temperature {self.decoding.temperature:g}")
-        if self.num_images < 1 or self.votes < 1 or not self.wanted or not all(eps > 0 for eps in self.eps):
-            raise ValueError("expected num_images and votes >= 1, at least one wanted answer, and every eps > 0")
-        index = self.oracle.classes.index(self.forbidden)
-        other = [
-            answer for answer, label in zip(self.wanted, self.oracle.labels(self.wanted), strict=True) if label != index
-        ]
-        if other:
-            raise ValueError(f"expected wanted answers of the class {self.forbidden!r}, got {other}")
-        self.plan()
-
-    def plan(self) -> SmoothingPlan:
-        """Of the certificates."""
-        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed)
-
-
-def push(checkpoint: str, settings: Push, output: Path) -> None:
-    """Attacks a model and writes `pushes.jsonl`, summary and report; run again, it goes on where it stopped.
+def attack(checkpoint: str, settings: TargetedAttackSettings, output: Output) -> None:
+    """Attacks a model and writes rows and summary; run again, it goes on where it stopped.
 
     Args:
         checkpoint: See `hrvlm.generative.load_generator`.
         settings: Data, oracle, forbidden class and effort.
-        output: Folder of the results.
+        output: Where results go.
 
     Raises:
         ValueError: If parts do not fit each other, or the folder holds another run's rows.
@@ -123,23 +49,22 @@ def push(checkpoint: str, settings: Push, output: Path) -> None:
     generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
     indices = evenly_spread(len(data), settings.num_images)
-    attacker = Pusher(generator, settings)
-    with opened_folder(output, "push", _identity(generator, data, settings)) as path:
+    attacker = TargetedAttacker(generator, settings)
+    with opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings)) as path:
         with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
             done = {PushRecord.from_row(row).key for row in read_rows(path)}
-            for index in bar.track(indices, description="pushing"):
+            for index in bar.track(indices, description="attacking"):
                 for record in attacker.attack(data, index, done):
                     writer.write([record])
         summary = summarise_pushes([PushRecord.from_row(row) for row in read_rows(path)])
-        write_summary(output, summary)
-        write_report(output)
-    print_results(output, [push_table(summary, forbidden=settings.forbidden)])
+        write_summary(output.folder, summary)
+        output.show(output.folder, summary)
 
 
-class Pusher:
+class TargetedAttacker:
     """Certifies and attacks images one by one, so that rows do not depend on which others there are."""
 
-    def __init__(self, generator: Generator, settings: Push) -> None:
+    def __init__(self, generator: Generator, settings: TargetedAttackSettings) -> None:
         self.generator, self.settings, self.oracle = generator, settings, settings.oracle
         self.forbidden = settings.oracle.classes.index(settings.forbidden)
         self.question = AnswerQuestion(
@@ -161,7 +86,7 @@ class Pusher:
         image = clean_picture(data, index)[0][None].to(settings.device)
         wanted = easiest_answers(self.generator, image, settings.wanted)[0]
         for defence, eps, inside in left:
-            yield self._push(image, record, clean, wanted, defence, eps, inside)
+            yield self._attack(image, record, clean, wanted, defence, eps, inside)
 
     def _certify(self, data: Any, index: int) -> tuple[SmoothingRecord, str]:
         settings = self.settings
@@ -178,7 +103,7 @@ class Pusher:
         )
         return smoothing_records(found.sampled, settings.plan())[0], found.clean
 
-    def _push(
+    def _attack(
         self,
         image: Tensor,
         record: SmoothingRecord,
@@ -240,7 +165,7 @@ class Pusher:
         return [int(count) for count in counts[name][0, :size]]
 
 
-def _identity(generator: Generator, data: Any, settings: Push) -> dict[str, Any]:
+def _identity(generator: Generator, data: Any, settings: TargetedAttackSettings) -> dict[str, Any]:
     """What rows depend on; budgets and images may be added to a folder."""
     names = ("forbidden", "wanted", "split", "steps", "samples", "sigma", "n0", "n", "alpha", "votes", "seed")
     chosen = {name: getattr(settings, name) for name in names}

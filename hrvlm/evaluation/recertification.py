@@ -1,8 +1,8 @@
-"""`certify.py rescore`: certificates of new prompts, trees, planes or levels from kept noisy features."""
+"""Certificates of new prompts, trees, planes or levels from cached noisy features, without the image tower."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,21 +17,20 @@ from hrvlm.certificates.run.label_functions import LabelFunction, label_function
 from hrvlm.certificates.run.ledger import LEDGER_LOCK, Ledger
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.cli.evaluating import Subject, data_identity, identity, load_subject, opened_folder, subject_parser
-from hrvlm.cli.keeping import noise_settings
-from hrvlm.cli.paths import path_of
-from hrvlm.cli.run import finish
 from hrvlm.data.references import TargetPictures, pictures_identity
+from hrvlm.evaluation.certification import finish
+from hrvlm.evaluation.feature_cache import noise_settings
+from hrvlm.evaluation.folders import Output, opened_folder
+from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
 from hrvlm.models import HierarchicalClassifier
-from hrvlm.reports.terminal import say
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import FunctionsChosen
 from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescore(Subject):
-    """What `certify.py rescore` needs besides features, checkpoint and output.
+class RecertificationSettings(Subject):
+    """What is certified again, besides features and checkpoint.
 
     Attributes:
         data: Data module whose split is certified, as when the features were made.
@@ -49,24 +48,17 @@ class Rescore(Subject):
     chosen: FunctionsChosen | None = None
 
 
-def add_parser(subparsers: Any) -> None:
-    """Adds the command `rescore` to the subcommands of a parser of jsonargparse."""
-    parser = subject_parser(Rescore, "Certifies new prompts, trees, planes or levels from kept features.")
-    parser.add_argument("--features", type=path_of, required=True, help="folder that run --features has filled")
-    subparsers.add_subcommand("rescore", parser)
-
-
-def rescore(
-    features: Path, checkpoint: str, settings: Rescore, output: Path, notes: Mapping[str, Any] | None = None
-) -> None:
-    """Certifies from kept features and writes rows and summary.
+def recertify(features: Path, checkpoint: str, settings: RecertificationSettings, output: Output) -> list[str]:
+    """Certifies from cached features and writes rows and summary.
 
     Args:
         features: Folder of `certify.py run --features`.
         checkpoint: The one that the features were made with.
         settings: Data, trees and plan.
-        output: Folder of the results; rows that it holds already are kept and not made again.
-        notes: What `settings.json` shall hold besides what rows depend on.
+        output: Where results go.
+
+    Returns:
+        Sentences that a reader of the summary must know about alpha.
 
     Raises:
         ValueError: If features, checkpoint, trees, data and plan do not fit each other.
@@ -80,20 +72,19 @@ def rescore(
             plan = replace(settings.plan, sampling=functions[0].plan.sampling)
             depends_on = _depends_on(classifier, data, plan, settings.split)
             chosen = {function.spends: function.plan.sampling.functions_chosen for function in functions}
-            noted = {**(notes or {}), "functions_chosen": chosen}
-            path = folders.enter_context(opened_folder(output, "run", depends_on, noted))
+            noted = {**output.notes, "functions_chosen": chosen}
+            path = folders.enter_context(opened_folder(output.folder, "run", depends_on, noted))
             for function in functions:
                 sampling = function.plan.sampling
                 ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
         _score(store, classifier, data, plan, functions, path)
         merge_parts(path, row_key)
         finish(path, output, plan)
-    for sentence in _remarks(ledger, functions):
-        say(sentence)
+    return _remarks(ledger, functions)
 
 
 def _declared(
-    store: FeatureStore, classifier: HierarchicalClassifier, settings: Rescore
+    store: FeatureStore, classifier: HierarchicalClassifier, settings: RecertificationSettings
 ) -> tuple[Ledger, list[LabelFunction]]:
     ledger, found = Ledger(store), label_functions(classifier, settings.plan)
     return ledger, [function.declared(ledger.chosen(function.digest, settings.chosen)) for function in found]
@@ -126,7 +117,9 @@ def _score(
                 writer.write(records)
 
 
-def _check(store: FeatureStore, classifier: HierarchicalClassifier, data: Any, settings: Rescore) -> None:
+def _check(
+    store: FeatureStore, classifier: HierarchicalClassifier, data: Any, settings: RecertificationSettings
+) -> None:
     given = noise_settings(settings.plan, classifier, data, settings.split)
     changed = sorted(name for name, value in given.items() if store.settings.get(name) != value)
     if changed:
@@ -136,7 +129,7 @@ def _check(store: FeatureStore, classifier: HierarchicalClassifier, data: Any, s
 
 
 def _remarks(ledger: Ledger, functions: Sequence[LabelFunction]) -> list[str]:
-    """What a reader of the summary must know about alpha."""
+    """What a reader of the summary must know about alpha, in sentences."""
     late = [function.spends for function in functions if function.plan.sampling.functions_chosen == "after"]
     if late:
         rows = "these rows" if len(late) == len(functions) else f"these rows ({', '.join(late)})"

@@ -1,4 +1,4 @@
-"""`certify.py answers`: answers of noisy copies, to be labelled by people or by a far better judge."""
+"""Answers of noisy copies, to be labelled by people or by a far better judge."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from rich.progress import Progress
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.cli.answer_options import AnswerOptions
-from hrvlm.cli.evaluating import data_identity, subject_parser
-from hrvlm.cli.run import Run
+from hrvlm.evaluation.answer_options import AnswerOptions
+from hrvlm.evaluation.settings import CertificationSettings
+from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import Generator, load_generator
-from hrvlm.reports.terminal import say
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
 from hrvlm.rows.shards import PartWriter, part_path, remove_folder
@@ -28,8 +27,8 @@ PER_IMAGE = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answers(Run):
-    """What `certify.py answers` needs besides checkpoint and output: the configuration of a run, and which answers.
+class AnnotationSettings(CertificationSettings):
+    """What is drawn: the configuration of a run, and which answers.
 
     Attributes:
         scope: "population": one answer of each image; "image": several of each image of the plan, for an audit.
@@ -108,13 +107,16 @@ class Line:
         return self.row
 
 
-def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
+def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) -> int:
     """Writes answers without labels as JSON lines; run again after a kill, it goes on where it stopped.
 
     Args:
         checkpoint: See `hrvlm.generative.load_generator`.
         settings: Data, prompt, decoding and noise, and which answers.
         output: A new file. Until it is complete, `NAME.parts` beside it holds the answers of finished images.
+
+    Returns:
+        Number of images.
 
     Raises:
         ValueError: If parts do not fit each other, the file exists (it may hold labels), or answers of other settings
@@ -123,33 +125,41 @@ def draw_answers(checkpoint: str, settings: Answers, output: Path) -> None:
     if output.exists() and not part_path(output, 0).exists():
         raise _not_new(output)
     check_place(output.parent)
-    options, plan = cast(AnswerOptions, settings.answers), settings.plan
+    options = cast(AnswerOptions, settings.answers)
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
-    indices, smoothing = settings.indices(len(data)), plan.smoothing_plan()
-    given: dict[str, Any] = {
-        "samples": settings.samples,
-        "batch_size": plan.fixed_batch_size,
-        "device": settings.device,
-    }
-    with PartWriter(output, 0) as writer, Progress(transient=True) as bar:
-        drawn = begun(writer, depends_on(generator, data, smoothing, settings))
+    indices = settings.indices(len(data))
+    with PartWriter(output, 0) as writer:
+        drawn = begun(writer, depends_on(generator, data, settings.plan.smoothing_plan(), settings))
         left = [index for index in indices if index not in drawn]
         if not output.exists():
-            found = noisy_answers(generator, data, left, smoothing, **given)
-            for index, answers in bar.track(found, total=len(left), description="answering"):
-                writer.write([Line({"index": index, "answers": answers})])
-                drawn[index] = answers
-            lines = [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
-            write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+            drawn |= _draw(writer, generator, data, left, settings)
+            write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(indices, drawn)))
         elif left or _written(output) != [(index, answer) for index in indices for answer in drawn[index]]:
             if not drawn:  # another process has written the file since this one started
                 _forget(output)
             raise _not_new(output)
         _forget(output)  # while it is held; also what a kill left after the file was written
-    names = " | ".join(name for question in options.questions for name in question.oracle.classes)
-    count = len(indices) * settings.samples
-    say(f"{output}: {count} answers of {len(indices)} images; write the label of each: {names}")
+    return len(indices)
+
+
+def _draw(
+    writer: PartWriter, generator: Generator, data: Any, indices: list[int], settings: AnnotationSettings
+) -> dict[int, list[str]]:
+    """Answers of some images, each kept in the part as soon as it has them all."""
+    plan, found = settings.plan, {}
+    given: dict[str, Any] = {"batch_size": plan.fixed_batch_size, "device": settings.device}
+    images = noisy_answers(generator, data, indices, plan.smoothing_plan(), samples=settings.samples, **given)
+    with Progress(transient=True) as bar:
+        for index, answers in bar.track(images, total=len(indices), description="answering"):
+            writer.write([Line({"index": index, "answers": answers})])
+            found[index] = answers
+    return found
+
+
+def _lines(indices: list[int], drawn: dict[int, list[str]]) -> list[dict[str, Any]]:
+    """The lines of the file, whose labels are still to be written."""
+    return [{"answer": answer, "label": "", "index": index} for index in indices for answer in drawn[index]]
 
 
 def _not_new(output: Path) -> ValueError:
@@ -167,7 +177,7 @@ def _forget(output: Path) -> None:
     remove_folder(output)
 
 
-def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: Answers) -> dict[str, Any]:
+def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: AnnotationSettings) -> dict[str, Any]:
     """What answers depend on, as JSON values."""
     drawn = {"sigma": plan.sigma, "seed": plan.seed, "noise": plan.noise, "precision": plan.precision}
     chosen = {"split": settings.split, "samples": settings.samples, "indices": settings.indices(len(data))}
@@ -197,9 +207,3 @@ def begun(writer: PartWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
         raise ValueError(
             f"expected answers by image in {writer.path}, got another line ({error}); remove that folder to begin anew"
         ) from error
-
-
-def add_parser(commands: Any) -> None:
-    """Adds the command `answers` to those of `certify.py`."""
-    parser = subject_parser(Answers, "Draws answers of noisy copies, to be labelled.", output="new file of JSON lines")
-    commands.add_subcommand("answers", parser)

@@ -1,0 +1,37 @@
+"""`hrvlm export`: writes a checkpoint as a folder that plain open_clip loads, with its head, probe batch and card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hrvlm.cli.command import Command
+from hrvlm.cli.errors import ClearParser
+from hrvlm.reports.terminal import say
+from hrvlm.whole_files import path_of
+
+
+def _parser() -> ClearParser:
+    parser = ClearParser(description=__doc__)
+    parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
+    parser.add_argument("--output", type=path_of, required=True, help="folder to write; local-dir:FOLDER for open_clip")
+    parser.add_argument("--half", action="store_true", help="store matrices and convolutions in 16 bits")
+    parser.add_argument(
+        "--run-config",
+        type=str | None,
+        help="the run's config.yaml, for the model card; looked for beside the checkpoint and above if not given",
+    )
+    return parser
+
+
+def _run(options: Any, given: Any) -> None:
+    """Says what was written and how to load it."""
+    from hrvlm.models.checkpoint_export import export_checkpoint  # which a parser need not wait for
+    from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE
+
+    folder = export_checkpoint(options.checkpoint, options.output, half=options.half, config=options.run_config)
+    say(f'{folder}: load it with open_clip.create_model_and_transforms("local-dir:{folder}")')
+    if (folder / NEW_CARD_FILE).is_file():
+        say(f"{folder / CARD_FILE} was there and is kept; the card of this export is {NEW_CARD_FILE}")
+
+
+COMMAND = Command(_parser, _run)

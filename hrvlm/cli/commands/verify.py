@@ -1,0 +1,44 @@
+"""`certify.py verify`: derives certificates anew from their rows, without the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hrvlm.cli.command import Command
+from hrvlm.cli.errors import ClearParser
+from hrvlm.evaluation.folder_names import ROWS_OF
+from hrvlm.evaluation.verification import verify
+from hrvlm.reports.terminal import say
+from hrvlm.whole_files import path_of
+
+
+def _parser() -> ClearParser:
+    parser = ClearParser()
+    parser.add_argument(
+        "folder", type=path_of, help=f"folder that holds {', '.join(ROWS_OF.values())}, or a file of rows"
+    )
+    parser.add_argument("--expect", type=int | None, help="number of images that there must be rows of")
+    return parser
+
+
+def _run(options: Any, given: Any) -> None:
+    """Reports rows that claim something else.
+
+    Raises:
+        SystemExit: With code 1 if a row does not hold, or images have no rows.
+    """
+    total = 0
+    for found in verify(Path(options.folder), options.expect):
+        problems = 0
+        for problem in found.problems:
+            say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
+            problems += 1
+        what = "certificates" if found.command == "run" else "rows of attacks"
+        print(f"{found.rows.count} {what}, {problems} that do not hold")
+        total += problems
+    if total:
+        raise SystemExit(1)
+
+
+COMMAND = Command(_parser, _run)

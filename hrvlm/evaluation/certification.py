@@ -1,0 +1,98 @@
+"""Certificates of a model on a data set, on any number of processes, in a folder of rows that can be resumed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from rich.progress import Progress
+
+from hrvlm.certificates import summarise
+from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.data.sampling import shard_indices
+from hrvlm.evaluation.answers import AnswerWork
+from hrvlm.evaluation.classifiers import ClassifierWork
+from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.settings import CertificationSettings
+from hrvlm.evaluation.work import Work
+from hrvlm.rows.jsonl import read_lines
+from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
+from hrvlm.training.launching import Processes
+
+
+def certify(checkpoint: str, settings: CertificationSettings, output: Output) -> None:
+    """Certifies a model and writes rows and summary.
+
+    Args:
+        checkpoint: See `hrvlm.models.load`; for a model that answers in words `hrvlm.generative.load_generator`.
+        settings: Data, trees or oracles, plan and processes.
+        output: Where results go.
+
+    Raises:
+        ValueError: If checkpoint, trees or data do not fit each other, the folder holds another run's rows or is being
+            written to, or this machine lacks the devices.
+    """
+    names = ("device", "devices", "num_nodes", "strategy")
+    processes = Processes(**{name: getattr(settings, name) for name in names})
+    processes.launch(_certify_share, checkpoint, settings, output)
+
+
+def _work(checkpoint: str, settings: CertificationSettings, device: torch.device) -> Work:
+    """What a process has to do, by the kind of model."""
+    if settings.answers is None:
+        return ClassifierWork(checkpoint, settings, device)
+    if settings.trees or settings.features is not None:
+        raise ValueError("expected no trees and no features with answers: oracles take the place of trees")
+    data = settings.data.evaluation_set(settings.split)
+    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
+
+
+def _certify_share(fabric: Fabric, checkpoint: str, settings: CertificationSettings, output: Output) -> None:
+    """What each process does: every so many-th image, in a file of its own; the first one merges."""
+    work = _work(checkpoint, settings, fabric.device)
+
+    with ExitStack() as folders:  # the first process holds them until all is written
+        opened = opened_folder(output.folder, "run", work.depends_on, output.notes)
+        path = first_process(fabric, lambda: folders.enter_context(opened))
+        store = first_process(fabric, lambda: work.open_store(folders))
+        _certify(fabric, work, settings.plan, path, store)
+        for sentence in work.remarks():
+            output.say(sentence)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            merge_parts(path, row_key)
+            finish(path, output, settings.plan)
+
+
+def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, store: FeatureStore | None) -> None:
+    """Adds the rows of this process's images that are not there yet."""
+    indices = plan.indices(len(work.data))
+    shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
+    done = run_keys(path, row_key)
+    fabric.barrier()  # nobody adds rows while another one reads
+    mine = [indices[position] for position in shard]
+    with (
+        PartWriter(path, fabric.global_rank) as writer,
+        Progress(transient=True, disable=not fabric.is_global_zero) as bar,
+    ):
+        task = bar.add_task("certifying", total=work.count(len(mine)))
+        for records in work.records(mine, done, lambda images: bar.advance(task, images), store):
+            writer.write(records)
+
+
+def finish(path: Path, output: Output, plan: CertificationPlan) -> None:
+    """Writes the summary of a run's rows, and shows it.
+
+    Args:
+        path: All rows of the run.
+        output: Where the summary goes.
+        plan: Names the radii at which accuracy is told.
+    """
+    summary = summarise((row for _, row in read_lines(path)), plan.radii)
+    write_summary(output.folder, summary)
+    output.show(output.folder, summary)

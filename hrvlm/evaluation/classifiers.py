@@ -1,0 +1,62 @@
+"""Certificates of classifiers over images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from hrvlm.certificates.noise.gaussian import SCHEME
+from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.data.references import TargetPictures, pictures_identity
+from hrvlm.evaluation.feature_cache import open_store
+from hrvlm.evaluation.folders import LOCK
+from hrvlm.evaluation.settings import CertificationSettings
+from hrvlm.evaluation.subject import data_identity, identity, load_subject
+from hrvlm.rows.locking import held
+from hrvlm.rows.record import Key, Record
+from hrvlm.whole_files import check_place, path_of
+
+
+class ClassifierWork:
+    """Certificates of the classifiers of every level; see `work.Work`.
+
+    Raises:
+        ValueError: If checkpoint, trees, data or device do not fit each other.
+    """
+
+    def __init__(self, checkpoint: str, settings: CertificationSettings, device: torch.device) -> None:
+        self.classifier, self.data = load_subject(checkpoint, settings, device)
+        self.settings, self.plan = settings, settings.plan
+        shared = {**identity(self.classifier, settings.split), **data_identity(self.data)}
+        self.depends_on = shared | settings.plan.identity()
+        self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}
+
+    def open_store(self, folders: ExitStack) -> FeatureStore | None:
+        """See `Work`."""
+        if self.settings.features is None:
+            return None
+        check_place(path_of(self.settings.features))
+        folders.enter_context(held(Path(self.settings.features) / LOCK))
+        return open_store(self.settings.features, self.plan, self.classifier, self.data, self.settings.split)
+
+    def count(self, num_images: int) -> int:
+        """See `Work`."""
+        return count_passes(self.plan, num_images)
+
+    def records(
+        self, indices: list[int], done: set[Key], progress: Callable[[int], None], store: FeatureStore | None
+    ) -> Iterator[Sequence[Record]]:
+        """See `Work`."""
+        given: dict[str, Any] = {"done": done, "progress": progress, "store": store}
+        return certify_images(
+            self.classifier, self.data, indices, self.plan, references=TargetPictures(self.data), **given
+        )
+
+    def remarks(self) -> list[str]:
+        """No sentences: all that there is to say is in the rows."""
+        return []

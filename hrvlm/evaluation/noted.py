@@ -1,0 +1,60 @@
+"""Data and classes that a folder of results notes, found again without its model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from hrvlm.data.base import ImageDataModule
+from hrvlm.data.shards import ShardDataModule
+from hrvlm.evaluation.subject import data_identity
+from hrvlm.evaluation.trust import trusted_modules
+from hrvlm.old_keys import nested, places_of
+from hrvlm.trees import Forest, load_forest
+
+MAX_IMAGE_SIZE = 4096  # of pictures in a report
+DATA_MODULES = (
+    "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",
+    "hrvlm.data.folder.FolderDataModule",
+    "hrvlm.data.shards.ShardDataModule",
+)
+
+
+def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest]:
+    """The data set and the trees of a run.
+
+    Args:
+        settings: Contents of its `settings.json`, which may be a stranger's.
+
+    Raises:
+        ValueError: If the data set is another one today. Whatever else is wrong with the settings raises, too.
+    """
+    module = _data_module(settings["given_data"])
+    data = module.evaluation_set(settings["split"])
+    if any(settings[name] != value for name, value in data_identity(data).items()):
+        raise ChangedDataError("the data set has changed")
+    levels = settings["given_num_levels"]
+    return data, load_forest(settings["given_trees"], leaves=module.class_ids, num_levels=levels)
+
+
+class ChangedDataError(ValueError):
+    """A data set that is another one than rows were made of."""
+
+
+def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
+    """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
+    path = str(noted["class_path"])
+    module, _, name = path.rpartition(".")
+    if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
+        raise ValueError(f"expected one of {', '.join(DATA_MODULES)}, got {path[:80]}")
+    settings = {name: value for name, value in (noted.get("init_args") or {}).items() if name != "index_folder"}
+    if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
+        raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
+    kind = getattr(import_module(module), name)
+    if not issubclass(kind, ImageDataModule):
+        raise ValueError(f"expected a data module, got {path[:80]}")
+    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
+    if isinstance(made, ShardDataModule):
+        made.keep_index = False  # it would lie beside shards that the folder names
+    return made

@@ -1,0 +1,80 @@
+"""What targeted attacks on a model that answers in words are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hrvlm.certificates.sampling.plan import SmoothingPlan
+from hrvlm.data.base import ImageDataModule
+from hrvlm.generative import Decoding
+from hrvlm.generative.oracles import Oracle
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetedAttackSettings:
+    """Which attacks on which images, and the certificates that they are held against.
+
+    Attributes:
+        data: Data module whose split is attacked.
+        oracle: Labels answers.
+        forbidden: Class of the oracle that the attack wants.
+        wanted: Answers of that class; per image the one that the model finds most probable is the target.
+        split: Split of the data module; its validation split if null.
+        device: For example "cuda" or "cpu".
+        prompt: What the model is asked; its own default if null.
+        decoding: How answers are chosen; greedy, since the attack is on the model and not on its luck.
+        num_images: Images spread evenly over the split.
+        eps: L2 budgets in pixel units.
+        steps: Steps of the attack.
+        samples: Noisy copies per gradient of the attack on the smoothed model.
+        sigma: Standard deviation of the smoothing noise.
+        n0: Selection samples of the certificates.
+        n: Estimation samples of the certificates.
+        alpha: Error probability of each certificate.
+        votes: Noisy copies that vote at attacked images.
+        seed: Seed of noise and attacks.
+        batch_size: Noisy copies per pass.
+    """
+
+    data: ImageDataModule
+    oracle: Oracle
+    forbidden: str
+    wanted: list[str]
+    split: str | None = None
+    device: str = "cpu"
+    prompt: str | None = None
+    decoding: Decoding = field(default_factory=Decoding)
+    num_images: int = 32
+    eps: list[float] = field(default_factory=lambda: [0.1, 0.25, 0.5, 1.0, 2.0])
+    steps: int = 20
+    samples: int = 8
+    sigma: float = 0.1
+    n0: int = 32
+    n: int = 500
+    alpha: float = 0.001
+    votes: int = 200
+    seed: int = 0
+    batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        if self.forbidden not in self.oracle.classes:
+            raise ValueError(
+                f"expected forbidden among the classes {list(self.oracle.classes)}, got {self.forbidden!r}"
+            )
+        if self.oracle.needs_anchors:
+            raise ValueError(f"expected an oracle with classes of its own, got {self.oracle.name!r} without anchors")
+        if self.decoding.random:
+            raise ValueError(f"expected greedy decoding, got temperature {self.decoding.temperature:g}")
+        if self.num_images < 1 or self.votes < 1 or not self.wanted or not all(eps > 0 for eps in self.eps):
+            raise ValueError("expected num_images and votes >= 1, at least one wanted answer, and every eps > 0")
+        index = self.oracle.classes.index(self.forbidden)
+        other = [
+            answer for answer, label in zip(self.wanted, self.oracle.labels(self.wanted), strict=True) if label != index
+        ]
+        if other:
+            raise ValueError(f"expected wanted answers of the class {self.forbidden!r}, got {other}")
+        self.plan()
+
+    def plan(self) -> SmoothingPlan:
+        """The plan of the certificates."""
+        return SmoothingPlan(sigma=self.sigma, n0=self.n0, n=self.n, alpha=self.alpha, seed=self.seed)
