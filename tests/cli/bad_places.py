@@ -32,7 +32,17 @@ def training(file: str, *more: str) -> Place:
 
 RUN = ("run", "--config", "run.yaml", "--checkpoint", "model", "--output", "results")
 ATTACK = ("attack", "--config", "attack.yaml", "--checkpoint", "model", "--output", "attacked")
-RESCORE = ("rescore", "--config", "run.yaml", "--checkpoint", "model", "--features", "features", "--output", "scored")
+RECERTIFY = (
+    "recertify",
+    "--config",
+    "run.yaml",
+    "--checkpoint",
+    "model",
+    "--features",
+    "features",
+    "--output",
+    "scored",
+)
 FRESH = (*RUN[:-1], "new")
 CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new")
 CLASSES = ("--leaves", "classes.txt")
@@ -40,7 +50,7 @@ GENERATOR = ("--config", "answers.yaml", "--checkpoint", "captioner", "--output"
 ANSWERS = ("answers", *GENERATOR, "new.jsonl")
 ANSWERED = ("run", *GENERATOR, "answered")
 AUDIT = ("audit", "answered", "--config", "audit.yaml", "--output", "audited")
-PUSH = ("push", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "pushed")
+PUSH = ("targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "pushed")
 VALIDATE = ("validate", "--config", "train.yaml")
 BUILD = ("tree", "build", "--leaves", "synsets.yaml", "--output", "new.yaml")
 SHARDS = (*FRESH, "--config", "shards.yaml")
@@ -66,12 +76,12 @@ PLACES = {
     "run: output": certifying("new", *FRESH),
     "attack: settings": certifying("attacked/settings.json", *ATTACK),
     "attack: rows": certifying("attacked/robustness.jsonl", *ATTACK),
-    "rescore: header": certifying("features/store.json", *RESCORE),
-    "rescore: ledger": certifying("features/functions.jsonl", *RESCORE),
+    "rescore: header": certifying("features/store.json", *RECERTIFY),
+    "rescore: ledger": certifying("features/functions.jsonl", *RECERTIFY),
     "run: captioner": certifying("captioner/captioner.json", *CAPTIONER),
     "run: captioner's weights": certifying("captioner/captioner.safetensors", *CAPTIONER),
     "push: configuration": certifying(
-        "push.yaml", "push", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
+        "push.yaml", "targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
     ),
     "plan: pilot": certifying("bad.jsonl", "plan", "--pilot", "bad.jsonl"),
     "fit: configuration": training("train.yaml"),
@@ -112,7 +122,7 @@ PLACES = {
     "run: classes of shards": certifying("numbers.txt", *SHARDS),
     "attack: configuration": certifying("attack.yaml", *ATTACK),
     "attack: checkpoint": certifying("bad.ckpt", *ATTACK, "--checkpoint", "bad.ckpt"),
-    "rescore: configuration": certifying("run.yaml", *RESCORE),
+    "rescore: configuration": certifying("run.yaml", *RECERTIFY),
     "validate: configuration": training_of("train.yaml", *VALIDATE),
     "fit: trainer": training("trainer.yaml", "--trainer", "trainer.yaml"),
     "check: first": helping("bad.yaml", "tree", "check", "bad.yaml", "kinds.yaml"),
