@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hrvlm.certificates import Sample
-from hrvlm.certificates.sampling.batches import Drawing, fillers, noisy_batch, prefetching
 from hrvlm.certificates.sampling import batches
+from hrvlm.certificates.sampling.batches import Drawing, fillers, noisy_batch, prefetching
 
 CPU = torch.device("cpu")
 

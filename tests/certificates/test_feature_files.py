@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from hrvlm.certificates import FeatureStore, Sample
 from hrvlm.certificates.run.ledger import LEDGER, Ledger
-from hrvlm.certificates.sampling.feature_store import fingerprint
 from hrvlm.certificates.sampling import feature_store
+from hrvlm.certificates.sampling.feature_store import fingerprint
 
 DRAWS = 1030  # a full file and one of six draws
 SAMPLE = Sample(index=3, image=torch.rand(3, 4, 4), labels={})
