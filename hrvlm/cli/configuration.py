@@ -6,10 +6,11 @@ import os
 import re
 from fractions import Fraction
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import yaml
-from jsonargparse import Namespace, _typehints, set_loader
+from jsonargparse import Namespace, _actions, _typehints, set_loader
 
 from hrvlm.trees.strict_text import load_yaml
 
@@ -112,6 +113,12 @@ def _integers_first(subtypes: Any, *given: Any) -> list[Any]:
     return sorted(_ORIGINAL_SORT(subtypes, *given), key=lambda subtype: subtype is float)
 
 
+def _files_first(action: Any, given: Any) -> Any:
+    """What was given for a group of settings: `plan.yaml` is a file, and no class `yaml` of a module `plan`."""
+    is_file = isinstance(given, str) and (os.path.isfile(given) or given.endswith((".yaml", ".yml", ".json")))
+    return given if is_file else _ORIGINAL_SPEC(action, given)
+
+
 def _load_simple(text: str) -> Any:
     """Reads a text where a number, true, false or null is expected."""
     found = exact_number(text)
@@ -126,3 +133,7 @@ _typehints.basic_json_or_yaml_load = _load_simple
 # Nor has the one place that orders unions.
 _ORIGINAL_SORT = getattr(_typehints, "sort_subtypes_for_union", lambda subtypes, *_: list(subtypes))
 _typehints.sort_subtypes_for_union = _integers_first
+# Nor has what takes every text for a class first, which only the names of trusted modules may be.
+_GROUP: Any = getattr(_actions, "_ActionConfigLoad", SimpleNamespace())
+_ORIGINAL_SPEC = getattr(_GROUP, "resolve_subclass_spec", lambda action, given: given)
+_GROUP.resolve_subclass_spec = _files_first

@@ -80,6 +80,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         image_size: int,
         names_tree: str | None = None,
         index_folder: str | None = None,
+        keep_index: bool = True,
         background: Colour = WHITE,
     ) -> None:
         """Reads or makes the index.
@@ -90,6 +91,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
             image_size: Side of the pictures given out, in pixels.
             names_tree: Tree file whose leaves are the classes and name them; None makes words of the ids.
             index_folder: Where the index is kept; beside the shards if None.
+            keep_index: Whether an index that had to be made is kept.
             background: What transparent pixels are blended onto, in 8 bits.
 
         Raises:
@@ -97,7 +99,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         """
         self.class_ids, self.class_names = list(class_ids), tree_names(names_tree, class_ids)
         self.transform = evaluation_transform(image_size)
-        self.index = read_index(shard_paths(shards), index_folder)
+        self.index = read_index(shard_paths(shards), index_folder, keep=keep_index)
         self.background, self.reader = background, ShardReader(self.index, background)
         highest = int(self.index.labels.argmax())
         if self.index.labels[highest] >= len(self.class_ids):
@@ -143,7 +145,13 @@ class AugmentedShards(Dataset[dict[str, Any]]):
     names_tree="shards.names_tree",
 )
 class ShardDataModule(ImageDataModule):
-    """Trains and evaluates on tar shards, for example of ImageNet."""
+    """Trains and evaluates on tar shards, for example of ImageNet.
+
+    Attributes:
+        keep_index: Whether data sets keep an index that they had to make; true until it is set otherwise.
+    """
+
+    keep_index = True
 
     def __init__(
         self,
@@ -196,7 +204,7 @@ class ShardDataModule(ImageDataModule):
 
     def build_training(self) -> AugmentedShards:
         """Random crops of the training shards."""
-        data = ShardDataset(self.shards.train, self.class_ids, **self.sets)
+        data = ShardDataset(self.shards.train, self.class_ids, keep_index=self.keep_index, **self.sets)
         return AugmentedShards(data, image_size=self.image_size, seed=self.seed, scale=self.scale)
 
     def training_sampler(self) -> ShardSampler:
@@ -214,4 +222,4 @@ class ShardDataModule(ImageDataModule):
         split = split or self.validation_split
         if split not in self.shards.evaluation:
             raise ValueError(f"expected split of {sorted(self.shards.evaluation)}, got {split!r}")
-        return ShardDataset(self.shards.evaluation[split], self.class_ids, **self.sets)
+        return ShardDataset(self.shards.evaluation[split], self.class_ids, keep_index=self.keep_index, **self.sets)

@@ -83,7 +83,7 @@ class TarIndex:
         return f"{key!r} in shard {self.paths[int(self.shards[position])]}"
 
 
-def read_index(paths: Sequence[str], folder: str | Path | None = None) -> TarIndex:
+def read_index(paths: Sequence[str], folder: str | Path | None = None, *, keep: bool = True) -> TarIndex:
     """The index of some shards, from a file of an earlier call where the shards are still the same.
 
     Reading all headers of ImageNet-1k takes minutes, reading the file an instant. Nothing but time is lost if the file
@@ -92,6 +92,7 @@ def read_index(paths: Sequence[str], folder: str | Path | None = None) -> TarInd
     Args:
         paths: The shards.
         folder: Of the file; beside the first shard if None.
+        keep: Whether an index that had to be made is written to its file.
 
     Raises:
         ValueError: If a shard is damaged or a sample lacks its image or label; the message names shard and key.
@@ -102,7 +103,8 @@ def read_index(paths: Sequence[str], folder: str | Path | None = None) -> TarInd
     arrays = _load(file, paths)
     if arrays is None:
         arrays = _scan(paths)
-        _save(file, arrays)
+        if keep:
+            _save(file, arrays)
     return TarIndex(tuple(paths), **arrays)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.generative import Decoding
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle
-from hrvlm.trees.bounded_text import read_bytes, read_text
+from hrvlm.trees.bounded_text import file_digest, read_text
 from hrvlm.trees.strict_text import load_yaml
 
 EMOJI_REFERENCES = "emoji"
@@ -160,4 +159,4 @@ def reference_digest(source: str | None) -> str | None:
     """What rows depend on of the true answers: a digest of their file, or what stands for no file."""
     if source is None or source == EMOJI_REFERENCES:
         return source
-    return hashlib.sha256(read_bytes(source)).hexdigest()
+    return file_digest(source)

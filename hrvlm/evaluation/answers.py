@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -32,7 +31,7 @@ from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.rows.record import Key, Record
-from hrvlm.trees.bounded_text import read_bytes
+from hrvlm.trees.bounded_text import file_digest
 
 # What rows of answers do not depend on, or say themselves.
 UNUSED = (
@@ -208,5 +207,4 @@ class AnswerWork:
 
 def _described(calibration: Calibration) -> dict[str, Any]:
     """A calibration with a digest of its file in place of the path."""
-    digest = hashlib.sha256(read_bytes(shipped.find(calibration.file))).hexdigest()
-    return asdict(calibration) | {"file": digest}
+    return asdict(calibration) | {"file": file_digest(shipped.find(calibration.file))}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +22,7 @@ from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 from hrvlm.rows.record import Record
 from hrvlm.rows.shards import part_files, run_rows
-from hrvlm.trees.bounded_text import read_bytes
+from hrvlm.trees.bounded_text import file_digest
 from hrvlm.whole_files import write_whole
 
 ROWS = ROWS_OF["run"]
@@ -116,7 +115,7 @@ def audit(folder: Path, settings: AuditSettings, output: Output) -> Audited:
 def _depends_on(noted: dict[str, Any], oracle: Oracle, settings: AuditSettings) -> dict[str, Any]:
     """What the rows depend on: another audit, or a run, does not fit their folder."""
     told = {"oracle": oracle.name, "model": settings.model, "calibration_share": settings.calibration_share}
-    told["labels"] = hashlib.sha256(read_bytes(settings.labels)).hexdigest()
+    told["labels"] = file_digest(settings.labels)
     return noted | {"audit": told, "questions": [*noted["questions"], told]}
 
 
@@ -131,9 +130,13 @@ def _rows(records: Sequence[Record], counts: Sequence[Counted], settings: AuditS
 
 def _noted(folder: Path, oracle: Oracle) -> dict[str, Any]:
     """Settings of a run whose oracle is this one."""
-    noted = read_settings(folder) or {}
+    noted = read_settings(folder)
+    if noted is None or "questions" not in noted:
+        found = "found none" if noted is None else "got others"
+        raise ValueError(f"expected settings.json of a run of answers beside the rows in {folder}, {found}")
     described = json.loads(json.dumps(oracle.describe()))
-    if described not in [question.get("oracle") for question in noted.get("questions", [])]:
+    asked = noted["questions"] if isinstance(noted["questions"], list) else []
+    if described not in [question.get("oracle") for question in asked if isinstance(question, dict)]:
         raise ValueError(f"expected the configuration of the run in {folder}, got one with another {oracle.name!r}")
     return noted
 

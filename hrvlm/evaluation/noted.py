@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from hrvlm.data.base import ImageDataModule
+from hrvlm.data.shards import ShardDataModule
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.evaluation.trust import trusted_modules
 from hrvlm.old_keys import nested, places_of
@@ -42,7 +43,7 @@ class ChangedDataError(ValueError):
 
 
 def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
-    """The data module that a run noted; of a stranger's folder, it is a known one, which writes to no chosen place."""
+    """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
     path = str(noted["class_path"])
     module, _, name = path.rpartition(".")
     if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
@@ -54,4 +55,6 @@ def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
     if not issubclass(kind, ImageDataModule):
         raise ValueError(f"expected a data module, got {path[:80]}")
     made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
+    if isinstance(made, ShardDataModule):
+        made.keep_index = False  # it would lie beside shards that the folder names
     return made

@@ -17,6 +17,7 @@ from hrvlm.generative.decoding import Decoding
 from hrvlm.models import check_finite, inferring
 from hrvlm.models.building import image_model
 from hrvlm.models.descriptions import check_numbers
+from hrvlm.models.finite import check_probe
 from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.whole_files import check_place, whole_folder
 
@@ -129,11 +130,14 @@ def _probe(captioner: Captioner, images: Tensor) -> Tensor:
 
 def _check_probe(captioner: Captioner, folder: Path) -> None:
     try:
-        stored = load_file(folder / PROBE_FILE)
-        images, expected = stored["images"], stored["log_probabilities"]
+        found = load_file(folder / PROBE_FILE)
+        stored = {name: found[name] for name in ("images", "log_probabilities")}
     except (SafetensorError, OSError, KeyError) as error:
         raise ValueError(f"expected a readable probe batch in {folder}: {error}; export the captioner anew") from error
-    _compare(_probe(captioner, images), expected, PROBE_TOLERANCE, f"the captioner at {folder}")
+    check_probe(stored, folder / PROBE_FILE, captioner.image_tokens.tower.image_size)
+    _compare(
+        _probe(captioner, stored["images"]), stored["log_probabilities"], PROBE_TOLERANCE, f"the captioner at {folder}"
+    )
 
 
 def _compare(found: Tensor, stored: Tensor, tolerance: float, what: str) -> None:

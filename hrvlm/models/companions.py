@@ -69,6 +69,8 @@ class StoredTokenizer:
         self._clean = get_clean_fn(clean)
         self._model = _backend(files[TOKENIZER_FILE])
         settings = load_json(files[SETTINGS_FILE])
+        if not isinstance(settings, dict):
+            raise ValueError(f"expected a JSON object in {SETTINGS_FILE}, got {type(settings).__name__}")
         self._ids = {name: self._id(settings, name) for name in _SPECIAL}
         needed = ["pad_token", *(["bos_token", "eos_token", "cls_token"] if self.clips else [])]
         self._separator = self._ids["sep_token"] if strip_sep_token else None

@@ -21,7 +21,7 @@ from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
 from hrvlm.models.companions import FILES, read_files, write_files
-from hrvlm.models.finite import check_finite
+from hrvlm.models.finite import check_finite, check_probe
 from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.whole_files import check_place, whole_folder
@@ -135,7 +135,9 @@ def load_head(folder: str | Path, model: VisionLanguageModel) -> tuple[Head, tup
     folder = Path(folder)
     if not (folder / head_files.FOLDER).is_dir() or not any((folder / head_files.FOLDER).iterdir()):
         return None
-    return head_files.read_head(folder, model, _read_probe(folder / PROBE_FILE, ("images", "tokens")))
+    probe = _read_probe(folder / PROBE_FILE, ("images", "tokens"))
+    check_probe(probe, folder / PROBE_FILE, model.image_size)
+    return head_files.read_head(folder, model, probe)
 
 
 def _stored(value: Tensor, half: bool) -> Tensor:
@@ -165,6 +167,7 @@ def _probe(model: VisionLanguageModel, images: Tensor) -> dict[str, Tensor]:
 
 def _check_probe(model: VisionLanguageModel, path: Path) -> None:
     stored = _read_probe(path, ("images", *COMPARED))
+    check_probe(stored, path, model.image_size)
     try:
         found = _probe(model, stored["images"])
     except ValueError as error:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
-from hrvlm.models.finite import check_finite
+from hrvlm.models.finite import check_finite, check_probe
 from hrvlm.models.heads import CosineHead, PoincareHead
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
@@ -99,9 +99,10 @@ def read_head(
         check_finite(state, folder / WEIGHTS_FILE)
         head = rebuild_head(described["head"], state)
         stored = load_file(folder / PROBE_FILE)["logits"]
+        check_probe({"logits": stored}, folder / PROBE_FILE)
         classes = None if described["classes"] is None else tuple(described["classes"])
         found = head_logits(model, head, probe)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, LookupError, TypeError, RuntimeError, SafetensorError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected the head of a model in {folder / FOLDER}: {problem}; export it anew") from error
     difference = (found - stored).abs().max().item() if found.shape == stored.shape else float("inf")

@@ -6,6 +6,7 @@ people write by hand stays far below these bounds, and so does every file that t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -61,6 +62,16 @@ def read_bytes(path: str | Path) -> bytes:
     if len(content) > MAX_BYTES:
         raise ValueError(f"expected a file of at most {MAX_BYTES // 2**20} MiB, {path} is larger")
     return content
+
+
+def file_digest(path: str | Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits.
+
+    Raises:
+        OSError: If it cannot be read.
+        ValueError: If it is larger than `MAX_BYTES`.
+    """
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def read_json(path: str | Path) -> Any:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hrvlm.trees.nodes import Node, TreeError, some
 from hrvlm.trees.tree import ClassTree, TreeInfo
-from hrvlm.trees.wordnet_data import closure, hypernyms, synset_by_id, synset_id
+from hrvlm.trees.wordnet_data import closure, hypernyms, reading_wordnet, synset_by_id, synset_id
 
 if TYPE_CHECKING:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
@@ -100,11 +100,11 @@ def choose_parent(synset: Any, policy: Policy, roots: Sequence[str] = ()) -> Any
         if leading:
             above = leading
             break
-    if policy == "shortest":
-        return min(above, key=lambda one: one.min_depth())
-    if policy == "longest":
-        return max(above, key=lambda one: one.max_depth())
-    return above[0]
+    if policy == "first":
+        return above[0]
+    with reading_wordnet(f"what lies above {synset_id(synset)}"):
+        depths = [one.min_depth() if policy == "shortest" else -one.max_depth() for one in above]
+    return above[depths.index(min(depths))]
 
 
 def _prune(parent: dict[str, str | None], leaf_parent: dict[str, str | None]) -> None:

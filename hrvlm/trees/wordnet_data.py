@@ -10,6 +10,8 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,15 +98,27 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
     _check_version(Path(str(root)))
     if chosen is not None and places[0] not in nltk.data.path:
         nltk.data.path.append(places[0])
+    with reading_wordnet(str(root)), warnings.catch_warnings():
+        # the multilingual part, which nltk warns about, is not used here
+        warnings.filterwarnings("ignore", message="The multilingual functions are not available")
+        return WordNetCorpusReader(root, None)
+
+
+@contextmanager
+def reading_wordnet(where: str) -> Iterator[None]:
+    """Around calls of nltk that read files of WordNet; it looks at most of them only when a synset is asked for.
+
+    Args:
+        where: what was asked for, for the error.
+
+    Raises:
+        TreeError: for whatever nltk raises.
+    """
     try:
-        with warnings.catch_warnings():
-            # the multilingual part, which nltk warns about, is not used here
-            warnings.filterwarnings("ignore", message="The multilingual functions are not available")
-            wordnet = WordNetCorpusReader(root, None)
+        yield
     except Exception as error:  # nltk raises many kinds for damaged files; all mean the same to the user
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise TreeError(f"{root}: not a complete WordNet for nltk ({problem}). {_HOW_TO_GET_IT}.") from error
-    return wordnet
+        raise TreeError(f"{where}: not a complete WordNet for nltk ({problem}). {_HOW_TO_GET_IT}.") from error
 
 
 def _check_version(root: Path) -> None:
@@ -140,7 +154,7 @@ def synset_by_id(wordnet: WordNetCorpusReader, name: str, where: str) -> Any:
     """
     if not _SYNSET_ID.fullmatch(name):
         raise TreeError(f"{where}: expected a WordNet synset id such as 'n02084071', got {name!r}")
-    with warnings.catch_warnings():
+    with reading_wordnet(f"{where}, {name}"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="No WordNet synset found")  # raised below instead
         synset = wordnet.synset_from_pos_and_offset(name[0], int(name[1:]))
     if synset is None or synset_id(synset) != name:
@@ -153,7 +167,8 @@ def hypernyms(synset: Any) -> list[Any]:
 
     nltk keeps them in a set, so their order there changes from process to process.
     """
-    return sorted([*synset.hypernyms(), *synset.instance_hypernyms()], key=synset_id)
+    with reading_wordnet(f"hypernyms of {synset_id(synset)}"):
+        return sorted([*synset.hypernyms(), *synset.instance_hypernyms()], key=synset_id)
 
 
 def closure(synset: Any) -> set[str]:

@@ -20,6 +20,7 @@ from hrvlm.certificates import (
 )
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
+from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.label_functions import function_of
 from hrvlm.certificates.run.ledger import Ledger
@@ -118,7 +119,7 @@ def test_replaying_labels_gives_the_records_of_the_loop(procedure):
         def known(draws, labels=labels):
             return ({"k": part} for part in labels[draws.start : draws.stop].split(17))
 
-        assert replay(procedure_of([statement], plan)(one), known, {"k": 3}) == [direct]
+        assert smoothing_records(replay(procedure_of([statement], plan)(one), known, {"k": 3}), plan) == [direct]
 
 
 @pytest.fixture(scope="module")
@@ -213,7 +214,7 @@ def test_an_interrupted_pass_is_completed(kept, classifiers, data, tmp_path):
 
 
 def test_features_that_lack_or_are_of_other_pictures_are_refused(kept, classifiers, data, no_tower):
-    with pytest.raises(ValueError, match="at least 81 draws of each image for the procedure"):
+    with pytest.raises(ValueError, match="at least 81 draws of each image for smoothing certificates"):
         rows(classifiers["kinds"], data, replace(PLAN, n=71, semantic=False), kept=kept[0])
     with pytest.raises(ValueError, match=r"features of image 7 in .* found none"):
         rows(classifiers["kinds"], data, replace(PLAN, semantic=False), indices=[7], kept=kept[0])

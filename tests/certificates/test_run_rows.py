@@ -177,3 +177,7 @@ def test_odd_files_are_findings_or_one_sentence(
     assert told
     assert max(map(len, told)) < 500
     assert all("codec" not in line and "digits" not in line for line in told)
+    if content in ("UTF-16", "a byte-order mark"):
+        assert f"got {content}: write the file as UTF-8" in told[0]
+    elif command == "verify":  # every line is a finding of its own and hides no other
+        assert told[-1].endswith("that do not hold") or "torn" in told[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 
@@ -107,6 +108,12 @@ def test_stable_coverage_of_rows_is_the_swept_one(kind):
     assert len({round(float(share), 3) for share in swept[1:3].flatten()}) > 10
 
 
+def with_intervals(row, pieces):
+    """Other intervals and the invariant share that follows from them."""
+    same = sum(abs(y - x) for x, y, label in pieces if label == row["prediction"])
+    return {"intervals": pieces, "invariance": same / abs(row["stop"] - row["start"])}
+
+
 def changed(row):
     """Altered rows that claim more, or something else, and the field that tells."""
     (a, b, k), (_, c, j), *rest = row["intervals"]
@@ -114,8 +121,7 @@ def changed(row):
     whole = row["stop"] - row["start"]
 
     def shares(pieces):
-        same = sum(abs(y - x) for x, y, label in pieces if label == row["prediction"])
-        return {"intervals": pieces, "invariance": same / abs(whole)}
+        return with_intervals(row, pieces)
 
     shift = 1e-4 * (c - b)
     yield shares([[a, b + shift, k], [b + shift, c, j], *rest]), "intervals"
@@ -158,6 +164,21 @@ def test_altered_rows_are_caught(kind):
         for changes, field in changed(row):
             found = {problem.field for problem in verify_rows([row | changes])}
             assert field in found, (changes, found)
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_a_class_that_does_not_win_its_interval_is_caught_by_the_scores_alone(kind):
+    """An end is moved, in a row that states neither a margin of these classes nor any stable coverage."""
+    alone = 0
+    for row in rows_of(of_problem(random_problem(kind, 25, 3, 60, 3), deltas=())):
+        pieces = row["intervals"]
+        for place, ((a, b, k), (_, c, j)) in enumerate(itertools.pairwise(pieces)):
+            moved = b + 0.01 * (c - b)
+            forged = row | with_intervals(row, [*pieces[:place], [a, moved, k], [moved, c, j], *pieces[place + 2 :]])
+            found = {(problem.field, problem.claims_too_much) for problem in verify_rows([forged])}
+            assert ("intervals", True) in found
+            alone += found == {("intervals", True)}
+    assert alone > 5
 
 
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])

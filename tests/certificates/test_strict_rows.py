@@ -163,3 +163,5 @@ def test_alpha_of_a_profile_is_checked_whatever_else_is_altered(change: dict[str
     rows = RUNS["profile"]()
     assert verify_rows([rows[0] | change | {"alpha_share": 0.9}, *rows[1:]])
     assert verify_rows([rows[0] | {"alpha_share": 0.9}, *rows[1:]])
+    alone = verify_rows([rows[0] | {"alpha_share": 0.9}])
+    assert any(problem.field == "alpha_share" and problem.claims_too_much for problem in alone)

@@ -46,6 +46,7 @@ def test_a_row_that_claims_too_much_is_caught(changes, field):
         ({"float_mode": "exact"}, "float_mode"),
         ({"split": "none"}, "split"),
         ({"alpha_share": 2.0}, "alpha_share"),
+        ({"alpha": 0.02}, "alpha"),
         ({"sigma": "x"}, "sigma"),
         ({"schema": 0}, "row"),
     ],

@@ -50,7 +50,7 @@ def read(folder: Path, text: str, *arguments: str) -> Settings:
     config.write_text(text, encoding="utf-8")
     given = parser().parse_args([f"--config={config}", *arguments])
     fields = {name: given[name] for name in Settings.__dataclass_fields__ if name != "inner"}
-    return Settings(**fields, inner=Inner(**given.inner.as_dict()))
+    return Settings(**fields, inner=Inner(given.inner.eps, given.inner.steps))
 
 
 def test_exact_numbers_are_read_in_files_and_on_the_command_line(tmp_path: Path) -> None:
@@ -166,3 +166,21 @@ def test_a_mapping_of_one_empty_value_is_a_mapping() -> None:
     assert load_configuration("logit_scale: null\n") == {"logit_scale": None}
     assert load_configuration("{logit_scale: }") == {"logit_scale": None}
     assert load_configuration("{word}") == "{word}"
+
+
+def test_groups_of_settings_are_read_from_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "there").mkdir()
+    for place, steps in ((tmp_path, 4), (tmp_path / "there", 5)):
+        (place / "steps.yaml").write_text(f"steps: {steps}\n")
+    monkeypatch.chdir(tmp_path)
+    for given in ("steps.yaml", "./steps.yaml", "{steps: 4}"):
+        assert read(tmp_path, "n: 1", f"--inner={given}").inner == Inner(steps=4)
+    assert read(tmp_path / "there", "inner: steps.yaml").inner == Inner(steps=5)
+    for given, told in (("none.yaml", "none.yaml"), ("os.path", "expected a class of hrvlm"), ("word", "word")):
+        with pytest.raises(SystemExit):
+            parser().parse_args([f"--inner={given}"])
+        said = capsys.readouterr().err
+        assert told in said
+        assert ("expected a class" in said) == (given == "os.path")

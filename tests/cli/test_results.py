@@ -71,7 +71,8 @@ def test_report_is_made_again_from_rows_and_without_pictures_if_they_are_gone(
 
 
 @pytest.mark.parametrize("form", ["of earlier runs", "present"])
-def test_a_report_keeps_no_index_of_shards_where_settings_say(form: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", [True, False], ids=["in a folder that settings name", "beside the shards"])
+def test_a_report_keeps_no_index_of_shards(named: bool, form: str, tmp_path: Path) -> None:
     """A folder of results may be a stranger's: pictures are shown of it, but it chooses no place to write to."""
     picture, chosen = io.BytesIO(), tmp_path / "chosen"
     Image.new("RGB", (8, 8)).save(picture, "png")
@@ -84,17 +85,18 @@ def test_a_report_keeps_no_index_of_shards_where_settings_say(form: str, tmp_pat
     (tmp_path / "classes.txt").write_text("ant\nbee\n")
     given: dict[str, Any] = {
         "train_shards": shards, "evaluation_shards": {"validation": shards}, "image_size": 8,
-        "classes_file": str(tmp_path / "classes.txt"), "index_folder": str(chosen),
+        "classes_file": str(tmp_path / "classes.txt"),
     }  # fmt: skip
     if form == "present":
         files = {"train": shards, "evaluation": {"validation": shards}, "classes_file": given["classes_file"]}
-        given = {"shards": files, "image_size": 8, "index_folder": str(chosen)}
+        given = {"shards": files, "image_size": 8}
+    given |= {"index_folder": str(chosen)} if named else {}
     module = {"class_path": "hrvlm.data.shards.ShardDataModule", "init_args": given}
     chosen.mkdir()
     noted = {"given_data": module, "split": "validation", "given_trees": [], "given_num_levels": None}
     _, lacking = look_around(noted | {"pictures": "0", "data_size": 1})
     assert lacking == "the data set has changed"  # so it was read
-    assert list(chosen.iterdir()) == []
+    assert {path.name for path in tmp_path.rglob("*")} == {"some.tar", "classes.txt", "chosen"}
 
 
 def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_path: Path) -> None:

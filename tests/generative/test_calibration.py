@@ -5,7 +5,8 @@ import random
 
 import pytest
 
-from hrvlm.evaluation.answer_options import read_references, reference_digest
+from hrvlm.evaluation.answer_options import Calibration, read_references, reference_digest
+from hrvlm.evaluation.answers import _described
 from hrvlm.generative.oracles import (
     ERROR_MODELS,
     CalibrationPair,
@@ -83,6 +84,8 @@ def test_answers_without_an_end_are_refused(tmp_path):
         read_references(str(path), ["ant"], "What is it?")
     with pytest.raises(ValueError, match=r"large\.jsonl is larger"):
         reference_digest(str(path))
+    with pytest.raises(ValueError, match=r"large\.jsonl is larger"):
+        _described(Calibration(file=str(path), model="conditional", scope="homogeneous"))
 
 
 def labelled(*pairs: tuple[str, str]) -> list[CalibrationPair]:

@@ -170,6 +170,17 @@ def _shifted(folder: Path) -> None:
     save_file(state | {"decoder.places": state["decoder.places"].flip(0)}, folder / "captioner.safetensors")
 
 
+def _without_images(folder: Path) -> None:
+    stored = load_file(folder / "probe.safetensors")
+    save_file(stored | {"images": stored["images"][:0]}, folder / "probe.safetensors")
+
+
+def _with_truth_values(folder: Path) -> None:
+    stored = load_file(folder / "probe.safetensors")
+    changed = {"log_probabilities": stored["log_probabilities"] > 0}
+    save_file(stored | changed, folder / "probe.safetensors")
+
+
 def _of_another_format(folder: Path) -> None:
     described = json.loads((folder / "captioner.json").read_text(encoding="utf-8"))
     (folder / "captioner.json").write_text(json.dumps(described | {"format": 0}), encoding="utf-8")
@@ -185,6 +196,8 @@ def _without_a_word(folder: Path) -> None:
     ("damage", "message"),
     [
         (_shifted, "reproduce the log-probabilities of its probe batch"),
+        (_without_images, "expected images of shape .* in the probe batch"),
+        (_with_truth_values, "expected log_probabilities in the probe batch .* got torch.bool"),
         (_of_another_format, "captioner of format 1"),
         (_without_a_word, "expected a whole captioner"),
         (lambda folder: (folder / "captioner.safetensors").unlink(), "expected a whole captioner"),

@@ -216,6 +216,30 @@ def test_wrong_labels_and_weights_of_a_classifier_are_told(classifier_folder, mo
         TransformersClassifier(str(classifier_folder), harmful_labels=["toxic"])
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [("model.safetensors", b"x"), ("config.json", b"[]"), ("config.json", b"\xff"), ("tokenizer_config.json", b"[1]")],
+)
+def test_damaged_classifiers_are_told(classifier_folder, file, content):
+    (classifier_folder / file).write_bytes(content)
+    with pytest.raises(ValueError, match="with tokenizer and safetensors"):
+        TransformersClassifier(str(classifier_folder), harmful_labels=["toxic"])
+
+
+@pytest.mark.parametrize(
+    ("modules", "told"),
+    [
+        ("1", "list of modules in .*, got a JSON int"),
+        ('{"type": "a"}', "list of modules in .*, got a JSON dict"),
+        ('[{"type": "sentence_transformers.models.Pooling"}]', "sentence-transformers model with safetensors in"),
+    ],
+)
+def test_damaged_sentence_models_are_told(tmp_path, modules, told):
+    (tmp_path / "modules.json").write_text(modules)
+    with pytest.raises(ValueError, match=f"expected a {told}"):
+        SentenceEmbedder(str(tmp_path))
+
+
 def test_default_threshold_on_packaged_captions(sentence_embedder):
     """The shares that the documentation gives, on a part of the classes."""
     entries = sampled_classes(60)

@@ -217,3 +217,22 @@ def test_a_probe_of_other_shapes_is_refused(folder: Path) -> None:
     save_file({"images": probe["images"]}, path)
     with pytest.raises(ValueError, match="readable probe batch"):
         load_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("images", torch.zeros(3)),
+        ("images", torch.zeros(2, 3, 5, 5)),
+        ("images", torch.zeros(0, 3, 32, 32)),
+        ("images", torch.zeros(2, 3, 32, 32, dtype=torch.float64)),
+        ("text_features", torch.zeros(3, 16, dtype=torch.bool)),
+        ("image_features", torch.zeros(4, 0)),
+        ("logit_scale", torch.full((1,), torch.inf)),
+    ],
+)
+def test_a_probe_that_no_export_writes_is_refused(folder: Path, name: str, content: torch.Tensor) -> None:
+    path = folder / "probe" / "probe.safetensors"
+    save_file(load_file(path) | {name: content}, path)
+    with pytest.raises(ValueError, match=rf"expected {name} .*in the probe batch at .* got {content.dtype} of shape"):
+        load_folder(folder)

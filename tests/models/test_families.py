@@ -186,6 +186,8 @@ def test_what_cannot_be_kept_is_refused_before_training(models: dict[str, Vision
     settings = '{"pad_token": "nowhere"}'
     with pytest.raises(ValueError, match=r"expected a tokenizer with pad_token in tokenizer_config\.json, got none"):
         StoredTokenizer(model.files | {"tokenizer_config.json": settings}, context_length=4)
+    with pytest.raises(ValueError, match=r"expected a JSON object in tokenizer_config\.json, got list"):
+        StoredTokenizer(model.files | {"tokenizer_config.json": "[1]"}, context_length=4)
     with pytest.raises(ValueError, match=r"expected a readable tokenizer\.json"):
         StoredTokenizer(model.files | {"tokenizer.json": "{}"}, context_length=4)
     tower = '{"model_type": "own", "auto_map": {"AutoConfig": "code.Config"}}'

@@ -80,6 +80,27 @@ def test_folders_with_such_weights_are_refused_by_name(tmp_path: Path, none: flo
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("file", "name", "content"),
+    [
+        ("head/probe.safetensors", "logits", torch.full((3, 4, 3), torch.inf)),
+        ("head/probe.safetensors", "logits", torch.ones(3, 4, 3, dtype=torch.bool)),
+        ("head/probe.safetensors", "logits", torch.ones(0)),
+        ("probe/probe.safetensors", "tokens", torch.zeros(3, 8)),
+        ("probe/probe.safetensors", "tokens", torch.full((3, 8), 10**6)),
+        ("probe/probe.safetensors", "tokens", torch.zeros((3, 0), dtype=torch.int64)),
+    ],
+)
+def test_probes_of_heads_that_no_export_writes_are_refused(
+    tmp_path: Path, file: str, name: str, content: torch.Tensor
+) -> None:
+    model = tiny_model()
+    export_model(model, tmp_path, head=HEADS["poincare"](model), classes=CLASSES)
+    save_file(load_file(tmp_path / file) | {name: content}, tmp_path / file)
+    with pytest.raises(ValueError, match=f"expected {name} in the probe batch|expected the head of a model"):
+        load(tmp_path)
+
+
 def test_heads_with_such_numbers_are_refused_by_name(tmp_path: Path) -> None:
     model = tiny_model()
     export_model(model, tmp_path, head=HEADS["poincare"](model), classes=CLASSES)

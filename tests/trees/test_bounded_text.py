@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hrvlm.trees import TreeError, load_tree
-from hrvlm.trees.bounded_text import MAX_BYTES, MAX_DEPTH, MAX_VALUES, check_yaml, load_json, read_json, read_text
+from hrvlm.trees.bounded_text import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_VALUES,
+    check_yaml,
+    file_digest,
+    load_json,
+    read_json,
+    read_text,
+)
 
 LAUGHS = "a0: &a0 [lol, lol]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
 NESTED_BY_ALIASES = "a0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 200))
@@ -110,8 +119,16 @@ def test_a_file_without_end_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "large").open("wb") as file:
         file.truncate(MAX_BYTES + 1)
     for path in (tmp_path / "large", Path("/dev/zero")):
-        with pytest.raises(ValueError, match="MiB"):
-            read_text(path)
+        for read in (read_text, file_digest):
+            with pytest.raises(ValueError, match="MiB"):
+                read(path)
+
+
+def test_the_digest_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "some").write_bytes(b"abc")
+    # the example of FIPS 180-2, appendix B.1
+    known = "ba7816bf 8f01cfea 414140de 5dae2223 b00361a3 96177a9c b410ff61 f20015ad"
+    assert file_digest(tmp_path / "some") == known.replace(" ", "")
 
 
 @pytest.mark.parametrize("order", [1, -1])

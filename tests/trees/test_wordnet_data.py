@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import nltk
 import pytest
 
 from hrvlm.trees import TreeError
+from hrvlm.trees.wordnet import build_wordnet_tree
 from hrvlm.trees.wordnet_data import ENVIRONMENT_VARIABLE, LEXICOGRAPHER_FILES, open_wordnet, prepare_wordnet
 
 FILES = ["cntlist.rev", "index.sense", "adj.exc", "adv.exc", "noun.exc", "verb.exc"]
@@ -81,3 +85,49 @@ def test_a_damaged_index_is_refused(tmp_path: Path, content: bytes) -> None:
     (files / "index.noun").write_bytes(content)
     with pytest.raises(TreeError, match=r"not a complete WordNet for nltk .(StopIteration|UnicodeDecodeError)"):
         open_wordnet(prepare_wordnet(files, tmp_path / "data"))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Any]:
+    """WordNet, whose files are closed in the end: nltk leaves them open."""
+    wordnet = open_wordnet(folder)
+    try:
+        yield wordnet
+    finally:
+        for file in wordnet._data_file_map.values():
+            file.close()
+
+
+def chain(folder: Path, listed: tuple[str, ...]) -> str:
+    """Writes nouns of which each is a kind of the one before; returns the id of the last.
+
+    Args:
+        folder: of `database`.
+        listed: which of them the index names.
+    """
+    data, index, above = (folder / "data.noun").read_text(), (folder / "index.noun").read_text(), ""
+    for name in ("thing", "plant", "tree"):
+        offset, data = f"{len(data):08d}", data + f"{len(data):08d} 03 n 01 {name} 0 {above or '000'} | nothing else\n"
+        index += f"{name} n 1 0 1 0 {offset}\n" if name in listed else ""
+        above = f"001 @ {offset} n 0000"
+    (folder / "data.noun").write_text(data)
+    (folder / "index.noun").write_text(index)
+    (folder / "index.sense").write_text("")
+    return f"n{offset}"
+
+
+@pytest.mark.parametrize(
+    ("listed", "asked"),
+    [((), "class 'elm', n"), (("tree",), "hypernyms of n"), (("tree", "plant"), "what lies above n")],
+)
+def test_synsets_that_an_index_lacks_are_told_of(tmp_path: Path, listed: tuple[str, ...], asked: str) -> None:
+    whole, damaged = database(tmp_path / "whole"), database(tmp_path / "damaged")
+    elm = chain(whole, ("thing", "plant", "tree"))
+    assert chain(damaged, listed) == elm
+    with opened(prepare_wordnet(whole, tmp_path / "whole_data")) as wordnet:
+        assert build_wordnet_tree(wordnet, {"elm": elm, "fir": elm}).leaves == ("elm", "fir")
+    with (
+        opened(prepare_wordnet(damaged, tmp_path / "damaged_data")) as wordnet,
+        pytest.raises(TreeError, match=rf"{asked}\d+: not a complete WordNet for nltk \(KeyError: 'n'\)"),
+    ):
+        build_wordnet_tree(wordnet, {"elm": elm})

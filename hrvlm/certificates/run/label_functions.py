@@ -17,7 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hrvlm.certificates.kinds.interface import LEVELS, account_of
+from hrvlm.certificates.kinds.interface import LEVELS, SOURCES, account_of
 from hrvlm.certificates.kinds.registry import kinds
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.models import HierarchicalClassifier
@@ -54,7 +54,7 @@ def label_functions(classifier: HierarchicalClassifier, plan: CertificationPlan)
     if not asked or any(kind.source != "features" for kind in asked):
         shared = [kind.name for kind in kinds() if kind.spends in (None, LEVELS)]
         found.append(LabelFunction(_digest([labels, account_of(plan)]), plan.only(shared), LEVELS))
-    for kind in asked:
+    for kind in sorted(asked, key=lambda kind: SOURCES.index(kind.source)):  # as they are certified
         if kind.spends not in (None, LEVELS):
             told = _digest([labels, *(kind.account(plan) or [])])
             found.append(LabelFunction(told, plan.only([kind.name]), str(kind.spends)))

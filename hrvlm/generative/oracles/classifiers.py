@@ -185,8 +185,8 @@ def _load(path: str) -> tuple[Any, Any]:
             model = AutoModelForSequenceClassification.from_pretrained(
                 path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
             )
-    except (OSError, ValueError, KeyError) as error:
-        problem = " ".join(str(error).split())[:300]
+    except Exception as error:  # from_pretrained raises many kinds for damaged files; all mean the same to the user
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected a text classifier with tokenizer and safetensors in {path}: {problem}") from error
     check_finite(model.state_dict(), path)
     return tokenizer, model.eval()

@@ -118,14 +118,20 @@ class SentenceEmbedder(CachedEmbedder):
         except ImportError as error:
             raise missing("sentence-transformers", "sentence embeddings", "sentences") from error
         _check_modules(folder)
-        with quiet_loading():
-            self._model = SentenceTransformer(
-                str(folder),
-                device=device,
-                local_files_only=True,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
-            )
+        try:
+            with quiet_loading():
+                self._model = SentenceTransformer(
+                    str(folder),
+                    device=device,
+                    local_files_only=True,
+                    trust_remote_code=False,
+                    model_kwargs={"use_safetensors": True},
+                )
+        except Exception as error:  # it raises many kinds for damaged files; all mean the same to the user
+            problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise ValueError(
+                f"expected a sentence-transformers model with safetensors in {folder}: {problem}"
+            ) from error
         check_finite(self._model.state_dict(), folder)
         self._digest = weights_digest(self._model)
 
@@ -209,6 +215,8 @@ def _check_modules(folder: Path) -> None:
     """Refuses parts of a model from elsewhere than the library, which would import whatever module is named."""
     path = folder / "modules.json"
     parts = read_json(path) if path.is_file() else []
+    if not isinstance(parts, list):
+        raise ValueError(f"expected a list of modules in {path}, got a JSON {type(parts).__name__}")
     kinds = [part.get("type") if isinstance(part, dict) else part for part in parts]
     odd = [kind for kind in kinds if not str(kind).startswith("sentence_transformers.")]
     if odd:
