@@ -25,8 +25,10 @@ from hrvlm.trees import Direction, Forest
 Strategy = Literal["universal", "leaf", "per_level"]
 STRATEGIES = ("universal", "leaf", "per_level")
 Span = Literal["global", "local"]
-HEAD = ("curv", "norm_cap", "normalise_texts", "temperature", "image_scale", "text_scales", "logit_scale")
-HEAD += ("trainable_scales", "trainable_temperature")
+HEAD = (
+    "curv", "norm_cap", "normalise_texts", "temperature", "image_scale", "text_scales", "logit_scale",
+    "trainable_scales", "trainable_temperature",
+)  # fmt: skip
 FORMER = PERTURBATION | {"head": "head.kind"} | {name: f"head.{name}" for name in HEAD}
 FORMER |= {f"lambda_{name}": f"weights.{name}" for name in ("vicinity", "order", "order_image", "order_text")}
 FORMER |= {"level_weights": "weights.levels", "image_share": "weights.image_share"}

@@ -66,7 +66,7 @@ class CaptionTraining(LightningModule):
             seed: Start of the random numbers: noise, empty pictures and dropout.
         """
         super().__init__()
-        values = {"decoder": decoder, "optimizer": optimizer, "training_noise": training_noise}
+        values: dict[str, Any] = {"decoder": decoder, "optimizer": optimizer, "training_noise": training_noise}
         self.save_hyperparameters(ignore=list(values))
         # As plain values, for checkpoints are opened without running code of theirs.
         self.save_hyperparameters({name: asdict(value) for name, value in values.items()})

@@ -92,8 +92,8 @@ def semantic_partitions(
     for key, scorer in scorers.items():
         scorer.check_points(features)
         scores = scorer.distinct_scores(features)
-        known = {"scores": scores, "target_extent": target_extent}
-        found |= {(key, name): along_rotation(scorer, rotation, **known) for name, rotation in rotations.items()}
+        for name, rotation in rotations.items():
+            found[key, name] = along_rotation(scorer, rotation, target_extent=target_extent, scores=scores)
     return found
 
 
