@@ -9,12 +9,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
-from hrvlm.reports.joint_table import joint_table
-from hrvlm.reports.profile_table import profile_table
-from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+from hrvlm.reports.certificates import certificate_tables
+from hrvlm.reports.tables import robustness_table, transfer_tables
 from hrvlm.reports.terminal import bold, console
 
-TABLES = {"smoothing": smoothing_table, "profile": profile_table, "semantic": semantic_table, "joint": joint_table}
 SHARED = (
     "Epochs met the same noise: these certificates do not cover the choice of an epoch by them; certify the chosen one "
     "with another seed (final_seed, or `certify.py run`)."
@@ -56,7 +54,7 @@ def _tables(callback: Any) -> list[Any]:
 
 
 def _certificates(summary: dict[str, Any], when: str, caption: str | None) -> list[Any]:
-    tables = [table(summary) for part, table in TABLES.items() if summary.get(part)]
+    tables = certificate_tables(summary)
     for table in tables:
         table.title = f"{table.title} ({when})"
         table.caption_justify, table.caption = "left", caption

@@ -26,15 +26,10 @@ def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[flo
         radii: L2 radii of the tables, in pixel units.
     """
     from hrvlm.certificates.kinds.invalid import invalid_sentences
-    from hrvlm.reports.joint_table import joint_table
-    from hrvlm.reports.oracle_table import oracle_table
-    from hrvlm.reports.profile_table import profile_table
-    from hrvlm.reports.tables import semantic_table, smoothing_table
+    from hrvlm.reports.certificates import certificate_tables
 
     write_report(output, radii=radii)
-    tables = [("smoothing", smoothing_table), ("semantic", semantic_table), ("joint", joint_table)]
-    tables += [("profile", profile_table), ("oracle", oracle_table)]
-    print_results(output, [table(summary) for part, table in tables if summary.get(part)])
+    print_results(output, certificate_tables(summary))
     for sentence in invalid_sentences(summary):
         say(sentence)
 

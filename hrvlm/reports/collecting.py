@@ -18,7 +18,7 @@ class Certificates:
     """The certificates of a run.
 
     Attributes:
-        records: in the order of their rows; semantic ones without the scores that their claims follow from.
+        records: in the order of their rows, without what only verifying needs.
         problems: how many findings verifying them made.
     """
 

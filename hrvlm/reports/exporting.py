@@ -3,69 +3,45 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from hrvlm.certificates.kinds.registry import record_from_row
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.rows.record import SCHEMA, Row
-from hrvlm.trees.words import file_name
+from hrvlm.certificates.kinds.registry import kinds, record_from_row
+from hrvlm.certificates.kinds.report import report_of
+from hrvlm.rows.record import SCHEMA, Record, Row
+from hrvlm.rows.tab_separated import read_tsv
 from hrvlm.whole_files import whole_file
 
-TSV_COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+__all__ = ["field_types", "read_parquet", "read_tsv", "to_tsv", "write_parquet"]
 
 
 def to_tsv(rows: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """Smoothing certificates in the form of the code of Cohen et al., ICML 2019: one table per level of a tree.
+    """Tables in the form of the code of Cohen et al., ICML 2019, of the kinds of certificate that have that form.
 
-    An abstention has predict -1, radius 0.0 and correct 0, as there. The column time is empty: rows hold no times.
+    The column time is empty: rows hold no times.
 
     Args:
-        rows: Rows of all kinds; only smoothing rows are exported.
+        rows: rows of all kinds.
 
     Returns:
         Texts by file name, such as "smoothing.emoji_unicode.1.tsv".
 
     Raises:
-        ValueError: If there is no smoothing row.
+        ValueError: if there is no row of such a kind.
     """
-    tables: dict[str, list[SmoothingRecord]] = defaultdict(list)
+    able = {kind.name: kind for kind in kinds() if report_of(kind).tab_separated([]) is not None}
+    found: dict[str, list[Record]] = defaultdict(list)
     for row in rows:
-        if row.get("kind") == SmoothingRecord.kind:
-            record = SmoothingRecord.from_row(row)
-            tables[f"smoothing.{file_name(record.tree)}.{record.level}.tsv"].append(record)
-    if not tables:
-        raise ValueError("expected smoothing rows for a tab-separated export, got none; export to parquet instead")
-    return {name: _tsv(records) for name, records in sorted(tables.items())}
-
-
-def _tsv(records: list[SmoothingRecord]) -> str:
-    lines = ["\t".join(TSV_COLUMNS)]
-    for record in sorted(records, key=lambda record: record.index):
-        predict = -1 if record.abstain else record.prediction
-        correct = int(record.correct and not record.abstain)
-        radius = 0.0 if record.abstain else record.radius
-        lines.append(f"{record.index}\t{record.label}\t{predict}\t{radius!r}\t{correct}\t")
-    return "\n".join(lines) + "\n"
-
-
-def read_tsv(text: str) -> list[dict[str, Any]]:
-    """Lines of such a table, of this export or of Cohen et al.'s program: idx, label, predict, radius, correct, time.
-
-    Raises:
-        ValueError: If the columns are others.
-    """
-    head, *lines = text.splitlines()
-    if tuple(head.split("\t")) != TSV_COLUMNS:
-        raise ValueError(f"expected the columns {', '.join(TSV_COLUMNS)}, got {head!r}")
-    kinds: tuple[Callable[[str], Any], ...] = (int, int, int, float, lambda value: bool(int(value)), str)
-    return [
-        {name: kind(value) for name, kind, value in zip(TSV_COLUMNS, kinds, line.split("\t"), strict=True)}
-        for line in lines
-    ]
+        if row.get("kind") in able:
+            found[row["kind"]].append(record_from_row(row))
+    if not found:
+        names = " or ".join(able)
+        raise ValueError(f"expected {names} rows for a tab-separated export, got none; export to parquet instead")
+    tables = [report_of(able[name]).tab_separated(records) or {} for name, records in found.items()]
+    return {name: text for texts in tables for name, text in sorted(texts.items())}
 
 
 def write_parquet(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> list[Path]:

@@ -15,29 +15,20 @@ from rich.table import Table
 
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.certificates import summarise
-from hrvlm.certificates.kinds.profile.record import ProfileRecord
-from hrvlm.certificates.kinds.semantic.record import SemanticRecord
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.data.sampling import evenly_spread
+from hrvlm.figures import svg
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
-from hrvlm.reports import figures
+from hrvlm.reports.certificates import guarantees, reports_of
 from hrvlm.reports.collecting import Certificates
-from hrvlm.reports.guarantees import guarantees
-from hrvlm.reports.joint_table import joint_table
-from hrvlm.reports.oracle_table import oracle_table
-from hrvlm.reports.profile_table import profile_table
 from hrvlm.reports.push_figures import attack_curves
 from hrvlm.reports.push_table import push_table
-from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+from hrvlm.reports.radii import round_radii
+from hrvlm.reports.tables import robustness_table, transfer_tables
 from hrvlm.reports.terminal import lines_of
+from hrvlm.rows.record import Record
 
 NUM_IMAGES = 8
-KEY = (
-    (figures.SAME, "as for the image"),
-    (figures.RIGHT, "changed to the right class"),
-    (figures.OTHER, "changed to another class"),
-    (figures.NOTHING, "nothing certified"),
-)
 Row = Mapping[str, Any]
 
 
@@ -119,30 +110,16 @@ def _shown(value: Any) -> Any:
     return lines_of(value) if type(value) is str else value
 
 
-def _certificates(records: list[Any], radii: Sequence[float] | None, at_hand: AtHand) -> Iterable[dict[str, Any]]:
-    smoothing = [record for record in records if isinstance(record, SmoothingRecord)]
-    profiles = [record for record in records if isinstance(record, ProfileRecord)]
-    semantic = [record for record in records if isinstance(record, SemanticRecord)]
-    summary = summarise(records, figures.nice_radii(smoothing) if radii is None else radii) if records else {}
-    if smoothing:
-        drawn = figures.svg(figures.certified_accuracy(smoothing), "Certified accuracy over the L2 radius per level")
-        text = "Share of images whose smoothed prediction is right and certified up to the radius."
-        yield _section("smoothing", "Smoothing", text, [drawn], [smoothing_table(summary)])
-    if profiles:
-        drawn = figures.svg(figures.profile_depths(profiles), "Deepest certified level over the L2 radius per tree")
-        text = "For every radius the deepest ancestor that is certified; the rest is certified for the root alone."
-        yield _section("profile", "Hierarchical profile", text, [drawn], [profile_table(summary)])
-    if semantic:
-        drawn = figures.svg(figures.mean_invariance(semantic), "Mean invariant share per attribute, level and scorer")
-        text = "Share of the way from the image to the target on which the prediction provably does not change."
-        section = _section("semantic", "Semantic extent", text, [drawn], [semantic_table(summary)])
-        yield section | {"images": [_image(group, at_hand) for group in _chosen(semantic)], "key": KEY}
-    if summary.get("joint"):
-        text = "Pixels and meaning together: every image within the radius, moved up to the extent."
-        yield _section("joint", "Joint pixel-and-semantic", text, [], [joint_table(summary)])
-    if summary.get("oracle"):
-        text = "Answers under an oracle: its own label (composite), and that of an ideal oracle (semantic, corrected)."
-        yield _section("oracle", "Generative model with an oracle", text, [], [oracle_table(summary)])
+def _certificates(records: list[Record], radii: Sequence[float] | None, at_hand: AtHand) -> Iterable[dict[str, Any]]:
+    told = list(reports_of(records))
+    if radii is None:
+        radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
+    summary = summarise(records, radii)
+    for name, report, group in told:
+        tables = [report.table(summary[name])]
+        section = _section(name, report.heading, report.caption, report.figures(group), tables)
+        images = [image for part in _chosen(group) if (image := _image(part, report, at_hand)) is not None]
+        yield section | {"images": images, "key_title": report.key_title, "key": report.key()}
 
 
 def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
@@ -164,9 +141,7 @@ def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]
             "elsewhere a stronger attack may succeed."
         )
         table = push_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
-        yield _section(
-            "pushes", "Pushed to a forbidden answer", text, [figures.svg(attack_curves(records), words)], [table]
-        )
+        yield _section("pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table])
 
 
 def _section(name: str, heading: str, text: str, drawn: list[str], tables: list[Table]) -> dict[str, Any]:
@@ -184,27 +159,25 @@ def _cells(table: Table) -> dict[str, Any]:
     }
 
 
-def _chosen(records: list[SemanticRecord]) -> list[list[SemanticRecord]]:
+def _chosen(records: list[Record]) -> list[list[Record]]:
     """Records of a few images, evenly spread over those there are, not picked by what they show."""
     indices = sorted({record.index for record in records})
     chosen = [indices[place] for place in evenly_spread(len(indices), NUM_IMAGES)]
     return [[record for record in records if record.index == index] for index in chosen]
 
 
-def _image(records: list[SemanticRecord], at_hand: AtHand) -> dict[str, Any]:
+def _image(records: list[Record], report: KindReport[Any], at_hand: AtHand) -> dict[str, Any] | None:
+    """An image with figures of its records; None for a kind that has none."""
+    figures = report.figures_of_image(records, at_hand.name)
+    if not figures:
+        return None
     first = min(records, key=lambda record: record.level)
-    scorers = sorted({record.scorer for record in records})
-    words = f"of {at_hand.name(first.tree, first.level, first.label)}"
     return {
         "index": first.index,
-        "words": words,
+        "words": f"of {at_hand.name(first.tree, first.level, first.label)}",
         "picture": None if at_hand.picture is None else data_uri(at_hand.picture(first.index)),
-        "bars": [
-            (scorer, figures.svg(figures.interval_bars([r for r in records if r.scorer == scorer], at_hand.name),
-                                 f"Intervals of constant prediction of image {first.index}, {scorer} scorer"))
-            for scorer in scorers
-        ],
-    }  # fmt: skip
+        "figures": figures,
+    }
 
 
 def data_uri(image: Any) -> str:

@@ -1,4 +1,4 @@
-"""The figure of attacks that push a model towards a forbidden answer, from rows alone; see `figures`."""
+"""The figure of attacks that push a model towards a forbidden answer, from rows alone; see `hrvlm.figures`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
+from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside
 from hrvlm.generative.targeted_attack_records import (
     TargetedAttackRecord,
     success_over_radius,
     summarise_targeted_attacks,
 )
-from hrvlm.reports.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside
 
 Points = Sequence[Mapping[str, Any]]
 

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
 
-from hrvlm import certificates
 from hrvlm.attacks.records import SCHEMA as ROBUSTNESS_SCHEMA
 from hrvlm.attacks.records import RobustnessRecord
+from hrvlm.certificates.kinds.registry import kinds
 from hrvlm.rows.record import SCHEMA, Record
 
 START, END = "<!-- fields of {kind}, made by hrvlm.reports.schema -->", "<!-- end of {kind} -->"
@@ -22,20 +21,12 @@ START, END = "<!-- fields of {kind}, made by hrvlm.reports.schema -->", "<!-- en
 
 def record_kinds() -> dict[str, type]:
     """All kinds of records, by the word that rows have under "kind"."""
-    assert certificates.__all__  # importing the package defines every certificate's record
-    found: dict[str, type] = {kind.kind: kind for kind in _below(Record) if kind.kind}
-    return dict(sorted(found.items())) | {RobustnessRecord.kind: RobustnessRecord}
+    return {kind.name: kind.record for kind in kinds()} | {RobustnessRecord.kind: RobustnessRecord}
 
 
 def schema_version(kind: type) -> int:
     """What rows of a kind have under "schema"."""
     return SCHEMA if issubclass(kind, Record) else ROBUSTNESS_SCHEMA
-
-
-def _below(kind: type[Record]) -> Iterator[type[Record]]:
-    for found in kind.__subclasses__():
-        yield found
-        yield from _below(found)
 
 
 def field_table(kind: type) -> str:

@@ -1,4 +1,4 @@
-"""Tables for the terminal, recomputed from rows."""
+"""Tables of robustness for the terminal, recomputed from rows."""
 
 from __future__ import annotations
 
@@ -119,66 +119,3 @@ def _transfer_cell(pair: Mapping[str, Any] | None) -> str:
         return ""
     flipped = f"{100 * pair['flipped'] / pair['both']:.0f}" if pair["both"] else "-"
     return f"{100 * pair['accuracy']:.1f} ({flipped})"
-
-
-def smoothing_table(summary: Mapping[str, Any]) -> Table:
-    """Certified accuracy at radii and mean radius, one line per level, from a summary of certificates."""
-    lines = [
-        (tree, level, numbers) for tree, levels in summary["smoothing"].items() for level, numbers in levels.items()
-    ]
-    radii = list(lines[0][2]["certified_accuracy"]) if lines else []
-    table = Table(title="Smoothing certificates: certified accuracy in percent at L2 radii", title_justify="left")
-    for name in ("tree", "level", "smoothed"):
-        table.add_column(name, justify="right" if name == "smoothed" else "left")
-    for radius in radii:
-        table.add_column(f"r={radius}", justify="right")
-    table.add_column("mean radius", justify="right")
-    for tree, level, numbers in lines:
-        shares = [numbers["smoothed_accuracy"], *numbers["certified_accuracy"].values()]
-        cells = [f"{100 * share:.1f}" for share in shares]
-        table.add_row(
-            "(all)" if level == "0" else tree,
-            numbers["level_name"],
-            *cells,
-            f"{numbers['average_certified_radius']:.3f}",
-        )
-    return table
-
-
-def semantic_table(summary: Mapping[str, Any]) -> Table:
-    """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.
-
-    Where rows state stable coverage, its mean over the attributes follows per misalignment bound.
-    """
-    kinds = [
-        (name, kind, list(numbers["stable_coverage"]))
-        for levels in summary["semantic"].values()
-        for found in levels.values()
-        for name, scorers in found.items()
-        for by_kind in scorers.values()
-        for kind, numbers in by_kind.items()
-    ]
-    attributes = sorted({(name, kind) for name, kind, _ in kinds})
-    deltas = sorted({delta for *_, stated in kinds for delta in stated}, key=float)
-    table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
-    for column in ("tree", "level", "scorer"):
-        table.add_column(column)
-    for name, kind in attributes:
-        table.add_column(name if kind == "text" else f"{name} ({kind})", justify="right")
-    for delta in deltas:
-        table.add_column(f"stable at delta={delta}", justify="right")
-    for tree, levels in summary["semantic"].items():
-        for level, found in levels.items():
-            for scorer in sorted({scorer for scorers in found.values() for scorer in scorers}):
-                numbers = [found.get(name, {}).get(scorer, {}).get(kind) for name, kind in attributes]
-                _semantic_line(table, "(all)" if level == "0" else tree, scorer, numbers, deltas)
-    return table
-
-
-def _semantic_line(table: Table, tree: str, scorer: str, numbers: list[Any], deltas: list[str]) -> None:
-    shares = ["" if number is None else f"{100 * number['mean_invariance']:.1f}" for number in numbers]
-    present = [number for number in numbers if number is not None]
-    for delta in deltas:
-        stable = [number["stable_coverage"][delta] for number in present if delta in number["stable_coverage"]]
-        shares.append(f"{100 * sum(stable) / len(stable):.1f}" if stable else "")
-    table.add_row(tree, present[0]["level_name"], scorer, *shares)

@@ -27,11 +27,11 @@ from hrvlm.certificates import (
     verify_rows,
 )
 from hrvlm.certificates.kinds.oracle.claim import MEANINGLESS, TOO_WRONG
+from hrvlm.certificates.kinds.oracle.report import REPORT
 from hrvlm.certificates.kinds.oracle.summary import summarise_oracles
+from hrvlm.reports.certificates import guarantees
 from hrvlm.reports.exporting import read_parquet, write_parquet
-from hrvlm.reports.guarantees import guarantees
 from hrvlm.reports.html import render_report
-from hrvlm.reports.oracle_table import oracle_table
 
 GIVEN, ESTIMATED = ERRORS["given overall"], ERRORS["estimated overall"]
 
@@ -259,7 +259,7 @@ def test_summary_tables_and_words(tmp_path):
     with pytest.raises(ValueError, match="expected one setting"):
         summarise_oracles(mixed, [0.0])
     out = StringIO()
-    Console(file=out, width=200).print(oracle_table({"oracle": {"action": found}}))
+    Console(file=out, width=200).print(REPORT.table({"action": found}))
     assert "all but 20% of a population" in out.getvalue()
     (heading, sentences), = guarantees([record for group in groups for record in group])  # fmt: skip
     assert heading == "Generative model with an oracle"
@@ -276,7 +276,7 @@ def test_summary_tables_and_words(tmp_path):
 def test_unknown_classes_are_told_apart_in_the_table():
     found = summarise([record.to_row() for record in made(GIVEN, label=-1)], [0.0])
     out = StringIO()
-    Console(file=out, width=200).print(oracle_table(found))
+    Console(file=out, width=200).print(REPORT.table(found["oracle"]))
     assert "100.0*" in out.getvalue()
 
 

@@ -30,7 +30,7 @@ from hrvlm.certificates.kinds.profile.claim import (
 )
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.kinds.profile.record import FREE_CHAIN, SAME_CHAIN, SEPARATE_CHAIN
-from hrvlm.reports.profile_table import profile_table
+from hrvlm.certificates.kinds.profile.report import REPORT
 from hrvlm.trees import ClassTree, Node
 from hrvlm.trees.tree import TreeInfo
 
@@ -192,7 +192,7 @@ def test_summary_and_table():
             assert numbers["deepest"][str(radius)][str(level)] == deepest.count(level) / 6
             right = [r.chain[level] == r.labels[level] and 0 <= d <= level for r, d in zip(mine, deepest, strict=True)]
             assert numbers["levels"][str(level)]["certified_accuracy"][str(radius)] == sum(right) / 6
-    assert profile_table(summary).row_count == 4 + 3
+    assert REPORT.table(summary["profile"]).row_count == 4 + 3
     with pytest.raises(ValueError, match="one setting"):
         summarise([r.to_row() for r in (*mine[:1], *profiles(dataclasses.replace(PLAN, seed=4))[1:])], [0.0])
 

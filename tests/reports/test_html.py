@@ -14,9 +14,13 @@ import torch
 from PIL import Image
 from report_rows import all_rows, profile_row, robustness_rows, semantic_rows, smoothing_row
 
+from hrvlm.certificates.kinds.profile.figures import depth_shares, profile_depths
 from hrvlm.certificates.kinds.registry import record_from_row
-from hrvlm.reports import figures
+from hrvlm.certificates.kinds.semantic.figures import interval_bars
+from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
+from hrvlm.figures import INK
 from hrvlm.reports.html import AtHand, render_report
+from hrvlm.reports.radii import round_radii
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -56,14 +60,14 @@ def report(rows: list[dict[str, Any]], *more: Any, **options: Any) -> tuple[str,
 
 def test_a_report_has_a_section_per_kind_and_fetches_nothing() -> None:
     page, outline = report(all_rows(), robustness_rows(), at_hand=AtHand(lambda index: torch.full((3, 8, 8), 0.5)))
-    assert outline.sections == ["guarantees", "smoothing", "profile", "semantic", "joint", "robustness-0", "settings"]
+    assert outline.sections == ["guarantees", "smoothing", "semantic", "joint", "profile", "robustness-0", "settings"]
     assert {link[:1] for link in outline.fetched} == {"#", "d"}  # parts of the page itself, and data
     assert sum(link.startswith("data:image/png;base64,") for link in outline.fetched) == 6
     assert not re.search(r"url\((?!#)|@import|<script", page)
     for drawing in re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL):
         minidom.parseString(drawing)
     assert "prefers-color-scheme: dark" in page
-    assert figures.INK not in page
+    assert INK not in page
 
 
 def test_sections_without_rows_are_left_out_and_no_rows_at_all_refused() -> None:
@@ -106,7 +110,7 @@ def test_the_curve_is_certified_accuracy() -> None:
     rows = [smoothing_row(index=i, count=count) for i, count in enumerate([99, 90, 90, 40])]
     rows += [smoothing_row(index=4, count=99, label=2)]
     records = [record_from_row(row) for row in rows]
-    (curve,) = figures.certified_accuracy(records).axes[0].patches
+    (curve,) = certified_accuracy(records).axes[0].patches
     shares, edges, _ = curve.get_data()
     for radius in (0.0, 0.01, records[1].radius - 1e-9, records[1].radius + 1e-9, records[0].radius - 1e-9):
         expected = 100 * np.mean([r.correct and not r.abstain and r.radius >= radius for r in records])
@@ -115,9 +119,9 @@ def test_the_curve_is_certified_accuracy() -> None:
 
 def test_the_profile_is_the_deepest_certified_level() -> None:
     records = [record_from_row(profile_row(i, radii)) for i, radii in enumerate([(0.1, 0.4), (0.2, 0.2)])]
-    figure = figures.profile_depths(records)
+    figure = profile_depths(records)
     assert len(figure.axes) == 1
-    shares = figures.depth_shares(records, np.array([0.05, 0.15, 0.3, 0.5]))
+    shares = depth_shares(records, np.array([0.05, 0.15, 0.3, 0.5]))
     assert shares.tolist() == [[100, 50, 0, 0], [0, 50, 50, 0]]
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["level 0", "level 1"]
 
@@ -129,7 +133,7 @@ def test_bars_are_coloured_by_the_prediction(changed: bool) -> None:
     middle = start + 0.25 * (stop - start)
     last = (own + 1) % 4 if changed else own
     row |= {"intervals": [[start, middle, own], [middle, stop, last]], "label": own, "correct": True}
-    figure = figures.interval_bars([record_from_row(row)], lambda tree, level, label: f"class {label}")
+    figure = interval_bars([record_from_row(row)], lambda tree, level, label: f"class {label}")
     first, second = figure.axes[0].patches
     assert (first.get_width(), second.get_x()) == (pytest.approx(25), pytest.approx(25))
     assert (first.get_facecolor() == second.get_facecolor()) is not changed
@@ -139,18 +143,18 @@ def test_a_figure_can_be_drawn_as_pixels() -> None:
     records = [record_from_row(row) for row in all_rows()]
     smoothing = [record for record in records if record.kind == "smoothing"]
     out = io.BytesIO()
-    figures.certified_accuracy(smoothing).savefig(out, format="png", facecolor="white")
+    certified_accuracy(smoothing).savefig(out, format="png", facecolor="white")
     pixels = np.asarray(Image.open(out).convert("RGB")).reshape(-1, 3)
     assert {(59, 130, 196), (217, 130, 43)} <= set(map(tuple, pixels.tolist()))  # both curves
 
 
 def test_round_radii_end_below_the_largest() -> None:
     records = [record_from_row(smoothing_row(count=99))]
-    radii = figures.nice_radii(records)
+    radii = round_radii(records[0].radius)
     assert radii[0] == 0
     assert 2 <= len(radii) <= 6
     assert radii[-1] <= records[0].radius < radii[-1] + radii[1]
-    assert figures.nice_radii([]) == [0.0]
+    assert round_radii(0.0) == [0.0]
 
 
 @pytest.mark.parametrize("sigma", [1e-30, 1e-7, 1e-4, 2.0, 1e7, 1e30])
@@ -161,7 +165,8 @@ def test_reports_of_any_sigma_can_be_made(sigma: float) -> None:
         row |= {name: row[name] * factor for name in ("radius",) if name in row}
         row |= {name: [radius * factor for radius in row[name]] for name in ("radii", "asked") if name in row}
     records = [record for record in map(record_from_row, rows) if record.kind == "smoothing"]
-    radii, top = figures.nice_radii(records), max(record.radius for record in records)
+    top = max(record.radius for record in records)
+    radii = round_radii(top)
     assert 2 <= len(radii) <= 6
     assert radii[-1] <= top < radii[-1] + radii[1]
     assert radii[1] == pytest.approx(radii[2] - radii[1]) if len(radii) > 2 else True

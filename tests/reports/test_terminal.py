@@ -14,15 +14,17 @@ from rich.table import Table
 
 import hrvlm
 from hrvlm.certificates import summarise
+from hrvlm.certificates.kinds.profile.figures import profile_depths
 from hrvlm.certificates.kinds.registry import record_from_row
+from hrvlm.certificates.kinds.semantic.figures import interval_bars, mean_invariance
+from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
 from hrvlm.cli.errors import sentence
 from hrvlm.cli.main import main
-from hrvlm.reports import figures
+from hrvlm.figures import svg
+from hrvlm.reports.certificates import certificate_tables
 from hrvlm.reports.exporting import to_tsv
 from hrvlm.reports.html import AtHand, render_report
-from hrvlm.reports.joint_table import joint_table
-from hrvlm.reports.profile_table import profile_table
-from hrvlm.reports.tables import robustness_table, semantic_table, smoothing_table, transfer_tables
+from hrvlm.reports.tables import robustness_table, transfer_tables
 from hrvlm.reports.terminal import PlainConsole, bold, console, say
 from hrvlm.trees import ClassTree, Node, TreeInfo, load_tree, save_tree
 from hrvlm.trees.words import file_name
@@ -50,7 +52,8 @@ def named(row: dict[str, Any], name: str) -> dict[str, Any]:
 def test_tables_show_names_as_they_are(name: str) -> None:
     rows = [named(row, name) for row in (smoothing_row(level=1), joint_row(), profile_row(), *semantic_rows(level=1))]
     summary = summarise(rows, [0.0, 0.1])
-    tables = [table(summary) for table in (smoothing_table, joint_table, profile_table, semantic_table)]
+    tables = certificate_tables(summary)
+    assert len(tables) == 4
     attacked = [named(row, name) for row in robustness_rows()]
     tables += [robustness_table(attacked, title=name), *transfer_tables(attacked)]
     for table in tables:
@@ -66,12 +69,12 @@ def test_figures_and_pages_show_names_as_they_are(name: str) -> None:
     semantic = records[2:]
     wanted = SHOWN.get(name, name)[:39]
     for figure in (
-        figures.certified_accuracy(records[:1]),
-        figures.profile_depths(records[1:2]),
-        figures.mean_invariance(semantic),
-        figures.interval_bars(semantic[:2], lambda tree, level, label: name),
+        certified_accuracy(records[:1]),
+        profile_depths(records[1:2]),
+        mean_invariance(semantic),
+        interval_bars(semantic[:2], lambda tree, level, label: name),
     ):
-        drawn = figures.svg(figure, f"of {name}".replace("\x1b", ""))
+        drawn = svg(figure, f"of {name}".replace("\x1b", ""))
         texts = "".join(ElementTree.fromstring(drawn).itertext())
         assert wanted in texts
         assert not {"\x1b", "\u202e"} & set(texts)
@@ -80,7 +83,7 @@ def test_figures_and_pages_show_names_as_they_are(name: str) -> None:
 
 
 def test_labels_with_an_underscore_stay_in_legends() -> None:
-    figure = figures.certified_accuracy([record_from_row(smoothing_row() | {"level_name": "_all"})])
+    figure = certified_accuracy([record_from_row(smoothing_row() | {"level_name": "_all"})])
     (legend,) = [axes.get_legend() for axes in figure.axes]
     assert [text.get_text().strip("\u200b") for text in legend.get_texts()] == ["_all"]
 

@@ -93,7 +93,7 @@ class Kind(ABC, Generic[R]):
         record: of its rows.
         source: what it is made of; kinds of one source share a pass over the images.
         spends: whose alpha its label functions share, see `LEVELS`; None where no noise is drawn.
-        report: name of the module that words and draws it, see `hrvlm.reports.telling.Telling`.
+        report: name of the module that words and draws it, see `kinds.report.KindReport`.
     """
 
     name: ClassVar[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hrvlm.certificates.kinds.oracle.record import SPENT_ONCE, SPENT_PER_CLASS, OracleRecord
 
 COMPOSITE = (
@@ -14,7 +16,7 @@ SEMANTIC = (
 )
 
 
-def oracle_sentences(records: list[OracleRecord]) -> list[str]:
+def oracle_sentences(records: Sequence[OracleRecord]) -> list[str]:
     """One sentence per oracle and claim, and what holds for all of them together."""
     first = records[0]
     oracles = len({record.oracle for record in records})

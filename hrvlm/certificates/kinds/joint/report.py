@@ -1,0 +1,56 @@
+"""Joint certificates in words and table, see `kinds.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.wording import assumed, limits
+
+
+class JointReport(KindReport[JointRecord]):
+    """Mean extents at radii, and mean radii at extents."""
+
+    heading = "Joint pixel-and-semantic"
+    caption = "Pixels and meaning together: every image within the radius, moved up to the extent."
+
+    def guarantee(self, records: Sequence[JointRecord]) -> list[str]:
+        """All joint statements of an image together."""
+        first = records[0]
+        return [
+            f"For each image, with probability at least {1 - first.alpha:g} (alpha = {first.alpha:g}) over the noise, "
+            f"for its {first.num_statements} joint statements together: for EVERY image within the stated L2 radius, a "
+            f"share above {first.threshold:g} of its noisy copies keeps the class at every point of the semantic move "
+            "up to the stated extent. Radii and extents were fixed in advance; the move is of embeddings.",
+            *assumed(records),
+            *limits(records),
+        ]
+
+    def table(self, summary: Mapping[str, Any]) -> Table:
+        """Mean certified extent at radii and mean radius at extents, one line per level, attribute and scorer."""
+        lines = [
+            (tree, level, attribute, scorer, numbers)
+            for tree, levels in summary.items()
+            for level, attributes in levels.items()
+            for attribute, scorers in attributes.items()
+            for scorer, numbers in scorers.items()
+        ]
+        title = "Joint certificates: mean extent for every image within r (L2), mean radius up to extent e"
+        table = Table(title=title, title_justify="left")
+        for name in ("tree", "level", "attribute", "scorer"):
+            table.add_column(name)
+        first = lines[0][-1] if lines else {"at_radii": {}, "at_extents": {}}
+        for name in (*(f"r={radius}" for radius in first["at_radii"]), *(f"e={e}" for e in first["at_extents"])):
+            table.add_column(name, justify="right")
+        for tree, level, attribute, scorer, numbers in lines:
+            cells = [f"{found['mean_extent']:.3f}" for found in numbers["at_radii"].values()]
+            cells += [f"{found['mean_radius']:.3f}" for found in numbers["at_extents"].values()]
+            table.add_row("(all)" if level == "0" else tree, numbers["level_name"], attribute, scorer, *cells)
+        return table
+
+
+REPORT = JointReport()

@@ -1,0 +1,57 @@
+"""Certificates of answers under an oracle in words and table, see `kinds.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.oracle.record import OracleRecord
+from hrvlm.certificates.kinds.oracle.wording import oracle_sentences
+from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.wording import assumed, limits
+
+
+class OracleReport(KindReport[OracleRecord]):
+    """Certified accuracy over radii, per oracle and claim."""
+
+    heading = "Generative model with an oracle"
+    caption = "Answers under an oracle: its own label (composite), and that of an ideal oracle (semantic, corrected)."
+
+    def guarantee(self, records: Sequence[OracleRecord]) -> list[str]:
+        """See `oracle_sentences`."""
+        return [*oracle_sentences(records), *assumed(records), *limits(records)]
+
+    def table(self, summary: Mapping[str, Any]) -> Table:
+        """Certified accuracy over radii, abstentions and unparseable answers, one line per oracle and claim.
+
+        Where no image has a known class, the shares are of certified images whatever their class.
+        """
+        lines = [(oracle, claim, numbers) for oracle, claims in summary.items() for claim, numbers in claims.items()]
+        radii = list(lines[0][2]["certified_accuracy"]) if lines else []
+        title = "Answers under an oracle: percent certified right at L2 radii (* certified, right class unknown)"
+        table = Table(title=title, title_justify="left")
+        for name in ("oracle", "claim", "oracle's error"):
+            table.add_column(name)
+        for name in (*(f"r={radius}" for radius in radii), "mean radius", "abstain", "unparseable"):
+            table.add_column(name, justify="right")
+        for oracle, claim, numbers in lines:
+            known = numbers["labelled_images"] > 0
+            shares = numbers["certified_accuracy" if known else "certified_share"]
+            cells = [f"{100 * shares[radius]:.1f}{'' if known else '*'}" for radius in radii]
+            mean = f"{numbers['average_certified_radius']:.3f}" if known else ""
+            rates = [f"{100 * numbers[name]:.1f}" for name in ("abstention_rate", "unparseable_share")]
+            table.add_row(oracle, claim, _error(numbers), *cells, mean, *rates)
+        return table
+
+
+def _error(numbers: Mapping[str, Any]) -> str:
+    """The oracle's error that a claim takes off, with the scope that it permits."""
+    if numbers["error_model"] is None:
+        return "part of the classifier"
+    scope = numbers["scope"] if numbers["gamma"] is None else f"all but {100 * numbers['gamma']:g}% of a population"
+    return f"{numbers['error_model']} <= {numbers['rate_upper']:.3g} ({scope})"
+
+
+REPORT = OracleReport()

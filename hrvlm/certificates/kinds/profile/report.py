@@ -1,0 +1,67 @@
+"""Hierarchical profiles in words, table and figure, see `kinds.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.profile.record import ProfileRecord
+from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.wording import assumed, limits, reading
+
+
+class ProfileReport(KindReport[ProfileRecord]):
+    """Where the deepest certified ancestors lie at each radius."""
+
+    heading = "Hierarchical profile"
+    caption = "For every radius the deepest ancestor that is certified; the rest is certified for the root alone."
+
+    def guarantee(self, records: Sequence[ProfileRecord]) -> list[str]:
+        """All trees together, and all radii or those fixed in advance."""
+        first = records[0]
+        width = "all radii at once, so that a radius may be chosen after looking"
+        if first.budget == "fixed radii":
+            width = f"the radii {', '.join(f'{radius:g}' for radius in first.asked)}, which were fixed in advance"
+        return [
+            f"For each image, with probability at least {1 - first.alpha:g} (alpha = {first.alpha:g}) over the noise, "
+            f"for its {first.num_statements} trees together and {width}: at every point within the radius the smoothed "
+            f"classifier stays below the stated ancestor{reading(first)}.",
+            *assumed(records),
+            *limits(records),
+        ]
+
+    def table(self, summary: Mapping[str, Any]) -> Table:
+        """Where the deepest certified ancestors lie at each radius, and how many are right, per tree and level."""
+        radii = list(dict.fromkeys(radius for tree in summary.values() for radius in tree["deepest"]))
+        title = "Hierarchical profile: percent of images whose deepest certified ancestor lies at a level"
+        table = Table(title=f"{title} (in brackets: certified at its right node)", title_justify="left")
+        for name in ("tree", "level"):
+            table.add_column(name)
+        for name in (*(f"r={radius}" for radius in radii), "mean radius"):
+            table.add_column(name, justify="right")
+        for tree, found in summary.items():
+            for level, numbers in found["levels"].items():
+                cells = [_cell(found["deepest"].get(radius), level, numbers, radius) for radius in radii]
+                mean = numbers.get("average_certified_radius")
+                table.add_row(tree, numbers["level_name"], *cells, "" if mean is None else f"{mean:.3f}")
+            roots = [f"{100 * found['deepest'][r]['root']:.0f}" if r in found["deepest"] else "" for r in radii]
+            table.add_row(tree, "(root)", *roots, "")
+        return table
+
+    def figures(self, records: Sequence[ProfileRecord]) -> list[str]:
+        """Shares of images by their deepest certified level."""
+        from hrvlm.certificates.kinds.profile.figures import profile_depths
+        from hrvlm.figures import svg
+
+        return [svg(profile_depths(records), "Deepest certified level over the L2 radius per tree")]
+
+
+def _cell(deepest: Mapping[str, float] | None, level: str, numbers: Mapping[str, Any], radius: str) -> str:
+    if deepest is None:
+        return ""
+    return f"{100 * deepest[level]:.0f} ({100 * numbers['certified_accuracy'][radius]:.0f})"
+
+
+REPORT = ProfileReport()

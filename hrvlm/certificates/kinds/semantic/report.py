@@ -1,0 +1,96 @@
+"""Semantic extents in words, table and figures, see `kinds.report`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.report import ClassName, KindReport
+from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
+from hrvlm.certificates.kinds.wording import values
+
+
+class SemanticReport(KindReport[SemanticRecord]):
+    """Mean invariant shares, and the intervals of single images."""
+
+    heading = "Semantic extent"
+    caption = "Share of the way from the image to the target on which the prediction provably does not change."
+    key_title = "Prediction along the way"
+
+    def guarantee(self, records: Sequence[SemanticRecord]) -> list[str]:
+        """Deterministic statements about embeddings."""
+        return [
+            "Deterministic, no alpha: while the image's embedding is rotated in the plane of a prompt pair from its "
+            "own angle to the target's, the classifier of the level predicts each interval's class at every angle "
+            "inside it.",
+            f"The statement is about embeddings, in double precision, under the scorers {values(records, 'scorer')}; "
+            "how well the rotation stands for pictures of the change is an empirical matter.",
+        ]
+
+    def table(self, summary: Mapping[str, Any]) -> Table:
+        """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.
+
+        Where rows state stable coverage, its mean over the attributes follows per misalignment bound.
+        """
+        groups = [
+            (name, target, list(numbers["stable_coverage"]))
+            for levels in summary.values()
+            for found in levels.values()
+            for name, scorers in found.items()
+            for targets in scorers.values()
+            for target, numbers in targets.items()
+        ]
+        attributes = sorted({(name, target) for name, target, _ in groups})
+        deltas = sorted({delta for *_, stated in groups for delta in stated}, key=float)
+        table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
+        for column in ("tree", "level", "scorer"):
+            table.add_column(column)
+        for name, target in attributes:
+            table.add_column(name if target == TEXT else f"{name} ({target})", justify="right")
+        for delta in deltas:
+            table.add_column(f"stable at delta={delta}", justify="right")
+        for tree, levels in summary.items():
+            for level, found in levels.items():
+                for scorer in sorted({scorer for scorers in found.values() for scorer in scorers}):
+                    numbers = [found.get(name, {}).get(scorer, {}).get(target) for name, target in attributes]
+                    _add_line(table, "(all)" if level == "0" else tree, scorer, numbers, deltas)
+        return table
+
+    def figures(self, records: Sequence[SemanticRecord]) -> list[str]:
+        """Bars of mean invariant shares."""
+        from hrvlm.certificates.kinds.semantic.figures import mean_invariance
+        from hrvlm.figures import svg
+
+        return [svg(mean_invariance(records), "Mean invariant share per attribute, level and scorer")]
+
+    def figures_of_image(self, records: Sequence[SemanticRecord], name: ClassName) -> list[tuple[str, str]]:
+        """Bars of the intervals, per scorer."""
+        from hrvlm.certificates.kinds.semantic.figures import interval_bars
+        from hrvlm.figures import svg
+
+        def drawn(scorer: str) -> str:
+            figure = interval_bars([record for record in records if record.scorer == scorer], name)
+            return svg(figure, f"Intervals of constant prediction of image {records[0].index}, {scorer} scorer")
+
+        return [(scorer, drawn(scorer)) for scorer in sorted({record.scorer for record in records})]
+
+    def key(self) -> list[tuple[str, str]]:
+        """Which class an interval has."""
+        from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME
+
+        changed = [(RIGHT, "changed to the right class"), (OTHER, "changed to another class")]
+        return [(SAME, "as for the image"), *changed, (NOTHING, "nothing certified")]
+
+
+def _add_line(table: Table, tree: str, scorer: str, numbers: list[Any], deltas: list[str]) -> None:
+    shares = ["" if number is None else f"{100 * number['mean_invariance']:.1f}" for number in numbers]
+    present = [number for number in numbers if number is not None]
+    for delta in deltas:
+        stable = [number["stable_coverage"][delta] for number in present if delta in number["stable_coverage"]]
+        shares.append(f"{100 * sum(stable) / len(stable):.1f}" if stable else "")
+    table.add_row(tree, present[0]["level_name"], scorer, *shares)
+
+
+REPORT = SemanticReport()

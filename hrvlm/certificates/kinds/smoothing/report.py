@@ -1,0 +1,87 @@
+"""Smoothing certificates in words, table and figure, see `kinds.report`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.kinds.wording import assumed, limits, reading, values
+from hrvlm.rows.tab_separated import table_of
+from hrvlm.trees.words import file_name
+
+
+class SmoothingReport(KindReport[SmoothingRecord]):
+    """Certified accuracy over the radius, per level."""
+
+    heading = "Smoothing"
+    caption = "Share of images whose smoothed prediction is right and certified up to the radius."
+
+    def guarantee(self, records: Sequence[SmoothingRecord]) -> list[str]:
+        """All levels of an image together; noise, method and assumptions."""
+        first = records[0]
+        keeps = f"has the stated class{reading(first)}"
+        sentences = [
+            f"For each image, with probability at least {1 - first.alpha:g} (alpha = {first.alpha:g}) over the noise "
+            f"that was drawn, and for all {first.num_statements} levels of the image together: the smoothed classifier "
+            f"{keeps} at every point closer than the stated L2 radius to the image.",
+            f"The smoothed classifier answers for Gaussian noise of standard deviation {values(records, 'sigma')} in "
+            f"{values(records, 'noise_space')}; counts became bounds by: {values(records, 'method')} "
+            f"({values(records, 'split')}), from {_samples(records)} counted copies of an image.",
+        ]
+        return [*sentences, *assumed(records), *limits(records)]
+
+    def table(self, summary: Mapping[str, Any]) -> Table:
+        """Certified accuracy at radii and mean radius, one line per level."""
+        lines = [(tree, level, numbers) for tree, levels in summary.items() for level, numbers in levels.items()]
+        radii = list(lines[0][2]["certified_accuracy"]) if lines else []
+        table = Table(title="Smoothing certificates: certified accuracy in percent at L2 radii", title_justify="left")
+        for name in ("tree", "level", "smoothed"):
+            table.add_column(name, justify="right" if name == "smoothed" else "left")
+        for radius in radii:
+            table.add_column(f"r={radius}", justify="right")
+        table.add_column("mean radius", justify="right")
+        for tree, level, numbers in lines:
+            shares = [numbers["smoothed_accuracy"], *numbers["certified_accuracy"].values()]
+            cells = [*(f"{100 * share:.1f}" for share in shares), f"{numbers['average_certified_radius']:.3f}"]
+            table.add_row("(all)" if level == "0" else tree, numbers["level_name"], *cells)
+        return table
+
+    def figures(self, records: Sequence[SmoothingRecord]) -> list[str]:
+        """Curves of certified accuracy."""
+        from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
+        from hrvlm.figures import svg
+
+        return [svg(certified_accuracy(records), "Certified accuracy over the L2 radius per level")]
+
+    def largest_radius(self, records: Sequence[SmoothingRecord]) -> float:
+        """Of all levels."""
+        return max((record.radius for record in records), default=0.0)
+
+    def tab_separated(self, records: Sequence[SmoothingRecord]) -> dict[str, str]:
+        """One table per level of a tree, such as "smoothing.emoji_unicode.1.tsv".
+
+        An abstention has predict -1, radius 0.0 and correct 0, as in the code of Cohen et al.
+        """
+        tables: dict[str, list[SmoothingRecord]] = defaultdict(list)
+        for record in sorted(records, key=lambda record: record.index):
+            tables[f"{record.kind}.{file_name(record.tree)}.{record.level}.tsv"].append(record)
+        return {name: table_of(map(_line, group)) for name, group in sorted(tables.items())}
+
+
+def _line(record: SmoothingRecord) -> tuple[int, int, int, float, bool]:
+    if record.abstain:
+        return record.index, record.label, -1, 0.0, False
+    return record.index, record.label, record.prediction, record.radius, record.correct
+
+
+def _samples(records: Sequence[SmoothingRecord]) -> str:
+    counts = sorted({record.n for record in records})
+    return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+REPORT = SmoothingReport()
