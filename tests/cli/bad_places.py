@@ -50,7 +50,7 @@ GENERATOR = ("--config", "answers.yaml", "--checkpoint", "captioner", "--output"
 ANSWERS = ("answers", *GENERATOR, "new.jsonl")
 ANSWERED = ("run", *GENERATOR, "answered")
 AUDIT = ("audit", "answered", "--config", "audit.yaml", "--output", "audited")
-PUSH = ("targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "pushed")
+TARGETED_ATTACK = ("targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "pushed")
 VALIDATE = ("validate", "--config", "train.yaml")
 BUILD = ("tree", "build", "--leaves", "synsets.yaml", "--output", "new.yaml")
 SHARDS = (*FRESH, "--config", "shards.yaml")
@@ -76,11 +76,11 @@ PLACES = {
     "run: output": certifying("new", *FRESH),
     "attack: settings": certifying("attacked/settings.json", *ATTACK),
     "attack: rows": certifying("attacked/robustness.jsonl", *ATTACK),
-    "rescore: header": certifying("features/store.json", *RECERTIFY),
-    "rescore: ledger": certifying("features/functions.jsonl", *RECERTIFY),
+    "recertify: header": certifying("features/store.json", *RECERTIFY),
+    "recertify: ledger": certifying("features/functions.jsonl", *RECERTIFY),
     "run: captioner": certifying("captioner/captioner.json", *CAPTIONER),
     "run: captioner's weights": certifying("captioner/captioner.safetensors", *CAPTIONER),
-    "push: configuration": certifying(
+    "targeted attack: configuration": certifying(
         "push.yaml", "targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
     ),
     "plan: pilot": certifying("bad.jsonl", "plan", "--pilot", "bad.jsonl"),
@@ -122,7 +122,7 @@ PLACES = {
     "run: classes of shards": certifying("numbers.txt", *SHARDS),
     "attack: configuration": certifying("attack.yaml", *ATTACK),
     "attack: checkpoint": certifying("bad.ckpt", *ATTACK, "--checkpoint", "bad.ckpt"),
-    "rescore: configuration": certifying("run.yaml", *RECERTIFY),
+    "recertify: configuration": certifying("run.yaml", *RECERTIFY),
     "validate: configuration": training_of("train.yaml", *VALIDATE),
     "fit: trainer": training("trainer.yaml", "--trainer", "trainer.yaml"),
     "check: first": helping("bad.yaml", "tree", "check", "bad.yaml", "kinds.yaml"),

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from bad_files import BAD, marker
-from bad_places import ANSWERED, ATTACK, AUDIT, PLACES, PUSH, RECERTIFY, RUN, Place
+from bad_places import ANSWERED, ATTACK, AUDIT, PLACES, RECERTIFY, RUN, TARGETED_ATTACK, Place
 from command_runs import command_line
 from good_files import write_more
 from torch.utils.data import BatchSampler, DataLoader
@@ -53,7 +53,7 @@ def good(
             command_line(name, Path("model"), plan=plan, **relative)
             (folder / "config.yaml").rename(folder / f"{name}.yaml")
         write_more(folder, make_settings(folder))
-        for command in ((*RUN, "--features", "features"), ATTACK, RECERTIFY, ANSWERED, AUDIT, PUSH):
+        for command in ((*RUN, "--features", "features"), ATTACK, RECERTIFY, ANSWERED, AUDIT, TARGETED_ATTACK):
             found = answer("certify.py", command)
             assert found.code == 0, (command, found)
     return folder
