@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -33,7 +33,7 @@ class ExportModel(Callback):
             ValueError: If another one goes to the same folder.
         """
         others = [found for found in trainer.callbacks if isinstance(found, ExportModel)]  # type: ignore[attr-defined]
-        if sum(Path(other.folder).resolve() == Path(self.folder).resolve() for other in others) > 1:
+        if sum(os.path.realpath(other.folder) == os.path.realpath(self.folder) for other in others) > 1:
             raise ValueError(f"expected one export to {self.folder}, got several with this folder")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

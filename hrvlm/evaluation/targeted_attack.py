@@ -27,8 +27,13 @@ from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.evaluation.targeted_attack_settings import TargetedAttackSettings
 from hrvlm.generative import Generator, load_generator
-from hrvlm.generative.push_records import Defence, PushRecord, push_key, summarise_pushes
-from hrvlm.generative.pushing import easiest_answers, push_towards
+from hrvlm.generative.targeted_attack import attack_towards, easiest_answers
+from hrvlm.generative.targeted_attack_records import (
+    Defence,
+    TargetedAttackRecord,
+    summarise_targeted_attacks,
+    targeted_attack_key,
+)
 from hrvlm.models import inferring
 from hrvlm.models.pixels import clean_picture
 
@@ -52,11 +57,11 @@ def attack(checkpoint: str, settings: TargetedAttackSettings, output: Output) ->
     attacker = TargetedAttacker(generator, settings)
     with opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings)) as path:
         with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
-            done = {PushRecord.from_row(row).key for row in read_rows(path)}
+            done = {TargetedAttackRecord.from_row(row).key for row in read_rows(path)}
             for index in bar.track(indices, description="attacking"):
                 for record in attacker.attack(data, index, done):
                     writer.write([record])
-        summary = summarise_pushes([PushRecord.from_row(row) for row in read_rows(path)])
+        summary = summarise_targeted_attacks([TargetedAttackRecord.from_row(row) for row in read_rows(path)])
         write_summary(output.folder, summary)
         output.show(output.folder, summary)
 
@@ -71,17 +76,17 @@ class TargetedAttacker:
             settings.oracle.name, len(settings.oracle.classes), lambda index, clean: settings.oracle, lambda *_: -1
         )
 
-    def attack(self, data: Any, index: int, done: set[Any]) -> Iterator[PushRecord]:
+    def attack(self, data: Any, index: int, done: set[Any]) -> Iterator[TargetedAttackRecord]:
         """Rows of an image that are not done; none if it has the forbidden class to begin with."""
         settings = self.settings
         plans: list[tuple[Defence, float, bool]] = [(d, e, False) for d in ("none", "smoothing") for e in settings.eps]
-        left = [p for p in plans if push_key(index, p[0], inside=False, eps=p[1]) not in done]
-        if not left and push_key(index, "smoothing", inside=True, eps=0.0) in done:
+        left = [p for p in plans if targeted_attack_key(index, p[0], inside=False, eps=p[1]) not in done]
+        if not left and targeted_attack_key(index, "smoothing", inside=True, eps=0.0) in done:
             return
         record, clean = self._certify(data, index)
         if self.forbidden in (record.prediction, self.oracle.labels([clean])[0]):
             return
-        if record.radius > 0 and push_key(index, "smoothing", inside=True, eps=0.0) not in done:
+        if record.radius > 0 and targeted_attack_key(index, "smoothing", inside=True, eps=0.0) not in done:
             left.append(("smoothing", JUST_INSIDE * record.radius, True))
         image = clean_picture(data, index)[0][None].to(settings.device)
         wanted = easiest_answers(self.generator, image, settings.wanted)[0]
@@ -112,9 +117,9 @@ class TargetedAttacker:
         defence: Defence,
         eps: float,
         inside: bool,
-    ) -> PushRecord:
+    ) -> TargetedAttackRecord:
         settings, smoothed = self.settings, defence == "smoothing"
-        attacked = push_towards(
+        attacked = attack_towards(
             self.generator,
             image,
             [wanted],
@@ -127,7 +132,7 @@ class TargetedAttacker:
         answer = self.generator.generate(attacked)[0]
         counts = self._vote(attacked[0], record.index) if smoothed else None
         label = self.oracle.labels([answer])[0] if counts is None else counts.index(max(counts))
-        return PushRecord(
+        return TargetedAttackRecord(
             index=record.index,
             defence=defence,
             eps=eps,

@@ -84,14 +84,14 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
 
         return ROBUSTNESS, robustness_header(settings, expect)
     if command == "targeted-attack":
-        from hrvlm.generative.push_checks import PUSHES, push_header
+        from hrvlm.generative.targeted_attack_checks import TARGETED_ATTACKS, targeted_attack_header
 
         if expect is not None:
             raise ValueError(
                 "expected no --expect with the rows of targeted-attack, which has none of images whose answer is "
                 "forbidden already"
             )
-        return PUSHES, push_header(settings)
+        return TARGETED_ATTACKS, targeted_attack_header(settings)
     from hrvlm.certificates.kinds.header import header_of
     from hrvlm.certificates.kinds.verify import CERTIFICATES
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -211,7 +212,7 @@ def load_transformers(
     """
     model, processor = read_pretrained(path, dtype=dtype)
     question = DEFAULT_PROMPT if prompt is None else prompt
-    name = Path(path).resolve().name if Path(path).is_dir() else str(path)
+    name = os.path.basename(os.path.realpath(path)) if Path(path).is_dir() else str(path)
     try:
         generator = TransformersGenerator(model, processor, name=name, prompt=question, decoding=decoding).eval()
         generator.try_out()

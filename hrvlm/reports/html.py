@@ -18,7 +18,7 @@ from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.figures import svg
-from hrvlm.generative.push_records import PushRecord, summarise_pushes
+from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
 from hrvlm.reports.certificates import guarantees, reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.push_figures import attack_curves
@@ -78,12 +78,15 @@ def render_report(
     records = certificates.records
     if not records and not robustness and not pushes:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
-    attacked: list[Any] = [*(RobustnessRecord.from_row(row) for row in robustness), *map(PushRecord.from_row, pushes)]
+    attacked: list[Any] = [
+        *(RobustnessRecord.from_row(row) for row in robustness),
+        *map(TargetedAttackRecord.from_row, pushes),
+    ]
     images = len({record.index for record in [*records, *attacked]})
     sections = [
         *_certificates(records, radii, at_hand or AtHand()),
         *_robustness(robustness),
-        *_pushes([record for record in attacked if isinstance(record, PushRecord)]),
+        *_pushes([record for record in attacked if isinstance(record, TargetedAttackRecord)]),
     ]
     return _template().render(
         title=title,
@@ -130,14 +133,14 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         yield _section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
 
 
-def _pushes(records: Sequence[PushRecord]) -> Iterable[dict[str, Any]]:
+def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
     if records:
         words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
         text = (
             "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
             "elsewhere a stronger attack may succeed."
         )
-        table = push_table(summarise_pushes(records), forbidden=records[0].forbidden)
+        table = push_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
         yield _section("pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table])
 
 

@@ -11,14 +11,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside
-from hrvlm.generative.push_records import PushRecord, success_over_radius, summarise_pushes
+from hrvlm.generative.targeted_attack_records import (
+    TargetedAttackRecord,
+    success_over_radius,
+    summarise_targeted_attacks,
+)
 
 Points = Sequence[Mapping[str, Any]]
 
 
-def attack_curves(records: Sequence[PushRecord]) -> Figure:
+def attack_curves(records: Sequence[TargetedAttackRecord]) -> Figure:
     """Success over the L2 budget without and with smoothing; and with it, inside and beyond certified radii."""
-    summary, over_radius = summarise_pushes(records), success_over_radius(records)
+    summary, over_radius = summarise_targeted_attacks(records), success_over_radius(records)
     with mpl.rc_context(STYLE):
         figure, (left, right) = panels_beside(2, height=3.0)
         _curve(left, "without smoothing", summary["none"], OTHER, "o")

@@ -11,7 +11,7 @@ def push_table(summary: dict[str, Any], *, forbidden: str) -> Table:
     """Share of images that reach the forbidden class, by budget.
 
     Args:
-        summary: See `hrvlm.generative.push_records.summarise_pushes`.
+        summary: See `hrvlm.generative.targeted_attack_records.summarise_targeted_attacks`.
         forbidden: The class.
     """
     table = Table(title=f"Images pushed to {forbidden!r}, percent, by L2 budget in pixel units", min_width=72)

@@ -90,7 +90,7 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
     from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     chosen = nltk_data if nltk_data is not None else os.environ.get(ENVIRONMENT_VARIABLE)
-    places = [str(Path(chosen).resolve())] if chosen is not None else list(nltk.data.path)
+    places = [os.path.realpath(chosen)] if chosen is not None else list(nltk.data.path)
     try:
         root = nltk.data.find("corpora/wordnet", paths=places)
     except LookupError:

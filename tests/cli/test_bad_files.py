@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from bad_files import BAD, marker
+from bad_places import ANSWERED, ATTACK, AUDIT, PLACES, RECERTIFY, RUN, TARGETED_ATTACK, Place
 from command_runs import command_line
+from good_files import write_more
 from torch.utils.data import BatchSampler, DataLoader
 
 from hrvlm.cli import certify, main, train
@@ -25,94 +26,6 @@ PROGRAMS: dict[str, Callable[[list[str]], None]] = {
     "certify.py": certify.main,
     "hrvlm": main.main,
     "train.py": train.main,
-}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a file is expected, in a copy of `good`, and the command that looks there."""
-
-    program: str
-    file: str
-    command: tuple[str, ...]
-
-
-def certifying(file: str, *command: str) -> Place:
-    return Place("certify.py", file, command)
-
-
-def helping(file: str, *command: str) -> Place:
-    return Place("hrvlm", file, command)
-
-
-def training(file: str, *more: str) -> Place:
-    return Place("train.py", file, ("fit", "--config", "train.yaml", *more))
-
-
-RUN = ("run", "--config", "run.yaml", "--checkpoint", "model", "--output", "results")
-ATTACK = ("attack", "--config", "attack.yaml", "--checkpoint", "model", "--output", "attacked")
-RECERTIFY = (
-    "recertify",
-    "--config",
-    "run.yaml",
-    "--checkpoint",
-    "model",
-    "--features",
-    "features",
-    "--output",
-    "scored",
-)
-FRESH = (*RUN[:-1], "new")
-CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new")
-CLASSES = ("--leaves", "classes.txt")
-PLACES = {
-    "verify: rows": certifying("results/certificates.jsonl", "verify", "results"),
-    "verify: settings": certifying("results/settings.json", "verify", "results"),
-    "verify: part": certifying("results/certificates.parts/rank=0.jsonl", "verify", "results"),
-    "report: rows": certifying("results/certificates.jsonl", "report", "results"),
-    "report: settings": certifying("results/settings.json", "report", "results"),
-    "report: attacks": certifying("attacked/robustness.jsonl", "report", "results", "--robustness", "attacked"),
-    "export: rows": certifying("results/certificates.jsonl", "export", "results", "--to", "tsv"),
-    "run: settings": certifying("results/settings.json", *RUN),
-    "run: rows": certifying("results/certificates.jsonl", *RUN),
-    "run: part": certifying("results/certificates.parts/rank=0.jsonl", *RUN),
-    "run: alien part": certifying("results/certificates.parts/rank=x.jsonl", *RUN),
-    "run: checkpoint": certifying("bad", *FRESH, "--checkpoint", "bad"),
-    "run: .ckpt": certifying("bad.ckpt", *FRESH, "--checkpoint", "bad.ckpt"),
-    "run: model description": certifying("model/open_clip_config.json", *FRESH),
-    "run: weights": certifying("model/open_clip_model.safetensors", *FRESH),
-    "run: configuration": certifying("run.yaml", *FRESH),
-    "run: tree": certifying("kinds.yaml", *FRESH),
-    "run: picture": certifying("pictures/ant/0.png", *FRESH),
-    "run: output": certifying("new", *FRESH),
-    "attack: settings": certifying("attacked/settings.json", *ATTACK),
-    "attack: rows": certifying("attacked/robustness.jsonl", *ATTACK),
-    "recertify: header": certifying("features/store.json", *RECERTIFY),
-    "recertify: ledger": certifying("features/functions.jsonl", *RECERTIFY),
-    "answers: captioner": certifying("captioner/captioner.json", *CAPTIONER),
-    "answers: captioner's weights": certifying("captioner/captioner.safetensors", *CAPTIONER),
-    "targeted attack: configuration": certifying(
-        "push.yaml", "targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "new"
-    ),
-    "plan: pilot": certifying("bad.jsonl", "plan", "--pilot", "bad.jsonl"),
-    "fit: configuration": training("train.yaml"),
-    "fit: checkpoint": training("bad.ckpt", "--ckpt_path", "bad.ckpt"),
-    "fit: tree": training("kinds.yaml"),
-    "fit: model": training("model/open_clip_config.json"),
-    "fit: weights": training("model/open_clip_model.safetensors"),
-    "export: checkpoint": helping("bad.ckpt", "export", "--checkpoint", "bad.ckpt", "--output", "new"),
-    "export: the run's configuration": helping(
-        "bad.yaml", "export", "--checkpoint", "model", "--output", "new", "--run-config", "bad.yaml"
-    ),
-    "export: output": helping("new", "export", "--checkpoint", "model", "--output", "new"),
-    "show": helping("bad.yaml", "tree", "show", "bad.yaml"),
-    "check": helping("bad.yaml", "tree", "check", "kinds.yaml", "bad.yaml", "--forest"),
-    "diff": helping("bad.yaml", "tree", "diff", "kinds.yaml", "bad.yaml"),
-    "build: classes": helping("bad.txt", "tree", "build", "--leaves", "bad.txt", "--output", "new.yaml"),
-    "build: YAML classes": helping("bad.yaml", "tree", "build", "--leaves", "bad.yaml", "--output", "new.yaml"),
-    "import: proposal": helping("bad.json", "tree", "import", "bad.json", *CLASSES, "--output", "new.yaml"),
-    "import: JSON classes": helping("bad.json", "tree", "import", "kinds.yaml", "--leaves", "bad.json"),
-    "prompt: classes": helping("bad.txt", "tree", "prompt", "--leaves", "bad.txt"),
 }
 
 
@@ -139,13 +52,10 @@ def good(
         for name, plan in (("attack", attacks), ("run", small_plan | {"num_images": 2})):
             command_line(name, Path("model"), plan=plan, **relative)
             (folder / "config.yaml").rename(folder / f"{name}.yaml")
-        for command in ((*RUN, "--features", "features"), ATTACK, RECERTIFY):
-            assert answer("certify.py", command).code == 0
-    chosen = make_settings(folder)
-    chosen["trainer"] |= {"fast_dev_run": True, "callbacks": [], "logger": False}
-    chosen["model"]["init_args"] |= {"model": "model", "trees": ["kinds.yaml"]}
-    chosen["data"]["init_args"] |= {"train_folder": "pictures", "evaluation_folders": {"validation": "pictures"}}
-    (folder / "train.yaml").write_text(yaml.safe_dump(chosen))
+        write_more(folder, make_settings(folder))
+        for command in ((*RUN, "--features", "features"), ATTACK, RECERTIFY, ANSWERED, AUDIT, TARGETED_ATTACK):
+            found = answer("certify.py", command)
+            assert found.code == 0, (command, found)
     return folder
 
 
@@ -217,16 +127,31 @@ def fault(place: Place, found: Answer) -> str | None:
     return None
 
 
+def check_good(place: Place, good: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+    """A command that a good file is there for uses it: whatever it says of bad ones, they are the reason."""
+    if not (good / place.file).exists():
+        return
+    shutil.copytree(good, folder, copy_function=copier(good))
+    patch.chdir(folder)
+    found = answer(place.program, place.command)
+    assert not found.code, found
+    patch.chdir(folder.parent)
+    shutil.rmtree(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", PLACES)
 def test_bad_files_are_answered_by_a_sentence(name: str, good: Path, tmp_path: Path, monkeypatch: Any) -> None:
     place, faults, refused = PLACES[name], {}, 0
+    check_good(place, good, tmp_path / "copy", monkeypatch)
     for kind, write in BAD.items():
         folder = tmp_path / "copy"
         shutil.copytree(good, folder, copy_function=copier(good))
         monkeypatch.chdir(folder)
         path = folder / place.file
+        if path.is_dir():
+            shutil.rmtree(path)
         path.unlink(missing_ok=True)
         path.parent.mkdir(exist_ok=True)
         write(path)

@@ -8,7 +8,7 @@ from xml.dom import minidom
 
 import pytest
 
-from hrvlm.generative.push_records import PushRecord, success_over_radius
+from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, success_over_radius
 from hrvlm.reports.html import render_report
 from hrvlm.reports.push_figures import attack_curves
 
@@ -20,8 +20,8 @@ SAME: dict[str, Any] = {
 
 def pushed(
     index: int, eps: float, radius: float, *, success: bool, inside: bool = False, plain: bool = False
-) -> PushRecord:
-    return PushRecord(
+) -> TargetedAttackRecord:
+    return TargetedAttackRecord(
         index=index, defence="none" if plain else "smoothing", eps=eps, certified_radius=radius, inside=inside,
         success=success, label="go to" if success else "pick up", **SAME,
     )  # fmt: skip
@@ -66,7 +66,7 @@ def test_curves_are_percent_of_the_attacked_images() -> None:
 
 
 @pytest.mark.parametrize("records", [RECORDS, RECORDS[:4], []], ids=["both", "plain", "none"])
-def test_a_report_of_pushes_alone_has_figure_and_table(records: list[PushRecord]) -> None:
+def test_a_report_of_pushes_alone_has_figure_and_table(records: list[TargetedAttackRecord]) -> None:
     if not records:
         with pytest.raises(ValueError, match="expected rows of certificates or of attacks"):
             render_report([], pushes=[])

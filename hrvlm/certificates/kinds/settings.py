@@ -69,7 +69,7 @@ class NamedTree(msgspec.Struct):
 
 
 class RunSettings(msgspec.Struct, dict=True):
-    """What is known of the settings of `certify.py run`, `rescore` and `audit`."""
+    """What is known of the settings of `certify.py run`, `recertify` and `audit`."""
 
     sigma: POSITIVE | None = None
     alpha: INSIDE | None = None

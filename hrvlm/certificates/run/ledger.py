@@ -1,4 +1,4 @@
-"""Which label functions have been scored on kept noise, and how they were chosen; see `rescoring`."""
+"""Which label functions have been scored on kept noise, and how they were chosen; see `label_functions`."""
 
 from __future__ import annotations
 

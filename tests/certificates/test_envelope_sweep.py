@@ -113,5 +113,5 @@ def test_shapes_and_labels_that_do_not_fit() -> None:
     for label in (-1, 2):
         with pytest.raises(ValueError, match=r"expected labels in \[0, 2\)"):
             walked(waves(*CROSSING), label=label)
-    with pytest.raises(ValueError, match=r"expected waves \(N, K\), labels and lengths \(N,\)"):
+    with pytest.raises(ValueError, match=r"expected sinusoids \(N, K\), labels and lengths \(N,\)"):
         sweep_envelope(waves(*CROSSING), torch.zeros(1).long(), torch.zeros(2).double())

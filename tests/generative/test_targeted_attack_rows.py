@@ -10,8 +10,8 @@ from row_alterations import odd_values
 
 from hrvlm.evaluation.folder_names import ROWS_OF
 from hrvlm.evaluation.verification import verify as verify_folder
-from hrvlm.generative.push_checks import PUSHES, push_header
-from hrvlm.generative.push_records import PushRecord
+from hrvlm.generative.targeted_attack_checks import TARGETED_ATTACKS, targeted_attack_header
+from hrvlm.generative.targeted_attack_records import TargetedAttackRecord
 from hrvlm.rows.images import by_image
 from hrvlm.rows.strict import RowError
 from hrvlm.rows.verifying import Header, Problem, Verifier
@@ -25,7 +25,7 @@ SAME: dict[str, Any] = {
 def pushed(index: int, eps: float, votes: int | None, *, inside: bool = False) -> dict[str, Any]:
     success = not inside and (votes is None or votes > 10)
     smoothing = {"votes": None if votes is None else 20, "samples": None if votes is None else 4}
-    return PushRecord(
+    return TargetedAttackRecord(
         index=index, defence="none" if votes is None else "smoothing", eps=eps, certified_radius=0.15, inside=inside,
         success=success, label="go to" if success else "pick up", forbidden_votes=votes, **smoothing, **SAME,
     ).to_row()  # fmt: skip
@@ -44,7 +44,7 @@ ROWS = [
 
 
 def verify(rows: list[dict[str, Any]], header: Header | None = None) -> list[Problem]:
-    verifier, (odd, images) = Verifier(PUSHES, header, complete=True), by_image(rows)
+    verifier, (odd, images) = Verifier(TARGETED_ATTACKS, header, complete=True), by_image(rows)
     found = [*verifier.odd(odd), *(problem for image in images for problem in verifier.image(image))]
     return [*found, *verifier.finish()]
 
@@ -86,10 +86,10 @@ def test_a_row_that_contradicts_itself_is_found_without_the_others(
 
 
 def test_settings_and_records_are_held_against_rows() -> None:
-    assert verify(ROWS, push_header({"sigma": 0.1, "seed": 0, "forbidden": "go to", "steps": 6})) == []
-    assert len(verify(ROWS, push_header({"seed": 1}))) == len(ROWS)
+    assert verify(ROWS, targeted_attack_header({"sigma": 0.1, "seed": 0, "forbidden": "go to", "steps": 6})) == []
+    assert len(verify(ROWS, targeted_attack_header({"seed": 1}))) == len(ROWS)
     with pytest.raises(RowError, match="expected eps"):
-        PushRecord.from_row(ROWS[0] | {"eps": "0.1"})
+        TargetedAttackRecord.from_row(ROWS[0] | {"eps": "0.1"})
 
 
 def test_images_of_pushes_are_not_counted(tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from hrvlm.rows.fields import COUNT, NAME, NOT_NEGATIVE, at_least
 from hrvlm.rows.strict import strict_reader
 
 Defence: TypeAlias = Literal["none", "smoothing"]
-PushKey: TypeAlias = tuple[int, str, bool, float]
+TargetedAttackKey: TypeAlias = tuple[int, str, bool, float]
 SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushRecord:
+class TargetedAttackRecord:
     """One image, pushed within one budget.
 
     Attributes:
@@ -67,9 +67,9 @@ class PushRecord:
     seed: int
 
     @property
-    def key(self) -> PushKey:
+    def key(self) -> TargetedAttackKey:
         """What the row is about, to resume; the budget just inside a certificate differs by image."""
-        return push_key(self.index, self.defence, inside=self.inside, eps=self.eps)
+        return targeted_attack_key(self.index, self.defence, inside=self.inside, eps=self.eps)
 
     def to_row(self) -> dict[str, Any]:
         """A flat mapping of JSON values with kind and schema."""
@@ -85,12 +85,12 @@ class PushRecord:
         return strict_reader(cls, SCHEMA).of_row(row)
 
 
-def push_key(index: int, defence: Defence, *, inside: bool, eps: float) -> PushKey:
-    """What a row is about; see `PushRecord.key`."""
+def targeted_attack_key(index: int, defence: Defence, *, inside: bool, eps: float) -> TargetedAttackKey:
+    """What a row is about; see `TargetedAttackRecord.key`."""
     return (index, defence, inside, 0.0 if inside else eps)
 
 
-def summarise_pushes(records: Iterable[PushRecord]) -> dict[str, Any]:
+def summarise_targeted_attacks(records: Iterable[TargetedAttackRecord]) -> dict[str, Any]:
     """Share of images that reach the forbidden class, by budget, without and with smoothing, and inside certificates.
 
     With smoothing, "beyond" counts only images whose certificate does not reach the budget; "inside" those attacked
@@ -110,11 +110,12 @@ def summarise_pushes(records: Iterable[PushRecord]) -> dict[str, Any]:
     return {**curves, "inside": _share(covered), "beyond": _share(beyond)}
 
 
-def success_over_radius(records: Iterable[PushRecord]) -> dict[str, list[dict[str, Any]]]:
+def success_over_radius(records: Iterable[TargetedAttackRecord]) -> dict[str, list[dict[str, Any]]]:
     """Success of attacks on the smoothed model over their L2 radius, inside and beyond each image's certificate.
 
     Attacks are gathered in bins that end at the budgets, so those just inside a certificate, whose radius differs by
-    image, fall between two of them. By `summarise_pushes`'s meaning a budget of the certified radius itself is beyond.
+    image, fall between two of them. As in `summarise_targeted_attacks` a budget of the certified
+    radius itself is beyond.
 
     Returns:
         For "inside" and "beyond" one point per bin with attacks, by "eps", the mean radius of these attacks.
@@ -132,7 +133,7 @@ def success_over_radius(records: Iterable[PushRecord]) -> dict[str, list[dict[st
     return curves
 
 
-def _share(records: list[PushRecord]) -> dict[str, Any]:
+def _share(records: list[TargetedAttackRecord]) -> dict[str, Any]:
     successes = sum(record.success for record in records)
     return {
         "attacked": len(records),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hrvlm.generative.push_records import SCHEMA, PushRecord
+from hrvlm.generative.targeted_attack_records import SCHEMA, TargetedAttackRecord
 from hrvlm.rows.strict import strict_reader
 from hrvlm.rows.verifying import Fact, Finding, Group, Header, Rules
 
@@ -13,12 +13,12 @@ _OF_VOTES = ("votes", "forbidden_votes", "samples")
 _OF_RUN = ("oracle", "forbidden", "sigma", "steps", "seed")
 
 
-def _read(row: bytes | Mapping[str, Any]) -> PushRecord:
-    reader = strict_reader(PushRecord, SCHEMA)
+def _read(row: bytes | Mapping[str, Any]) -> TargetedAttackRecord:
+    reader = strict_reader(TargetedAttackRecord, SCHEMA)
     return reader.of_line(row) if isinstance(row, bytes) else reader.of_row(row)
 
 
-def _of_record(record: PushRecord) -> Iterator[Finding]:
+def _of_record(record: TargetedAttackRecord) -> Iterator[Finding]:
     """What of one row does not follow from what it holds."""
     if record.success != (record.label == record.forbidden):
         yield "success", record.success, f"the label {record.label!r} contradicts success={record.success}"
@@ -36,7 +36,7 @@ def _of_record(record: PushRecord) -> Iterator[Finding]:
         yield "inside", True, f"eps {record.eps!r} is not inside the certified radius {record.certified_radius!r}"
 
 
-def _of_image(records: list[PushRecord]) -> Iterator[tuple[PushRecord, Finding]]:
+def _of_image(records: list[TargetedAttackRecord]) -> Iterator[tuple[TargetedAttackRecord, Finding]]:
     """What rows of one image contradict each other in."""
     for record in records[1:]:
         for name in ("certified_radius", "clean_answer", "wanted"):
@@ -45,7 +45,7 @@ def _of_image(records: list[PushRecord]) -> Iterator[tuple[PushRecord, Finding]]
                 yield record, (name, False, text)
 
 
-def _facts(records: list[PushRecord]) -> Iterator[Fact[PushRecord]]:
+def _facts(records: list[TargetedAttackRecord]) -> Iterator[Fact[TargetedAttackRecord]]:
     """What the rows of a run must say alike."""
     for record in records:
         for name in _OF_RUN:
@@ -54,12 +54,12 @@ def _facts(records: list[PushRecord]) -> Iterator[Fact[PushRecord]]:
             yield record, ("run", record.defence), name, getattr(record, name)
 
 
-def _statement(record: PushRecord) -> tuple[str, Any] | None:
+def _statement(record: TargetedAttackRecord) -> tuple[str, Any] | None:
     """Every image that is attacked meets the same budgets; only some are attacked inside a certificate."""
     return None if record.inside else (record.kind, (record.defence, record.eps))
 
 
-def push_header(settings: Mapping[str, Any]) -> Header:
+def targeted_attack_header(settings: Mapping[str, Any]) -> Header:
     """What rows must say by the settings of their run: contents of `settings.json`."""
     expected: dict[tuple[Group, str], Any] = {
         (("run",), name): settings[name] for name in ("forbidden", "sigma", "steps", "seed") if name in settings
@@ -71,5 +71,5 @@ def push_header(settings: Mapping[str, Any]) -> Header:
     return Header(expected=expected, data_size=size if isinstance(size, int) else None)
 
 
-PUSHES = Rules(read=_read, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement)
+TARGETED_ATTACKS = Rules(read=_read, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement)
 """The rules of rows of pushes."""

@@ -17,7 +17,7 @@ from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.generative.generator import Generator
 
 
-def push_towards(
+def attack_towards(
     generator: Generator,
     images: Tensor,
     answers: Sequence[str],
