@@ -19,16 +19,12 @@ EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "certificates/run/plan.py": ({"smoothing", "semantic", "joint"}, "fields of a plan, which configurations give"),
     "reports/push_figures.py": ({"smoothing"}, "a word for a defence"),
     "reports/push_table.py": ({"smoothing"}, "a word for a defence"),
-    "cli/answering.py": (
+    "evaluation/answers.py": (
         {"smoothing", "semantic", "joint", "profile", "oracle", "compares OracleRecord"},
         "fields of a plan that answers in words do not use, a key of settings, and keys of the rows that it makes",
     ),
-    "cli/auditing.py": ({"oracle", "isinstance OracleRecord"}, "audits are of rows of oracles alone; and a key"),
-    "cli/plan.py": (
-        {"isinstance SmoothingRecord", "isinstance OracleRecord"},
-        "laws of probabilities are fitted to rows that have the counts of one label",
-    ),
-    "cli/push.py": ({"smoothing", "oracle"}, "a word for a defence, and a key of settings"),
+    "evaluation/audit.py": ({"oracle", "isinstance OracleRecord"}, "audits are of rows of oracles alone; and a key"),
+    "evaluation/targeted_attack.py": ({"smoothing", "oracle"}, "a word for a defence, and a key of settings"),
 }
 
 

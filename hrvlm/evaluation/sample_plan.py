@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any
 
-from hrvlm.certificates import OracleRecord, SmoothingRecord, read_rows, record_from_row
+from hrvlm.certificates import read_rows, record_from_row
+from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.noise.gaussian import check_sigma
 from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
 from hrvlm.certificates.planning.sample_size import Question, check_samples
 from hrvlm.certificates.statistics.radii import operational_threshold
-from hrvlm.rows.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +104,14 @@ def _pilot(settings: PlanSettings, path: Path) -> ProbabilityLaw:
 
     Answers whose right class nobody knows count whatever their class, as certified shares do.
     """
-    found = [record for record in map(record_from_row, read_rows(path)) if _counts(record)]
-    names = [settings.tree] if settings.tree is not None else [_name(record) for record in found][:1]
-    rows = [r for r in found if _name(r) in names and r.level == settings.level]
+    found = list(_counted(path))
+    asked_for = settings.tree if settings.tree is not None or not found else found[0][0]
+    rows = [r for name, r in found if name == asked_for and r.level == settings.level]
     known = any(r.label >= 0 for r in rows)
     correct = [r for r in rows if r.n > 0 and (r.correct if known else r.prediction >= 0)]
     if not correct:
-        there = list(dict.fromkeys(f"{_name(record)!r}, level {record.level}" for record in found))
-        asked = f"tree or oracle {names[0] if names else settings.tree!r}, level {settings.level}"
+        there = list(dict.fromkeys(f"{name!r}, level {record.level}" for name, record in found))
+        asked = f"tree or oracle {asked_for!r}, level {settings.level}"
         raise ValueError(
             f"expected rows with counts and a correct prediction of {asked} in {path}, found none; "
             f"there are rows of {'; '.join(there) or 'no tree and no oracle'}"
@@ -118,10 +119,10 @@ def _pilot(settings: PlanSettings, path: Path) -> ProbabilityLaw:
     return pilot_law([r.count for r in correct], [r.n for r in correct], num_images=len(rows))
 
 
-def _counts(record: Record) -> TypeGuard[SmoothingRecord | OracleRecord]:
-    """Whether a row has the counts of a smoothed label; both claims about answers have the same ones."""
-    return isinstance(record, SmoothingRecord) or (isinstance(record, OracleRecord) and record.claim == "composite")
-
-
-def _name(record: SmoothingRecord | OracleRecord) -> str:
-    return record.oracle if isinstance(record, OracleRecord) else record.tree
+def _counted(path: Path) -> Iterator[tuple[str, Any]]:
+    """Records that have the counts of a smoothed label, each with the name of its tree or oracle."""
+    for row in read_rows(path):
+        record = record_from_row(row)
+        name = kind_named(record.kind).counts_for(record)
+        if name is not None:
+            yield name, record

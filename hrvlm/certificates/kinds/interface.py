@@ -186,6 +186,13 @@ class Kind(ABC, Generic[R]):
         """What a record states of its image, the same for all images of a run."""
         return tuple(record.key[2:])
 
+    def counts_for(self, record: R) -> str | None:
+        """The tree, or oracle, of whose label a record holds the `count` among its `n` samples.
+
+        None where it holds no such count, or another row of the image holds the same one.
+        """
+        return None
+
     # How rows are told.
 
     @abstractmethod

@@ -73,6 +73,10 @@ class OracleKind(Kind[OracleRecord]):
         """The oracle: an ideal one's label may be certified of some images alone."""
         return record.key[2:-1]
 
+    def counts_for(self, record: OracleRecord) -> str | None:
+        """The oracle; both claims about its answers rest on the same counts."""
+        return record.oracle if record.claim == "composite" else None
+
     def summarise(self, records: Sequence[OracleRecord], radii: Sequence[float]) -> Summary:
         """See `summarise_oracles`."""
         return summarise_oracles(records, radii)

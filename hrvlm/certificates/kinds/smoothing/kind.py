@@ -109,6 +109,10 @@ class SmoothingKind(Kind[SmoothingRecord]):
         """Leaves go by the first tree."""
         return level_findings(record, settings, leaves_of_first=True)
 
+    def counts_for(self, record: SmoothingRecord) -> str:
+        """The tree."""
+        return record.tree
+
     def summarise(self, records: Sequence[SmoothingRecord], radii: Sequence[float]) -> Summary:
         """See `summarise_smoothing`."""
         return summarise_smoothing(records, radii)
