@@ -38,7 +38,7 @@ class AttackSettings:
     """What attacks may be told besides name and budget; the defaults are those of their papers.
 
     Attributes:
-        seed: Of all random numbers that attacks draw.
+        seed: Seed of all random numbers that attacks draw.
         cw_steps: Iterations of CW.
         cw_c: Weights of CW's margin against the squared l2 distance, tried in this order on the images left standing
             (torchattacks has no search for it, and one alone fails where scores are on another scale).

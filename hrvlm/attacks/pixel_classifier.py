@@ -108,7 +108,7 @@ def undisturbed(logits: Logits, seed: int) -> Iterator[None]:
 
     Args:
         logits: The classifier; modules are found in a module, a module's method, and `functools.partial` of either.
-        seed: Of the global random state inside, which torchattacks draws from.
+        seed: Seed of the global random state inside, which torchattacks draws from.
     """
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     modules = modules_of(logits)

@@ -30,7 +30,7 @@ class RobustnessRecord:
         attacked_tree: Tree of the level whose classifier was attacked; None if clean.
         attacked_level: That level; None if clean.
         attacked: Whether this image was attacked: only those are that the attacked level gets right when clean.
-        norm: Of the threat model.
+        norm: Norm of the threat model, "linf" or "l2".
         eps: Budget in pixel units.
         label: Right class at the evaluated level.
         prediction: Class that its classifier gives to the attacked image, or to the clean one if not attacked; -1 where

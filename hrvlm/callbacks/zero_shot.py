@@ -64,7 +64,7 @@ class ZeroShotCallback(EvaluationCallback):
             threat_model: Norm and budget of PGD.
             steps: Of PGD, from the clean image, with step size 2.5·eps/steps.
             batch_size: Images per pass.
-            num_workers: Of the data loaders.
+            num_workers: Processes that load pictures ahead; 0 loads them in this one.
             every_n_epochs: Evaluates after epochs n, 2n, … too; null only when training ends.
 
         Raises:

@@ -112,9 +112,9 @@ def write_report(
     from hrvlm.certificates.kinds.header import header_of
     from hrvlm.reports.collecting import Certificates
     from hrvlm.reports.html import render_report
-    from hrvlm.rows.shards import part_files
+    from hrvlm.rows.shards import shard_files
 
-    paths, settings = part_files(folder / ROWS_OF["run"]), read_settings(folder) or {}
+    paths, settings = shard_files(folder / ROWS_OF["run"]), read_settings(folder) or {}
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
@@ -133,12 +133,12 @@ def write_report(
 def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
     from hrvlm.certificates import read_rows
     from hrvlm.certificates.kinds.registry import row_key
-    from hrvlm.rows.shards import part_files, run_rows
+    from hrvlm.rows.shards import run_rows, shard_files
 
     path = folder / ROWS_OF[command]
     if command != "run":
         return read_rows(path) if path.is_file() else []
-    return run_rows(path, row_key) if part_files(path) else []
+    return run_rows(path, row_key) if shard_files(path) else []
 
 
 def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:

@@ -49,7 +49,7 @@ def read_image(path: str, background: Colour = WHITE) -> Image.Image:
     """Opens an image file completely, as upright RGB.
 
     Args:
-        path: Of the file.
+        path: Where the picture lies, for messages.
         background: What transparent pixels are blended onto.
 
     Raises:

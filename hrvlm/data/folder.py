@@ -73,7 +73,7 @@ class AugmentedFolder(Dataset[dict[str, Any]]):
         Args:
             folder: One sub-folder per class.
             image_size: Side of the pictures given out, in pixels.
-            seed: Of the crops.
+            seed: Seed of the crops.
             scale: Least and largest share of the area that a crop keeps, in (0, 1]; crops are square, so they are no
                 larger than the largest square in the picture.
             background: What transparent pixels are blended onto, in 8 bits.
@@ -125,8 +125,8 @@ class FolderDataModule(ImageDataModule):
                 makes words of their ids. Training takes its words from the model's trees.
             background: Colour that transparent pixels are blended onto: red, green and blue in [0, 1].
             batch_size: Pictures per process and step.
-            num_workers: Of the data loaders.
-            seed: Of order and crops.
+            num_workers: Processes that load pictures ahead; 0 loads them in this one.
+            seed: Seed of order and crops.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         if validation_split not in evaluation_folders:

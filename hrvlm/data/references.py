@@ -72,7 +72,7 @@ def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list
     """The files named, and the pictures in the folders named, sorted.
 
     Args:
-        paths: Of files and folders.
+        paths: Files, and folders of files.
         left_out: Counts the files of folders that are no pictures.
 
     Raises:

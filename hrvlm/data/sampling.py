@@ -38,7 +38,7 @@ class EpochSampler(Sampler[Address]):
 
         Args:
             size: Number of pictures.
-            seed: Of the order.
+            seed: Seed of the order.
             num_replicas: Number of processes.
             rank: Of this process, from 0.
 
@@ -86,9 +86,9 @@ class ShardSampler(EpochSampler):
         Args:
             shard_sizes: Number of samples of each shard.
             window: Number of samples that are shuffled together.
-            seed: Of the order.
+            seed: Seed of the order.
             num_replicas: Number of processes.
-            rank: Of this process.
+            rank: Number of this process, from 0.
 
         Raises:
             ValueError: If the window is not positive; see also `EpochSampler`.

@@ -178,8 +178,8 @@ class ShardDataModule(ImageDataModule):
             index_folder: Where the index of the shards is kept; null keeps it beside them.
             background: Colour that transparent pixels are blended onto: red, green and blue in [0, 1].
             batch_size: Pictures per process and step.
-            num_workers: Of the data loaders.
-            seed: Of order and crops.
+            num_workers: Processes that load pictures ahead; 0 loads them in this one.
+            seed: Seed of order and crops.
         """
         super().__init__(batch_size=batch_size, num_workers=num_workers, seed=seed)
         if validation_split not in shards.evaluation:

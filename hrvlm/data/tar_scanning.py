@@ -70,7 +70,7 @@ def scan_shard(path: str, left_out: LeftOut | None = None) -> Iterator[Sample]:
     """The samples of one shard; only headers and labels are read.
 
     Args:
-        path: Of the shard.
+        path: A tar file.
         left_out: Counts files that are hidden or have no suffix, and so belong to no sample.
 
     Raises:

@@ -20,7 +20,7 @@ from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import Generator, load_generator
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
-from hrvlm.rows.shards import PartWriter, part_path, remove_folder
+from hrvlm.rows.shards import ShardWriter, remove_folder, shard_path
 from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100
@@ -122,14 +122,14 @@ def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) ->
         ValueError: If parts do not fit each other, the file exists (it may hold labels), or answers of other settings
             were begun for it.
     """
-    if output.exists() and not part_path(output, 0).exists():
+    if output.exists() and not shard_path(output, 0).exists():
         raise _not_new(output)
     check_place(output.parent)
     options = cast(AnswerOptions, settings.answers)
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data = settings.data.evaluation_set(settings.split)
     indices = settings.indices(len(data))
-    with PartWriter(output, 0) as writer:
+    with ShardWriter(output, 0) as writer:
         drawn = begun(writer, depends_on(generator, data, settings.plan.smoothing_plan(), settings))
         left = [index for index in indices if index not in drawn]
         if not output.exists():
@@ -144,7 +144,7 @@ def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) ->
 
 
 def _draw(
-    writer: PartWriter, generator: Generator, data: Any, indices: list[int], settings: AnnotationSettings
+    writer: ShardWriter, generator: Generator, data: Any, indices: list[int], settings: AnnotationSettings
 ) -> dict[int, list[str]]:
     """Answers of some images, each kept in the part as soon as it has them all."""
     plan, found = settings.plan, {}
@@ -173,7 +173,7 @@ def _written(output: Path) -> list[tuple[Any, Any]]:
 
 def _forget(output: Path) -> None:
     """Removes what was kept for a file of answers that is complete."""
-    part_path(output, 0).unlink()
+    shard_path(output, 0).unlink()
     remove_folder(output)
 
 
@@ -186,7 +186,7 @@ def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: A
     return cast(dict[str, Any], json.loads(json.dumps(found)))
 
 
-def begun(writer: PartWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
+def begun(writer: ShardWriter, depends: dict[str, Any]) -> dict[int, list[str]]:
     """Answers by image that an earlier process has drawn; notes in a new part what they depend on.
 
     Raises:

@@ -22,7 +22,7 @@ from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.oracles.calibration import CalibrationPair, calibration_counts, read_calibration
 from hrvlm.rows.record import Record
-from hrvlm.rows.shards import part_files, run_rows
+from hrvlm.rows.shards import run_rows, shard_files
 from hrvlm.trees.bounded_text import file_digest
 from hrvlm.whole_files import write_whole
 
@@ -97,7 +97,7 @@ def audit(folder: Path, settings: AuditSettings, output: Output) -> Audited:
     Raises:
         ValueError: If folder, configuration and labels do not fit each other.
     """
-    if not part_files(folder / ROWS):
+    if not shard_files(folder / ROWS):
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
     if os.path.realpath(output.folder) == os.path.realpath(folder):  # pathlib raises where links go round
         raise ValueError(f"expected another output than the audited {folder}: its rows are kept")

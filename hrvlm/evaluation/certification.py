@@ -21,7 +21,7 @@ from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.work import Work
 from hrvlm.rows.jsonl import read_lines
-from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
+from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
 from hrvlm.training.launching import Processes
 
 
@@ -65,7 +65,7 @@ def _certify_share(fabric: Fabric, checkpoint: str, settings: CertificationSetti
             output.say(sentence)
         fabric.barrier()
         if fabric.is_global_zero:
-            merge_parts(path, row_key)
+            merge_shards(path, row_key)
             finish(path, output, settings.plan)
 
 
@@ -77,7 +77,7 @@ def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, st
     fabric.barrier()  # nobody adds rows while another one reads
     mine = [indices[position] for position in shard]
     with (
-        PartWriter(path, fabric.global_rank) as writer,
+        ShardWriter(path, fabric.global_rank) as writer,
         Progress(transient=True, disable=not fabric.is_global_zero) as bar,
     ):
         task = bar.add_task("certifying", total=work.count(len(mine)))

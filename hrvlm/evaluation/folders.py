@@ -11,7 +11,7 @@ from typing import Any
 
 from hrvlm.evaluation.folder_names import ROWS_OF, SETTINGS, SUMMARY, read_settings
 from hrvlm.rows.locking import held
-from hrvlm.rows.shards import check_unused, part_files
+from hrvlm.rows.shards import check_unused, shard_files
 from hrvlm.whole_files import check_place, write_whole
 
 LOCK = "running.lock"
@@ -69,11 +69,11 @@ def opened_folder(
 
 def _check_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
     for other, name in ROWS_OF.items():
-        if other != command and part_files(output / name):
+        if other != command and shard_files(output / name):
             raise ValueError(f"expected a folder for certify.py {command}, got {output} with the rows of {other}")
     rows = output / ROWS_OF[command]
     check_unused(rows)
-    noted, begun = read_settings(output), bool(part_files(rows))  # also without rows yet: some may come any moment
+    noted, begun = read_settings(output), bool(shard_files(rows))  # also without rows yet: some may come any moment
     if begun and noted is None:
         raise ValueError(f"expected {SETTINGS} beside the rows in {output}, found none; choose another output")
     if noted is None:

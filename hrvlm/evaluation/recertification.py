@@ -25,7 +25,7 @@ from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subj
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import FunctionsChosen
-from hrvlm.rows.shards import PartWriter, merge_parts, run_keys
+from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def recertify(features: Path, checkpoint: str, settings: RecertificationSettings
                 sampling = function.plan.sampling
                 ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
         _score(store, classifier, data, plan, functions, path)
-        merge_parts(path, row_key)
+        merge_shards(path, row_key)
         finish(path, output, plan)
     return _remarks(ledger, functions)
 
@@ -108,7 +108,7 @@ def _score(
 ) -> None:
     """Adds the rows that are not there yet."""
     indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions, plan)
-    with PartWriter(path, 0) as writer, Progress(transient=True) as bar:
+    with ShardWriter(path, 0) as writer, Progress(transient=True) as bar:
         task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}
         given["progress"] = lambda n: bar.advance(task, n)

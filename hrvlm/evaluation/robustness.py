@@ -18,7 +18,7 @@ from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
 from hrvlm.models import HierarchicalClassifier
-from hrvlm.rows.shards import PartWriter, merge_parts, run_rows, unchecked_rows
+from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
 
 
@@ -76,7 +76,7 @@ def _attack_share(fabric: Fabric, checkpoint: str, settings: RobustnessSettings,
         _attack_batches(fabric, classifier, data, settings.plan, path)
         fabric.barrier()
         if fabric.is_global_zero:
-            merge_parts(path, robustness_order)
+            merge_shards(path, robustness_order)
             _finish(path, output)
 
 
@@ -92,7 +92,7 @@ def _attack_batches(
         num_replicas=fabric.world_size,
         rank=fabric.global_rank,
     )
-    with PartWriter(path, fabric.global_rank) as writer, _progress(fabric) as bar:
+    with ShardWriter(path, fabric.global_rank) as writer, _progress(fabric) as bar:
         task = bar.add_task("attacking", total=count_attacks(classifier, len(mine), plan))
         for records in evaluate_robustness(
             classifier, data, mine, plan, done=done, progress=lambda images: bar.advance(task, images)

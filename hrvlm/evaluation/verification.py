@@ -40,14 +40,14 @@ def verify(folder: Path, expect: int | None = None) -> Iterator[Verification]:
         ValueError: If there are no rows, a file cannot be read as lines of text, or images of targeted attacks shall be
             counted.
     """
-    from hrvlm.rows.shards import part_files  # needs torch, which a parser does not
+    from hrvlm.rows.shards import shard_files  # needs torch, which a parser does not
 
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
     if folder.is_file():
         found, settings = {_command_of(folder): [folder]}, None
     else:
-        parts = {command: part_files(folder / name) for command, name in ROWS_OF.items()}
+        parts = {command: shard_files(folder / name) for command, name in ROWS_OF.items()}
         found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
     if not found:
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")

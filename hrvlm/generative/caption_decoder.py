@@ -85,7 +85,7 @@ class CaptionDecoder(nn.Module):
             memory_tokens: Number of picture tokens.
             width: Of all layers, a multiple of heads.
             layers: Number of blocks.
-            heads: Of the attention.
+            heads: Number of attention heads.
             context: Longest answer in tokens, its end included.
             dropout: In training.
 

@@ -69,7 +69,7 @@ class ImageTokens(nn.Module):
 
         Args:
             model: Its tower starts as it is; all of it is trained.
-            width: Of the tokens.
+            width: Dimension of a token.
         """
         super().__init__()
         self.tower = model.frozen_image_tower().requires_grad_(True)
@@ -123,7 +123,7 @@ class Captioner(Generator):
             decoding: How answers are chosen; greedy if None.
             width: See `CaptionDecoder`, also for the rest.
             layers: Number of blocks.
-            heads: Of the attention.
+            heads: Number of attention heads.
             context: Longest answer in tokens, its end included.
             dropout: In training.
 

@@ -40,7 +40,7 @@ def attack_towards(
         step_size: Length of a step in pixel units; 2.5 eps / steps if None, which can reach every point of the budget.
         sigma: Standard deviation of the noise of a smoothed model; 0 attacks the plain one.
         samples: Noisy copies that a gradient is averaged over, fresh in every step; not used without noise.
-        seed: Of that noise.
+        seed: Seed of that noise.
 
     Returns:
         Perturbed pictures, detached, within budget and bounds.

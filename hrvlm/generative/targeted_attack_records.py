@@ -38,7 +38,7 @@ class TargetedAttackRecord:
         forbidden_votes: Those of the forbidden class; None without smoothing.
         steps: Steps of the attack.
         samples: Noisy copies per gradient of the attack; None without smoothing.
-        seed: Of noise and attack.
+        seed: Seed of noise and attack.
     """
 
     kind: ClassVar[str] = "push"

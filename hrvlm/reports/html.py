@@ -65,7 +65,7 @@ def render_report(
     Args:
         rows: Certificates of all kinds, one per image and statement; as rows, or read and verified.
         robustness: Robustness rows; of several stages and budgets if need be.
-        title: Of the page.
+        title: Heading of the page.
         radii: L2 radii of the tables; None takes round ones.
         settings: What else is known of the run.
         at_hand: Pictures and names of classes.

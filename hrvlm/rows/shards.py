@@ -1,7 +1,7 @@
-"""One run's rows in several files: every process appends to a part of its own, and the parts are merged at the end.
+"""One run's rows in several shards: every process appends to one of its own, and shards are merged at the end.
 
 `DIR/certificates.jsonl` holds merged rows, `DIR/certificates.parts/rank=R.jsonl` what process R has added since. Rows
-are merged into a new file that replaces the old one in a single step, and only then are parts removed: whenever a run
+are merged into a new file that replaces the old one in a single step, and only then are shards removed: whenever a run
 is killed, every row that was written whole is in one of the files, and readers count a row once.
 """
 
@@ -24,13 +24,13 @@ RowKey = Callable[[Row], Any]
 _PART = re.compile(r"rank=(\d{1,9})\.jsonl")
 
 
-def part_path(path: str | Path, rank: int) -> Path:
+def shard_path(path: str | Path, rank: int) -> Path:
     """File of one process beside the merged file `path`."""
     return _folder(Path(path)) / f"rank={rank}.jsonl"
 
 
-def part_files(path: str | Path) -> list[Path]:
-    """Files that hold rows of the run whose merged file is `path`: that file, then its parts; those that exist.
+def shard_files(path: str | Path) -> list[Path]:
+    """Files that hold rows of the run whose merged file is `path`: that file, then its shards; those that exist.
 
     Raises:
         ValueError: if something else lies among them; hidden files, such as those of file managers, are left alone.
@@ -48,31 +48,31 @@ def part_files(path: str | Path) -> list[Path]:
     return [merged, *parts] if merged.exists() else parts
 
 
-class PartWriter(RecordWriter):
-    """Appends to the part of one process, which no other process may write to meanwhile.
+class ShardWriter(RecordWriter):
+    """Appends to the shard of one process, which no other process may write to meanwhile.
 
     Args:
         path: merged file of the run.
         rank: number of the process.
 
     Raises:
-        ValueError: if another process writes to this part.
+        ValueError: if another process writes to this shard.
     """
 
     def __init__(self, path: str | Path, rank: int) -> None:
-        super().__init__(part_path(path, rank))
+        super().__init__(shard_path(path, rank))
 
 
 def check_unused(path: str | Path) -> None:
-    """Raise ValueError if a process, such as one left over from a killed run, still writes to a part of the run."""
+    """Raise ValueError if a process, such as one left over from a killed run, still writes to a shard of the run."""
     with ExitStack() as stack:
-        _hold_parts(Path(path), stack)
+        _hold_shards(Path(path), stack)
 
 
-def _hold_parts(merged: Path, stack: ExitStack) -> list[Path]:
+def _hold_shards(merged: Path, stack: ExitStack) -> list[Path]:
     """The files of a run, which no other process can write to until the stack is left."""
     held = []
-    for part in part_files(merged):
+    for part in shard_files(merged):
         file = stack.enter_context(part.open("r+b"))  # NFS locks only what can be written to
         lock(file, part)
         if not is_at(file, part):
@@ -97,7 +97,7 @@ def run_rows(path: str | Path, key: RowKey) -> list[Row]:
 def unchecked_rows(path: str | Path) -> list[Row]:
     """All rows of a run as they are, readable as records or not; lines that a kill left in two files count once."""
     rows, seen = [], set[str]()
-    for part in part_files(path):
+    for part in shard_files(path):
         lines = list(read_lines(part))
         rows += [row for line, row in lines if line not in seen]
         seen |= {line for line, _ in lines}
@@ -109,8 +109,8 @@ def run_keys(path: str | Path, key: RowKey) -> set[Any]:
     return {stated for stated, _ in _keyed_lines(Path(path), key)}
 
 
-def merge_parts(path: str | Path, key: RowKey) -> None:
-    """Move the rows of all parts into the merged file, ordered by kind, dataset index and statement.
+def merge_shards(path: str | Path, key: RowKey) -> None:
+    """Move the rows of all shards into the merged file, ordered by kind, dataset index and statement.
 
     The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills.
 
@@ -119,11 +119,11 @@ def merge_parts(path: str | Path, key: RowKey) -> None:
         key: as in `run_rows`.
 
     Raises:
-        ValueError: if two different rows make the same statement, or a process still writes to a part.
+        ValueError: if two different rows make the same statement, or a process still writes to a shard.
     """
     merged = Path(path)
     with ExitStack() as stack:  # a process that opens a part now must find it locked, or gone
-        parts = _hold_parts(merged, stack)
+        parts = _hold_shards(merged, stack)
         text = "".join(line + "\n" for line in _sorted_lines(merged, key))
         with whole_file(merged) as new:
             new.write_text(text, encoding="utf-8", newline="\n")
@@ -134,7 +134,7 @@ def merge_parts(path: str | Path, key: RowKey) -> None:
 
 
 def remove_folder(path: str | Path) -> None:
-    """Remove the folder of parts of a run, if there is nothing in it."""
+    """Remove the folder of shards of a run, if there is nothing in it."""
     with suppress(OSError):
         _folder(Path(path)).rmdir()
 
@@ -163,6 +163,6 @@ def _sorted_lines(merged: Path, key: RowKey) -> list[str]:
 
 
 def _keyed_lines(merged: Path, key: RowKey) -> Iterator[tuple[Any, str]]:
-    for part in part_files(merged):
+    for part in shard_files(merged):
         for line, row in read_lines(part):
             yield key(row), line

@@ -92,7 +92,7 @@ class Verifier(Generic[R]):
     """Verifies the rows of a run, one image after the other.
 
     Args:
-        rules: of their kinds.
+        rules: what rows of their kinds must bear out.
         header: what the run says of them.
         complete: whether the run is finished, so that all images must have the same statements.
 

@@ -20,7 +20,7 @@ def stopped(batch: dict[str, Any], what: str, *, step: int, rank: int, folder: P
         batch: What was trained on; its tensors are saved.
         what: What was wrong.
         step: Number of optimizer steps taken.
-        rank: Of this process.
+        rank: Number of this process, from 0.
         folder: Where the batch goes, made if missing.
     """
     folder.mkdir(parents=True, exist_ok=True)

@@ -54,7 +54,7 @@ class ContrastivePretraining(LightningModule):
             altered_captions: Whether each caption comes a second time with one statement made wrong, as a negative.
             prompt_weight: Of the cross-entropy against all leaf prompts.
             superclass_weight: Of the same at each level above the leaves.
-            seed: Of dropout, where the model has any.
+            seed: Seed of dropout, where the model has any.
         """
         super().__init__()
         self.save_hyperparameters(ignore=["optimizer"])

@@ -18,7 +18,7 @@ def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
     """Seeds of the random starts of perturbations, one per picture, in [0, 2**63).
 
     Args:
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
         indices: Of the pictures in the training set.
     """
@@ -29,10 +29,10 @@ def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
     """Seed of everything else that a step may draw, such as dropout, in [0, 2**63).
 
     Args:
-        seed: Of the run.
+        seed: Seed of the run.
         epoch: Number of the epoch.
         batch: Number of the batch in its epoch; batches of one accumulation window have numbers of their own.
-        rank: Of the process.
+        rank: Number of this process, from 0.
     """
     return _number(seed, epoch, batch, rank, _STEPS)
 

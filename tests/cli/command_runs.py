@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from hrvlm.rows.shards import part_path
+from hrvlm.rows.shards import shard_path
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +50,7 @@ def kill_two_processes(arguments: Callable[..., list[str]], folder: Path, rows: 
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # one that ran in this process must have left no trace in it
     with (folder / "log").open("wb") as log:
         both = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
-    paths = [part_path(folder / rows, rank) for rank in range(2)]
+    paths = [shard_path(folder / rows, rank) for rank in range(2)]
     while both.poll() is None and not all(path.is_file() and path.stat().st_size for path in paths):
         time.sleep(0.001)
     os.killpg(both.pid, signal.SIGKILL)

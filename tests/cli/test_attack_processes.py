@@ -16,7 +16,7 @@ from hrvlm.attacks.records import robustness_order
 from hrvlm.cli.certify import main
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.models import export_model, load
-from hrvlm.rows.shards import merge_parts, part_files, part_path, run_rows
+from hrvlm.rows.shards import merge_shards, run_rows, shard_files, shard_path
 
 ROWS = "robustness.jsonl"
 PLAN = {"attacks": ["pgd2", "cw"], "threat_model": {"eps": 0.1}, "batch_size": 5, "settings": {"cw_steps": 3}}
@@ -56,7 +56,7 @@ def test_every_picture_has_its_rows_once(whole: Path) -> None:
     found = run_rows(whole / ROWS, robustness_order)
     assert Counter(row["index"] for row in found) == dict.fromkeys(range(NUM_IMAGES), NUM_ROWS // NUM_IMAGES)
     assert any(row["broken_by"] for row in found)
-    assert [path.name for path in part_files(whole / ROWS)] == [ROWS]
+    assert [path.name for path in shard_files(whole / ROWS)] == [ROWS]
 
 
 def test_two_processes_write_the_same_file(arguments: Callable[..., list[str]], whole: Path, tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_two_processes_of_the_script_killed_are_resumed_by_one(
     arguments: Callable[..., list[str]], whole: Path, tmp_path: Path
 ) -> None:
     said = kill_two_processes(arguments, tmp_path, ROWS)
-    written = sum(path.read_bytes().count(b"\n") for path in part_files(tmp_path / ROWS))
+    written = sum(path.read_bytes().count(b"\n") for path in shard_files(tmp_path / ROWS))
     assert 0 < written < NUM_ROWS, said
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == (whole / ROWS).read_bytes()
@@ -83,22 +83,22 @@ def test_a_run_killed_while_merging_is_merged_again(
     (tmp_path / "settings.json").write_bytes((whole / "settings.json").read_bytes())
     (tmp_path / ROWS).write_bytes(b"".join(rows))
     for rank in range(3):  # as if parts had been merged, but not yet removed
-        part = part_path(tmp_path / ROWS, rank)
+        part = shard_path(tmp_path / ROWS, rank)
         part.parent.mkdir(exist_ok=True)
         part.write_bytes(b"".join(rows[rank::3]) + b'{"kind": "rob')
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == b"".join(rows)
-    assert [path.name for path in part_files(tmp_path / ROWS)] == [ROWS]
+    assert [path.name for path in shard_files(tmp_path / ROWS)] == [ROWS]
 
 
 def test_two_rows_that_contradict_each_other_are_refused(whole: Path, tmp_path: Path) -> None:
     row = (whole / ROWS).read_text().splitlines()[0]
     for rank, line in enumerate((row, row.replace('"clean_correct": ', '"clean_correct":  '))):
-        part = part_path(tmp_path / ROWS, rank)
+        part = shard_path(tmp_path / ROWS, rank)
         part.parent.mkdir(exist_ok=True)
         part.write_text(line + "\n")
     with pytest.raises(ValueError, match="got two different ones"):
-        merge_parts(tmp_path / ROWS, robustness_order)
+        merge_shards(tmp_path / ROWS, robustness_order)
 
 
 @given(st.integers(0, 50), st.integers(1, 9), st.integers(1, 6))

@@ -12,7 +12,7 @@ from hrvlm.cli.results import write_report
 from hrvlm.evaluation.answer_options import reference_digest
 from hrvlm.evaluation.folders import LOCK, opened_folder
 from hrvlm.rows.locking import held
-from hrvlm.rows.shards import part_path
+from hrvlm.rows.shards import shard_path
 
 OURS = {"sigma": 0.1, "seed": 0, "trees": []}
 OTHER = OURS | {"sigma": 0.25}
@@ -24,8 +24,8 @@ def content(folder: Path) -> dict[str, bytes | None]:
 
 
 def empty_part(folder: Path, rows: str) -> None:
-    part_path(folder / rows, 0).parent.mkdir()
-    part_path(folder / rows, 0).touch()
+    shard_path(folder / rows, 0).parent.mkdir()
+    shard_path(folder / rows, 0).touch()
 
 
 def empty_file(folder: Path, rows: str) -> None:
@@ -69,7 +69,7 @@ def test_two_runs_at_the_same_moment_are_refused(command: str, settings: dict[st
 
 def test_a_part_that_a_process_left_over_still_writes_to_is_refused_before_settings_change(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(OURS))
-    with held(part_path(tmp_path / "certificates.jsonl", 1)):
+    with held(shard_path(tmp_path / "certificates.jsonl", 1)):
         with pytest.raises(ValueError, match="expected no other process"), opened_folder(tmp_path, "run", OTHER):
             pass
         assert json.loads((tmp_path / "settings.json").read_text()) == OURS

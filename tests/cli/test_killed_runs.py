@@ -19,7 +19,7 @@ from command_runs import ROOT, command_line, kill_two_processes
 from hrvlm.certificates.kinds.semantic import run as semantic_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
 from hrvlm.cli.certify import main
-from hrvlm.rows.shards import part_files, part_path
+from hrvlm.rows.shards import shard_files, shard_path
 
 ROWS = "certificates.jsonl"
 NUM_IMAGES = 12
@@ -50,7 +50,7 @@ def whole(arguments: Callable[..., list[str]], tmp_path_factory: pytest.TempPath
 
 
 def num_lines(folder: Path) -> int:
-    return sum(part.read_bytes().count(b"\n") for part in part_files(folder / ROWS))
+    return sum(part.read_bytes().count(b"\n") for part in shard_files(folder / ROWS))
 
 
 def killed(folder: Path, arguments: list[str], *, lines: int) -> int:
@@ -75,7 +75,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_file(
     assert not (tmp_path / ROWS).exists()
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == whole
-    assert [path.name for path in part_files(tmp_path / ROWS)] == [ROWS]
+    assert [path.name for path in shard_files(tmp_path / ROWS)] == [ROWS]
 
 
 def test_two_processes_write_the_same_file(arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path) -> None:
@@ -100,13 +100,13 @@ def test_a_run_killed_while_merging_is_merged_again(
     main(arguments(tmp_path))
     rows = whole.splitlines(keepends=True)
     for rank in range(3):
-        part = part_path(tmp_path / ROWS, rank)
+        part = shard_path(tmp_path / ROWS, rank)
         part.parent.mkdir(exist_ok=True)
         part.write_bytes(b"".join(rows[rank::3]) + torn)  # as if parts had been merged, but not yet removed
     (tmp_path / f"{ROWS}.new").write_bytes(rows[0])
     main(arguments(tmp_path))
     assert (tmp_path / ROWS).read_bytes() == whole
-    assert [path.name for path in part_files(tmp_path / ROWS)] == [ROWS]
+    assert [path.name for path in shard_files(tmp_path / ROWS)] == [ROWS]
 
 
 def test_done_images_are_not_looked_at_again(
@@ -127,7 +127,7 @@ def test_done_images_are_not_looked_at_again(
 def test_a_folder_that_another_process_writes_to_is_refused(
     arguments: Callable[..., list[str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    part = part_path(tmp_path / ROWS, 1)
+    part = shard_path(tmp_path / ROWS, 1)
     part.parent.mkdir(parents=True)
     with part.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

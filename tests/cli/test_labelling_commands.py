@@ -19,7 +19,7 @@ from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.evaluation import annotation
 from hrvlm.generative import load_generator
-from hrvlm.rows.shards import part_path
+from hrvlm.rows.shards import shard_path
 
 
 class Killed(BaseException):
@@ -91,7 +91,7 @@ def test_answers_that_a_kill_cut_short_are_drawn_on(
         asked.append(list(indices))
         for number, found in enumerate(draw(generator, data, indices, *more, **others)):
             if number == 1 and len(asked) == 1:
-                part = part_path(output, 0)
+                part = shard_path(output, 0)
                 assert part.read_bytes().count(b"\n") == 2  # settings and an image, flushed before the next one
                 with part.open("ab") as file:
                     file.write(b'{"index": 7, "answ')  # torn, as a kill leaves a line
@@ -127,7 +127,7 @@ def test_answers_killed_after_their_file_was_written_are_finished_by_the_same_co
         patch.setattr(annotation, "_forget", killed)
         with pytest.raises(Killed):
             command("answers", config, output, *asked)
-    part = part_path(output, 0)
+    part = shard_path(output, 0)
     kept, whole = part.read_bytes(), output.read_text()
     output.write_text(whole.replace('"answer": "', '"answer": "another ', 1))
     with pytest.raises(SystemExit):

@@ -29,7 +29,7 @@ from hrvlm.cli.certify import main
 from hrvlm.data import emoji
 from hrvlm.evaluation import answers as answer_work
 from hrvlm.generative import load_generator
-from hrvlm.rows.shards import part_path
+from hrvlm.rows.shards import shard_path
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_a_run_that_was_killed_ends_with_the_same_file(
     written = (whole / ROWS).read_bytes()
     by_image = sorted(written.splitlines(keepends=True), key=lambda line: json.loads(line)["index"])
     (tmp_path / "settings.json").write_bytes((whole / "settings.json").read_bytes())
-    part = part_path(tmp_path / ROWS, 0)
+    part = shard_path(tmp_path / ROWS, 0)
     part.parent.mkdir()
     part.write_bytes(b"".join(by_image[:kept]) + by_image[kept][:40])
     asked: list[list[int]] = []

@@ -15,7 +15,7 @@ import pytest
 from command_runs import ROOT, command_line
 
 from hrvlm.cli.certify import main
-from hrvlm.rows.shards import part_files, part_path
+from hrvlm.rows.shards import shard_files, shard_path
 from hrvlm.training.launching import LOST
 
 ROWS = "certificates.jsonl"
@@ -112,7 +112,7 @@ def test_two_processes_end_together_and_the_command_goes_on(
     number: int, arguments: Callable[..., list[str]], tmp_path: Path
 ) -> None:
     process = start("certify.py", *arguments(tmp_path, "--devices", "2"))
-    parts = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
+    parts = [shard_path(tmp_path / ROWS, rank) for rank in range(2)]
     while process.poll() is None and not all(part.is_file() and part.stat().st_size for part in parts):
         time.sleep(0.01)
     process.send_signal(number)  # to the first process alone, as a scheduler or a kill does
@@ -124,7 +124,7 @@ def test_two_processes_end_together_and_the_command_goes_on(
     else:
         assert process.returncode == 128 + number
         assert said.strip().splitlines()[-1].startswith("certify.py: stopped by")
-    kept = b"".join(part.read_bytes() for part in part_files(tmp_path / ROWS))
+    kept = b"".join(part.read_bytes() for part in shard_files(tmp_path / ROWS))
     main(arguments(tmp_path, "--plan.num_images", "2"))  # refused if anybody still held the folder
     rows = (tmp_path / ROWS).read_bytes()
     assert all(line in rows for line in kept.splitlines(keepends=True) if line.endswith(b"\n"))
@@ -136,7 +136,7 @@ def test_the_loss_of_another_process_is_one_sentence(arguments: Callable[..., li
     while process.poll() is None and len(members(process.pid)) < 2:
         time.sleep(0.01)
     (second,) = set(members(process.pid)) - {process.pid}
-    parts = [part_path(tmp_path / ROWS, rank) for rank in range(2)]
+    parts = [shard_path(tmp_path / ROWS, rank) for rank in range(2)]
     while process.poll() is None and not all(part.is_file() for part in parts):
         time.sleep(0.01)
     os.kill(second, signal.SIGKILL)

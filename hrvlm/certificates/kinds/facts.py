@@ -50,7 +50,7 @@ def level_findings(record: Record, settings: RunSettings, *, leaves_of_first: bo
 
     Args:
         record: of any kind with a class tree.
-        settings: of the run.
+        settings: what the run's `settings.json` says.
         leaves_of_first: whether leaves go by the name of the first tree.
     """
     levels = settings.levels

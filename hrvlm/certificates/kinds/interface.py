@@ -90,7 +90,7 @@ class Kind(ABC, Generic[R]):
 
     Attributes:
         name: in rows, summaries and plans.
-        record: of its rows.
+        record: type of its rows.
         source: what it is made of; kinds of one source share a pass over the images.
         spends: whose alpha its label functions share, see `LEVELS`; None where no noise is drawn.
         report: name of the module that words and draws it, see `kinds.report.KindReport`.
@@ -169,7 +169,7 @@ class Kind(ABC, Generic[R]):
         """What a record says that other rows of its run must say too.
 
         Args:
-            record: of this kind.
+            record: a record of this kind.
             leaf: true leaf of the image, if its rows tell.
         """
         return iter(())
@@ -200,7 +200,7 @@ class Kind(ABC, Generic[R]):
         """Averages of all records of a run, as JSON values.
 
         Args:
-            records: of this kind.
+            records: all records of this kind.
             radii: L2 radii at which certified accuracy is reported, in pixel units.
         """
 

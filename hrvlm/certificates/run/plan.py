@@ -34,7 +34,7 @@ class CertificationPlan:
         n0: Selection samples.
         n: Estimation samples.
         alpha: Error probability per image, over all its smoothing statements together.
-        seed: Of the noise.
+        seed: Seed of the noise.
         sampling: How noise samples are spent, and what exactly is certified.
         attributes: Semantic changes; with pictures or appearances of the target, these say how far the change goes.
         deltas: Misalignment bounds at which semantic rows state stable coverage, Euclidean, in units of the features.

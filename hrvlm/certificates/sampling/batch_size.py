@@ -37,7 +37,7 @@ def automatic_batch_size(
         drawing: the noise, of which a few draws of image 0 are classified; nothing of them is kept.
         device: where `classify` wants its images.
         threads: batches that are prepared ahead and need memory too.
-        precision: of the forward pass.
+        precision: arithmetic of the forward pass.
         smallest: first size tried, at least 1; must fit.
         largest: last size tried.
         gain: least relative gain in images per second that a doubling must bring.

@@ -33,8 +33,8 @@ class EmojiDataModule(ImageDataModule):
 
         Args:
             batch_size: Pictures per process and step.
-            num_workers: Of the data loaders.
-            seed: Of order and looks.
+            num_workers: Processes that load pictures ahead; 0 loads them in this one.
+            seed: Seed of order and looks.
             plain_share: Share of training pictures shown as drawn, on white.
             noise_share: Share of training pictures with Gaussian noise.
             noise: Largest standard deviation of that noise, in pixel units.

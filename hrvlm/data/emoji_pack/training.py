@@ -40,7 +40,7 @@ class AugmentedEmoji(Dataset[dict[str, Any]]):
 
         Args:
             split: See `emoji`.
-            seed: Of the looks.
+            seed: Seed of the looks.
             plain_share: Share of pictures shown as drawn, on white. In [0, 1].
             noise_share: Share of pictures with Gaussian noise. In [0, 1].
             noise: Largest standard deviation of that noise, in pixel units.

@@ -212,7 +212,7 @@ def answers_at(generator: Answering, images: Tensor, addresses: Sequence[tuple[i
         generator: the model.
         images: `(B, 3, H, W)`.
         addresses: dataset indices and their draws, B in all.
-        seed: of the random numbers.
+        seed: seed of the random numbers.
     """
     size = generator.num_uniforms
     if not size:

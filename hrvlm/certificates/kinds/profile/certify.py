@@ -82,7 +82,7 @@ class Profiler:
 
     Attributes:
         trees: over the same leaves.
-        key: of the leaves in the counts.
+        key: statement key under which leaves are counted.
         plan: noise, sample sizes and confidence; alpha is split equally over the trees.
         options: budget.
     """

@@ -13,7 +13,7 @@ import pytest
 from hrvlm.rows import shards as parts_module
 from hrvlm.rows.jsonl import RecordWriter
 from hrvlm.rows.locking import held, open_locked
-from hrvlm.rows.shards import PartWriter, check_unused, merge_parts, part_files, part_path, unchecked_rows
+from hrvlm.rows.shards import ShardWriter, check_unused, merge_shards, shard_files, shard_path, unchecked_rows
 
 
 class Line:
@@ -40,42 +40,42 @@ def merged(tmp_path: Path) -> Path:
 def test_rows_of_a_process_that_opens_a_part_while_another_merges_are_kept(
     merged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
     sort, refused = parts_module._sorted_lines, []
 
     def interrupted(*given: Any) -> list[str]:
         lines = sort(*given)
         try:
-            with PartWriter(merged, 0) as late:
+            with ShardWriter(merged, 0) as late:
                 late.write([Line(2)])
         except ValueError as error:
             refused.append(str(error))
         return lines
 
     monkeypatch.setattr(parts_module, "_sorted_lines", interrupted)
-    merge_parts(merged, by_number)
+    merge_shards(merged, by_number)
     assert len(refused) == 1
     assert "expected no other process to write" in refused[0]
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(2)])
     assert numbers(merged) == [1, 2]
 
 
 def test_a_part_is_held_until_it_is_removed(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
     remove, refused = Path.unlink, []
 
     def late(path: Path, *given: Any, **named: Any) -> None:
-        if path == part_path(merged, 0):  # what is written now would be gone in a moment
+        if path == shard_path(merged, 0):  # what is written now would be gone in a moment
             with pytest.raises(ValueError, match="expected no other process to write"):
-                PartWriter(merged, 0)
+                ShardWriter(merged, 0)
             refused.append(path.name)
         remove(path, *given, **named)
 
     monkeypatch.setattr(Path, "unlink", late)
-    merge_parts(merged, by_number)
+    merge_shards(merged, by_number)
     assert refused == ["rank=0.jsonl"]
     assert numbers(merged) == [1]
 
@@ -83,7 +83,7 @@ def test_a_part_is_held_until_it_is_removed(merged: Path, monkeypatch: pytest.Mo
 def test_a_part_that_was_removed_while_it_was_being_opened_is_opened_again(
     merged: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    part = part_path(merged, 0)
+    part = shard_path(merged, 0)
     part.parent.mkdir()
     part.touch()
     hold, calls = fcntl.flock, []
@@ -96,45 +96,45 @@ def test_a_part_that_was_removed_while_it_was_being_opened_is_opened_again(
         hold(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(7)])
     assert len(calls) == 2
     assert numbers(merged) == [7]
 
 
-@pytest.mark.parametrize("kind", [PartWriter, lambda path, rank: RecordWriter(part_path(path, rank))])
+@pytest.mark.parametrize("kind", [ShardWriter, lambda path, rank: RecordWriter(shard_path(path, rank))])
 def test_a_second_writer_is_refused_and_cuts_nothing_off(kind: Callable[..., RecordWriter], merged: Path) -> None:
-    with PartWriter(merged, 0):
-        part_path(merged, 0).write_bytes(b'{"number": 1}\n{"numb')  # the other one is in the middle of a line
+    with ShardWriter(merged, 0):
+        shard_path(merged, 0).write_bytes(b'{"number": 1}\n{"numb')  # the other one is in the middle of a line
         with pytest.raises(ValueError, match="expected no other process to write"):
             kind(merged, 0)
         with pytest.raises(ValueError, match="expected no other process to write"):
-            merge_parts(merged, by_number)
-        assert part_path(merged, 0).read_bytes().endswith(b'{"numb')
+            merge_shards(merged, by_number)
+        assert shard_path(merged, 0).read_bytes().endswith(b'{"numb')
 
 
 @pytest.mark.parametrize("name", ["rank=x.jsonl", "rank=-1.jsonl", "notes.txt", "rank=0.jsonl.new", "rank=1.jsonl/"])
 def test_what_is_no_part_is_named_and_nothing_is_lost(name: str, merged: Path) -> None:
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
-    strange = part_path(merged, 0).with_name(name.rstrip("/"))
+    strange = shard_path(merged, 0).with_name(name.rstrip("/"))
     strange.mkdir() if name.endswith("/") else strange.write_text("notes\n")
-    for action in (part_files, check_unused, lambda path: merge_parts(path, by_number)):
+    for action in (shard_files, check_unused, lambda path: merge_shards(path, by_number)):
         with pytest.raises(ValueError, match=f"got '{strange.name}'; move it elsewhere"):
             action(merged)
     assert strange.exists()
     strange.rmdir() if name.endswith("/") else strange.unlink()
-    (part_path(merged, 0).parent / ".hidden").touch()  # file managers leave such files
-    merge_parts(merged, by_number)
+    (shard_path(merged, 0).parent / ".hidden").touch()  # file managers leave such files
+    merge_shards(merged, by_number)
     assert numbers(merged) == [1]
-    assert (part_path(merged, 0).parent / ".hidden").exists()
+    assert (shard_path(merged, 0).parent / ".hidden").exists()
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parts/rank=0.jsonl"])
 def test_a_folder_in_place_of_a_file_is_named(name: str, merged: Path) -> None:
     (merged.parent / name).mkdir(parents=True)
     with pytest.raises(ValueError, match="move it elsewhere"):
-        part_files(merged)
+        shard_files(merged)
     with pytest.raises(ValueError, match="got a folder"):
         RecordWriter(merged.parent / name)
 
@@ -142,25 +142,25 @@ def test_a_folder_in_place_of_a_file_is_named(name: str, merged: Path) -> None:
 def test_a_file_in_place_of_the_folder_of_parts_is_named(merged: Path) -> None:
     merged.with_suffix(".parts").touch()
     with pytest.raises(ValueError, match="got a file; move it elsewhere"):
-        part_files(merged)
+        shard_files(merged)
 
 
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_folder_that_is_removed_meanwhile_is_noticed_at_the_next_row(replaced: bool, merged: Path) -> None:
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
-        part_path(merged, 0).unlink()
-        part_path(merged, 0).parent.rmdir()
+        shard_path(merged, 0).unlink()
+        shard_path(merged, 0).parent.rmdir()
         if replaced:
-            part_path(merged, 0).parent.mkdir()
-            part_path(merged, 0).touch()
+            shard_path(merged, 0).parent.mkdir()
+            shard_path(merged, 0).touch()
         with pytest.raises(ValueError, match="it was removed or moved"):
             writer.write([Line(2)])
 
 
 def test_a_full_disk_leaves_rows_and_parts_as_they_were(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     merged.write_text(json.dumps({"number": 0}) + "\n")
-    with PartWriter(merged, 3) as writer:
+    with ShardWriter(merged, 3) as writer:
         writer.write([Line(1)])
 
     def full(_: int) -> None:
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_rows_and_parts_as_they_were(merged: Path, monkeypatc
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
-        merge_parts(merged, by_number)
+        merge_shards(merged, by_number)
     assert sorted(path.name for path in merged.parent.iterdir()) == ["rows.jsonl", "rows.parts"]
     assert numbers(merged) == [0, 1]
 
@@ -195,8 +195,8 @@ def test_files_are_locked_as_network_file_systems_ask_for(merged: Path, monkeypa
         really(file, how)
 
     monkeypatch.setattr("hrvlm.rows.locking.fcntl.flock", strict)
-    with PartWriter(merged, 0) as writer:
+    with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
-    merge_parts(merged, key=by_number)
+    merge_shards(merged, key=by_number)
     check_unused(merged)
     assert locked == ["rank=0.jsonl", "rank=0.jsonl", merged.name]
