@@ -16,7 +16,7 @@ import yaml
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.callbacks import GeometryCallback, RobustnessCallback, ZeroShotCallback
-from hrvlm.cli.certify import _parser
+from hrvlm.cli.command import CERTIFY, parser_of
 from hrvlm.cli.train import main as train
 from hrvlm.data.shards import ShardDataModule
 from hrvlm.models.model_card import model_card
@@ -182,7 +182,7 @@ def test_plans_of_attacks_are_understood(words: list[str], tmp_path: Path, capsy
     config.write_text(yaml.safe_dump({"trees": [], "plan": plan}), encoding="utf-8")
     data = "--data=hrvlm.data.emoji_pack.datamodule.EmojiDataModule"
     given = ["attack", "--checkpoint=emoji", "--output=none", f"--config={config}", data, *words]
-    parser = _parser("attack")
+    parser = parser_of("attack", CERTIFY, "certify.py", "")
     chosen = parser.instantiate_classes(parser.parse_args(given)).attack
     assert chosen.plan == RobustnessPlan(threat_model=ThreatModel("l2", 0.25))
     (line,) = capsys.readouterr().err.splitlines()
