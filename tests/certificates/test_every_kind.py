@@ -32,7 +32,7 @@ Row = dict[str, Any]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "records.md"
 UNKNOWN = "## What a row alone cannot show"
 RADII = [0.0, 0.1]
-_made: dict[tuple[str, str], list[Row]] = {}
+_made: dict[Callable[[], list[Row]], list[Row]] = {}
 
 
 @pytest.fixture(params=REGISTRY)
@@ -47,9 +47,10 @@ def example(name: str) -> Example:
 
 def rows_of(name: str, which: str = "rows") -> list[Row]:
     """Rows of an example, made once, as a file gives them."""
-    if (name, which) not in _made:
-        _made[name, which] = json.loads(json.dumps(getattr(example(name), which)()))
-    return [dict(row) for row in _made[name, which]]
+    make = getattr(example(name), which)
+    if make not in _made:
+        _made[make] = json.loads(json.dumps(make()))
+    return [dict(row) for row in _made[make]]
 
 
 def test_the_examples_are_runs_of_several_images(name: str) -> None:
