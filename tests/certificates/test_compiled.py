@@ -12,7 +12,7 @@ import pytest
 from hrvlm.certificates import _jit as compiled
 
 MODULE = """
-from hrvlm.certificates.compiled import compiled
+from hrvlm.certificates._jit import compiled
 
 @compiled
 def double(number):

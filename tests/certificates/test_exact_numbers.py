@@ -94,7 +94,7 @@ def assert_same(first: object, second: object) -> None:
 def test_tensors_made_of_numbers_name_their_type() -> None:
     """`torch.tensor` and `torch.as_tensor` make float32 of Python numbers where no type is given."""
     for package in (certificates, geometry):
-        for path in Path(inspect.getfile(package)).parent.glob("*.py"):
-            for node in ast.sweep_envelope(ast.parse(path.read_text(encoding="utf-8"))):
+        for path in Path(inspect.getfile(package)).parent.rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Call) and ast.unparse(node.func) in ("torch.tensor", "torch.as_tensor"):
-                    assert "dtype" in {word.arg for word in node.keywords}, f"{path.name}:{node.lineno}"
+                    assert "dtype" in {word.arg for word in node.keywords}, f"{path}:{node.lineno}"

@@ -107,7 +107,7 @@ def test_the_interpreter_makes_the_same_words_and_noise() -> None:
     """Noise is the same to the last bit without compiled code, so no operation is fused or put in another order."""
     code = (
         "from hrvlm.certificates import gaussian, grid_noise\n"
-        "from hrvlm.certificates.philox import random_words\n"
+        "from hrvlm.certificates.noise.philox import random_words\n"
         "print(random_words(5, 9, 8, [2], 3).tolist(), gaussian((900,), 9, 8, [70], 1.5).tolist())\n"
         "print(grid_noise((300,), 9, 8, [70], 0.5).tolist())"
     )

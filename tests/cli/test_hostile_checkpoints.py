@@ -153,11 +153,13 @@ def test_a_checkpoint_does_not_change_the_settings(
     finished: Any, run_train: Callable[..., Path], make_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
     content = torch.load(finished.checkpoint(0), weights_only=True)
-    content["hyper_parameters"] = {"learning_rate": 0.5, "trees": ["no/such/tree.yaml"]}
+    odd = {"optimizer": {"learning_rate": 0.5}, "trees": ["no/such/tree.yaml"]}
+    content["hyper_parameters"] = odd | {"learning_rate": 0.5}
     torch.save(content, tmp_path / "some.ckpt")
     chosen = make_settings(tmp_path)
     chosen["trainer"]["callbacks"] = []
     folder = run_train(tmp_path, chosen, "--ckpt_path", str(tmp_path / "some.ckpt"))
     saved = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["model"]["init_args"]
-    assert saved["learning_rate"] == chosen["model"]["init_args"]["learning_rate"]
+    rate = chosen["model"]["init_args"]["optimizer"]["learning_rate"]
+    assert saved["optimizer"]["learning_rate"] == rate
     assert saved["trees"] == chosen["model"]["init_args"]["trees"]
