@@ -119,6 +119,7 @@ GOOD = {"function": "a", "chosen": "before", "label_functions": 1, "spends": "le
     "text",
     [
         json.dumps([GOOD]),
+        json.dumps(GOOD) + "\n" + json.dumps([GOOD]),
         json.dumps([GOOD]) + "\n",
         json.dumps(GOOD | {"chosen": "never"}) + "\n",
         json.dumps(GOOD | {"label_functions": 0}) + "\n",

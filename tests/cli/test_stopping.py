@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from command_runs import ROOT, command_line
 from hrvlm.cli.certify import main
 from hrvlm.rows.shards import shard_files, shard_path
 from hrvlm.training.launching import LOST
+from hrvlm.training.stopping import SIGNALS
 
 ROWS = "certificates.jsonl"
 PATIENCE = 5.0  # seconds from a signal to the end of all processes
@@ -29,6 +31,31 @@ with clear_errors("program"):
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
     time.sleep(60)
 """
+LOSING = """
+import os, signal
+from hrvlm.cli.errors import clear_errors
+from hrvlm.training.launching import Processes
+
+def share(fabric):
+    fabric.barrier()
+    if fabric.global_rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    fabric.barrier()
+
+with clear_errors("program"):
+    Processes(devices=2).launch(share)
+"""
+
+
+@pytest.fixture(autouse=True)
+def heeded() -> Iterator[None]:
+    """Programs in a shell's background ignore SIGINT, those of nohup SIGHUP, and so does whatever they start."""
+    ignored = [number for number in SIGNALS if signal.getsignal(number) == signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    yield
+    for number in ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +72,11 @@ def arguments(
     return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
 
 
-def start(*command: str) -> subprocess.Popen[str]:
+def start(*command: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -131,11 +158,14 @@ def test_two_processes_end_together_and_the_command_goes_on(
 
 
 @pytest.mark.slow
-def test_the_loss_of_another_process_is_one_sentence(arguments: Callable[..., list[str]], tmp_path: Path) -> None:
-    process = start("certify.py", *arguments(tmp_path, "--devices", "2"))
-    while process.poll() is None and len(members(process.pid)) < 2:
+@pytest.mark.parametrize(("strategy", "started"), [("ddp", 1), ("ddp_fork", 2)])
+def test_the_loss_of_another_process_is_one_sentence(
+    strategy: str, started: int, arguments: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    process = start("certify.py", *arguments(tmp_path, "--devices", "2", "--strategy", strategy))
+    while process.poll() is None and len(members(process.pid)) <= started:
         time.sleep(0.01)
-    (second,) = set(members(process.pid)) - {process.pid}
+    second = max(set(members(process.pid)) - {process.pid})
     parts = [shard_path(tmp_path / ROWS, rank) for rank in range(2)]
     while process.poll() is None and not all(part.is_file() for part in parts):
         time.sleep(0.01)
@@ -144,7 +174,21 @@ def test_the_loss_of_another_process_is_one_sentence(arguments: Callable[..., li
     _, said = process.communicate()
     assert process.returncode != 0
     assert "Traceback" not in said
-    assert LOST in said or "Forcefully terminating all other processes" in said
+    assert LOST in said or (strategy == "ddp" and "Forcefully terminating all other processes" in said)
+
+
+@pytest.mark.slow
+def test_a_process_that_waits_for_a_lost_one_says_so_in_one_sentence() -> None:
+    """Started as by torchrun on many nodes: no launcher of this node sees the end of the other process first."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "TORCHELASTIC_RUN_ID": "job"}
+    job |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0"}
+    first, second = (start("-c", LOSING, **job, RANK=rank, LOCAL_RANK=rank) for rank in ("0", "1"))
+    _, said = first.communicate(timeout=120)
+    second.communicate(timeout=120)
+    assert (first.returncode, second.returncode) == (1, -signal.SIGKILL), said
+    assert "Traceback" not in said
+    assert said.strip().splitlines()[-1] == f"program: error: {LOST}"
 
 
 @pytest.mark.slow
