@@ -23,10 +23,10 @@ from hrvlm.training.stopping import SIGNALS
 ROWS = "certificates.jsonl"
 PATIENCE = 5.0  # seconds from a signal to the end of all processes
 WAITING = """
-import hashlib, sys, time
+import hashlib, sys, threading, time
 from hrvlm.cli.errors import clear_errors
 with clear_errors("program"):
-    print("ready", flush=True)
+    threading.Timer(0.3, print, ["ready"], {"flush": True}).start()  # once the main thread is where it is to be
     if sys.argv[1] == "compiled":  # minutes in which no signal handler of Python gets its turn
         hashlib.pbkdf2_hmac("sha256", b"", b"", 10**9)
     time.sleep(60)
