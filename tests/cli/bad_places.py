@@ -104,6 +104,7 @@ PLACES = {
     "prompt: classes": helping("bad.txt", "tree", "prompt", "--leaves", "bad.txt"),
     "answers: configuration": certifying("answers.yaml", *ANSWERS),
     "run: labelled answers": certifying("labels.jsonl", *ANSWERED[:-1], "new", "--config", "calibrated.yaml"),
+    "audit: output": certifying("new", *AUDIT[:-1], "new"),
     "audit: configuration": certifying("audit.yaml", *AUDIT),
     "audit: labels": certifying("labels.jsonl", *AUDIT),
     "audit: rows": certifying("answered/certificates.jsonl", *AUDIT),
