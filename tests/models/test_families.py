@@ -128,10 +128,12 @@ def test_a_run_of_training_leaves_a_checkpoint_and_an_export(
 def test_a_captioner_of_any_tower_comes_back(models: dict[str, VisionLanguageModel], name: str, tmp_path: Path) -> None:
     captioner = Captioner(models[name], Vocabulary(["a", "fox"]), width=16, layers=1, heads=2, context=6)
     loaded = load_captioner(export_captioner(captioner.eval(), tmp_path / "captioner"))
+    again = load_captioner(export_captioner(loaded, tmp_path / "again"))
     images = pictures(models[name])
     with torch.no_grad():
-        found = [maker.log_probability(images, ["a fox", "fox", ""]) for maker in (captioner, loaded)]
+        found = [maker.log_probability(images, ["a fox", "fox", ""]) for maker in (captioner, loaded, again)]
     torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if "hf_model_name" not in FAMILIES[name]["text_cfg"]])
@@ -170,9 +172,10 @@ def test_left_padding_and_cutting_are_kept(tmp_path: Path) -> None:
     tokenizer = t5()
     tokenizer.padding_side = tokenizer.truncation_side = "left"
     tokenizer.save_pretrained(tmp_path)
-    theirs = open_clip.tokenizer.HFTokenizer(str(tmp_path), context_length=5)
-    theirs.tokenizer.padding_side = theirs.tokenizer.truncation_side = "left"
-    assert torch.equal(stored_tokenizer(theirs, {"context_length": 5})(TEXTS), theirs(TEXTS))
+    for length in (5, 12):  # cuts every text, and pads some
+        theirs = open_clip.tokenizer.HFTokenizer(str(tmp_path), context_length=length)
+        theirs.tokenizer.padding_side = theirs.tokenizer.truncation_side = "left"
+        assert torch.equal(stored_tokenizer(theirs, {"context_length": length})(TEXTS), theirs(TEXTS))
 
 
 def test_what_cannot_be_kept_is_refused_before_training(models: dict[str, VisionLanguageModel]) -> None:

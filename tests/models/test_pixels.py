@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ BYTES = torch.full((3, 32, 32), 200, dtype=torch.uint8)
 DIVIDE = r"divide numbers from 0 to 255 by 255"
 
 
-@pytest.mark.parametrize("image", [BYTES, BYTES.long(), BYTES.float()])
+@pytest.mark.parametrize("image", [BYTES, BYTES.long(), BYTES.float(), BYTES * 0])
 def test_pictures_of_a_data_set_are_checked(image: torch.Tensor) -> None:
     with pytest.raises(ValueError, match=DIVIDE):
         clean_picture([(image, 0)], 0)
@@ -33,7 +34,6 @@ def test_models_attacks_and_certificates_refuse_integers(tiny_model: Path, tree_
     model = load_model(str(tiny_model))
     forest = load_forest([str(tree_file)])
     classifier = HierarchicalClassifier(model, cosine_head(model), forest)
-    data: Any = [(BYTES, 0)]
     plans: list[dict[str, Any]] = [{}, {"smoothing": False, "attributes": [Attribute(name="dark", target="a dark {}")]}]
     with pytest.raises(ValueError, match=DIVIDE):
         model.image_features(BYTES[None])
@@ -42,6 +42,7 @@ def test_models_attacks_and_certificates_refuse_integers(tiny_model: Path, tree_
     for images in (BYTES[None], BYTES[None].float()):
         with pytest.raises(ValueError, match=DIVIDE):
             pgd(lambda pixels: pixels.flatten(1), images, torch.tensor([0]), ThreatModel())
-    for plan in plans:
+    for plan, image in itertools.product(plans, (BYTES, BYTES.float())):
+        data: Any = [(image, 0)]
         with pytest.raises(ValueError, match=DIVIDE):
             list(certify_images(classifier, data, [0], CertificationPlan(sigma=0.1, n0=8, n=40, **plan)))
