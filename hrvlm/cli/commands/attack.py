@@ -9,7 +9,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_robustness
-from hrvlm.cli.settings_parser import add_attacks, notes_of, settings_of, subject_parser
+from hrvlm.cli.settings_parser import add_attacks, checkpoint_of, notes_of, settings_of, subject_parser
 from hrvlm.evaluation.folders import Output
 from hrvlm.evaluation.robustness import RobustnessSettings, attack
 from hrvlm.reports.terminal import say
@@ -28,7 +28,8 @@ def _run(options: Any, given: Any) -> None:
     if options.eps is not None:
         plan = replace(plan, budgets=options.eps)
     settings = replace(settings_of(RobustnessSettings, options), plan=plan)
-    attack(options.checkpoint, settings, Output(Path(options.output), notes_of(given), say, show_robustness))
+    output = Output(Path(options.output), notes_of(given), say, show_robustness)
+    attack(checkpoint_of(options), settings, output)
 
 
 COMMAND = Command(_parser, _run)
