@@ -35,10 +35,12 @@ def made(tiny_model: Path, tree_file: Path, pictures: Path) -> dict[str, list[Ro
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(0)
         for parameter in loaded.model.parameters():
-            parameter += 0.1 * torch.randn_like(parameter)
+            parameter.add_(0.1 * torch.randn_like(parameter))
     classifier = HierarchicalClassifier(loaded.model, loaded.head, load_forest([tree_file], leaves=data.class_names))
     with torch.no_grad():
-        labelled = [(image, int(classifier(image[None]).argmax())) for image, _ in data]
+        labelled = [
+            (image, int(classifier(image[None]).argmax())) for image, _ in map(data.__getitem__, range(len(data)))
+        ]
     found = {}
     for name, budgets in (("both", BUDGETS), ("0.15", None), ("0.02", [0.02])):
         plan = RobustnessPlan(
