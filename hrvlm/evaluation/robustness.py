@@ -17,7 +17,7 @@ from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
-from hrvlm.models import HierarchicalClassifier
+from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
 
@@ -44,7 +44,7 @@ class RobustnessSettings(Subject):
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
 
 
-def attack(checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
+def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """Attacks a model at every level and writes rows and summary.
 
     Args:
@@ -61,7 +61,7 @@ def attack(checkpoint: str, settings: RobustnessSettings, output: Output) -> Non
     processes.launch(_attack_share, checkpoint, settings, output)
 
 
-def _attack_share(fabric: Fabric, checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
+def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
     classifier, data = load_subject(checkpoint, settings, fabric.device)
     depends_on = _settings(classifier, data, settings)
