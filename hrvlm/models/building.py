@@ -19,7 +19,7 @@ from hrvlm import shipped
 from hrvlm.models.companions import TOKENIZER_FILE, local_text_tower, stored_tokenizer, tokenizer_from_files
 from hrvlm.models.descriptions import BoundError, check_parameters, checked_description, offline
 from hrvlm.models.finite import check_finite
-from hrvlm.models.layouts.timm_siglip import state_activation
+from hrvlm.models.timm_siglip import state_activation
 from hrvlm.models.vision_language import ImageSide, VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
 

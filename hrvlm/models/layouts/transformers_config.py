@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hrvlm.models.layouts.timm_siglip import named_trunk
+from hrvlm.models.timm_siglip import named_trunk
 
 # What transformers takes for settings that a config.json leaves out.
 CLIP_TEXT = {
