@@ -35,6 +35,14 @@ def subject_parser(kind: type[Any], *, output: str = "folder of the results") ->
     return parser
 
 
+def add_attacks(parser: ClearParser, otherwise: str) -> None:
+    """Adds --attacks and --eps, each of one or several; help says what is used where they are not given."""
+    names = 'names such as: clean pgd20 apgd aa (a number after "pgd": steps; aa: AutoAttack)'
+    parser.add_argument("--attacks", type=str, nargs="+", help=f"{names}; {otherwise} if left out")
+    budgets = "budgets in pixel units, one or several, as numbers or fractions such as: 1/255 4/255"
+    parser.add_argument("--eps", type=float, nargs="+", help=f"{budgets}; {otherwise} if left out")
+
+
 def add_checkpoint(parser: ClearParser) -> None:
     """Adds the options that name a model, by its name or by its parts."""
     parser.add_argument("--checkpoint", type=str | None, help=CHECKPOINTS)

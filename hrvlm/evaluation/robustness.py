@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
-from hrvlm.attacks.summary import summarise_robustness
+from hrvlm.attacks.summary import summarise_budgets
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
@@ -121,7 +121,7 @@ def _progress(fabric: Fabric) -> Progress:
 
 def _finish(path: Path, output: Output) -> None:
     """Writes the summary of all rows, and shows it."""
-    summary = summarise_robustness(run_rows(path, robustness_order))
+    summary = summarise_budgets(run_rows(path, robustness_order))
     write_summary(output.folder, summary)
     output.show(output.folder, summary)
 
@@ -129,8 +129,8 @@ def _finish(path: Path, output: Output) -> None:
 def _settings(classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings) -> dict[str, Any]:
     """What rows depend on; attacks may be added to a folder, and transfer to attacks."""
     plan = asdict(settings.plan)
-    for free in ("attacks", "transfer"):
+    for free in ("attacks", "transfer", "threat_model", "budgets"):
         del plan[free]
-    budget = {name: plan["threat_model"][name] for name in ("norm", "eps")}
-    del plan["threat_model"]
+    budgets = [threat_model.eps for threat_model in settings.plan.threat_models]
+    budget = {"norm": settings.plan.threat_model.norm, "eps": budgets[0] if len(budgets) == 1 else sorted(budgets)}
     return {**identity(classifier, settings.split), **data_identity(data), **budget, **plan}
