@@ -99,6 +99,24 @@ def render_report(
     )
 
 
+def render_tables(
+    title: str, subtitle: str, sections: Iterable[tuple[str, str, Sequence[Table]]], settings: Mapping[str, Any]
+) -> str:
+    """Tables as one HTML page.
+
+    Args:
+        title: Heading of the page.
+        subtitle: What it shows, in a sentence.
+        sections: Heading, text and tables of each.
+        settings: What else is known.
+    """
+    told = [
+        _section(f"tables-{i}", heading, text, [], list(tables)) for i, (heading, text, tables) in enumerate(sections)
+    ]
+    shown = json.dumps(settings, indent=2, ensure_ascii=False)
+    return _template().render(title=title, subtitle=subtitle, sections=told, settings=shown)
+
+
 def _template() -> jinja2.Template:
     loader = jinja2.PackageLoader("hrvlm.reports", "")
     plain = jinja2.Environment(loader=loader, autoescape=True, finalize=_shown)
