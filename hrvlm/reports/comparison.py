@@ -87,7 +87,7 @@ def rendered(comparison: Comparison, form: str, settings: Mapping[str, Any]) -> 
         return _csv(comparison)
     tables, said = comparison_tables(comparison), explanation(comparison)
     if form == "html":
-        from hrvlm.reports.html import render_tables  # which the other forms need not wait for
+        from hrvlm.reports.page import render_tables  # which the other forms need not wait for
 
         sections = [(str(table.title), "", [table]) for table in tables]
         for table in tables:
