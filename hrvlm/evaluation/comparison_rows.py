@@ -45,6 +45,11 @@ class Results:
         """Digest of the model's weights, if the folder notes it."""
         return self.settings.get("weights")
 
+    @property
+    def budgets(self) -> list[float]:
+        """Budgets of the attacks, rising; none of certificates."""
+        return sorted({record.eps for image in self.images.values() for record in image if hasattr(record, "eps")})
+
     def labels(self, index: int) -> dict[Hashable, int]:
         """Right classes of an image, by tree and level."""
         return {(record.tree, record.level): record.label for record in self.images[index]}

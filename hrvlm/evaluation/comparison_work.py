@@ -8,8 +8,9 @@ from typing import Any
 from hrvlm.evaluation.comparison_rows import Results
 from hrvlm.rows.strict import shown
 
-FREE = frozenset({"weights", "seed", "num_images", "batch_size"})
-"""What may differ: the model, random numbers, how many images of the data and how many at once."""
+FREE = frozenset({"weights", "seed", "num_images", "batch_size", "eps"})
+"""What may differ: the model, random numbers, how many images of the data and how many at once; budgets, of which only
+those that both have are compared."""
 NOTES = "given_"
 
 
@@ -19,7 +20,11 @@ def check_same_work(one: Results, other: Results) -> None:
     Raises:
         ValueError: naming what differs, and both values.
     """
-    for name, left, right in (*_settings_apart(one, other), *_facts_apart(one, other)):
+    for name, left, right in (
+        *_budgets_apart(one, other),
+        *_settings_apart(one, other),
+        *_facts_apart(one, other),
+    ):
         raise ValueError(
             f"expected folders of the same work to compare, got {name} {shown(left)} in {one.folder} and "
             f"{shown(right)} in {other.folder}: run certify.py {one.command} on both models alike"
@@ -32,6 +37,17 @@ def check_same_work(one: Results, other: Results) -> None:
                     f"expected the same pictures, got label {left[place]} for image {index} in {one.folder} and "
                     f"{right[place]} in {other.folder}: compare folders of one data set"
                 )
+
+
+def _budgets_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
+    """Of several budgets, those that both have are compared."""
+    left, right = one.budgets, other.budgets
+    if (left or right) and not set(left) & set(right):
+        yield "eps", _alone(left), _alone(right)
+
+
+def _alone(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else values
 
 
 def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:

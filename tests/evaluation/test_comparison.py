@@ -158,6 +158,15 @@ def test_another_budget_is_refused(tmp_path: Path) -> None:
         compared(*folders)
 
 
+def test_of_several_budgets_those_that_both_have_are_compared(tmp_path: Path) -> None:
+    rows = [attacked(0, attack, True, eps=eps) for eps in (0.01, 0.02) for attack in ("clean", "pgd20")]
+    several = written(tmp_path / "b", rows, ATTACK | {"eps": [0.01, 0.02]}, "b")
+    found = compared(attack_folder(tmp_path / "a", [False], "a"), several)
+    assert [(one.heading[-8:], one.means) for one in found.lines if one.measure.name == "under pgd20"] == [
+        ("2.55/255", (0, 1)), ("=5.1/255", (None, 1)),
+    ]  # fmt: skip
+
+
 def test_seeds_numbers_of_images_and_notes_may_differ(tmp_path: Path) -> None:
     one = run_folder(tmp_path / "a", [95], "a", num_images=1, batch_size=2, seed=0, given_checkpoint="a")
     rows = [smoothed(0, 0, 95, seed=1), smoothed(0, 1, 99, seed=1)]
