@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from hrvlm.rows.lines import iterate_lines, row_of
-from hrvlm.rows.locking import is_at, open_locked
+from hrvlm.rows.locking import Hold, is_at, open_held
 from hrvlm.rows.record import Row
 
 _log = logging.getLogger(__name__)
@@ -43,8 +43,13 @@ class RecordWriter:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = open_locked(self.path)
-        self.recovered = cut_torn_line(self.path)
+        self._hold = Hold(self.path)
+        try:
+            self._file = open_held(self.path)
+            self.recovered = cut_torn_line(self.path)
+        except BaseException:
+            self._hold.release()
+            raise
 
     def write(self, records: Iterable[Writable]) -> None:
         """Append the records of one image and flush.
@@ -64,6 +69,7 @@ class RecordWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._hold.release()
 
     def __enter__(self) -> Self:
         return self
