@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from training_methods import BATCH_SIZE, EPOCHS, EPS, LEARNING_RATES
 from training_table import autoattack_images, chosen_rates, write_table
 

@@ -1,7 +1,7 @@
 """Files that one process at a time writes to.
 
-A hidden file beside each one is locked in its stead, so that the file itself can be read, replaced and removed meanwhile
-on every system. The system lets go of a lock when its process dies: no lock outlives a kill, though its file may.
+A hidden file beside each one is locked in its stead, so that the file itself can be read, replaced and removed on every
+system meanwhile. The system lets go of a lock when its process dies: no lock outlives a kill, though its file may.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def test_a_lock_on_a_file_that_another_process_has_replaced_is_none(
     hold, others = fcntl.flock, list[int]()
 
     def late(file: int, how: int) -> None:
-        if not others and lock_path(merged).exists():  # one lets go of the file that is open here, the next one makes and locks a new one
+        if not others and lock_path(merged).exists():  # the file open here goes, and another one is made and locked
             lock_path(merged).unlink()
             others.append(os.open(lock_path(merged), os.O_CREAT | os.O_RDWR))
             hold(others[0], fcntl.LOCK_EX)
