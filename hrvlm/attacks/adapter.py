@@ -61,8 +61,8 @@ def attack(
         images: (N, 3, H, W), float32 or float64; the attack runs on their device.
         labels: (N,) right classes.
         threat_model: Norm and budget, with bounds (0, 1).
-        name: "pgd20", "margin20" (PGD on the margin of Carlini and Wagner, any number of steps), "cw", "autoattack", or
-            one of its members "apgd-ce", "apgd-t", "fab-t", "square".
+        name: "pgd20", "margin20" (PGD on the margin of Carlini and Wagner, any number of steps), "cw", "autoattack",
+            one of its members "apgd-ce", "apgd-t", "fab-t", "square", or "apgd" (the first two of them).
         settings: Effort and seed.
 
     Raises:

@@ -23,10 +23,13 @@ from torch import Tensor
 
 from hrvlm.attacks.perturbation import MAX_STEPS, check_steps, perturb
 from hrvlm.attacks.pixel_classifier import PixelClassifier
+from hrvlm.attacks.records import CLEAN
 from hrvlm.attacks.threat_model import ThreatModel
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
-NAMED = ("cw", "autoattack", *AUTOATTACK)
+ENSEMBLES = {"autoattack": AUTOATTACK, "apgd": AUTOATTACK[:2]}
+NAMED = ("cw", *ENSEMBLES, *AUTOATTACK)
+OTHER_NAMES = {"aa": "autoattack"}
 _STEPS = re.compile(r"(pgd|margin)([1-9]\d{0,99})")
 # PGD in l2 divides by the gradient's norm plus this; torchattacks' own 1e-10 would shorten steps of confident models.
 _TINY = 1e-30
@@ -86,6 +89,23 @@ class Member:
     run: Callable[[Tensor, Tensor], Tensor]
 
 
+def named_attacks(names: Sequence[str]) -> list[str]:
+    """Attacks by the names that rows have for them, without "clean": clean images are evaluated whatever is named.
+
+    Args:
+        names: See `check_attacks`; "aa" is AutoAttack, and "clean" may be among them, or be all.
+
+    Raises:
+        ValueError: With what there is.
+    """
+    found = [OTHER_NAMES.get(name, name) for name in names]
+    if found == [CLEAN]:
+        return []
+    attacks = [name for name in found if name != CLEAN]
+    check_attacks(attacks if found.count(CLEAN) < 2 else found)
+    return attacks
+
+
 def check_attacks(names: Sequence[str]) -> None:
     """Refuses unknown and repeated attacks.
 
@@ -116,8 +136,8 @@ def build_members(
         settings: Effort and seed.
     """
     check_attacks([name])
-    if name == "autoattack":
-        parts = [build_members(part, classifier, num_classes, threat_model, settings) for part in AUTOATTACK]
+    if name in ENSEMBLES:
+        parts = [build_members(part, classifier, num_classes, threat_model, settings) for part in ENSEMBLES[name]]
         return [member for part in parts for member in part]
     if match := _STEPS.fullmatch(name):
         return [_gradient_ascent(match[1], int(match[2]), classifier, threat_model)]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack
-from hrvlm.attacks.ensemble import AttackSettings, check_attacks
+from hrvlm.attacks.ensemble import AttackSettings, named_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.data.base import images_and_labels
@@ -27,8 +28,9 @@ class RobustnessPlan:
     """Which attacks on which images.
 
     Attributes:
-        attacks: Names, see `hrvlm.attacks.adapter.attack`.
+        attacks: Names, see `hrvlm.attacks.adapter.attack`; "aa" is AutoAttack, ["clean"] attacks nothing.
         threat_model: Norm and budget in pixel units: 4/255 is 0.01569.
+        budgets: Several budgets eps in place of the threat model's, each as in a run of its own; null takes that one.
         num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
         batch_size: Images per pass; CW and AutoAttack draw and stop by batch, so their results depend on it slightly.
         transfer: Whether each attack is judged at every level, or only at the level it was aimed at.
@@ -37,20 +39,44 @@ class RobustnessPlan:
 
     attacks: list[str] = field(default_factory=lambda: ["pgd20"])
     threat_model: ThreatModel = field(default_factory=ThreatModel)
+    budgets: list[float] | None = None
     num_images: int | None = None
     batch_size: int = 128
     transfer: bool = True
     settings: AttackSettings = field(default_factory=AttackSettings)
 
     def __post_init__(self) -> None:
-        check_attacks(self.attacks)
+        object.__setattr__(self, "attacks", named_attacks(self.attacks))
         self.threat_model.check_unit()
+        threat_models(self.threat_model, self.budgets)
         if self.batch_size < 1 or (self.num_images is not None and self.num_images < 1):
             raise ValueError(f"expected batch_size and num_images >= 1, got {self.batch_size}, {self.num_images}")
+
+    @property
+    def threat_models(self) -> list[ThreatModel]:
+        """One per budget."""
+        return threat_models(self.threat_model, self.budgets)
 
     def indices(self, size: int) -> list[int]:
         """Data set indices of the subset: fixed, sorted, evenly spread."""
         return evenly_spread(size, self.num_images)
+
+
+def threat_models(threat_model: ThreatModel, budgets: Sequence[float] | None) -> list[ThreatModel]:
+    """The threat model with each of several budgets.
+
+    Args:
+        threat_model: Norm, bounds, and the budget where no others are given.
+        budgets: Different budgets eps in pixel units; None for that of the threat model.
+
+    Raises:
+        ValueError: If one is given twice, none is, or one is out of range.
+    """
+    if budgets is None:
+        return [threat_model]
+    if not budgets or len(set(budgets)) < len(budgets):
+        raise ValueError(f"expected different budgets eps, at least one, got {list(budgets)}: name each once")
+    return [replace(threat_model, eps=eps) for eps in budgets]
 
 
 def evaluate_robustness(
@@ -80,16 +106,15 @@ def evaluate_robustness(
     for start in range(0, len(indices), plan.batch_size):
         batch = _Batch(classifier, data, indices[start : start + plan.batch_size], plan, stage)
         yield batch.missing(batch.clean_records(), done)
-        for name in plan.attacks:
-            for key in classifier.keys:
-                if not batch.keys(name, key) <= done:
-                    yield batch.missing(batch.attacked_records(name, key), done)
-                progress(len(batch.indices))
+        for threat_model, name, key in product(plan.threat_models, plan.attacks, classifier.keys):
+            if not batch.keys(name, key, threat_model) <= done:
+                yield batch.missing(batch.attacked_records(name, key, threat_model), done)
+            progress(len(batch.indices))
 
 
 def count_attacks(classifier: HierarchicalClassifier, num_images: int, plan: RobustnessPlan) -> int:
     """To how much `evaluate_robustness` reports progress in sum."""
-    return num_images * len(classifier.keys) * len(plan.attacks)
+    return num_images * len(classifier.keys) * len(plan.attacks) * len(plan.threat_models)
 
 
 class _Batch:
@@ -115,26 +140,30 @@ class _Batch:
     def _evaluated(self, attacked: LevelKey) -> Sequence[LevelKey]:
         return self.classifier.keys if self.plan.transfer else [attacked]
 
-    def keys(self, name: str, attacked: LevelKey) -> set[RobustnessKey]:
-        """Keys of all rows of an attack on a level."""
+    def keys(self, name: str, attacked: LevelKey, budget: ThreatModel) -> set[RobustnessKey]:
+        """Keys of all rows of an attack on a level within a budget."""
         source = (self.classifier.forest[attacked.tree].name, attacked.level)
         targets = [(self.classifier.forest[key.tree].name, key.level) for key in self._evaluated(attacked)]
-        return {(self.stage, index, name, *source, *target) for index in self.indices for target in targets}
+        return {(self.stage, index, name, *source, *target, budget.eps) for index in self.indices for target in targets}
 
     def clean_records(self) -> list[RobustnessRecord]:
-        """A row per image and level."""
-        return [record for key in self.classifier.keys for record in self._records(CLEAN, key, self.clean)]
+        """A row per budget, image and level: rows of a budget are those of a run with it alone."""
+        return [
+            record
+            for budget, key in product(self.plan.threat_models, self.classifier.keys)
+            for record in self._records(CLEAN, key, self.clean, budget)
+        ]
 
-    def attacked_records(self, name: str, attacked: LevelKey) -> list[RobustnessRecord]:
-        """Attacks a level; a row per image and evaluated level."""
+    def attacked_records(self, name: str, attacked: LevelKey, budget: ThreatModel) -> list[RobustnessRecord]:
+        """Attacks a level within a budget; a row per image and evaluated level."""
         logits = partial(self.classifier.logits, key=attacked)
         targets = self.classifier.target(self.labels, attacked)
-        outcome = attack(logits, self.images, targets, self.plan.threat_model, name, self.plan.settings)
+        outcome = attack(logits, self.images, targets, budget, name, self.plan.settings)
         found = self._predict(outcome.images)
         return [
             record
             for key in self._evaluated(attacked)
-            for record in self._records(name, key, found, attacked=attacked, outcome=outcome)
+            for record in self._records(name, key, found, budget, attacked=attacked, outcome=outcome)
         ]
 
     def _records(
@@ -142,6 +171,7 @@ class _Batch:
         name: str,
         key: LevelKey,
         predictions: Predictions,
+        budget: ThreatModel,
         *,
         attacked: LevelKey | None = None,
         outcome: AttackOutcome | None = None,
@@ -164,8 +194,8 @@ class _Batch:
                 attacked_tree=None if attacked is None else forest[attacked.tree].name,
                 attacked_level=None if attacked is None else attacked.level,
                 attacked=outcome is not None and bool(outcome.attacked[position]),
-                norm=self.plan.threat_model.norm,
-                eps=self.plan.threat_model.eps,
+                norm=budget.norm,
+                eps=budget.eps,
                 label=labels[position],
                 prediction=found[position],
                 correct=found[position] == labels[position],

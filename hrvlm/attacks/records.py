@@ -12,7 +12,7 @@ from hrvlm.rows.strict import strict_reader
 
 SCHEMA = 1
 CLEAN = "clean"
-RobustnessKey = tuple[str | int | None, ...]
+RobustnessKey = tuple[str | int | float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,23 +88,24 @@ class RobustnessRecord:
         return {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
 
 
-_KEY = ("stage", "index", "attack", "attacked_tree", "attacked_level", "tree", "level")
+_KEY = ("stage", "index", "attack", "attacked_tree", "attacked_level", "tree", "level", "eps")
 
 
 def robustness_key(row: Mapping[str, Any]) -> RobustnessKey:
-    """What a row is about: stage, image, attack, attacked level and evaluated level."""
+    """What a row is about: stage, image, attack, attacked level, evaluated level and budget."""
     return tuple(row[name] for name in _KEY)
 
 
 def robustness_order(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What a row is about, by which rows sort: by stage, image and attack, clean and leaves first, then by tree.
+    """What a row is about, by which rows sort: by stage, image, budget and attack, clean and leaves first, then tree.
 
     Raises:
         RowError: If it is no row of robustness.
     """
-    stage, index, attack, *levels = RobustnessRecord.from_row(row).key
+    stage, index, attack, *levels, eps = RobustnessRecord.from_row(row).key
     pairs = zip(levels[::2], levels[1::2], strict=True)
-    return stage or "", index, attack != CLEAN, attack, *((bool(level), tree or "", level) for tree, level in pairs)
+    order = ((bool(level), tree or "", level) for tree, level in pairs)
+    return stage or "", index, eps, attack != CLEAN, attack, *order
 
 
 def done_robustness_keys(rows: Iterable[Mapping[str, Any]]) -> set[RobustnessKey]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hrvlm.attacks.records import CLEAN, SCHEMA, RobustnessRecord
@@ -46,7 +46,7 @@ def _of_image(records: list[RobustnessRecord]) -> Iterator[tuple[RobustnessRecor
     said: dict[tuple[Group, str], Hashable] = {}
     for record in records:
         level: Group = (record.stage, record.level, record.tree if record.level else "")
-        attack: Group = _aim(record)
+        attack: Group = (*_aim(record), record.eps)
         values = [(level, name) for name in ("label", "clean_correct", "num_classes")]
         values += [(attack, name) for name in ("attacked", "broken_by", "distance", "members")]
         for group, name in values:
@@ -59,9 +59,10 @@ def _of_image(records: list[RobustnessRecord]) -> Iterator[tuple[RobustnessRecor
 def _facts(records: list[RobustnessRecord]) -> Iterator[Fact[RobustnessRecord]]:
     """What the rows of a run must say alike."""
     leaf = next((record.label for record in records if record.level == 0), None)
+    budgets = _noted_budgets(sorted({record.eps for record in records}))
     for record in records:
-        for name in ("norm", "eps"):
-            yield record, ("run",), name, getattr(record, name)
+        yield record, ("run",), "norm", record.norm
+        yield record, ("run",), "eps", budgets
         for name in ("level_name", "num_classes"):
             yield record, ("level", record.tree if record.level else "", record.level), name, getattr(record, name)
         if leaf is not None and record.level:
@@ -76,7 +77,12 @@ def _aim(record: RobustnessRecord) -> tuple[Any, ...]:
 
 
 def _statement(record: RobustnessRecord) -> tuple[str, Any]:
-    return record.kind, (*_aim(record), record.tree, record.level)
+    return record.kind, (*_aim(record), record.tree, record.level, record.eps)
+
+
+def _noted_budgets(budgets: Sequence[float]) -> float | tuple[float, ...]:
+    """The budgets of a run, as they are compared; of most runs it is one."""
+    return budgets[0] if len(budgets) == 1 else tuple(sorted(budgets))
 
 
 def robustness_header(settings: Mapping[str, Any], num_images: int | None = None) -> Header:
@@ -89,6 +95,9 @@ def robustness_header(settings: Mapping[str, Any], num_images: int | None = None
     expected: dict[tuple[Group, str], Hashable] = {
         (("run",), name): settings[name] for name in ("norm", "eps") if isinstance(settings.get(name), str | float)
     }
+    budgets = settings.get("eps")
+    if isinstance(budgets, list) and budgets and all(isinstance(eps, float) for eps in budgets):
+        expected[("run",), "eps"] = _noted_budgets(budgets)
     size = settings.get("data_size")
     return Header(expected=expected, num_images=num_images, data_size=size if isinstance(size, int) else None)
 

@@ -50,6 +50,26 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
     } | ({"invalid": len(invalid)} if invalid else {})
 
 
+def summarise_budgets(rows: Iterable[Row]) -> dict[str, Any]:
+    """Aggregates of the rows of a run: of several budgets, those of each by itself.
+
+    Args:
+        rows: Of one stage and norm; see `summarise_robustness`.
+
+    Returns:
+        That of one budget as `summarise_robustness` gives it; else `{"norm", "eps": [...], "images", "budgets": [...]}`
+        with one such summary per budget.
+    """
+    groups: dict[float, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["eps"]].append(row)
+    found = [summarise_robustness(groups[eps]) for eps in sorted(groups)] or [summarise_robustness([])]
+    if len(found) == 1:
+        return found[0]
+    images = max(summary["images"] for summary in found)
+    return {"norm": found[0]["norm"], "eps": sorted(groups), "images": images, "budgets": found}
+
+
 def _check(rows: list[Row]) -> None:
     kinds = {(row["stage"], row["norm"], row["eps"]) for row in rows}
     if len(kinds) > 1:

@@ -11,7 +11,6 @@ from hrvlm.reports.terminal import bold, console, say
 from hrvlm.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from hrvlm.attacks.evaluation import RobustnessPlan
     from hrvlm.reports.html import AtHand
 
 REPORT = "report.html"
@@ -34,19 +33,24 @@ def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[flo
         say(sentence)
 
 
-def show_robustness(output: Path, summary: dict[str, Any], plan: RobustnessPlan) -> None:
-    """Prints the tables of all rows of attacks; see `show_certificates`."""
+def show_robustness(output: Path, summary: dict[str, Any]) -> None:
+    """Prints the tables of all rows of attacks, budget by budget; see `show_certificates`."""
     from hrvlm.attacks.records import robustness_order
     from hrvlm.reports.tables import robustness_table, transfer_tables
     from hrvlm.rows.shards import run_rows
 
     rows = run_rows(output / ROWS_OF["attack"], robustness_order)
-    budget = f"{plan.threat_model.norm} eps={plan.threat_model.eps * 255:.3g}/255"
-    title = f"{budget}: accuracy in percent of {summary['images']} images, each level attacked by its own classifier"
-    print_results(output, [robustness_table(rows, title=title), *transfer_tables(rows)])
-    if "invalid" in summary:
+    budgets, tables = summary.get("budgets", [summary]), []
+    for found in budgets:
+        budget = f"{found['norm']} eps={found['eps'] * 255:.3g}/255"
+        title = f"{budget}: accuracy in percent of {found['images']} images, each level attacked by its own classifier"
+        group = [row for row in rows if row["eps"] == found["eps"]]
+        tables += [robustness_table(group, title=title), *transfer_tables(group)]
+    print_results(output, tables)
+    invalid = max(found.get("invalid", 0) for found in budgets)
+    if invalid:
         print(
-            f"Scores of {summary['invalid']} images, clean or attacked, were not finite (NaN or infinity): they count "
+            f"Scores of {invalid} images, clean or attacked, were not finite (NaN or infinity): they count "
             "as wrong. Check the weights."
         )
 

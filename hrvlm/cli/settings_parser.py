@@ -7,10 +7,11 @@ from dataclasses import fields
 from typing import Any, TypeVar
 
 from hrvlm.cli.errors import ClearParser
+from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, stated
 from hrvlm.whole_files import path_of
 
 T = TypeVar("T")
-CHECKPOINTS = '.ckpt, exported folder, "emoji", "ViT-B-32/openai"; "emoji-captioner" where answers are asked for'
+CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; "emoji-captioner" where answers are asked for'
 
 
 def settings_parser(kind: type[Any], *, output: str = "folder of the results") -> ClearParser:
@@ -25,8 +26,39 @@ def settings_parser(kind: type[Any], *, output: str = "folder of the results") -
 def subject_parser(kind: type[Any], *, output: str = "folder of the results") -> ClearParser:
     """The same for a model: with --checkpoint besides; for settings such as `Subject`."""
     parser = settings_parser(kind, output=output)
-    parser.add_argument("--checkpoint", required=True, help=CHECKPOINTS)
+    add_checkpoint(parser)
     return parser
+
+
+def add_attacks(parser: ClearParser, otherwise: str) -> None:
+    """Adds --attacks and --eps, each of one or several; help says what is used where they are not given."""
+    names = 'names such as: clean pgd20 apgd aa (a number after "pgd": steps; aa: AutoAttack)'
+    parser.add_argument("--attacks", type=str, nargs="+", help=f"{names}; {otherwise} if left out")
+    budgets = "budgets in pixel units, one or several, as numbers or fractions such as: 1/255 4/255"
+    parser.add_argument("--eps", type=float, nargs="+", help=f"{budgets}; {otherwise} if left out")
+
+
+def add_checkpoint(parser: ClearParser) -> None:
+    """Adds the options that name a model, by its name or by its parts."""
+    parser.add_argument("--checkpoint", type=str | None, help=CHECKPOINTS)
+    parser.add_argument(
+        "--architecture", type=str | None, help='of --weights: "ViT-B-32", or with a tag for what they leave open'
+    )
+    parser.add_argument("--weights", type=str | None, help="file of weights for --architecture")
+    parser.add_argument("--activation", type=Activation | None, help="in the place of the stated one")
+    parser.add_argument("--preprocessing", type=Preprocessing | None, help="mean and deviation in the place of those")
+
+
+def checkpoint_of(options: Any) -> Checkpoint:
+    """The model that the options name.
+
+    Raises:
+        ValueError: If they name none, or two.
+    """
+    names = ("architecture", "weights", "activation", "preprocessing")
+    if options.checkpoint is None and options.architecture is None and options.weights is None:
+        raise ValueError("expected --checkpoint, or --architecture and --weights, to name a model, got none of them")
+    return Checkpoint(name=options.checkpoint, **{name: getattr(options, name) for name in names})
 
 
 def settings_of(kind: type[T], options: Any) -> T:
@@ -36,7 +68,9 @@ def settings_of(kind: type[T], options: Any) -> T:
 
 def notes_of(given: Any) -> dict[str, Any]:
     """What a report needs to find pictures and class names again, of options as they were given."""
-    chosen = {name: given[name] for name in ("checkpoint", "trees", "num_levels")}
+    checkpoint = checkpoint_of(given)
+    chosen = {"checkpoint": str(checkpoint)} | {name: given[name] for name in ("trees", "num_levels")}
+    chosen |= stated(checkpoint)
     data = {name: given.data[name] for name in ("class_path", "init_args") if name in given.data}
     found: dict[str, Any] = json.loads(json.dumps(_plain(chosen | {"data": data}), default=str))
     return {f"given_{name}": value for name, value in found.items()}

@@ -55,6 +55,10 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
         path, label = self.items[index]
         return self.transform(read_image(path, self.background)), label
 
+    def labels(self) -> list[int]:
+        """Labels of all pictures."""
+        return [label for _, label in self.items]
+
 
 class AugmentedFolder(Dataset[dict[str, Any]]):
     """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""

@@ -115,6 +115,11 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.transform(self.reader.image(position)), int(self.index.labels[position])
 
+    def labels(self) -> list[int]:
+        """Labels of all pictures."""
+        found: list[int] = self.index.labels.tolist()
+        return found
+
 
 class AugmentedShards(Dataset[dict[str, Any]]):
     """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""

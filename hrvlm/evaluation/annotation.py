@@ -18,6 +18,7 @@ from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import Generator, load_generator
+from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
 from hrvlm.rows.shards import ShardWriter, remove_folder, shard_path
@@ -107,7 +108,7 @@ class Line:
         return self.row
 
 
-def draw_answers(checkpoint: str, settings: AnnotationSettings, output: Path) -> int:
+def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, output: Path) -> int:
     """Writes answers without labels as JSON lines; run again after a kill, it goes on where it stopped.
 
     Args:

@@ -30,6 +30,7 @@ from hrvlm.evaluation.oracle_errors import oracle_errors
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
+from hrvlm.models import Checkpoint
 from hrvlm.rows.record import Key, Record
 from hrvlm.trees.bounded_text import file_digest
 
@@ -79,7 +80,7 @@ class AnswerWork:
 
     def __init__(
         self,
-        checkpoint: str,
+        checkpoint: Checkpoint | str,
         options: AnswerOptions,
         plan: CertificationPlan,
         data: Any,

@@ -20,12 +20,13 @@ from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.work import Work
+from hrvlm.models import Checkpoint
 from hrvlm.rows.jsonl import read_lines
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
 from hrvlm.training.launching import Processes
 
 
-def certify(checkpoint: str, settings: CertificationSettings, output: Output) -> None:
+def certify(checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output) -> None:
     """Certifies a model and writes rows and summary.
 
     Args:
@@ -42,7 +43,7 @@ def certify(checkpoint: str, settings: CertificationSettings, output: Output) ->
     processes.launch(_certify_share, checkpoint, settings, output)
 
 
-def _work(checkpoint: str, settings: CertificationSettings, device: torch.device) -> Work:
+def _work(checkpoint: Checkpoint | str, settings: CertificationSettings, device: torch.device) -> Work:
     """What a process has to do, by the kind of model."""
     if settings.answers is None:
         return ClassifierWork(checkpoint, settings, device)
@@ -52,7 +53,9 @@ def _work(checkpoint: str, settings: CertificationSettings, device: torch.device
     return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
 
 
-def _certify_share(fabric: Fabric, checkpoint: str, settings: CertificationSettings, output: Output) -> None:
+def _certify_share(
+    fabric: Fabric, checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output
+) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
     work = _work(checkpoint, settings, fabric.device)
 

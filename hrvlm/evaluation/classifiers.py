@@ -17,6 +17,7 @@ from hrvlm.evaluation.feature_cache import open_store
 from hrvlm.evaluation.folders import LOCK
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import data_identity, identity, load_subject
+from hrvlm.models import Checkpoint
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import Key, Record
 from hrvlm.whole_files import check_place, path_of
@@ -29,7 +30,7 @@ class ClassifierWork:
         ValueError: If checkpoint, trees, data or device do not fit each other.
     """
 
-    def __init__(self, checkpoint: str, settings: CertificationSettings, device: torch.device) -> None:
+    def __init__(self, checkpoint: Checkpoint | str, settings: CertificationSettings, device: torch.device) -> None:
         self.classifier, self.data = load_subject(checkpoint, settings, device)
         self.settings, self.plan = settings, settings.plan
         shared = {**identity(self.classifier, settings.split), **data_identity(self.data)}

@@ -22,7 +22,7 @@ from hrvlm.evaluation.certification import finish
 from hrvlm.evaluation.feature_cache import noise_settings
 from hrvlm.evaluation.folders import Output, opened_folder
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
-from hrvlm.models import HierarchicalClassifier
+from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import FunctionsChosen
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
@@ -48,7 +48,9 @@ class RecertificationSettings(Subject):
     chosen: FunctionsChosen | None = None
 
 
-def recertify(features: Path, checkpoint: str, settings: RecertificationSettings, output: Output) -> list[str]:
+def recertify(
+    features: Path, checkpoint: Checkpoint | str, settings: RecertificationSettings, output: Output
+) -> list[str]:
     """Certifies from cached features and writes rows and summary.
 
     Args:

@@ -12,12 +12,12 @@ from rich.progress import Progress
 
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
-from hrvlm.attacks.summary import summarise_robustness
+from hrvlm.attacks.summary import summarise_budgets
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
-from hrvlm.models import HierarchicalClassifier
+from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
 
@@ -44,7 +44,7 @@ class RobustnessSettings(Subject):
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
 
 
-def attack(checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
+def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """Attacks a model at every level and writes rows and summary.
 
     Args:
@@ -61,7 +61,7 @@ def attack(checkpoint: str, settings: RobustnessSettings, output: Output) -> Non
     processes.launch(_attack_share, checkpoint, settings, output)
 
 
-def _attack_share(fabric: Fabric, checkpoint: str, settings: RobustnessSettings, output: Output) -> None:
+def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
     classifier, data = load_subject(checkpoint, settings, fabric.device)
     depends_on = _settings(classifier, data, settings)
@@ -120,7 +120,7 @@ def _progress(fabric: Fabric) -> Progress:
 
 def _finish(path: Path, output: Output) -> None:
     """Writes the summary of all rows, and shows it."""
-    summary = summarise_robustness(run_rows(path, robustness_order))
+    summary = summarise_budgets(run_rows(path, robustness_order))
     write_summary(output.folder, summary)
     output.show(output.folder, summary)
 
@@ -128,8 +128,8 @@ def _finish(path: Path, output: Output) -> None:
 def _settings(classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings) -> dict[str, Any]:
     """What rows depend on; attacks may be added to a folder, and transfer to attacks."""
     plan = asdict(settings.plan)
-    for free in ("attacks", "transfer"):
+    for free in ("attacks", "transfer", "threat_model", "budgets"):
         del plan[free]
-    budget = {name: plan["threat_model"][name] for name in ("norm", "eps")}
-    del plan["threat_model"]
+    budgets = [threat_model.eps for threat_model in settings.plan.threat_models]
+    budget = {"norm": settings.plan.threat_model.norm, "eps": budgets[0] if len(budgets) == 1 else sorted(budgets)}
     return {**identity(classifier, settings.split), **data_identity(data), **budget, **plan}

@@ -11,7 +11,7 @@ import torch
 from hrvlm.certificates.run.label_functions import described_trees
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
-from hrvlm.models import HierarchicalClassifier, load, state_digest
+from hrvlm.models import Checkpoint, HierarchicalClassifier, load, state_digest
 from hrvlm.trees import load_forest
 
 
@@ -35,7 +35,7 @@ class Subject:
 
 
 def load_subject(
-    checkpoint: str, subject: Subject, device: torch.device | None = None
+    checkpoint: Checkpoint | str, subject: Subject, device: torch.device | None = None
 ) -> tuple[HierarchicalClassifier, Any]:
     """The classifiers of a checkpoint, and the data set of the split.
 

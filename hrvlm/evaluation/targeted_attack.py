@@ -34,13 +34,13 @@ from hrvlm.generative.targeted_attack_records import (
     summarise_targeted_attacks,
     targeted_attack_key,
 )
-from hrvlm.models import inferring
+from hrvlm.models import Checkpoint, inferring
 from hrvlm.models.pixels import clean_picture
 
 JUST_INSIDE = 0.99
 
 
-def attack(checkpoint: str, settings: TargetedAttackSettings, output: Output) -> None:
+def attack(checkpoint: Checkpoint | str, settings: TargetedAttackSettings, output: Output) -> None:
     """Attacks a model and writes rows and summary; run again, it goes on where it stopped.
 
     Args:

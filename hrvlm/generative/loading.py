@@ -9,13 +9,14 @@ import torch
 
 from hrvlm.generative.decoding import Decoding
 from hrvlm.generative.generator import Generator
+from hrvlm.models.checkpoint import Checkpoint, name_alone
 
 PACKAGED = {"emoji-captioner": Path(__file__).parent / "emoji_captioner"}
 CAPTIONER_FILE = "captioner.json"
 
 
 def load_generator(
-    path: str | Path,
+    path: str | Path | Checkpoint,
     *,
     prompt: str | None = None,
     decoding: Decoding | None = None,
@@ -38,7 +39,7 @@ def load_generator(
     Raises:
         ValueError: If nothing of the kind is there, files do not fit each other, or a needed package is missing.
     """
-    return _load(str(path), prompt, decoding or Decoding()).to(device).eval()
+    return _load(name_alone(path, "a model that answers in words"), prompt, decoding or Decoding()).to(device).eval()
 
 
 def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:

@@ -1,6 +1,7 @@
 """open_clip models behind one pixel interface; classifier heads; loading and export."""
 
 from hrvlm.models._modes import evaluating, inferring, one_thread
+from hrvlm.models.checkpoint import Checkpoint, name_alone
 from hrvlm.models.checkpoints import LoadedModel, cosine_head, load, load_model
 from hrvlm.models.classifier import HierarchicalClassifier, LevelKey, check_trees, level_keys
 from hrvlm.models.digests import state_digest
@@ -12,6 +13,7 @@ from hrvlm.models.vision_language import VisionLanguageModel
 
 __all__ = [
     "NO_LABEL",
+    "Checkpoint",
     "CosineHead",
     "Head",
     "HierarchicalClassifier",
@@ -30,6 +32,7 @@ __all__ = [
     "level_keys",
     "load",
     "load_model",
+    "name_alone",
     "one_thread",
     "state_digest",
 ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from hrvlm.models.checkpoint import Checkpoint, as_checkpoint
 from hrvlm.models.checkpoints import LoadedModel, load
 from hrvlm.models.export import export_model
 from hrvlm.models.heads import CosineHead
@@ -17,7 +18,9 @@ from hrvlm.whole_files import check_place
 CONFIG_FILE = "config.yaml"  # as training writes it into the run's folder
 
 
-def export_checkpoint(checkpoint: str, output: str | Path, *, half: bool = False, config: str | None = None) -> Path:
+def export_checkpoint(
+    checkpoint: str | Checkpoint, output: str | Path, *, half: bool = False, config: str | None = None
+) -> Path:
     """Writes a checkpoint as a model folder.
 
     Args:
@@ -34,7 +37,7 @@ def export_checkpoint(checkpoint: str, output: str | Path, *, half: bool = False
     """
     check_place(output)
     loaded = load(checkpoint)
-    path = _beside(Path(checkpoint)) if config is None else Path(config)
+    path = _beside(as_checkpoint(checkpoint).path) if config is None else Path(config)
     settings = None if path is None else _settings(path)
     head = loaded.head if _is_trained(loaded) else None
     return export_model(loaded.model, output, half=half, head=head, classes=loaded.classes, settings=settings)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hrvlm.models._head import Head
 from hrvlm.models.building import from_config, from_open_clip
+from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, name_alone
 from hrvlm.models.checkpoint_files import read_checkpoint
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
@@ -50,12 +51,12 @@ def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict
     return {**described, "classes": classes, **files}
 
 
-def load(path: str | Path) -> LoadedModel:
+def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
     """Loads a model with its head.
 
     Args:
-        path: A training checkpoint (.ckpt), an exported folder, "emoji" (the packaged model), or an open_clip name with
-            its pretrained tag such as "ViT-B-32/openai".
+        checkpoint: A training checkpoint (.ckpt), an exported folder, "emoji" (the packaged model), or an open_clip
+            name with its pretrained tag such as "ViT-B-32/openai".
 
     Returns:
         Model and head, in evaluation mode.
@@ -63,18 +64,19 @@ def load(path: str | Path) -> LoadedModel:
     Raises:
         ValueError: If nothing of the kind is there, or its parts do not fit each other.
     """
+    path = name_alone(checkpoint, "a model")
     if Path(path).suffix == ".ckpt":
         return _load_checkpoint(Path(path))
-    name, _, tag = str(path).rpartition("/")
-    if Path(path).is_dir() or str(path) in PACKAGED:
-        model = base_model(str(path), None)
-        trained = load_head(PACKAGED.get(str(path), Path(path)), model)
+    name, _, tag = path.rpartition("/")
+    if Path(path).is_dir() or path in PACKAGED:
+        model = base_model(path, None)
+        trained = load_head(PACKAGED.get(path, Path(path)), model)
         if trained is not None:
             return LoadedModel(model, *trained)
     elif name in open_clip.list_models():
         model = base_model(name, tag)
     else:
-        raise _unknown(str(path))
+        raise _unknown(path)
     return LoadedModel(model, cosine_head(model), None)
 
 
@@ -103,9 +105,31 @@ def _unknown(name: str) -> ValueError:
     )
 
 
-def load_model(path: str | Path) -> VisionLanguageModel:
-    """Loads a model without its head; see `load` for what `path` may be."""
-    return load(path).model
+def load_model(
+    name: str | Path | Checkpoint | None = None,
+    *,
+    architecture: str | None = None,
+    weights: str | Path | None = None,
+    activation: Activation | None = None,
+    preprocessing: Preprocessing | None = None,
+) -> VisionLanguageModel:
+    """Loads a model without its head.
+
+    Args:
+        name: What `load` takes by its name, or a whole `Checkpoint`.
+        architecture: See `Checkpoint`; for weights without a name, as the rest.
+        weights: See `Checkpoint`.
+        activation: See `Checkpoint`.
+        preprocessing: See `Checkpoint`.
+
+    Raises:
+        ValueError: If nothing of the kind is there, or its parts do not fit each other.
+    """
+    if isinstance(name, Checkpoint):
+        return load(name).model
+    named, file = (None if part is None else str(part) for part in (name, weights))
+    parts = {"name": named, "architecture": architecture, "weights": file}
+    return load(Checkpoint(**parts, activation=activation, preprocessing=preprocessing)).model
 
 
 def cosine_head(model: VisionLanguageModel) -> CosineHead:

@@ -14,7 +14,7 @@ from hrvlm.attacks.summary import summarise_robustness, worst_case
 Level = tuple[str, int, str, int]
 Column = tuple[str | None, str]
 WORST = "worst case"
-STRONG = ("autoattack", "apgd-t")
+STRONG = ("autoattack", "apgd", "apgd-t")
 
 
 def accuracies(rows: Iterable[Mapping[str, Any]]) -> dict[Level, dict[Column, float]]:

@@ -18,9 +18,9 @@ from hrvlm.attacks import AttackSettings, NonFiniteError, ThreatModel, attack, p
 from hrvlm.attacks.ensemble import TargetedAPGD, build_members
 from hrvlm.attacks.pixel_classifier import PixelClassifier
 
-NAMES = ("pgd20", "margin20", "cw", "apgd-ce", "apgd-t", "fab-t", "square", "autoattack")
+NAMES = ("pgd20", "margin20", "cw", "apgd-ce", "apgd-t", "fab-t", "square", "apgd", "autoattack")
 WITHOUT_GRADIENT = ("square",)
-SEARCHES = ("pgd20", "margin20", "apgd-ce", "apgd-t", "fab-t", "autoattack")
+SEARCHES = ("pgd20", "margin20", "apgd-ce", "apgd-t", "fab-t", "apgd", "autoattack")
 
 
 def norms(difference: Tensor, norm: str) -> Tensor:

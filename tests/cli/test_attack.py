@@ -63,7 +63,7 @@ def test_tables_are_printed(
     finished: Any, attacked: Path, attack: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = shutil.copytree(attacked, tmp_path / "again")
-    attack(finished.checkpoint(1), output)
+    attack(finished.checkpoint(1), output, "--eps", "51/2550")
     printed = capsys.readouterr().out
     summary = json.loads((attacked / "summary.json").read_text())
     for wanted in ("pgd2", "apgd-ce", "Transfer of pgd2", "attacked level", "linf eps=5.1/255"):
@@ -104,12 +104,34 @@ def test_attacks_may_be_added(finished: Any, attacked: Path, attack: Callable[..
     assert {row["attack"] for row in rows(output / ROWS)} == {"clean", "pgd2", "apgd-ce", "margin1"}
 
 
+def test_several_budgets_are_attacked_in_one_run(
+    finished: Any, attacked: Path, attack: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    both = attack(finished.checkpoint(1), tmp_path, "--eps", "51/2550", "0.03", "--attacks", "clean", "apgd-ce", "pgd2")
+    printed = capsys.readouterr().out
+    assert "linf eps=5.1/255" in printed
+    assert "linf eps=7.65/255" in printed
+    made = lines(both / ROWS)
+    assert [line for line in made if '"eps": 0.02,' in line] == lines(attacked / ROWS)
+    assert len(made) == 2 * len(lines(attacked / ROWS))
+    budgets = json.loads((both / "summary.json").read_text())["budgets"]
+    assert budgets[0] == json.loads((attacked / "summary.json").read_text())
+    noted = json.loads((attacked / "settings.json").read_text())
+    assert json.loads((both / "settings.json").read_text()) == noted | {"eps": [0.02, 0.03]}
+    (both / ROWS).write_text("\n".join(made[:-30]) + "\n", encoding="utf-8")
+    attack(finished.checkpoint(1), both, "--eps", "0.03", "0.02")
+    assert lines(both / ROWS) == made
+    main(["verify", str(both)])
+
+
 @pytest.mark.parametrize(
     ("epoch", "more", "named"),
     [
         (1, ["--plan.threat_model.eps", "0.03"], "expected the eps that"),
         (1, ["--plan.settings.seed", "1"], "expected the settings that"),
         (1, ["--plan.attacks", "[pgd]"], "got 'pgd'"),
+        (1, ["--attacks", "clean", "aaa"], "got 'aaa'"),
+        (1, ["--eps", "0.02", "0.03"], "expected the eps that"),
         (1, ["--device", "tpu9"], "device"),
         (1, ["--devices", "0"], "expected devices >= 1"),
         (0, [], "expected the weights that"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
-from hrvlm.cli.settings_parser import settings_of, subject_parser
+from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
 from hrvlm.evaluation.annotation import AnnotationSettings, draw_answers
 from hrvlm.reports.terminal import say
 
@@ -18,7 +18,7 @@ def _parser() -> ClearParser:
 
 def _run(options: Any, given: Any) -> None:
     settings, output = settings_of(AnnotationSettings, options), Path(options.output)
-    images = draw_answers(options.checkpoint, settings, output)
+    images = draw_answers(checkpoint_of(options), settings, output)
     questions = [] if settings.answers is None else settings.answers.questions
     names = " | ".join(name for question in questions for name in question.oracle.classes)
     count = images * settings.samples

@@ -6,13 +6,14 @@ from typing import Any
 
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
+from hrvlm.cli.settings_parser import add_checkpoint, checkpoint_of
 from hrvlm.reports.terminal import say
 from hrvlm.whole_files import path_of
 
 
 def _parser() -> ClearParser:
     parser = ClearParser(description=__doc__)
-    parser.add_argument("--checkpoint", required=True, help='.ckpt, exported folder, "emoji", or "ViT-B-32/openai"')
+    add_checkpoint(parser)
     parser.add_argument("--output", type=path_of, required=True, help="folder to write; local-dir:FOLDER for open_clip")
     parser.add_argument("--half", action="store_true", help="store matrices and convolutions in 16 bits")
     parser.add_argument(
@@ -28,7 +29,7 @@ def _run(options: Any, given: Any) -> None:
     from hrvlm.models.checkpoint_export import export_checkpoint  # which a parser need not wait for
     from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE
 
-    folder = export_checkpoint(options.checkpoint, options.output, half=options.half, config=options.run_config)
+    folder = export_checkpoint(checkpoint_of(options), options.output, half=options.half, config=options.run_config)
     say(f'{folder}: load it with open_clip.create_model_and_transforms("local-dir:{folder}")')
     if (folder / NEW_CARD_FILE).is_file():
         say(f"{folder / CARD_FILE} was there and is kept; the card of this export is {NEW_CARD_FILE}")

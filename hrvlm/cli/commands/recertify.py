@@ -9,7 +9,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_certificates
-from hrvlm.cli.settings_parser import notes_of, settings_of, subject_parser
+from hrvlm.cli.settings_parser import checkpoint_of, notes_of, settings_of, subject_parser
 from hrvlm.evaluation.folders import Output
 from hrvlm.evaluation.recertification import RecertificationSettings, recertify
 from hrvlm.reports.terminal import say
@@ -26,7 +26,7 @@ def _run(options: Any, given: Any) -> None:
     settings = settings_of(RecertificationSettings, options)
     show = partial(show_certificates, radii=settings.plan.radii)
     output = Output(Path(options.output), notes_of(given), say, show)
-    for sentence in recertify(Path(options.features), options.checkpoint, settings, output):
+    for sentence in recertify(Path(options.features), checkpoint_of(options), settings, output):
         say(sentence)
 
 

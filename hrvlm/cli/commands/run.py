@@ -9,7 +9,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_certificates
-from hrvlm.cli.settings_parser import notes_of, settings_of, subject_parser
+from hrvlm.cli.settings_parser import checkpoint_of, notes_of, settings_of, subject_parser
 from hrvlm.evaluation.certification import certify
 from hrvlm.evaluation.folders import Output
 from hrvlm.evaluation.settings import CertificationSettings
@@ -23,7 +23,7 @@ def _parser() -> ClearParser:
 def _run(options: Any, given: Any) -> None:
     settings = settings_of(CertificationSettings, options)
     show = partial(show_certificates, radii=settings.plan.radii)
-    certify(options.checkpoint, settings, Output(Path(options.output), notes_of(given), say, show))
+    certify(checkpoint_of(options), settings, Output(Path(options.output), notes_of(given), say, show))
 
 
 COMMAND = Command(_parser, _run)

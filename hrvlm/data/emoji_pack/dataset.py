@@ -39,6 +39,10 @@ class EmojiDataset(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self.items)
 
+    def labels(self) -> list[int]:
+        """Labels of all pictures."""
+        return [label for label, _ in self.items]
+
     def tiles(self, indices: Sequence[int]) -> Tensor:
         """uint8 RGBA pictures, (N, 4, 64, 64)."""
         pairs = [self.items[index] for index in indices]
