@@ -88,14 +88,6 @@ def open_held(path: Path) -> IO[str]:
         raise ValueError(f"expected a file at {path}, got a folder; move it elsewhere") from error
 
 
-def is_at(file: IO[str] | IO[bytes], path: Path) -> bool:
-    """Whether an open file is the one of that name, neither removed nor replaced nor moved."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-
-
 @contextmanager
 def held(path: Path) -> Iterator[None]:
     """Holds a file while a block runs; see `Hold`."""
