@@ -51,6 +51,9 @@ class Entry:
 CERTIFY: Mapping[str, Entry] = {
     "run": Entry("run", "Certifies a model; run again, it goes on where it stopped."),
     "attack": Entry("attack", "Attacks every level of a model; run again, it goes on where it stopped."),
+    "zero-shot": Entry(
+        "zero_shot", "Accuracy on any pictures and classes, clean and attacked; goes on where it stopped."
+    ),
     "targeted-attack": Entry(
         "targeted_attack", "Attacks a model that answers in words, so that it gives a forbidden answer."
     ),

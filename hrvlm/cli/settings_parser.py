@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -14,12 +15,18 @@ T = TypeVar("T")
 CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; "emoji-captioner" where answers are asked for'
 
 
-def settings_parser(kind: type[Any], *, output: str = "folder of the results") -> ClearParser:
-    """A parser of --config, --output and the fields of a kind of settings; of the output it says what it is."""
+def settings_parser(kind: type[Any], *, output: str = "folder of the results", skip: Iterable[str] = ()) -> ClearParser:
+    """A parser of --config, --output and the fields of a kind of settings.
+
+    Args:
+        kind: A dataclass.
+        output: What the output is, for help.
+        skip: Fields that are left out, to be added in another form.
+    """
     parser = ClearParser()
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
     parser.add_argument("--output", type=path_of, required=True, help=output)
-    parser.add_class_arguments(kind)
+    parser.add_class_arguments(kind, skip=set(skip))
     return parser
 
 
