@@ -8,34 +8,36 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_zero_shot
-from hrvlm.cli.settings_parser import add_attacks, add_checkpoint, checkpoint_of, settings_parser
+from hrvlm.cli.settings_parser import add_attacks, add_checkpoint, checkpoint_of, settings_of, settings_parser
 from hrvlm.evaluation.folders import Output
+from hrvlm.evaluation.source_options import SourceOptions
 from hrvlm.evaluation.zero_shot.run import evaluate
-from hrvlm.evaluation.zero_shot.settings import ZeroShotSettings
+from hrvlm.evaluation.zero_shot.settings import ZeroShotPlan, ZeroShotSettings
 from hrvlm.models.checkpoint import stated
 from hrvlm.reports.terminal import say
 
-SEVERAL = ("data", "attacks", "eps")  # one or several words on the command line
-NOTED = ("data", "root", "split", "image_size", "classes", "templates")
-
 
 def _parser() -> ClearParser:
-    parser = settings_parser(ZeroShotSettings, skip=SEVERAL)
+    parser = settings_parser(ZeroShotSettings, skip=("data", "plan"))
     add_checkpoint(parser)
     sources = 'a folder of class folders, cifar10 with --root, "emoji:unseen_classes", tar shards, a manifest'
     parser.add_argument(
-        "--data", type=str, nargs="+", required=True, help=f"labelled pictures, one or several: {sources}"
+        "--data", type=str, nargs="+", required=True, help=f"labelled pictures: one or more of {sources}"
     )
     add_attacks(parser, "clean and 1/255")
+    parser.add_class_arguments(ZeroShotPlan, skip={"attacks", "eps"})
+    parser.set_defaults({name: getattr(ZeroShotPlan(), name) for name in ("attacks", "eps")})
     return parser
 
 
 def _run(options: Any, given: Any) -> None:
-    names = [name for name in ZeroShotSettings.__dataclass_fields__ if getattr(options, name) is not None]
-    settings = ZeroShotSettings(**{name: getattr(options, name) for name in names})
+    source = settings_of(SourceOptions, options)
+    names = ("data", "split", "device", "devices", "num_nodes", "strategy")
+    chosen = {name: getattr(options, name) for name in names}
+    settings = ZeroShotSettings(source=source, plan=settings_of(ZeroShotPlan, options), **chosen)
     checkpoint = checkpoint_of(options)
-    notes = {"checkpoint": str(checkpoint), **stated(checkpoint)} | {name: getattr(settings, name) for name in NOTED}
-    noted = {f"given_{name}": value for name, value in notes.items()}
+    notes = {"checkpoint": str(checkpoint), **stated(checkpoint), "data": settings.data, "split": settings.split}
+    noted = {f"given_{name}": value for name, value in (notes | source.given()).items() if value is not None}
     evaluate(checkpoint, settings, Output(Path(options.output), noted, say, show_zero_shot))
 
 

@@ -16,7 +16,7 @@ from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import count_passes, evaluate_zero_shot
 from hrvlm.evaluation.zero_shot.records import HeadName, done_zero_shot_keys, zero_shot_order
-from hrvlm.evaluation.zero_shot.settings import ClassifiedData, ZeroShotSettings, open_data
+from hrvlm.evaluation.zero_shot.settings import ClassifiedData, ZeroShotPlan, ZeroShotSettings, open_data
 from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
 from hrvlm.models import Checkpoint, Head, LoadedModel, cosine_head, load, one_thread, state_digest
 from hrvlm.models.zero_shot import ZeroShotClassifier
@@ -43,9 +43,10 @@ def evaluate(checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: O
 
 def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
-    sources, loaded = open_data(settings), load(checkpoint)
-    head, name = chosen_head(loaded, settings.head)
-    depends_on = _identity(loaded, head, name, sources, settings)
+    loaded = load(checkpoint)
+    sources = open_data(settings, loaded.model.image_size[0])
+    head, name = chosen_head(loaded, settings.source.head)
+    depends_on = _identity(loaded, head, name, sources, settings.plan)
 
     def prepare() -> Path:
         path = folders.enter_context(opened_folder(output.folder, "zero-shot", depends_on, output.notes))
@@ -57,7 +58,7 @@ def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Zero
         model, head = loaded.model.to(fabric.device), head.to(fabric.device)
         with one_thread():  # the same points in 1 process and in 8 that share the cores
             classifiers = [ZeroShotClassifier(model, head, data.class_names, data.templates) for data in sources]
-        _evaluate_batches(fabric, classifiers, sources, name, settings, path)
+        _evaluate_batches(fabric, classifiers, sources, name, settings.plan, path)
         fabric.barrier()
         if fabric.is_global_zero:
             merge_shards(path, zero_shot_order)
@@ -79,7 +80,7 @@ def chosen_head(loaded: LoadedModel, wanted: HeadName) -> tuple[Head, HeadName]:
 
 
 def _identity(
-    loaded: LoadedModel, head: Head, name: HeadName, sources: Sequence[ClassifiedData], settings: ZeroShotSettings
+    loaded: LoadedModel, head: Head, name: HeadName, sources: Sequence[ClassifiedData], plan: ZeroShotPlan
 ) -> dict[str, Any]:
     """What rows depend on; attacks and budgets may be added to a folder."""
     state = loaded.model.state_dict() | head.state_dict(prefix="head.")
@@ -88,8 +89,8 @@ def _identity(
         "weights": state_digest(state),
         "head": name,
         "data": {data.images.name: data.identity() for data in sources},
-        **{key: getattr(settings, key) for key in names},
-        "settings": asdict(settings.settings),
+        **{key: getattr(plan, key) for key in names},
+        "settings": asdict(plan.settings),
     }
 
 
@@ -98,14 +99,14 @@ def _evaluate_batches(
     classifiers: Sequence[ZeroShotClassifier],
     sources: Sequence[ClassifiedData],
     head: HeadName,
-    settings: ZeroShotSettings,
+    plan: ZeroShotPlan,
     path: Path,
 ) -> None:
     """Adds the rows of this process's batches that are not there yet."""
-    done, effort = done_zero_shot_keys(unchecked_rows(path)), settings.effort
+    done, effort = done_zero_shot_keys(unchecked_rows(path)), plan.effort
     fabric.barrier()  # nobody adds rows while another one reads
     replicas = {"num_replicas": fabric.world_size, "rank": fabric.global_rank}
-    shares = [share_of_batches(list(data.indices), settings.batch_size, **replicas) for data in sources]
+    shares = [share_of_batches(list(data.indices), plan.batch_size, **replicas) for data in sources]
     with ShardWriter(path, fabric.global_rank) as writer, Progress(disable=not fabric.is_global_zero) as bar:
         for classifier, data, mine in zip(classifiers, sources, shares, strict=True):
             task = bar.add_task(data.images.name, total=count_passes(len(mine), effort))
