@@ -90,7 +90,12 @@ def notes_of(given: Any) -> dict[str, Any]:
     if not isinstance(data, str):
         data = {name: data[name] for name in ("class_path", "init_args") if name in data}
     chosen |= settings_of(SourceOptions, given).given()
-    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen | {"data": data}), default=str))
+    return noted(chosen | {"data": data})
+
+
+def noted(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Options as `settings.json` notes them."""
+    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen), default=str))
     return {f"given_{name}": value for name, value in found.items()}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_zero_shot
-from hrvlm.cli.settings_parser import add_attacks, add_checkpoint, checkpoint_of, settings_of, settings_parser
+from hrvlm.cli.settings_parser import add_attacks, add_checkpoint, checkpoint_of, noted, settings_of, settings_parser
 from hrvlm.evaluation.folders import Output
 from hrvlm.evaluation.source_options import SourceOptions
 from hrvlm.evaluation.zero_shot.run import evaluate
@@ -37,8 +37,8 @@ def _run(options: Any, given: Any) -> None:
     settings = ZeroShotSettings(source=source, plan=settings_of(ZeroShotPlan, options), **chosen)
     checkpoint = checkpoint_of(options)
     notes = {"checkpoint": str(checkpoint), **stated(checkpoint), "data": settings.data, "split": settings.split}
-    noted = {f"given_{name}": value for name, value in (notes | source.given()).items() if value is not None}
-    evaluate(checkpoint, settings, Output(Path(options.output), noted, say, show_zero_shot))
+    notes |= settings_of(SourceOptions, given).given()
+    evaluate(checkpoint, settings, Output(Path(options.output), noted(notes), say, show_zero_shot))
 
 
 COMMAND = Command(_parser, _run)
