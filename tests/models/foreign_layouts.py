@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,8 +247,8 @@ def _tiny_trunk(pretrained: bool = False, **given: Any) -> Any:
 
 
 @contextmanager
-def foreign_world(folder: Path) -> Iterator[dict[str, Written]]:
-    """Every layout written below a folder, while names of open_clip, timm and the hub's cache stand for tiny models."""
+def foreign_world(folder: Path, names: Iterable[str] = LAYOUTS) -> Iterator[dict[str, Written]]:
+    """Layouts, all or some, written below a folder; names and the hub's cache meanwhile stand for tiny models."""
     import huggingface_hub.constants
     from timm.models import _registry
 
@@ -258,10 +258,10 @@ def foreign_world(folder: Path) -> Iterator[dict[str, Written]]:
         patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hf-hub" / "cache"))
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         written = {}
-        for name, write in LAYOUTS.items():
+        for name in names:
             place = folder / "".join(letter for letter in name if letter.isalnum() or letter == "-")
             place.mkdir()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                written[name] = write(place)
+                written[name] = LAYOUTS[name](place)
         yield written
