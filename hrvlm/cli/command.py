@@ -52,6 +52,9 @@ class Entry:
 CERTIFY: Mapping[str, Entry] = {
     "run": Entry("run", "Certifies a model; run again, it goes on where it stopped."),
     "attack": Entry("attack", "Attacks every level of a model; run again, it goes on where it stopped."),
+    "zero-shot": Entry(
+        "zero_shot", "Accuracy on any pictures and classes, clean and attacked; goes on where it stopped."
+    ),
     "targeted-attack": Entry(
         "targeted_attack", "Attacks a model that answers in words, so that it gives a forbidden answer."
     ),
@@ -59,6 +62,7 @@ CERTIFY: Mapping[str, Entry] = {
     "audit": Entry("audit", "Certifies images by labels of their own answers, without the model."),
     "verify": Entry("verify", "Derives every certificate anew from its row, without the model."),
     "report": Entry("report", "Writes report.html from rows alone; with pictures if the data set is at hand."),
+    "compare": Entry("compare", "Puts models side by side, with intervals of their differences, from rows alone."),
     "export": Entry("export_rows", "Writes rows in the forms that other tools read, into the same folder."),
     "plan": Entry("plan", "How many noise samples for which loss of mean radius or certified accuracy."),
     "recertify": Entry("recertify", "Certifies new prompts, trees, planes or levels from a cache of features."),

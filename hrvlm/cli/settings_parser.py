@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
 from hrvlm.cli.errors import ClearParser
+from hrvlm.evaluation.source_options import SourceOptions
 from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, stated
 from hrvlm.whole_files import path_of
 
 T = TypeVar("T")
+SOURCE = "source"  # of a subject: its options stand beside those of the subject
 CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; "emoji-captioner" where answers are asked for'
 
 
-def settings_parser(kind: type[Any], *, output: str = "folder of the results") -> ClearParser:
-    """A parser of --config, --output and the fields of a kind of settings; of the output it says what it is."""
+def settings_parser(kind: type[Any], *, output: str = "folder of the results", skip: Iterable[str] = ()) -> ClearParser:
+    """A parser of --config, --output and the fields of a kind of settings.
+
+    Args:
+        kind: A dataclass.
+        output: What the output is, for help.
+        skip: Fields that are left out, to be added in another form.
+    """
     parser = ClearParser()
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
     parser.add_argument("--output", type=path_of, required=True, help=output)
-    parser.add_class_arguments(kind)
+    sources = any(field.name == SOURCE for field in fields(kind))
+    parser.add_class_arguments(kind, skip={SOURCE, *skip} if sources else set(skip))
+    if sources:
+        parser.add_class_arguments(SourceOptions)
     return parser
 
 
@@ -63,7 +75,10 @@ def checkpoint_of(options: Any) -> Checkpoint:
 
 def settings_of(kind: type[T], options: Any) -> T:
     """The settings among the options of a command, which may have others besides."""
-    return kind(**{field.name: getattr(options, field.name) for field in fields(kind)})  # type: ignore[arg-type]
+    found = {f.name: getattr(options, f.name) for f in fields(kind) if f.name != SOURCE}  # type: ignore[arg-type]
+    if any(field.name == SOURCE for field in fields(kind)):  # type: ignore[arg-type]
+        found[SOURCE] = settings_of(SourceOptions, options)
+    return kind(**found)
 
 
 def notes_of(given: Any) -> dict[str, Any]:
@@ -71,8 +86,16 @@ def notes_of(given: Any) -> dict[str, Any]:
     checkpoint = checkpoint_of(given)
     chosen = {"checkpoint": str(checkpoint)} | {name: given[name] for name in ("trees", "num_levels")}
     chosen |= stated(checkpoint)
-    data = {name: given.data[name] for name in ("class_path", "init_args") if name in given.data}
-    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen | {"data": data}), default=str))
+    data = given.data
+    if not isinstance(data, str):
+        data = {name: data[name] for name in ("class_path", "init_args") if name in data}
+    chosen |= settings_of(SourceOptions, given).given()
+    return noted(chosen | {"data": data})
+
+
+def noted(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Options as `settings.json` notes them."""
+    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen), default=str))
     return {f"given_{name}": value for name, value in found.items()}
 
 

@@ -16,7 +16,7 @@ from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.settings import CertificationSettings
-from hrvlm.evaluation.subject import data_identity
+from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator, load_generator
 from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
@@ -128,7 +128,7 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
     check_place(output.parent)
     options = cast(AnswerOptions, settings.answers)
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
-    data = settings.data.evaluation_set(settings.split)
+    data = answered_pictures(settings)
     indices = settings.indices(len(data))
     with ShardWriter(output, 0) as writer:
         drawn = begun(writer, depends_on(generator, data, settings.plan.smoothing_plan(), settings))

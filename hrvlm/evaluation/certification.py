@@ -19,6 +19,7 @@ from hrvlm.evaluation.classifiers import ClassifierWork
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.settings import CertificationSettings
+from hrvlm.evaluation.subject import answered_pictures
 from hrvlm.evaluation.work import Work
 from hrvlm.models import Checkpoint
 from hrvlm.rows.jsonl import read_lines
@@ -49,7 +50,7 @@ def _work(checkpoint: Checkpoint | str, settings: CertificationSettings, device:
         return ClassifierWork(checkpoint, settings, device)
     if settings.trees or settings.features is not None:
         raise ValueError("expected no trees and no features with answers: oracles take the place of trees")
-    data = settings.data.evaluation_set(settings.split)
+    data = answered_pictures(settings)
     return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
 
 

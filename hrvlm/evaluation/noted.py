@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.shards import ShardDataModule
-from hrvlm.evaluation.subject import data_identity
+from hrvlm.data.sources import Columns
+from hrvlm.evaluation.source_options import SourceOptions
+from hrvlm.evaluation.subject import Subject, data_and_forest, data_identity
 from hrvlm.evaluation.trust import trusted_modules
 from hrvlm.old_keys import nested, places_of
-from hrvlm.trees import Forest, load_forest
+from hrvlm.trees import Forest
 
 MAX_IMAGE_SIZE = 4096  # of pictures in a report
 DATA_MODULES = (
@@ -30,16 +33,32 @@ def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest]:
     Raises:
         ValueError: If the data set is another one today. Whatever else is wrong with the settings raises, too.
     """
-    module = _data_module(settings["given_data"])
-    data = module.evaluation_set(settings["split"])
+    noted, size = settings["given_data"], settings.get("image_size")
+    options = {f.name: settings[name] for f in fields(SourceOptions) if (name := f"given_{f.name}") in settings}
+    for given in (size, options.get("image_size")):
+        _check_size(given or 0)
+    if options.get("columns") is not None:
+        options["columns"] = Columns(**options["columns"])
+    subject = Subject(
+        data=noted if isinstance(noted, str) else _data_module(noted),
+        split=settings["split"],
+        trees=settings["given_trees"],
+        num_levels=settings["given_num_levels"],
+        source=SourceOptions(**options),
+    )
+    data, forest = data_and_forest(subject, image_size=size, keep_index=False)
     if any(settings[name] != value for name, value in data_identity(data).items()):
         raise ChangedDataError("the data set has changed")
-    levels = settings["given_num_levels"]
-    return data, load_forest(settings["given_trees"], leaves=module.class_ids, num_levels=levels)
+    return data, forest
 
 
 class ChangedDataError(ValueError):
     """A data set that is another one than rows were made of."""
+
+
+def _check_size(image_size: int) -> None:
+    if image_size > MAX_IMAGE_SIZE:
+        raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {image_size}")
 
 
 def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
@@ -49,8 +68,7 @@ def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
     if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):
         raise ValueError(f"expected one of {', '.join(DATA_MODULES)}, got {path[:80]}")
     settings = {name: value for name, value in (noted.get("init_args") or {}).items() if name != "index_folder"}
-    if settings.get("image_size", 0) > MAX_IMAGE_SIZE:
-        raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {settings['image_size']}")
+    _check_size(settings.get("image_size", 0))
     kind = getattr(import_module(module), name)
     if not issubclass(kind, ImageDataModule):
         raise ValueError(f"expected a data module, got {path[:80]}")

@@ -33,10 +33,11 @@ class RecertificationSettings(Subject):
     """What is certified again, besides features and checkpoint.
 
     Attributes:
-        data: Data module whose split is certified, as when the features were made.
-        trees: Tree files over the data's classes; they may be others than then.
-        split: Split of the data module; its validation split if null.
+        data: Data module whose split is certified, or any pictures by one text; as when the features were made.
+        trees: Tree files over the classes; they may be others than then. None for one level.
+        split: Split of the data; the validation split of a data module if null.
         num_levels: Cuts every tree to at most this many levels.
+        source: How the data are opened, and what they are sorted into.
         device: For example "cuda" or "cpu".
         plan: Which certificates of which images; noise and numbers of samples as when the features were made.
         chosen: Whether prompts, trees, levels, profile radii, planes, procedure and alpha were fixed "before" any

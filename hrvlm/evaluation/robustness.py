@@ -27,10 +27,11 @@ class RobustnessSettings(Subject):
     """What `certify.py attack` needs besides checkpoint and output.
 
     Attributes:
-        data: Data module whose split is attacked.
-        trees: Tree files over the data's classes.
-        split: Split of the data module; its validation split if null.
+        data: Data module whose split is attacked, or any pictures by one text, see `hrvlm.data.open_images`.
+        trees: Tree files over the classes; none for one level, the classes themselves.
+        split: Split of the data; the validation split of a data module if null.
         num_levels: Cuts every tree to at most this many levels.
+        source: How the data are opened, and what they are sorted into.
         device: Kind of device, for example "cuda" or "cpu".
         devices: Devices per node, each with a process of its own that attacks whole batches.
         num_nodes: Number of nodes, all of which see the output.

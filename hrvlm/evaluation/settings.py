@@ -15,10 +15,11 @@ class CertificationSettings(Subject):
     """What `certify.py run` needs besides checkpoint and output.
 
     Attributes:
-        data: Data module whose split is certified.
-        trees: Tree files over the data's classes; none for a model that answers in words.
-        split: Split of the data module; its validation split if null.
+        data: Data module whose split is certified, or any pictures by one text, see `hrvlm.data.open_images`.
+        trees: Tree files over the classes; none for one level, and for a model that answers in words.
+        split: Split of the data; the validation split of a data module if null.
         num_levels: Cuts every tree to at most this many levels.
+        source: How the data are opened, and what they are sorted into.
         device: Kind of device, for example "cuda" or "cpu".
         devices: Devices per node, each with a process of its own.
         num_nodes: Number of nodes, all of which see the output.
@@ -28,7 +29,6 @@ class CertificationSettings(Subject):
         features: Folder that noisy features are kept in for `certify.py recertify`; none are if null.
     """
 
-    trees: list[str] = field(default_factory=list)
     devices: int = 1
     num_nodes: int = 1
     strategy: StrategyName = "auto"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
 from hrvlm.certificates.run.label_functions import described_trees
+from hrvlm.data import ImageCollection
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
-from hrvlm.models import Checkpoint, HierarchicalClassifier, load, state_digest
-from hrvlm.trees import load_forest
+from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
+from hrvlm.models import Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.trees import Forest, load_forest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,18 +22,20 @@ class Subject:
     """What is evaluated, besides the checkpoint.
 
     Attributes:
-        data: Data module whose split is evaluated.
-        trees: Tree files over the data's classes.
-        split: Split of the data module; its validation split if null.
+        data: Data module whose split is evaluated, or any pictures by one text, see `hrvlm.data.open_images`.
+        trees: Tree files over the classes; none for one level, the classes themselves.
+        split: Split of the data; the validation split of a data module if null.
         num_levels: Cuts every tree to at most this many levels.
         device: For example "cuda" or "cpu".
+        source: How the data are opened, and what they are sorted into.
     """
 
-    data: ImageDataModule
-    trees: list[str]
+    data: ImageDataModule | str
+    trees: list[str] = field(default_factory=list)
     split: str | None = None
     num_levels: int | None = None
     device: str = "cpu"
+    source: SourceOptions = field(default_factory=SourceOptions)
 
 
 def load_subject(
@@ -48,15 +52,45 @@ def load_subject(
         ValueError: If checkpoint, trees, data or device do not fit each other.
     """
     loaded = load(checkpoint)
-    classes = subject.data.class_ids
-    if loaded.classes is not None and list(loaded.classes) != classes:
-        raise ValueError(
-            f"expected a checkpoint of these {len(classes)} classes, got one of {len(loaded.classes)} others"
-        )
-    forest = load_forest(subject.trees, leaves=classes, num_levels=subject.num_levels)
-    classifier = HierarchicalClassifier(loaded.model, loaded.head, forest)
+    options = subject.source
+    data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
+    head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
+    classifier = HierarchicalClassifier(loaded.model, head, forest)
     classifier = classifier.to(_device(subject.device) if device is None else device)
-    return classifier, subject.data.evaluation_set(subject.split)
+    return classifier, data
+
+
+def data_and_forest(subject: Subject, *, image_size: int | None = None, keep_index: bool = True) -> tuple[Any, Forest]:
+    """The pictures of a subject, with labels that are leaves of its trees, and these over its classes.
+
+    Args:
+        subject: What is evaluated.
+        image_size: Side of the pictures where nothing states it.
+        keep_index: Whether an index of shards that had to be made is kept.
+
+    Raises:
+        ValueError: If data, classes and trees do not fit each other.
+    """
+    data, options, trees = subject.data, subject.source, subject.trees
+    if isinstance(data, ImageDataModule) and trees and options.classes is None and options.templates is None:
+        forest = load_forest(trees, leaves=data.class_ids, num_levels=subject.num_levels)
+        return data.evaluation_set(subject.split), forest
+    opened = open_source(data, subject.split, options, image_size=image_size, keep_index=keep_index)
+    return classified(opened, options, trees, subject.num_levels)
+
+
+def answered_pictures(subject: Subject) -> Any:
+    """The pictures that a model answers about; nothing sorts them into classes.
+
+    Raises:
+        ValueError: If classes or prompts are asked for, or the data cannot be opened.
+    """
+    if isinstance(subject.data, ImageDataModule):
+        return subject.data.evaluation_set(subject.split)
+    sorting = sorted(set(subject.source.given()) - {"root", "image_size", "columns"})
+    if sorting:
+        raise ValueError(f"expected no {', '.join(sorting)} with answers: oracles take the place of classes")
+    return open_source(subject.data, subject.split, subject.source)
 
 
 def _device(name: str) -> torch.device:
@@ -80,4 +114,5 @@ def data_identity(data: Any) -> dict[str, Any]:
         digest.update(f"{index} {int(label)} {tuple(image.shape)} ".encode() + image.contiguous().numpy().tobytes())
     background = getattr(data, "background", WHITE)
     shown_on = {} if background == WHITE else {"background": list(background)}
-    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on}
+    sized = {"image_size": int(data[0][0].shape[-1])} if isinstance(data, ImageCollection) and len(data) else {}
+    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on, **sized}

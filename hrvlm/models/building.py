@@ -19,6 +19,7 @@ from hrvlm import shipped
 from hrvlm.models.companions import TOKENIZER_FILE, local_text_tower, stored_tokenizer, tokenizer_from_files
 from hrvlm.models.descriptions import BoundError, check_parameters, checked_description, offline
 from hrvlm.models.finite import check_finite
+from hrvlm.models.timm_siglip import state_activation
 from hrvlm.models.vision_language import ImageSide, VisionLanguageModel
 from hrvlm.trees.bounded_text import load_json, read_text
 
@@ -70,6 +71,7 @@ def from_config(
             if num_bytes is not None and text_cfg.get("hf_model_name"):  # a tower that the description does not size
                 check_parameters(_size(kind, described), num_bytes)
             clip: Any = _initialised(kind(**described))
+            state_activation(clip, model_cfg)
             tokenizer = _tokenizer(text_cfg, files or {})
         preprocess = merge_preprocess_dict(PreprocessCfg(), config.get("preprocess_cfg", {}))
     except (TypeError, KeyError, AttributeError, AssertionError, RuntimeError) as error:
@@ -104,6 +106,7 @@ def image_model(config: dict[str, Any], *, name: str) -> VisionLanguageModel:
         problem = f"{type(error).__name__}: {error}"
         raise ValueError(f"expected model_cfg of {name!r} to describe an open_clip model: {problem}") from error
     clip = ImageSide(tower)
+    state_activation(clip, model_cfg)
     set_model_preprocess_cfg(clip, preprocess | {"size": tower.image_size})
     return wrap(clip, _no_texts, name=name, model_cfg=model_cfg)
 
@@ -146,7 +149,7 @@ def from_open_clip(architecture: str, tag: str | None) -> VisionLanguageModel:
     name = architecture if tag is None else f"{architecture}/{tag}"
     model_cfg = described_model(architecture, tag)
     quick_gelu = model_cfg.get("quick_gelu", False)
-    with _quiet_logging():
+    with quiet_logging():
         try:
             clip = open_clip.create_model(
                 architecture, pretrained=tag, require_pretrained=tag is not None, force_quick_gelu=quick_gelu
@@ -237,8 +240,8 @@ def _byte_pairs(context_length: int) -> Any:
 
 
 @contextmanager
-def _quiet_logging() -> Iterator[None]:
-    """open_clip reports each step on the root logger."""
+def quiet_logging() -> Iterator[None]:
+    """open_clip reports each step on the root logger; this keeps it to itself."""
     previous = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-Activation = Literal["gelu", "quick_gelu"]
-Preprocessing = Literal["openai", "imagenet", "inception"]
+Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
+Preprocessing = Literal["openai", "imagenet", "inception", "none"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,7 +21,7 @@ class Checkpoint:
         weights: A file of weights for the architecture.
         activation: Takes the place of the activation that architecture or checkpoint state; null for theirs.
         preprocessing: Takes the place of mean and standard deviation that architecture or checkpoint state: "openai"
-            (CLIP's own), "imagenet", or "inception" (0.5 each, as SigLIP's); null for theirs.
+            (CLIP's own), "imagenet", "inception" (0.5 each, as SigLIP's) or "none"; null for theirs.
     """
 
     name: str | None = None

@@ -14,16 +14,21 @@ import open_clip
 from torch import Tensor
 
 from hrvlm.models._head import Head
-from hrvlm.models.building import from_config, from_open_clip
-from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, name_alone
+from hrvlm.models.building import CONFIG_FILE, from_config, from_open_clip
+from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, as_checkpoint
 from hrvlm.models.checkpoint_files import read_checkpoint
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
 from hrvlm.models.head_files import kind_of, rebuild_head
 from hrvlm.models.heads import CosineHead
+from hrvlm.models.layouts.beside_architecture import load_beside
+from hrvlm.models.layouts.hub import SCHEME, load_from_hub
+from hrvlm.models.layouts.traits import overridden, say_traits
+from hrvlm.models.layouts.transformers_folder import is_transformers_folder, load_transformers_folder
 from hrvlm.models.vision_language import VisionLanguageModel
 
 PACKAGED = {"emoji": Path(__file__).parent / "emoji"}
+LOCAL = "local-dir:"
 FORMAT = 1
 DESCRIPTION = "hrvlm"
 
@@ -43,6 +48,11 @@ class LoadedModel:
     head: Head
     classes: tuple[str, ...] | None
 
+    @property
+    def has_trained_head(self) -> bool:
+        """Whether the head is more than the model's own scale of cosines."""
+        return self.classes is not None or not isinstance(self.head, CosineHead)
+
 
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""
@@ -55,8 +65,10 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
     """Loads a model with its head.
 
     Args:
-        checkpoint: A training checkpoint (.ckpt), an exported folder, "emoji" (the packaged model), or an open_clip
-            name with its pretrained tag such as "ViT-B-32/openai".
+        checkpoint: A training checkpoint (.ckpt); an exported folder, or another of open_clip's form (with or without
+            "local-dir:" before); a folder of a CLIP or SigLIP model of transformers; "emoji" (the packaged model); an
+            open_clip name with its pretrained tag such as "ViT-B-32/openai"; "hf-hub:NAME"; or a `Checkpoint` with the
+            file of weights for an architecture.
 
     Returns:
         Model and head, in evaluation mode.
@@ -64,44 +76,83 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
     Raises:
         ValueError: If nothing of the kind is there, or its parts do not fit each other.
     """
-    path = name_alone(checkpoint, "a model")
-    if Path(path).suffix == ".ckpt":
-        return _load_checkpoint(Path(path))
-    name, _, tag = path.rpartition("/")
-    if Path(path).is_dir() or path in PACKAGED:
-        model = base_model(path, None)
-        trained = load_head(PACKAGED.get(path, Path(path)), model)
-        if trained is not None:
-            return LoadedModel(model, *trained)
-    elif name in open_clip.list_models():
-        model = base_model(name, tag)
-    else:
-        raise _unknown(path)
-    return LoadedModel(model, cosine_head(model), None)
+    given = as_checkpoint(checkpoint)
+    if given.name is None:
+        model = load_beside(given, _by_name)
+        return LoadedModel(model, cosine_head(model), None)
+    loaded = _load_named(given.name, given)
+    if not given.is_overridden:
+        return loaded
+    model = overridden(loaded.model, given)
+    say_traits(model, "with activation and preprocessing as stated")
+    return LoadedModel(model, loaded.head, loaded.classes)
+
+
+def _load_named(name: str, given: Checkpoint) -> LoadedModel:
+    path = Path(name)
+    if path.suffix == ".ckpt":
+        return _load_checkpoint(path)
+    model = _by_name(name, given)
+    if not given.is_overridden:
+        _said(model, name)
+    folder = PACKAGED.get(name, Path(name.removeprefix(LOCAL)))
+    trained = load_head(folder, model) if (folder / CONFIG_FILE).is_file() else None
+    return LoadedModel(model, *trained) if trained is not None else LoadedModel(model, cosine_head(model), None)
+
+
+def _by_name(name: str, given: Checkpoint | None = None) -> VisionLanguageModel:
+    """A model that needs nothing but its name; the checkpoint tells what is stated besides."""
+    architecture, _, tag = name.rpartition("/")
+    folder = PACKAGED.get(name, Path(name.removeprefix(LOCAL)))
+    if name.startswith(SCHEME):
+        return load_from_hub(name)
+    if _is_of_transformers(folder):
+        return load_transformers_folder(folder, None if given is None else given.preprocessing)
+    if folder.is_dir():
+        return load_folder(folder)
+    if architecture in open_clip.list_models():
+        return from_open_clip(architecture, tag)
+    raise _unknown(name)
 
 
 def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
     """A model to start from.
 
     Args:
-        model: "emoji" (the packaged model), an exported folder, or an open_clip architecture.
-        pretrained: Weights of an open_clip architecture; None leaves it untrained. Not used for the others.
+        model: An open_clip architecture, or what `load` takes by its name besides .ckpt files and tags.
+        pretrained: Weights of an open_clip architecture, as a tag or a file; None leaves it untrained. Not used for the
+            others.
 
     Raises:
         ValueError: If nothing of the kind is there.
     """
-    folder = PACKAGED.get(model, Path(model))
-    if folder.is_dir():
-        return load_folder(folder)
-    if model in PACKAGED or "/" in model or model not in open_clip.list_models():
+    if model in open_clip.list_models() and not Path(model).is_dir():
+        if pretrained is not None and Path(pretrained).is_file():
+            return load_beside(Checkpoint(architecture=model, weights=pretrained), _by_name)
+        return from_open_clip(model, pretrained)
+    if model.rpartition("/")[0] in open_clip.list_models() and not Path(model).is_dir():
         raise _unknown(model)
-    return from_open_clip(model, pretrained)
+    return _said(_by_name(model), model)
+
+
+def _said(model: VisionLanguageModel, name: str) -> VisionLanguageModel:
+    """Says what a model is that others wrote; those of open_clip's list and this project's own need no word."""
+    if name.startswith(SCHEME):
+        say_traits(model, "of the hub")
+    elif _is_of_transformers(Path(name.removeprefix(LOCAL))):
+        say_traits(model, "a model of transformers")
+    return model
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    return folder.is_dir() and is_transformers_folder(folder) and not (folder / CONFIG_FILE).is_file()
 
 
 def _unknown(name: str) -> ValueError:
     return ValueError(
-        f"expected model as one of {sorted(PACKAGED)}, a .ckpt file, an exported folder, or an open_clip architecture "
-        f'with its tag such as "ViT-B-32/openai", got {name!r}, which is none of these and no existing folder'
+        f"expected model as one of {sorted(PACKAGED)}, a .ckpt file, a folder of open_clip's or transformers' form, "
+        'hf-hub:NAME, or an open_clip architecture with its tag such as "ViT-B-32/openai", or one beside its weights, '
+        f"got {name!r}, which is none of these and no existing folder"
     )
 
 

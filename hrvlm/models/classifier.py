@@ -12,6 +12,7 @@ from hrvlm.models._head import Head
 from hrvlm.models._modes import inferring, one_thread
 from hrvlm.models.finite import NO_LABEL, labels_of
 from hrvlm.models.vision_language import VisionLanguageModel
+from hrvlm.models.zero_shot import averaged_points
 from hrvlm.trees import Forest
 
 
@@ -69,15 +70,22 @@ class HierarchicalClassifier(nn.Module):
         check_trees(model, forest)
         with inferring(model, head), one_thread():  # the same points in 1 process and in 8 that share the cores
             for key in self.keys:
-                features = model.project_text(model.text_hidden(forest[key.tree].prompts(key.level)))
-                self.register_buffer(self._buffer(key), self._lift(features, key.level), persistent=False)
+                self.register_buffer(self._buffer(key), self._points(key), persistent=False)
         self.ancestors = {key: forest[key.tree].ancestors[key.level] for key in self.keys}
 
-    def _lift(self, features: Tensor, level: int) -> Tensor:
+    def _points(self, key: LevelKey) -> Tensor:
+        """Text points (K_level, D) of a level: of each node's prompt, or the average of its prompts."""
+        tree = self.forest[key.tree]
         try:
-            return self.head.lift_text(features, level)
+            if key.level == 0 and len(tree.info.templates) > 1:
+                return averaged_points(self.model, self.head, tree.wordings(0))
+            prompts = tree.prompts(key.level)
+            return self.head.lift_text(self.model.project_text(self.model.text_hidden(prompts)), key.level)
         except IndexError as error:
-            raise ValueError(f"expected a head with a text scale for level {level} of the trees, got fewer") from error
+            raise ValueError(
+                f"expected a head with a text scale for level {key.level} of the trees, got fewer; cut the trees with "
+                "num_levels, or ask for plain cosines"
+            ) from error
 
     @staticmethod
     def _buffer(key: LevelKey) -> str:

@@ -47,6 +47,28 @@ def filled(templates: Sequence[str], name: str) -> list[str]:
     return [with_name(template, name) for template in templates]
 
 
+def averaged_points(model: VisionLanguageModel, head: Head, wordings: Sequence[Sequence[str]]) -> Tensor:
+    """One point per class, of leaves: the head's average over the class's prompts.
+
+    Args:
+        model: The image-text model.
+        head: Initialised head.
+        wordings: Prompts of each of K classes, of all as many.
+
+    Returns:
+        (K, D).
+    """
+    per_pass = max(1, TEXTS_PER_PASS // len(wordings[0]))
+    found = []
+    for start in range(0, len(wordings), per_pass):
+        some = wordings[start : start + per_pass]
+        prompts = head.lift_text(model.encode_text([text for texts in some for text in texts]), 0)
+        # Row k chooses the prompts of class k.
+        membership = torch.eye(len(some), device=prompts.device).repeat_interleave(len(wordings[0]), dim=1)
+        found.append(head.average(prompts, membership))
+    return torch.cat(found)
+
+
 class ZeroShotClassifier(nn.Module):
     """Scores of images against classes that training need not have seen.
 
@@ -76,21 +98,9 @@ class ZeroShotClassifier(nn.Module):
         filled(templates, "")  # refuses templates that cannot be filled
         shortest = min(templates, key=len)  # leaves most room for the names
         model.check_prompts([with_name(shortest, name) for name in class_names], "prompts of the classes")
-        per_pass = max(1, TEXTS_PER_PASS // max(1, len(templates)))
         with inferring(model, head):
-            points = [
-                self._points(class_names[start : start + per_pass], templates)
-                for start in range(0, len(class_names), per_pass)
-            ]
-        self.register_buffer("text_points", torch.cat(points), persistent=False)
-
-    def _points(self, names: Sequence[str], templates: Sequence[str]) -> Tensor:
-        """Text points (names, D)."""
-        texts = [text for name in names for text in filled(templates, name)]
-        prompts = self.head.lift_text(self.model.encode_text(texts), 0)
-        # Row k chooses the prompts of class k.
-        membership = torch.eye(len(names), device=prompts.device).repeat_interleave(len(templates), dim=1)
-        return self.head.average(prompts, membership)
+            points = averaged_points(model, head, [filled(templates, name) for name in class_names])
+        self.register_buffer("text_points", points, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores (N, K) of images (N, 3, H, W) in [0, 1]."""

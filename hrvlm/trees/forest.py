@@ -60,6 +60,10 @@ class Forest:
         """Returns the forest over the given leaves only, in exactly that order, see `ClassTree.restrict`."""
         return Forest([tree.restrict(leaves) for tree in self._trees])
 
+    def with_templates(self, templates: Sequence[str]) -> Forest:
+        """Returns the forest with prompts for the leaves, see `ClassTree.with_templates`."""
+        return Forest([tree.with_templates(templates) for tree in self._trees])
+
 
 def load_forest(
     paths: Sequence[str | Path], leaves: Sequence[str] | None = None, num_levels: int | None = None

@@ -28,6 +28,8 @@ class TreeInfo:
         template: prompt of nodes without one of their own; ``{}`` stands for the name, other braces for themselves.
         level_names: names from the leaves up, one per level before any cut; None for "leaf", "level 1", ...
         origin: file the tree came from, named first in every error.
+        templates: prompts of the leaves, all of which are asked for together, in the place of those of their own; none
+            as a rule.
     """
 
     name: str = "tree"
@@ -37,6 +39,7 @@ class TreeInfo:
     template: str = DEFAULT_TEMPLATE
     level_names: tuple[str, ...] | None = None
     origin: str = "<tree>"
+    templates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +143,30 @@ class ClassTree:
 
     def prompts(self, level: int) -> list[str]:
         """Returns the texts of a level: each node's own prompt, else the template filled with its name."""
+        if level == 0 and self.info.templates:
+            return [first for first, *_ in self.wordings(level)]
         return [self._prompt(node_id) for node_id in self.levels[level].ids]
+
+    def wordings(self, level: int) -> list[tuple[str, ...]]:
+        """Returns all texts of each node of a level: one, but for leaves as many as they have templates."""
+        if level > 0 or not self.info.templates:
+            return [(prompt,) for prompt in self.prompts(level)]
+        return [tuple(with_name(words, name) for words in self.info.templates) for name in self.levels[0].names]
+
+    def with_templates(self, templates: Sequence[str]) -> ClassTree:
+        """Returns this tree with prompts for its leaves; higher nodes keep theirs.
+
+        Args:
+            templates: at least one, each with ``{}`` for the name.
+
+        Raises:
+            TreeError: if a template has not exactly one ``{}``, or two leaves would have the same text.
+        """
+        if not templates or any(template.count("{}") != 1 for template in templates):
+            raise TreeError(
+                f"{self.info.origin}: expected templates with exactly one {{}} each, got {list(templates)[:3]}"
+            )
+        return replace(self, info=replace(self.info, templates=tuple(templates)))
 
     def restrict(self, leaves: Sequence[str]) -> ClassTree:
         """Returns this tree over the given leaves only, in exactly that order.

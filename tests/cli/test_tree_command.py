@@ -14,10 +14,10 @@ from hrvlm.trees.wordnet_data import ENVIRONMENT_VARIABLE, open_wordnet, prepare
 
 ROOT = Path(__file__).parents[2]
 CIFAR, CLASSES = str(ROOT / "trees" / "cifar10.yaml"), str(ROOT / "trees" / "sources" / "imagenet_classes.yaml")
-ROOTS = "n00021265 n07555863 n00004475 n00021939 n00019128 n09287968 n00033020 n13899200 n14974264"
+ROOTS = "n00004475 n00021939 n00001740"
 DESCRIPTION = (
-    "The 1,000 classes of ImageNet by WordNet hypernym; of each path the three nodes nearest the top and those of "
-    "height up to two."
+    "The 1,000 classes of ImageNet by WordNet hypernym; a node of the levels above the leaves has at least 3, 10, 45 "
+    "and 215 classes below it."
 )
 DEBIAN = Path("/usr/share/wordnet")
 
@@ -56,7 +56,7 @@ def test_every_superclass_of_imagenet_is_a_hypernym(wordnet: WordNetCorpusReader
     for column in zip(*tree.rows, strict=True):
         leaf = wordnet.synset_from_pos_and_offset("n", int(column[0][1:]))
         above = {f"n{one.offset():08d}" for path in leaf.hypernym_paths() for one in path}
-        assert set(column) <= above, column
+        assert {tree.nodes[node].synset for node in column} <= above, column
 
 
 def test_building_needs_wordnet_and_synsets(
@@ -68,6 +68,13 @@ def test_building_needs_wordnet_and_synsets(
     assert "10 of 10 classes have no synset id" in refused(capsys, "build", "--leaves", CIFAR, "--output", output)
     assert "policy" in refused(capsys, "build", "--leaves", CLASSES, "--output", output, "--policy", "random")
     assert "no such list" in refused(capsys, "build", "--leaves", "none.txt", "--output", output)
+
+
+def test_sizes_that_do_not_rise_are_refused_before_wordnet_is_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("build", "--leaves", CLASSES, "--output", str(tmp_path / "t.yaml"), "--wordnet", str(tmp_path))
+    assert "rise from 2 or more, got [3, 2]" in refused(capsys, *given, "--least", "3", "2")
 
 
 def test_import_writes_a_tree_or_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,8 +108,12 @@ def test_check_reports_levels_and_faults(tmp_path: Path, capsys: pytest.CaptureF
     hundred = str(ROOT / "trees" / "cifar100.yaml")
     main(["tree", "check", CIFAR, hundred])
     assert capsys.readouterr().out.splitlines() == [
-        "cifar10: 3 levels (10 class, 5 kind, 2 group)", "cifar100: 3 levels (100 class, 20 superclass, 6 group)"
-    ]  # fmt: skip
+        "cifar10: 3 levels (10 class, 5 kind, 2 group)",
+        "cifar10: the names of 2 superclasses are unions: 'bird or frog', 'craft of air or water'",
+        "cifar100: 3 levels (100 class, 20 superclass, 6 group)",
+        "cifar100: 1 of 6 nodes of 'group' only repeat a node of the level below: 'people'",
+        "cifar100: the names of 2 superclasses are unions: 'fruit or vegetable', 'large omnivore or herbivore'",
+    ]
     assert "need the same leaves" in refused(capsys, "check", CIFAR, hundred, "--forest")
     assert "no leaf for 10 of 10 classes" in refused(capsys, "check", hundred, "--leaves", CIFAR)
     (tmp_path / "bad.yaml").write_text("name: t\n")

@@ -1,4 +1,4 @@
-"""Agreement of trees against pair counting, and cutting against its definition."""
+"""Agreement of trees against pair counting."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from hrvlm.trees import ClassTree, Node, TreeError, TreeInfo
 from hrvlm.trees.comparing import compare_trees
-from hrvlm.trees.cutting import cut_paths
 
 labels = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=12)
 
@@ -55,40 +54,3 @@ def test_differences_are_found() -> None:
     assert compare_trees(first, first).same
     with pytest.raises(TreeError, match="got 0 that t and v share"):
         compare_trees(first, tree({"p": None, "q": None, "l": "p", "m": "q"}, "v"))
-
-
-@st.composite
-def trees(draw: st.DrawFn) -> ClassTree:
-    count = draw(st.integers(2, 25))
-    parents = [draw(st.integers(-1, index - 1)) for index in range(count)]
-    used = set(parents)
-    nodes = [Node(f"n{i}", f"n{i}", None if above < 0 else f"n{above}") for i, above in enumerate(parents)]
-    lone = [node.id for i, node in enumerate(nodes) if node.parent is None and i not in used]
-    nodes += [Node(f"child of {key}", f"child of {key}", key) for key in lone]
-    return ClassTree.from_nodes(nodes)
-
-
-@settings(max_examples=150, deadline=None)
-@given(trees(), st.integers(2, 7))
-def test_cutting_keeps_both_ends_of_every_path(full: ClassTree, num_levels: int) -> None:
-    cut = cut_paths(full, num_levels)
-
-    def path(nodes: ClassTree, leaf: str) -> list[str]:
-        found = [leaf]
-        while (above := nodes.nodes[found[-1]].parent) is not None:
-            found.append(above)
-        return found
-
-    heights: dict[str, int] = {}
-    for leaf in full.leaves:
-        for steps, key in enumerate(path(full, leaf)):
-            heights[key] = max(heights.get(key, 0), steps)
-    upper = num_levels // 2
-    assert cut.leaves == full.leaves
-    assert len(cut.levels) <= num_levels
-    for leaf in full.leaves:
-        whole = path(full, leaf)
-        kept = [k for i, k in enumerate(whole) if i >= len(whole) - upper or heights[k] < num_levels - upper]
-        assert path(cut, leaf) == kept
-    with pytest.raises(ValueError, match="num_levels >= 2"):
-        cut_paths(full, 1)

@@ -30,7 +30,7 @@ def sizes(tree: ClassTree) -> list[int]:
 LICENCES = {"emoji_unicode": "MIT", "emoji_wordnet": "WordNet 3.0", "imagenet_wordnet": "WordNet 3.0"}
 SIZES = {
     "cifar10": [10, 5, 2], "cifar100": [100, 20, 6], "emoji_form": [557, 46, 6], "emoji_unicode": [557, 30, 4],
-    "emoji_wordnet": [557, 72, 21, 4], "imagenet_wordnet": [1000, 623, 387, 65, 26, 9],
+    "emoji_wordnet": [557, 72, 21, 4], "imagenet_wordnet": [1000, 204, 63, 17, 6],
 } | {f"imagenet_{view}": [1000, 40, 7] for view in ("form", "function", "habitat", "material")}  # fmt: skip
 
 

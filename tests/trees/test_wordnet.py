@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from hrvlm.trees import ClassTree, TreeError
+from hrvlm.trees.cutting import cut_by_size
 from hrvlm.trees.grouped import build_grouped_tree, rebuild_file
 from hrvlm.trees.structure import path_to_top
 from hrvlm.trees.wordnet import build_wordnet_tree, choose_parent
@@ -70,6 +71,12 @@ def test_a_tree_follows_hypernym_links(wordnet: Any, policy: Any, prune: bool) -
     children = [node.parent for node in tree.nodes.values()]
     if prune:
         assert all(children.count(key) > 1 for key in set(children) if key is not None)
+
+
+def test_hypernyms_are_cut_by_the_classes_below_them(wordnet: Any) -> None:
+    few = {"dog": "n02084071", "wolf": "n02114100", "cat": "n02121808", "lion": "n02129165", "car": "n02958343"}
+    cut = cut_by_size(build_wordnet_tree(wordnet, few), [2, 4])
+    assert [set(level.names) for level in cut.levels[1:]] == [{"canine", "feline", "whole"}, {"carnivore", "whole"}]
 
 
 def test_policies_choose_as_they_say(wordnet: Any) -> None:

@@ -22,6 +22,7 @@ from hrvlm.certificates.kinds.registry import kinds
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.models import HierarchicalClassifier
 from hrvlm.rows.record import FunctionsChosen
+from hrvlm.trees import ClassTree
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,15 @@ def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
     """Of each level: number of its tree, of itself, name of the tree, prompts, ancestor of every leaf."""
     forest = classifier.forest
     return [
-        [key.tree, key.level, forest[key.tree].name, forest[key.tree].prompts(key.level), ancestors.tolist()]
+        [key.tree, key.level, forest[key.tree].name, _prompts(forest[key.tree], key.level), ancestors.tolist()]
         for key, ancestors in classifier.ancestors.items()
     ]
+
+
+def _prompts(tree: ClassTree, level: int) -> list[Any]:
+    """The prompt of each node; a list of them where it has several."""
+    wordings = tree.wordings(level)
+    return [list(texts) if len(texts) > 1 else texts[0] for texts in wordings]
 
 
 def _digest(told: Any) -> str:

@@ -16,9 +16,10 @@ from hrvlm.trees import ClassTree, Forest, TreeError, TreeInfo, load_tree, save_
 from hrvlm.trees.asking import VIEWS, proposal_prompt
 from hrvlm.trees.class_lists import ClassList, read_classes
 from hrvlm.trees.comparing import compare_trees
-from hrvlm.trees.cutting import cut_paths
+from hrvlm.trees.cutting import DEFAULT_LEAST, check_sizes, cut_by_size
 from hrvlm.trees.nodes import DEFAULT_TEMPLATE, some
 from hrvlm.trees.proposals import import_proposal
+from hrvlm.trees.remarks import remarks
 from hrvlm.trees.wordnet import POLICIES, build_wordnet_tree
 from hrvlm.trees.wordnet_data import open_wordnet, prepare_wordnet
 from hrvlm.trees.words import file_name, tell_ids
@@ -55,7 +56,9 @@ def _run(options: Any, given: Any) -> None:
 def _build_arguments(parser: ClearParser) -> None:
     parser.add_argument("--leaves", required=True, help=LEAVES + "; each with a synset id")
     parser.add_argument("--output", type=path_of, required=True, help="tree file to write")
-    parser.add_argument("--num_levels", type=int, default=6, help="levels of the tree at most, leaves included")
+    parser.add_argument(
+        "--least", type=int, nargs="+", default=list(DEFAULT_LEAST), help="classes in a node of each level, rising"
+    )
     parser.add_argument(
         "--policy", default="longest", choices=POLICIES, help="which of several hypernyms is the parent"
     )
@@ -66,8 +69,9 @@ def _build_arguments(parser: ClearParser) -> None:
 
 
 def build(options: Any) -> None:
-    """Builds a tree from WordNet 3.0: every class below its synset's hypernyms, cut to few levels."""
+    """Builds a tree from WordNet 3.0: every class below hypernyms of its synset, in levels of large groups."""
     _check_output(options.output)
+    check_sizes(options.least)
     classes = read_classes(options.leaves)
     missing = [key for key in classes.ids if key not in classes.synsets]
     if missing:
@@ -88,7 +92,7 @@ def build(options: Any) -> None:
         full = build_wordnet_tree(
             wordnet, synsets, policy=options.policy, roots=options.roots, names=classes.names, info=info
         )
-    _write(cut_paths(full, options.num_levels), options.output)
+    _write(cut_by_size(full, options.least), options.output)
 
 
 @contextmanager
@@ -150,14 +154,15 @@ def _check_arguments(parser: ClearParser) -> None:
 
 
 def check(options: Any) -> None:
-    """Checks tree files as training would; exits with 1 if one is not valid."""
+    """Checks tree files as training would, and says what could be better; exits with 1 if one is not valid."""
     classes = None if options.leaves is None else read_classes(options.leaves)
     trees, faults = [], []
     for path in options.files:
         try:
             trees.append(_loaded(path, classes))
             tell_ids(words_of(trees[-1]), path)
-            console(WIDTH).print(summary(trees[-1]), highlight=False, soft_wrap=True)
+            for line in (summary(trees[-1]), *remarks(trees[-1])):
+                console(WIDTH).print(line, highlight=False, soft_wrap=True)
         except TreeError as error:
             faults.append(sentence(error))
     if (options.forest or classes is not None) and not faults:

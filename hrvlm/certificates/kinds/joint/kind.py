@@ -19,9 +19,10 @@ from hrvlm.certificates.kinds.facts import (
 )
 from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.kinds.joint.summary import joint_scalars, summarise_joint
+from hrvlm.certificates.kinds.joint.summary import joint_measures, joint_scalars, summarise_joint
 from hrvlm.certificates.kinds.joint.verify import joint_families_findings, joint_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -136,6 +137,10 @@ class JointKind(Kind[JointRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `joint_scalars`."""
         return joint_scalars(summary)
+
+    def measures(self, record: JointRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `joint_measures`; radii were fixed when the rows were made."""
+        return joint_measures(record)
 
 
 KIND = JointKind()

@@ -16,9 +16,10 @@ from hrvlm.certificates.kinds.facts import (
 )
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
-from hrvlm.certificates.kinds.semantic.summary import semantic_scalars, summarise_semantic
+from hrvlm.certificates.kinds.semantic.summary import semantic_measures, semantic_scalars, summarise_semantic
 from hrvlm.certificates.kinds.semantic.verify import semantic_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -107,6 +108,10 @@ class SemanticKind(Kind[SemanticRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `semantic_scalars`."""
         return semantic_scalars(summary)
+
+    def measures(self, record: SemanticRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `semantic_measures`."""
+        return semantic_measures(record)
 
 
 KIND = SemanticKind()

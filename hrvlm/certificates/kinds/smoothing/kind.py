@@ -11,9 +11,10 @@ from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_o
 from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.settings import RunSettings
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.kinds.smoothing.summary import smoothing_scalars, summarise_smoothing
+from hrvlm.certificates.kinds.smoothing.summary import smoothing_measures, smoothing_scalars, summarise_smoothing
 from hrvlm.certificates.kinds.smoothing.verify import smoothing_findings
 from hrvlm.certificates.statistics.claim import METHOD_OF
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -119,6 +120,10 @@ class SmoothingKind(Kind[SmoothingRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `smoothing_scalars`."""
         return smoothing_scalars(summary)
+
+    def measures(self, record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `smoothing_measures`."""
+        return smoothing_measures(record, radii)
 
 
 KIND = SmoothingKind()

@@ -1,0 +1,1 @@
+"""Layouts that others write models in: how each is recognised, read without running anything, and written."""
