@@ -205,6 +205,19 @@ def test_a_checkpoint_is_a_name_or_an_architecture_with_weights() -> None:
         hrvlm.load_model(architecture="ViT-B-32", weights="https://example.org/x.pt")
 
 
+def test_an_untrained_model_is_the_same_one_whenever_it_is_loaded(world: dict[str, Written]) -> None:
+    first = load(f"{ARCHITECTURE}/none").model.encode_image(pictures())
+    torch.rand(1)
+    assert torch.equal(load(f"{ARCHITECTURE}/none").model.encode_image(pictures()), first)
+
+
+@pytest.mark.parametrize("stated", [{"activation": "relu"}, {"preprocessing": "mine"}])
+def test_an_unknown_activation_or_preprocessing_is_refused(stated: dict[str, Any]) -> None:
+    (name, value), *_ = stated.items()
+    with pytest.raises(ValueError, match=rf"expected {name} as one of .*, got '{value}'"):
+        hrvlm.load_model("emoji", **stated)
+
+
 def test_training_starts_from_a_file_as_from_a_tag(world: dict[str, Written]) -> None:
     weights = str(world["a full dictionary"].checkpoint.weights)
     model, images = base_model(ARCHITECTURE, weights), pictures()
