@@ -96,7 +96,7 @@ def test_rows_without_labels_verify(unknown: Path, capsys: pytest.CaptureFixture
     [
         ({"correct": True}, "expected label, correct to be null together, got label alone"),
         ({"label": 1}, "expected label, correct to be null together, got correct alone"),
-        ({"label": 1, "correct": False}, "label"),
+        ({"label": 1, "correct": False}, "another row of the image says"),
         ({"named_by": "label"}, "prompts named by the label of an image that has no label"),
     ],
 )

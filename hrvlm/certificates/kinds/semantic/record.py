@@ -160,5 +160,6 @@ class SemanticRecord(Record):
         return (
             f"{where}: rotating the embedding from {self.start!r} to {self.stop!r} rad in the plane of "
             f"{self.source_prompt!r} and {self.target_prompt!r}{named_so(self.named_by)}, the {self.scorer} classifier "
-            f"predicts {pieces}; the prediction of the image holds on {self.invariance:.4%} of the range. Deterministic, about embeddings."
+            f"predicts {pieces}; the prediction of the image holds on {self.invariance:.4%} of the range. "
+            "Deterministic, about embeddings."
         )
