@@ -10,6 +10,7 @@ from typing import Any
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of
+from hrvlm.rows.measures import Measured, Unit, measured
 
 _SETTINGS = (
     "move", "steps", "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode",
@@ -87,3 +88,18 @@ def _claims(claims: _Claims, name: str) -> dict[str, Any]:
     share, whatever = fmean(value >= 0 for _, value in claims), fmean(max(value, 0.0) for _, value in claims)
     more = {"certified_share": share, f"{name}_whatever_class": whatever}
     return found if len(right) == len(claims) else found | more
+
+
+def joint_measures(record: JointRecord) -> list[Measured]:
+    """By which models are compared: certified extents at radii and radii at extents, of the right class, else 0."""
+    if not record.labelled:
+        return []
+    change, right = f"{record.attribute}, {record.scorer}", float(record.correct)
+    values: list[tuple[str, Unit, float]] = [(f"smoothed accuracy, {record.scorer}", "right", right)]
+    for radius, extent in record.at_radii:
+        values.append((f"certified at radius {radius:g}, {change}", "right", right * (extent is not None)))
+        values.append((f"mean extent at radius {radius:g}, {change}", "number", right * (extent or 0.0)))
+    for asked, found in record.at_extents:
+        values.append((f"certified at extent {asked:g}, {change}", "right", right * (found > 0)))
+        values.append((f"mean radius at extent {asked:g}, {change}", "number", right * found))
+    return measured(record, values)

@@ -10,6 +10,7 @@ from typing import Any
 from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of, radii_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.rows.measures import Measured, Unit, certified_at, measured
 
 _BASIC = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
 _REUSE = ("label_functions", "functions_chosen")
@@ -43,7 +44,7 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
             f"expected one setting for tree {first.tree!r} level {first.level}, got {mixed}: keep runs apart"
         )
     known, certified = labelled(records), [-1.0 if record.abstain else record.radius for record in records]
-    right = [record.radius if record.correct and not record.abstain else -1.0 for record in known]
+    right = [right_radius(record) for record in known]
     return {
         "level_name": records[0].level_name,
         "images": len(records),
@@ -59,6 +60,19 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
         "mean_samples": fmean(record.n0 + record.n for record in records),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
+
+
+def right_radius(record: SmoothingRecord) -> float:
+    """Certified radius of the right class; -1 where it is not certified."""
+    return record.radius if record.correct and not record.abstain else -1.0
+
+
+def smoothing_measures(record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
+    """By which models are compared: smoothed and certified accuracy, and the mean radius; nothing without a label."""
+    if not record.labelled:
+        return []
+    smoothed: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(record.correct))]
+    return measured(record, [*smoothed, *certified_at(radii, right_radius(record))])
 
 
 def smoothing_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
