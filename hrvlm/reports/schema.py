@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any
 
 from hrvlm.attacks.records import SCHEMA as ROBUSTNESS_SCHEMA
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.certificates.kinds.registry import kinds
-from hrvlm.rows.record import SCHEMA, Record
+from hrvlm.rows.record import SCHEMA, Record, row_fields
 
 START, END = "<!-- fields of {kind}, made by hrvlm.reports.schema -->", "<!-- end of {kind} -->"
 
@@ -40,7 +40,7 @@ def field_table(kind: type) -> str:
         meanings |= _attributes(part.__doc__ or "")
     added: frozenset[str] = getattr(kind, "added", frozenset())
     lines = ["| field | type | meaning |", "| --- | --- | --- |"]
-    for field in fields(kind):
+    for field in row_fields(kind):
         if field.name not in meanings:
             raise ValueError(f"expected the docstring of {kind.__name__} to describe {field.name!r}")
         lines.append(f"| `{field.name}` | {_type(field)} | {_cell(meanings[field.name])}{_since(field, added)} |")
