@@ -97,6 +97,10 @@ def rules_of(command: str, settings: dict[str, Any], expect: int | None = None) 
                 "forbidden already"
             )
         return TARGETED_ATTACKS, targeted_attack_header(settings)
+    if command == "zero-shot":
+        from hrvlm.evaluation.zero_shot.checks import ZERO_SHOT, zero_shot_header
+
+        return ZERO_SHOT, zero_shot_header(settings, expect)
     from hrvlm.certificates.kinds.header import header_of
     from hrvlm.certificates.kinds.verify import CERTIFICATES
 
@@ -107,6 +111,6 @@ def _command_of(path: Path) -> str:
     """The command that made a file of rows, by the kind of its first one."""
     from hrvlm.rows.lines import iterate_lines, kind_of
 
-    kinds = {"robustness": "attack", "push": "targeted-attack"}
+    kinds = {"robustness": "attack", "push": "targeted-attack", "zero_shot": "zero-shot"}
     first = next((kind_of(line) for _, line in iterate_lines(path)), None)
     return kinds.get(first or "", "run")

@@ -8,9 +8,8 @@ from typing import Any, Literal
 import yaml
 
 from hrvlm.models.checkpoint import Checkpoint, as_checkpoint
-from hrvlm.models.checkpoints import LoadedModel, load
+from hrvlm.models.checkpoints import load
 from hrvlm.models.export import export_model
-from hrvlm.models.heads import CosineHead
 from hrvlm.models.layouts.transformers_export import export_tower, export_transformers
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.strict_text import load_yaml
@@ -50,13 +49,8 @@ def export_checkpoint(
         return (export_tower if to == "tower" else export_transformers)(loaded.model, output, half=half)
     path = _beside(as_checkpoint(checkpoint).path) if config is None else Path(config)
     settings = None if path is None else _settings(path)
-    head = loaded.head if _is_trained(loaded) else None
+    head = loaded.head if loaded.has_trained_head else None
     return export_model(loaded.model, output, half=half, head=head, classes=loaded.classes, settings=settings)
-
-
-def _is_trained(loaded: LoadedModel) -> bool:
-    """Whether the head is more than the model's own scale of cosines."""
-    return loaded.classes is not None or not isinstance(loaded.head, CosineHead)
 
 
 def _beside(checkpoint: Path) -> Path | None:

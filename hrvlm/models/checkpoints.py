@@ -48,6 +48,11 @@ class LoadedModel:
     head: Head
     classes: tuple[str, ...] | None
 
+    @property
+    def has_trained_head(self) -> bool:
+        """Whether the head is more than the model's own scale of cosines."""
+        return self.classes is not None or not isinstance(self.head, CosineHead)
+
 
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""

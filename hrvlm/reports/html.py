@@ -11,10 +11,11 @@ from typing import Any
 
 from PIL import Image
 
-from hrvlm.attacks.records import RobustnessRecord
+from hrvlm.attacks.records import CLEAN, RobustnessRecord
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.data.sampling import evenly_spread
+from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
 from hrvlm.figures import svg
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
 from hrvlm.reports.certificates import guarantees, reports_of
@@ -24,6 +25,7 @@ from hrvlm.reports.push_figures import attack_curves
 from hrvlm.reports.push_table import push_table
 from hrvlm.reports.radii import round_radii
 from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.reports.zero_shot_tables import zero_shot_tables
 from hrvlm.rows.record import Record
 
 NUM_IMAGES = 8
@@ -57,6 +59,7 @@ def render_report(
     settings: Mapping[str, Any] | None = None,
     at_hand: AtHand | None = None,
     pushes: Sequence[Row] = (),
+    zero_shot: Sequence[Row] = (),
 ) -> str:
     """The report as one HTML page.
 
@@ -68,27 +71,31 @@ def render_report(
         settings: What else is known of the run.
         at_hand: Pictures and names of classes.
         pushes: Rows of attacks towards a forbidden answer.
+        zero_shot: Rows of zero-shot evaluation.
 
     Raises:
         ValueError: If there are no rows, or some do not fit each other.
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records = certificates.records
-    if not records and not robustness and not pushes:
+    if not records and not robustness and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
     attacked: list[Any] = [
         *(RobustnessRecord.from_row(row) for row in robustness),
         *map(TargetedAttackRecord.from_row, pushes),
     ]
     images = len({record.index for record in [*records, *attacked]})
+    images += len({(row["data"], row["index"]) for row in zero_shot})
+    attacks = len(attacked) + sum(row["attack"] != CLEAN for row in zero_shot)
     sections = [
+        *_zero_shot(zero_shot),
         *_certificates(records, radii, at_hand or AtHand()),
         *_robustness(robustness),
         *_pushes([record for record in attacked if isinstance(record, TargetedAttackRecord)]),
     ]
     return page_template().render(
         title=title,
-        subtitle=f"{images} images, {len(records)} certificates, {len(attacked)} rows of attacks",
+        subtitle=f"{images} images, {len(records)} certificates, {attacks} rows of attacks",
         checked=len(records),
         problems=certificates.problems,
         guarantees=guarantees(records),
@@ -118,6 +125,12 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         tables = [robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")]
         text = "Upper bounds of robustness, found by attacks; nothing here is certified."
         yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
+
+
+def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
+    if rows:
+        text = "Every picture is given the class whose prompts it is nearest to; nothing here is certified."
+        yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
 
 
 def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:

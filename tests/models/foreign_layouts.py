@@ -155,7 +155,8 @@ def clip_tokenizer() -> Any:
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = [*letters, *(f"{letter}</w>" for letter in letters), "fo", "fox</w>", "<|startoftext|>", "<|endoftext|>"]
     vocab = {word: number for number, word in enumerate(words)}
-    return transformers.CLIPTokenizer(vocab=vocab, merges=[("f", "o"), ("fo", "x</w>")], model_max_length=16)
+    merges: Any = [("f", "o"), ("fo", "x</w>")]
+    return transformers.CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=16)
 
 
 def tower_settings(**more: Any) -> dict[str, Any]:
@@ -241,7 +242,14 @@ LAYOUTS: dict[str, Callable[[Path], Written]] = {
 
 def _tiny_trunk(pretrained: bool = False, **given: Any) -> Any:
     """A vision transformer of timm as SigLIP's are, in the size of `siglip_of_transformers`."""
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_ratio": 44 / 32}
+    shape: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_ratio": 44 / 32,
+    }
     chosen = {name: value for name, value in given.items() if name in ("num_classes", "global_pool")}
     return timm.models.VisionTransformer(**shape, class_token=False, **({"global_pool": "map"} | chosen))
 

@@ -18,7 +18,7 @@ from hrvlm.models import VisionLanguageModel, load
 from hrvlm.models.layouts.transformers_export import export_tower, export_transformers
 
 KINDS = ("open_clip", "transformers' CLIP", "transformers' SigLIP")
-CLEAN = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
+CLEAN: dict[str, set[str]] = {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set()}
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from hrvlm.rows.measures import Measured
@@ -57,6 +58,13 @@ class Context:
     batch_size: int = 128
     references: Callable[[Attribute, int], Tensor] | None = None
     features: Callable[[int, range], Tensor] | None = None
+
+    @cached_property
+    def levels(self) -> list[Statement]:
+        """What is said of every level, in the order of the classifier."""
+        from hrvlm.certificates.kinds.classifiers import statements
+
+        return statements(self.classifier)
 
     @property
     def device(self) -> Any:

@@ -101,7 +101,8 @@ def _write(
     is_siglip = str(settings["model_type"]).startswith("siglip")
     for name, content in ((CONFIG_FILE, settings), (IMAGES_FILE, image_settings(model, is_siglip))):
         (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    ours, state = model.clip.state_dict(), {}
+    ours = model.clip.state_dict()
+    state: dict[str, Tensor] = {}
     for entry in entries:
         state |= {name: _stored(value, half) for name, value in entry.to_theirs(ours).items()}
     save_file(state, folder / WEIGHTS_FILE, metadata={"format": "pt"})

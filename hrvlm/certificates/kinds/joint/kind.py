@@ -71,14 +71,14 @@ class JointKind(Kind[JointRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         options: JointOptions = context.options
         scorers = scorers_of(context.classifier)
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, options.questions.move)
             for scorer in (scorers if options.questions.plain_cosine else scorers[:1])
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for change in options.attributes
         }
 

@@ -55,12 +55,12 @@ class SemanticKind(Kind[SemanticRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         scorers, changes = scorers_of(context.classifier), context.options.attributes
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, change.target_kind)
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for scorer in scorers
             for change in changes
         }
