@@ -36,7 +36,7 @@ class SemanticRecord(Record):
         stop: target extent, radians.
         intervals: (from, to, label), contiguous from start to stop; empty where nothing is certified.
         invariance: share of the range with the prediction of the image.
-        smallest_margin: smallest lead of the winner at interval midpoints; None for a single class or an empty range.
+        smallest_margin: smallest margin of the winner at interval midpoints; None for a single class or an empty range.
         stable: (delta, stable coverage) pairs.
         plane: the image's coordinates in the plane and the target's angle (x, y, angle), from which start and stop
             follow; None where nothing is certified.
