@@ -13,7 +13,7 @@ from hrvlm.certificates.kinds.joint.extents import MOST_STEPS, UNITS, Move
 from hrvlm.certificates.kinds.sampled import ClassifiedFields
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
 from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
-from hrvlm.rows.record import Key, Record, Row, not_covered
+from hrvlm.rows.record import Key, Record, Row, named_so, not_covered
 
 _PAIRS = ("histogram", "at_radii", "at_extents")
 
@@ -42,13 +42,15 @@ class JointRecord(ClassifiedFields, Record):
         label_functions: label functions (sets of prompts, trees, levels, planes) on the same noise that share alpha.
         invalid: estimation samples without a valid label (no finite scores), which count nowhere.
         invalid_selection: the same of the selection samples.
+        named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
+            "prediction" at the leaves, without noise.
     """
 
     kind: ClassVar[str] = "joint"
     added: ClassVar[frozenset[str]] = frozenset(
-        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
+        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection", "named_by"}
     )
-    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid"}
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid", "named_by"}
     limits: ClassVar[Mapping[str, Any]] = {
         "move": one_of(get_args(Move)), "steps": at_least(1, MOST_STEPS + 1), "split": one_of((SEPARATE,)),
         "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],
@@ -59,7 +61,7 @@ class JointRecord(ClassifiedFields, Record):
         "scorer", "attribute", "source_prompt", "target_prompt", "move", "steps", "sigma", "noise_space", "alpha",
         "alpha_share", "num_statements", "n0", "n", "selection_count", "count", "histogram", "at_radii", "at_extents",
         "abstain", "seed", "float_mode", "split", "threshold", "votes", "vote_error", "precision", "label_functions",
-        "functions_chosen", "noise_shared", "invalid", "invalid_selection",
+        "functions_chosen", "noise_shared", "invalid", "invalid_selection", "named_by",
     )  # fmt: skip
 
     scorer: str
@@ -74,6 +76,7 @@ class JointRecord(ClassifiedFields, Record):
     at_radii: tuple[tuple[float, float | None], ...]
     at_extents: tuple[tuple[float, float], ...]
     abstain: bool
+    named_by: str = "label"
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
@@ -119,7 +122,7 @@ class JointRecord(ClassifiedFields, Record):
         together = f"for all {self.num_statements} joint statements of the image together"
         if self.label_functions > 1:
             together += f", and those of the other {self.label_functions - 1} label functions"
-        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}"
+        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}{named_so(self.named_by)}"
         return (
             f"{where}: of the noisy copies ({noise}) of every image within r (L2) of this one, a share above "
             f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "
