@@ -161,7 +161,7 @@ def _image(records: list[Record], report: KindReport[Any], at_hand: AtHand) -> d
     first = min(records, key=lambda record: record.level)
     return {
         "index": first.index,
-        "words": f"of {at_hand.name(first.tree, first.level, first.label)}",
+        "words": f"of {at_hand.name(first.tree, first.level, first.label)}" if first.labelled else "without a label",
         "picture": None if at_hand.picture is None else data_uri(at_hand.picture(first.index)),
         "figures": figures,
     }
