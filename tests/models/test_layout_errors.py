@@ -218,12 +218,11 @@ def test_an_unknown_activation_or_preprocessing_is_refused(stated: dict[str, Any
         hrvlm.load_model("emoji", **stated)
 
 
-def test_training_starts_from_a_file_as_from_a_tag(world: dict[str, Written]) -> None:
-    weights = str(world["a full dictionary"].checkpoint.weights)
-    model, images = base_model(ARCHITECTURE, weights), pictures()
-    assert torch.equal(
-        model.encode_image(images), load(world["a full dictionary"].checkpoint).model.encode_image(images)
-    )
+@pytest.mark.parametrize("layout", ["a full dictionary", "TeCoA, PMG-AFT"])
+def test_training_starts_from_a_file_as_evaluation_does(world: dict[str, Written], layout: str) -> None:
+    checkpoint, images = world[layout].checkpoint, pictures()
+    model = base_model(str(checkpoint.architecture), checkpoint.weights)
+    assert torch.equal(model.encode_image(images), load(checkpoint).model.encode_image(images))
 
 
 class Opens:
