@@ -14,6 +14,7 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.models.decoding import Decoding
 from hrvlm.trees import Forest, load_forest
 
 
@@ -28,6 +29,8 @@ class Subject:
         num_levels: Cuts every tree to at most this many levels.
         device: For example "cuda" or "cpu".
         source: How the data are opened, and what they are sorted into.
+        decoding: How scores become labels: every level by itself ("independent"), or along one path through all levels
+            ("path", "leaves"), see `hrvlm.models.decoding`.
     """
 
     data: ImageDataModule | str
@@ -36,6 +39,7 @@ class Subject:
     num_levels: int | None = None
     device: str = "cpu"
     source: SourceOptions = field(default_factory=SourceOptions)
+    decoding: Decoding = "independent"
 
 
 def load_subject(
@@ -55,7 +59,7 @@ def load_subject(
     options = subject.source
     data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
     head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
-    classifier = HierarchicalClassifier(loaded.model, head, forest)
+    classifier = HierarchicalClassifier(loaded.model, head, forest, subject.decoding)
     classifier = classifier.to(_device(subject.device) if device is None else device)
     return classifier, data
 
@@ -101,9 +105,10 @@ def _device(name: str) -> torch.device:
 
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
-    """What the rows of every command depend on: weights, trees and split."""
+    """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    return {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 
 def data_identity(data: Any) -> dict[str, Any]:

@@ -85,12 +85,29 @@ def _stage_first(column: Column) -> tuple[bool, bool, bool, str]:
 def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     """One matrix per attack, from the robustness rows of one stage: attacked levels down, evaluated levels across.
 
+    Where images have rows of all levels, a table of all levels together follows, see `hrvlm.attacks.coherence`.
+
     A cell holds the accuracy of the evaluated level in percent, and in brackets the share of images that the attack
     turned wrong there, of those that it was run on and that the level gets right when clean.
     """
     summary = summarise_robustness(rows)
     found = [(name, pairs) for name, pairs in summary["transfer"].items() if len(pairs) > len(summary["levels"])]
-    return [_transfer_table(name, pairs) for name, pairs in found]
+    together = summary.get("coherence", [])
+    names = _level_names(pair for _, pairs in found for pair in pairs)
+    return [_transfer_table(name, pairs) for name, pairs in found] + ([_together(together, names)] if together else [])
+
+
+def _together(entries: list[dict[str, Any]], names: Mapping[tuple[str, int], str]) -> Table:
+    table = Table(title="Levels together: share of images in percent", title_justify="left")
+    for name in ("attack", "attacked level", "tree"):
+        table.add_column(name)
+    for name in ("all levels right (HCA)", "mean treecut (MTA)", "leaf alone right", "superclasses alone right"):
+        table.add_column(name, justify="right")
+    for entry in entries:
+        shares = (f"{100 * entry[name]:.1f}" for name in ("hca", "mta", "leaf_alone", "superclasses_alone"))
+        aimed = names.get((entry["attacked_tree"], entry["attacked_level"]), "")
+        table.add_row(entry["attack"], aimed, entry["tree"], *shares)
+    return table
 
 
 def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:

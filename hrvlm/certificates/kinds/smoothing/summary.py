@@ -18,6 +18,10 @@ _SETTINGS = (*_BASIC, "method", "threshold", "votes", "vote_error", "goal", "giv
 def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
     """Aggregates per tree and level, ready for JSON.
 
+    Levels above the leaves also have "path": of images whose leaf and superclasses up to this level were all certified,
+    the share that is right, and right and certified up to each radius, at all of these levels at once. All levels of an
+    image share its alpha, so it bounds the error of this too.
+
     Raises:
         ValueError: if the rows of a level were made with different settings.
     """
@@ -27,7 +31,30 @@ def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[floa
     summary: dict[str, Any] = {}
     for (tree, level), group in sorted(groups.items()):
         summary.setdefault(tree, {})[str(level)] = _level(group, radii)
+        path = [part for (name, height), part in groups.items() if not height or (name == tree and height <= level)]
+        if level and len(path) == level + 1:
+            summary[tree][str(level)] |= {"path": _path(path, radii)}
     return summary
+
+
+def _path(levels: Sequence[Sequence[SmoothingRecord]], radii: Sequence[float]) -> dict[str, Any]:
+    """Aggregates of several levels at once, over the images that all of them have."""
+    certified = [{record.index: _certified(record) for record in records} for records in levels]
+    right = [{record.index: record.correct for record in records} for records in levels]
+    whole = sorted(set.intersection(*(set(level) for level in certified)))
+    if not whole:
+        return {}
+    least = [min(level[index] for level in certified) for index in whole]
+    return {
+        "images": len(whole),
+        "smoothed_accuracy": fmean(all(level[index] for level in right) for index in whole),
+        "certified_accuracy": {str(radius): fmean(found >= radius for found in least) for radius in radii},
+    }
+
+
+def _certified(record: SmoothingRecord) -> float:
+    """The radius of a right statement, -1 of another."""
+    return record.radius if record.correct and not record.abstain else -1.0
 
 
 def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
@@ -41,7 +68,7 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
         raise ValueError(
             f"expected one setting for tree {first.tree!r} level {first.level}, got {mixed}: keep runs apart"
         )
-    certified = [record.radius if record.correct and not record.abstain else -1.0 for record in records]
+    certified = [_certified(record) for record in records]
     return {
         "level_name": records[0].level_name,
         "images": len(records),
