@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from hrvlm.attacks.coherence import coherence
-from hrvlm.attacks.records import CLEAN, own_level
+from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
+from hrvlm.rows.measures import ALL, Measure, Measured
 
 Row = Mapping[str, Any]
 Level = tuple[str, int]
@@ -120,6 +122,32 @@ def worst_case(rows: Iterable[Row]) -> float | None:
         attacks |= {row["attack"]} - {CLEAN}
         right[row["index"]] = right.get(row["index"], True) and row["correct"]
     return sum(right.values()) / len(right) if len(attacks) > 1 else None
+
+
+def robustness_measures(records: Sequence[RobustnessRecord]) -> Iterator[tuple[str, Measured]]:
+    """By which models are compared: accuracy of each level, clean and under attacks on that level, and the worst case.
+
+    Args:
+        records: Of one image, of any stages and budgets.
+
+    Yields:
+        The budget in words, with the stage of a training run, and what the image adds to an average.
+    """
+    groups: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
+    for record in records:
+        row = asdict(record)
+        if own_level(row):
+            tree = record.tree if record.level else ALL
+            place = (record.norm, record.eps, record.stage, tree, record.level, record.level_name)
+            groups[place][record.attack] = float(record.correct)
+    for (norm, eps, stage, tree, level, level_name), found in groups.items():
+        budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
+        attacks = sorted(found, key=lambda name: (name != CLEAN, name))
+        values = [(name if name == CLEAN else f"under {name}", found[name]) for name in attacks]
+        strongest = [name for name in attacks if name != CLEAN]
+        if len(strongest) > 1:
+            values.append((f"under the worst of {', '.join(strongest)}", min(found.values())))
+        yield from ((budget, (Measure(tree, level, level_name, name, "right"), value)) for name, value in values)
 
 
 def _attack(rows: list[Row]) -> dict[str, Any]:

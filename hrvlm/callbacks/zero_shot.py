@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
 from typing import Any
 
-import torch
 from lightning.pytorch import LightningModule, Trainer
-from torch import Tensor
-from torch.utils.data import DataLoader
 
-from hrvlm.attacks import ThreatModel, frozen_parameters, pgd
-from hrvlm.attacks.non_finite import seeking
+from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data import zero_shot
-from hrvlm.data.base import IndexedShard
 from hrvlm.data.sampling import evenly_spread, shard_indices
-from hrvlm.models import NO_LABEL, cosine_head, evaluating, labels_of
+from hrvlm.evaluation.zero_shot.predictions import Effort, count_passes, evaluate_zero_shot
+from hrvlm.evaluation.zero_shot.records import HeadName, ZeroShotRecord
+from hrvlm.models import cosine_head
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.old_keys import old_keys
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -77,8 +75,10 @@ class ZeroShotCallback(EvaluationCallback):
             raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
-        self.trained_head, self.steps, self.every_n_epochs = trained_head, steps, every_n_epochs
-        self.batch_size, self.num_workers = batch_size, num_workers
+        self.trained_head, self.every_n_epochs = trained_head, every_n_epochs
+        self.effort = Effort(
+            attacks=[f"pgd{steps}"], threat_models=[threat_model], batch_size=batch_size, num_workers=num_workers
+        )
         self.data: list[zero_shot.ZeroShotDataset] = []
         self.summaries: dict[str, dict[str, dict[str, float]]] = {}
         self._evaluated_step = -1
@@ -123,14 +123,14 @@ class ZeroShotCallback(EvaluationCallback):
         rows: list[Row] = []
         path = folder / f"{stage}.rank={trainer.global_rank}.jsonl"
         shares = [self._share(trainer, len(data)) for data in self.data]
-        total = sum(map(len, shares))
+        total = sum(count_passes(len(share), self.effort) for share in shares)
         with path.open("w", encoding="utf-8") as file, progress_bar(trainer, "zero-shot", total) as bar:
             for data, mine in zip(self.data, shares, strict=True):
                 for part in self._rows(module, data, mine):
                     file.write("".join(json.dumps({"stage": stage} | row) + "\n" for row in part))
                     file.flush()
                     rows.extend(part)
-                    bar.advance(bar.task_ids[0], len(part) // 2)
+                    bar.advance(bar.task_ids[0], len(part))
         summary = summarise(gather_rows(trainer, rows))
         if trainer.is_global_zero:
             write_whole(folder / f"{stage}.json", json.dumps(summary, indent=1) + "\n")
@@ -148,53 +148,14 @@ class ZeroShotCallback(EvaluationCallback):
     ) -> Iterator[list[Row]]:
         head = module.objective.head if self.trained_head else cosine_head(module.model).to(module.device)
         classifier = ZeroShotClassifier(module.model, head, data.class_names, data.templates)
-        loader: Iterable[dict[str, Any]] = DataLoader(
-            IndexedShard(data, indices),
-            batch_size=self.batch_size,
-            num_workers=self.num_workers,
-            generator=torch.Generator(),  # its own: else the loader draws from training's
-        )
-        for batch in loader:
-            images, labels = batch["image"].to(module.device), batch["label"].to(module.device)
-            outcomes = self._predictions(classifier, images, labels)
-            yield [
-                self._row(data, attack, index, label, prediction)
-                for attack, predictions in outcomes.items()
-                for index, label, prediction in zip(
-                    batch["index"].tolist(), batch["label"].tolist(), predictions.tolist(), strict=True
-                )
-            ]
+        name: HeadName = "trained" if self.trained_head else "cosine"
+        classes = len(data.class_names)
+        for records in evaluate_zero_shot(classifier, data, indices, self.effort, num_classes=classes, head=name):
+            yield [self._row(record) for record in records]
 
-    def _predictions(self, classifier: ZeroShotClassifier, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Labels (N,) of clean and attacked images; what is wrong when clean counts as it is."""
-        with evaluating(classifier), frozen_parameters(classifier):
-            with torch.no_grad():
-                clean = labels_of(classifier(images))
-            scored, adversarial = clean != NO_LABEL, images.clone()
-            if bool(scored.any()):
-                adversarial[scored] = seeking(
-                    lambda some, right: pgd(classifier, some, right, self.threat_model, self.steps),
-                    images[scored],
-                    labels[scored],
-                )
-            with torch.no_grad():
-                attacked = labels_of(classifier(adversarial))
-        return {"clean": clean, f"pgd{self.steps}": torch.where(clean == labels, attacked, clean)}
-
-    def _row(self, data: zero_shot.ZeroShotDataset, attack: str, index: int, label: int, prediction: int) -> Row:
-        return {
-            "kind": "zero_shot",
-            "data": data.name,
-            "index": index,
-            "num_classes": len(data.class_names),
-            "head": "trained" if self.trained_head else "cosine",
-            "attack": attack,
-            "norm": self.threat_model.norm,
-            "eps": self.threat_model.eps,
-            "label": label,
-            "prediction": prediction,
-            "correct": label == prediction,
-        }
+    def _row(self, record: ZeroShotRecord) -> Row:
+        """A row as files of training have it: clean images, too, with the budget that others are attacked with."""
+        return {"kind": record.kind, **asdict(replace(record, eps=self.threat_model.eps))}
 
 
 def summarise(rows: Iterable[Row]) -> dict[str, dict[str, float]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -51,6 +52,9 @@ class Entry:
 CERTIFY: Mapping[str, Entry] = {
     "run": Entry("run", "Certifies a model; run again, it goes on where it stopped."),
     "attack": Entry("attack", "Attacks every level of a model; run again, it goes on where it stopped."),
+    "zero-shot": Entry(
+        "zero_shot", "Accuracy on any pictures and classes, clean and attacked; goes on where it stopped."
+    ),
     "targeted-attack": Entry(
         "targeted_attack", "Attacks a model that answers in words, so that it gives a forbidden answer."
     ),
@@ -58,6 +62,7 @@ CERTIFY: Mapping[str, Entry] = {
     "audit": Entry("audit", "Certifies images by labels of their own answers, without the model."),
     "verify": Entry("verify", "Derives every certificate anew from its row, without the model."),
     "report": Entry("report", "Writes report.html from rows alone; with pictures if the data set is at hand."),
+    "compare": Entry("compare", "Puts models side by side, with intervals of their differences, from rows alone."),
     "export": Entry("export_rows", "Writes rows in the forms that other tools read, into the same folder."),
     "plan": Entry("plan", "How many noise samples for which loss of mean radius or certified accuracy."),
     "recertify": Entry("recertify", "Certifies new prompts, trees, planes or levels from a cache of features."),
@@ -105,12 +110,23 @@ def parser_of(
     description: str,
     others: Mapping[str, str] | None = None,
 ) -> ClearParser:
-    """All commands by name, and the options of the wanted one; see `run_command`."""
+    """All commands by name, and the options of the wanted one; see `run_command`. Made once, for it takes long."""
+    return _parser_of(wanted, tuple(commands.items()), program, description, tuple((others or {}).items()))
+
+
+@cache
+def _parser_of(
+    wanted: str,
+    commands: tuple[tuple[str, Entry], ...],
+    program: str,
+    description: str,
+    others: tuple[tuple[str, str], ...],
+) -> ClearParser:
     parser = ClearParser(prog=program, description=description)
     subparsers = parser.add_subcommands(dest="command")
-    for name, text in (others or {}).items():
+    for name, text in others:
         subparsers.add_subcommand(name, ClearParser(), help=text)
-    for name, entry in commands.items():
+    for name, entry in commands:
         command = entry.load() if name == wanted else None
         options = ClearParser() if command is None else command.parser()
         options.description = options.description or entry.text

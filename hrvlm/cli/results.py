@@ -55,6 +55,16 @@ def show_robustness(output: Path, summary: dict[str, Any]) -> None:
         )
 
 
+def show_zero_shot(output: Path, summary: dict[str, Any]) -> None:
+    """Prints the tables of zero-shot evaluation; see `show_certificates`."""
+    from hrvlm.reports.zero_shot_tables import zero_shot_tables
+
+    write_report(output)
+    print_results(output, zero_shot_tables(summary))
+    if "invalid" in summary:
+        print(f"Scores of {summary['invalid']} images, clean or attacked, were not finite: they count as wrong.")
+
+
 def show_targeted_attacks(output: Path, summary: dict[str, Any], forbidden: str) -> None:
     """Writes the page of targeted attacks, and prints their table; see `show_certificates`."""
     from hrvlm.reports.push_table import push_table
@@ -86,11 +96,11 @@ def write_export(folder: Path, form: str) -> list[Path]:
     """
     from hrvlm.reports.exporting import to_tsv, write_parquet
 
-    rows = _rows(folder, "run")
-    if not rows:
-        raise ValueError(f"expected rows of certify.py run in {folder}, found none")
+    rows, zero_shot = _rows(folder, "run"), _rows(folder, "zero-shot")
+    if not rows and not zero_shot:
+        raise ValueError(f"expected rows of certify.py run or zero-shot in {folder}, found none")
     if form == "parquet":
-        return write_parquet(rows, folder)
+        return write_parquet([*rows, *zero_shot], folder)
     tables = to_tsv(rows)
     for name, text in tables.items():
         write_whole(folder / name, text)
@@ -122,14 +132,17 @@ def write_report(
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
-    pushes = _rows(folder, "targeted-attack")
-    if not any(path.stat().st_size for path in paths) and not attacked and not pushes:
-        raise ValueError(f"expected rows of certify.py run, attack or targeted-attack in {folder}, found none")
+    pushes, zero_shot = _rows(folder, "targeted-attack"), _rows(folder, "zero-shot")
+    if not any(path.stat().st_size for path in paths) and not attacked and not pushes and not zero_shot:
+        raise ValueError(
+            f"expected rows of certify.py run, attack, zero-shot or targeted-attack in {folder}, found none"
+        )
     rows = Certificates.of_files(paths, header_of(settings) if paths else None)
-    at_hand, lacking = look_around(settings)
-    title = f"Certificates of {settings['given_checkpoint']}" if "given_checkpoint" in settings else "Certificates"
+    at_hand, lacking = look_around(settings) if not zero_shot else (None, "")  # whose page shows no pictures
+    what = "Zero-shot accuracy" if zero_shot else "Certificates"
+    title = f"{what} of {settings['given_checkpoint']}" if "given_checkpoint" in settings else what
     given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}
-    page = render_report(rows, attacked, pushes=pushes, **given)
+    page = render_report(rows, attacked, pushes=pushes, zero_shot=zero_shot, **given)
     write_whole(folder / REPORT, page)
     return folder / REPORT, lacking
 
@@ -140,6 +153,10 @@ def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
     from hrvlm.rows.shards import run_rows, shard_files
 
     path = folder / ROWS_OF[command]
+    if command == "zero-shot":
+        from hrvlm.evaluation.zero_shot.records import zero_shot_order
+
+        return run_rows(path, zero_shot_order) if shard_files(path) else []
     if command != "run":
         return read_rows(path) if path.is_file() else []
     return run_rows(path, row_key) if shard_files(path) else []

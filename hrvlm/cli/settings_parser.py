@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -16,13 +17,19 @@ SOURCE = "source"  # of a subject: its options stand beside those of the subject
 CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; "emoji-captioner" where answers are asked for'
 
 
-def settings_parser(kind: type[Any], *, output: str = "folder of the results") -> ClearParser:
-    """A parser of --config, --output and the fields of a kind of settings; of the output it says what it is."""
+def settings_parser(kind: type[Any], *, output: str = "folder of the results", skip: Iterable[str] = ()) -> ClearParser:
+    """A parser of --config, --output and the fields of a kind of settings.
+
+    Args:
+        kind: A dataclass.
+        output: What the output is, for help.
+        skip: Fields that are left out, to be added in another form.
+    """
     parser = ClearParser()
     parser.add_argument("--config", action="config", help="YAML file with the settings below")
     parser.add_argument("--output", type=path_of, required=True, help=output)
     sources = any(field.name == SOURCE for field in fields(kind))
-    parser.add_class_arguments(kind, skip={SOURCE} if sources else set())
+    parser.add_class_arguments(kind, skip={SOURCE, *skip} if sources else set(skip))
     if sources:
         parser.add_class_arguments(SourceOptions)
     return parser
@@ -83,7 +90,12 @@ def notes_of(given: Any) -> dict[str, Any]:
     if not isinstance(data, str):
         data = {name: data[name] for name in ("class_path", "init_args") if name in data}
     chosen |= settings_of(SourceOptions, given).given()
-    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen | {"data": data}), default=str))
+    return noted(chosen | {"data": data})
+
+
+def noted(chosen: dict[str, Any]) -> dict[str, Any]:
+    """Options as `settings.json` notes them."""
+    found: dict[str, Any] = json.loads(json.dumps(_plain(chosen), default=str))
     return {f"given_{name}": value for name, value in found.items()}
 
 

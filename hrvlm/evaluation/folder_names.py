@@ -8,7 +8,12 @@ from typing import Any
 from hrvlm.trees.bounded_text import read_json
 
 SUMMARY, SETTINGS = "summary.json", "settings.json"
-ROWS_OF = {"run": "certificates.jsonl", "attack": "robustness.jsonl", "targeted-attack": "pushes.jsonl"}
+ROWS_OF = {
+    "run": "certificates.jsonl",
+    "attack": "robustness.jsonl",
+    "targeted-attack": "pushes.jsonl",
+    "zero-shot": "zero_shot.jsonl",
+}
 
 
 def read_settings(folder: Path) -> dict[str, Any] | None:

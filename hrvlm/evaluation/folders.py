@@ -48,7 +48,7 @@ def opened_folder(
 
     Args:
         output: Folder of the results, made if absent.
-        command: "run", "attack" or "targeted-attack".
+        command: One of `folder_names.ROWS_OF`.
         settings: Whatever must not change between runs that share the folder; JSON values.
         notes: What else `settings.json` shall hold, of the latest run, such as where the data lie.
 

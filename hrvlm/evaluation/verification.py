@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,12 +29,15 @@ class Verification:
     problems: Iterator[Problem]
 
 
-def verify(folder: Path, expect: int | None = None) -> Iterator[Verification]:
+def verify(
+    folder: Path, expect: int | None = None, *, collect: Callable[[Any], None] = lambda record: None
+) -> Iterator[Verification]:
     """Derives every certificate anew; iterate the problems of each verification before the next one.
 
     Args:
         folder: Of results, whose settings rows are held against; or a file of rows, held against each other alone.
         expect: Number of images that there must be rows of.
+        collect: Gets every record that can be read, image by image, as problems are iterated.
 
     Raises:
         ValueError: If there are no rows, a file cannot be read as lines of text, or images of targeted attacks shall be
@@ -52,32 +55,34 @@ def verify(folder: Path, expect: int | None = None) -> Iterator[Verification]:
     if not found:
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
     for command, paths in found.items():
-        yield _verification(command, paths, settings or {}, expect)
+        rules, header = rules_of(command, settings or {}, expect)
+        yield _verification(command, paths, rules, header, collect)
 
 
-def _verification(command: str, paths: list[Path], settings: dict[str, Any], expect: int | None) -> Verification:
+def _verification(
+    command: str, paths: list[Path], rules: Rules[Any], header: Header, collect: Callable[[Any], None]
+) -> Verification:
     from hrvlm.rows.images import ImageRows
     from hrvlm.rows.verifying import Verifier
 
     rows = ImageRows(paths)
-    rules, header = _rules(command, settings, expect)
     finished = len(paths) == 1 and not paths[0].name.startswith("rank=") and not rows.torn
     verifier: Verifier[Any] = Verifier(rules, header, complete=finished)
-    return Verification(command, rows, _problems(verifier, rows))
+    return Verification(command, rows, _problems(verifier, rows, collect))
 
 
-def _problems(verifier: Verifier[Any], rows: ImageRows) -> Iterator[Problem]:
+def _problems(verifier: Verifier[Any], rows: ImageRows, collect: Callable[[Any], None]) -> Iterator[Problem]:
     from hrvlm.rows.verifying import Problem
 
     yield from verifier.odd(rows.odd)
     if rows.num_odd > len(rows.odd):
         yield Problem((), "row", False, f"and {rows.num_odd - len(rows.odd)} lines more that name no image")
     for image in rows:
-        yield from verifier.image(image)
+        yield from verifier.image(image, collect)
     yield from verifier.finish()
 
 
-def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[Rules[Any], Header]:
+def rules_of(command: str, settings: dict[str, Any], expect: int | None = None) -> tuple[Rules[Any], Header]:
     """The rules of a command's rows, and what its settings say of them."""
     if command == "attack":
         from hrvlm.attacks.row_checks import ROBUSTNESS, robustness_header
@@ -92,6 +97,10 @@ def _rules(command: str, settings: dict[str, Any], expect: int | None) -> tuple[
                 "forbidden already"
             )
         return TARGETED_ATTACKS, targeted_attack_header(settings)
+    if command == "zero-shot":
+        from hrvlm.evaluation.zero_shot.checks import ZERO_SHOT, zero_shot_header
+
+        return ZERO_SHOT, zero_shot_header(settings, expect)
     from hrvlm.certificates.kinds.header import header_of
     from hrvlm.certificates.kinds.verify import CERTIFICATES
 
@@ -102,6 +111,6 @@ def _command_of(path: Path) -> str:
     """The command that made a file of rows, by the kind of its first one."""
     from hrvlm.rows.lines import iterate_lines, kind_of
 
-    kinds = {"robustness": "attack", "push": "targeted-attack"}
+    kinds = {"robustness": "attack", "push": "targeted-attack", "zero_shot": "zero-shot"}
     first = next((kind_of(line) for _, line in iterate_lines(path)), None)
     return kinds.get(first or "", "run")

@@ -1,25 +1,31 @@
-"""Writes a checkpoint as a folder that plain open_clip loads, with its head, probe batch and card."""
+"""Writes a checkpoint as a folder that plain open_clip loads, with its head, probe batch and card, or transformers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
 from hrvlm.models.checkpoint import Checkpoint, as_checkpoint
-from hrvlm.models.checkpoints import LoadedModel, load
+from hrvlm.models.checkpoints import load
 from hrvlm.models.export import export_model
-from hrvlm.models.heads import CosineHead
+from hrvlm.models.layouts.transformers_export import export_tower, export_transformers
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.strict_text import load_yaml
 from hrvlm.whole_files import check_place
 
+ExportForm = Literal["open_clip", "transformers", "tower"]
 CONFIG_FILE = "config.yaml"  # as training writes it into the run's folder
 
 
 def export_checkpoint(
-    checkpoint: str | Checkpoint, output: str | Path, *, half: bool = False, config: str | None = None
+    checkpoint: str | Checkpoint,
+    output: str | Path,
+    *,
+    half: bool = False,
+    config: str | None = None,
+    to: ExportForm = "open_clip",
 ) -> Path:
     """Writes a checkpoint as a model folder.
 
@@ -27,25 +33,24 @@ def export_checkpoint(
         checkpoint: See `hrvlm.models.load`.
         output: Folder to write.
         half: Stores matrices and convolutions in 16 bits.
-        config: The run's configuration; None looks for it near the checkpoint.
+        config: The run's configuration, for the card of an export to open_clip; None looks for it near the checkpoint.
+        to: Whether open_clip or transformers loads the folder, or it holds the image "tower" alone for transformers;
+            only the first keeps a trained head.
 
     Returns:
         The folder.
 
     Raises:
-        ValueError: If the checkpoint or the configuration cannot be read.
+        ValueError: If the checkpoint or the configuration cannot be read, or transformers has no such model.
     """
     check_place(output)
     loaded = load(checkpoint)
+    if to != "open_clip":
+        return (export_tower if to == "tower" else export_transformers)(loaded.model, output, half=half)
     path = _beside(as_checkpoint(checkpoint).path) if config is None else Path(config)
     settings = None if path is None else _settings(path)
-    head = loaded.head if _is_trained(loaded) else None
+    head = loaded.head if loaded.has_trained_head else None
     return export_model(loaded.model, output, half=half, head=head, classes=loaded.classes, settings=settings)
-
-
-def _is_trained(loaded: LoadedModel) -> bool:
-    """Whether the head is more than the model's own scale of cosines."""
-    return loaded.classes is not None or not isinstance(loaded.head, CosineHead)
 
 
 def _beside(checkpoint: Path) -> Path | None:

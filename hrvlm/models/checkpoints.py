@@ -48,6 +48,11 @@ class LoadedModel:
     head: Head
     classes: tuple[str, ...] | None
 
+    @property
+    def has_trained_head(self) -> bool:
+        """Whether the head is more than the model's own scale of cosines."""
+        return self.classes is not None or not isinstance(self.head, CosineHead)
+
 
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""
@@ -88,6 +93,8 @@ def _load_named(name: str, given: Checkpoint) -> LoadedModel:
     if path.suffix == ".ckpt":
         return _load_checkpoint(path)
     model = _by_name(name, given)
+    if not given.is_overridden:
+        _said(model, name)
     folder = PACKAGED.get(name, Path(name.removeprefix(LOCAL)))
     trained = load_head(folder, model) if (folder / CONFIG_FILE).is_file() else None
     return LoadedModel(model, *trained) if trained is not None else LoadedModel(model, cosine_head(model), None)
@@ -99,8 +106,8 @@ def _by_name(name: str, given: Checkpoint | None = None) -> VisionLanguageModel:
     folder = PACKAGED.get(name, Path(name.removeprefix(LOCAL)))
     if name.startswith(SCHEME):
         return load_from_hub(name)
-    if folder.is_dir() and is_transformers_folder(folder) and not (folder / CONFIG_FILE).is_file():
-        return load_transformers_folder(folder, Checkpoint(name=name) if given is None else given)
+    if _is_of_transformers(folder):
+        return load_transformers_folder(folder, None if given is None else given.preprocessing)
     if folder.is_dir():
         return load_folder(folder)
     if architecture in open_clip.list_models():
@@ -125,7 +132,20 @@ def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
         return from_open_clip(model, pretrained)
     if model.rpartition("/")[0] in open_clip.list_models() and not Path(model).is_dir():
         raise _unknown(model)
-    return _by_name(model)
+    return _said(_by_name(model), model)
+
+
+def _said(model: VisionLanguageModel, name: str) -> VisionLanguageModel:
+    """Says what a model is that others wrote; those of open_clip's list and this project's own need no word."""
+    if name.startswith(SCHEME):
+        say_traits(model, "of the hub")
+    elif _is_of_transformers(Path(name.removeprefix(LOCAL))):
+        say_traits(model, "a model of transformers")
+    return model
+
+
+def _is_of_transformers(folder: Path) -> bool:
+    return folder.is_dir() and is_transformers_folder(folder) and not (folder / CONFIG_FILE).is_file()
 
 
 def _unknown(name: str) -> ValueError:

@@ -44,9 +44,11 @@ def named_trunk(vision: Mapping[str, Any]) -> str:
 def shape_of_trunk(name: str) -> tuple[int, int, int, int]:
     """Width, layers, heads and hidden width of a vision transformer of timm, built without memory for its weights."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
-        trunk = timm.create_model(name, pretrained=False, num_classes=0)
+        trunk: Any = timm.create_model(name, pretrained=False, num_classes=0)
     block = trunk.blocks[0]
-    return trunk.embed_dim, len(trunk.blocks), block.attn.num_heads, block.mlp.fc1.out_features
+    numbers = (trunk.embed_dim, len(trunk.blocks), block.attn.num_heads, block.mlp.fc1.out_features)
+    width, layers, heads, hidden = (int(number) for number in numbers)
+    return width, layers, heads, hidden
 
 
 def state_activation(clip: Any, model_cfg: Mapping[str, Any]) -> None:

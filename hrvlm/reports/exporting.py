@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
 from hrvlm.certificates.kinds.report import report_of
+from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
 from hrvlm.rows.record import SCHEMA, Record, Row
 from hrvlm.rows.tab_separated import read_tsv
 from hrvlm.whole_files import whole_file
@@ -55,8 +56,8 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> list
     """
     pyarrow, parquet = _pyarrow()
     kinds: dict[str, list[Any]] = defaultdict(list)
-    for row in rows:
-        record = record_from_row(row)
+    for row in map(dict, rows):
+        record = _record(row)
         kinds[record.kind].append(record)
     Path(folder).mkdir(parents=True, exist_ok=True)
     written = []
@@ -84,7 +85,12 @@ def read_parquet(path: str | Path) -> list[Row]:
     kind = table.schema.metadata[b"kind"].decode()
     schema = int(table.schema.metadata[b"schema"])
     found = ({"kind": kind, "schema": schema} | {k: _plain(v) for k, v in row.items()} for row in table.to_pylist())
-    return [record_from_row(row).to_row() for row in found]
+    return [_record(row).to_row() for row in found]
+
+
+def _record(row: Row) -> Any:
+    """The record of a row, of a certificate or of zero-shot evaluation."""
+    return ZeroShotRecord.from_row(row) if row.get("kind") == ZeroShotRecord.kind else record_from_row(row)
 
 
 def field_types(record: type) -> dict[str, Any]:

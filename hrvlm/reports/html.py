@@ -9,23 +9,23 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jinja2
 from PIL import Image
-from rich.table import Table
 
-from hrvlm.attacks.records import RobustnessRecord
+from hrvlm.attacks.records import CLEAN, RobustnessRecord
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.data.sampling import evenly_spread
+from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
 from hrvlm.figures import svg
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
 from hrvlm.reports.certificates import guarantees, reports_of
 from hrvlm.reports.collecting import Certificates
+from hrvlm.reports.page import page_section, page_template
 from hrvlm.reports.push_figures import attack_curves
 from hrvlm.reports.push_table import push_table
 from hrvlm.reports.radii import round_radii
 from hrvlm.reports.tables import robustness_table, transfer_tables
-from hrvlm.reports.terminal import lines_of
+from hrvlm.reports.zero_shot_tables import zero_shot_tables
 from hrvlm.rows.record import Record
 
 NUM_IMAGES = 8
@@ -59,6 +59,7 @@ def render_report(
     settings: Mapping[str, Any] | None = None,
     at_hand: AtHand | None = None,
     pushes: Sequence[Row] = (),
+    zero_shot: Sequence[Row] = (),
 ) -> str:
     """The report as one HTML page.
 
@@ -70,44 +71,37 @@ def render_report(
         settings: What else is known of the run.
         at_hand: Pictures and names of classes.
         pushes: Rows of attacks towards a forbidden answer.
+        zero_shot: Rows of zero-shot evaluation.
 
     Raises:
         ValueError: If there are no rows, or some do not fit each other.
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records = certificates.records
-    if not records and not robustness and not pushes:
+    if not records and not robustness and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
     attacked: list[Any] = [
         *(RobustnessRecord.from_row(row) for row in robustness),
         *map(TargetedAttackRecord.from_row, pushes),
     ]
     images = len({record.index for record in [*records, *attacked]})
+    images += len({(row["data"], row["index"]) for row in zero_shot})
+    attacks = len(attacked) + sum(row["attack"] != CLEAN for row in zero_shot)
     sections = [
+        *_zero_shot(zero_shot),
         *_certificates(records, radii, at_hand or AtHand()),
         *_robustness(robustness),
         *_pushes([record for record in attacked if isinstance(record, TargetedAttackRecord)]),
     ]
-    return _template().render(
+    return page_template().render(
         title=title,
-        subtitle=f"{images} images, {len(records)} certificates, {len(attacked)} rows of attacks",
+        subtitle=f"{images} images, {len(records)} certificates, {attacks} rows of attacks",
         checked=len(records),
         problems=certificates.problems,
         guarantees=guarantees(records),
         sections=sections,
         settings=json.dumps(settings or {}, indent=2, ensure_ascii=False),
     )
-
-
-def _template() -> jinja2.Template:
-    loader = jinja2.PackageLoader("hrvlm.reports", "")
-    plain = jinja2.Environment(loader=loader, autoescape=True, finalize=_shown)
-    return plain.get_template("report.html.jinja")
-
-
-def _shown(value: Any) -> Any:
-    """Texts with control characters written out, which pages must not hold; finished parts of the page as they are."""
-    return lines_of(value) if type(value) is str else value
 
 
 def _certificates(records: list[Record], radii: Sequence[float] | None, at_hand: AtHand) -> Iterable[dict[str, Any]]:
@@ -117,7 +111,7 @@ def _certificates(records: list[Record], radii: Sequence[float] | None, at_hand:
     summary = summarise(records, radii)
     for name, report, group in told:
         tables = [report.table(summary[name])]
-        section = _section(name, report.heading, report.caption, report.figures(group), tables)
+        section = page_section(name, report.heading, report.caption, report.figures(group), tables)
         images = [image for part in _chosen(group) if (image := _image(part, report, at_hand)) is not None]
         yield section | {"images": images, "key_title": report.key_title, "key": report.key()}
 
@@ -130,7 +124,13 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
         tables = [robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")]
         text = "Upper bounds of robustness, found by attacks; nothing here is certified."
-        yield _section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
+        yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
+
+
+def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
+    if rows:
+        text = "Every picture is given the class whose prompts it is nearest to; nothing here is certified."
+        yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
 
 
 def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
@@ -141,22 +141,9 @@ def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]
             "elsewhere a stronger attack may succeed."
         )
         table = push_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
-        yield _section("pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table])
-
-
-def _section(name: str, heading: str, text: str, drawn: list[str], tables: list[Table]) -> dict[str, Any]:
-    return {"id": name, "heading": heading, "text": text, "figures": drawn, "tables": [_cells(t) for t in tables]}
-
-
-def _cells(table: Table) -> dict[str, Any]:
-    """A table of the terminal, cell by cell."""
-    kinds = ["number" if column.justify == "right" else "" for column in table.columns]
-    columns = [[str(cell) for cell in column.cells] for column in table.columns]
-    return {
-        "title": ". ".join(str(part) for part in (table.title, table.caption) if part),
-        "head": [(str(column.header), kind) for column, kind in zip(table.columns, kinds, strict=True)],
-        "rows": [list(zip(cells, kinds, strict=True)) for cells in zip(*columns, strict=True)],
-    }
+        yield page_section(
+            "pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table]
+        )
 
 
 def _chosen(records: list[Record]) -> list[list[Record]]:

@@ -98,10 +98,11 @@ def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
 
 
 def _together(entries: list[dict[str, Any]], names: Mapping[tuple[str, int], str]) -> Table:
-    table = Table(title="Levels together: share of images in percent", title_justify="left")
+    title = "Levels together, in percent: all right (HCA), mean over treecuts (MTA), one right and the other wrong"
+    table = Table(title=title, title_justify="left")
     for name in ("attack", "attacked level", "tree"):
         table.add_column(name)
-    for name in ("all levels right (HCA)", "mean treecut (MTA)", "leaf alone right", "superclasses alone right"):
+    for name in ("HCA", "MTA", "leaf alone", "superclasses alone"):
         table.add_column(name, justify="right")
     for entry in entries:
         shares = (f"{100 * entry[name]:.1f}" for name in ("hca", "mta", "leaf_alone", "superclasses_alone"))

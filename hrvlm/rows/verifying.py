@@ -80,12 +80,14 @@ class Header:
         of_record: what of a record does not fit the run; it yields findings.
         num_images: images that there must be rows of, per kind; None where that is not known.
         data_size: size of the data set they are spread over evenly, or None.
+        sizes: sizes of several data sets, by the kinds of their rows.
     """
 
     expected: Mapping[tuple[Group, str], Hashable] = field(default_factory=dict)
     of_record: Callable[[Any], Iterable[Finding]] = lambda record: ()
     num_images: int | None = None
     data_size: int | None = None
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 class Verifier(Generic[R]):
@@ -179,7 +181,7 @@ class Verifier(Generic[R]):
 
     def _missing(self, kind: str, found: set[int]) -> Iterator[Problem]:
         """Images that there should be rows of, and are not."""
-        wanted, size = self.header.num_images, self.header.data_size
+        wanted, size = self.header.num_images, self.header.sizes.get(kind, self.header.data_size)
         if wanted is None:
             return
         if size is not None:

@@ -18,6 +18,7 @@ from hrvlm.callbacks.zero_shot import ZeroShotCallback, summarise
 from hrvlm.cli.train import main
 from hrvlm.data import zero_shot
 from hrvlm.data.base import images_and_labels
+from hrvlm.evaluation.zero_shot.predictions import clean_and_attacked
 from hrvlm.models import load
 from hrvlm.models.zero_shot import ZeroShotClassifier
 
@@ -112,6 +113,15 @@ def test_rows_are_those_of_the_checkpoint(finished_zero_shot: dict[str, Path], r
     assert "zero_shot/mean/clean" in (folder / "metrics.csv").read_text(encoding="utf-8")
 
 
+def predictions(
+    classifier: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor, *, steps: int
+) -> dict[str, torch.Tensor]:
+    """What a callback with a budget of 0.01 finds, by attack."""
+    effort = made(ZeroShotCallback, root="none", sets=["dtd"], eps=0.01, steps=steps).effort
+    found = clean_and_attacked(classifier, images, labels, effort.aims, effort.settings)
+    return dict(zip(("clean", *effort.attacks), found, strict=True))
+
+
 def test_attacks_flip_exactly_what_a_linear_classifier_gives_way_on() -> None:
     """Two classes, pixels far from the bounds: the worst case in linf takes eps times the L1 norm off the margin."""
     generator = torch.Generator().manual_seed(0)
@@ -122,9 +132,7 @@ def test_attacks_flip_exactly_what_a_linear_classifier_gives_way_on() -> None:
     difference = classifier(images).detach()[:, 1] - classifier(images).detach()[:, 0]
     labels = (difference > 0).long()
     labels[:20] = 1 - labels[:20]  # wrong already: stays as it is
-    found = made(ZeroShotCallback, root="x", sets=["dtd"], eps=0.01, steps=STEPS)._predictions(
-        classifier, images, labels
-    )
+    found = predictions(classifier, images, labels, steps=STEPS)
     assert found.keys() == {"clean", f"pgd{STEPS}"}
     assert torch.equal(found["clean"], (difference > 0).long())
     gives_way = (difference.abs() < 0.01 * (weight[1] - weight[0]).abs().sum()) & (found["clean"] == labels)
@@ -225,7 +233,6 @@ class Failing(torch.nn.Module):
 
 def test_pictures_without_finite_scores_are_never_right() -> None:
     pictures = torch.tensor([0.9, 0.8, 0.7, 0.1]).view(4, 1, 1, 1).expand(4, 3, 8, 8).contiguous()
-    callback = made(ZeroShotCallback, root="none", sets=["dtd"], eps=0.01, steps=2)
-    found = callback._predictions(Failing(pictures), pictures, torch.tensor([0, 0, 0, 0]))  # type: ignore[arg-type]
+    found = predictions(Failing(pictures), pictures, torch.tensor([0, 0, 0, 0]), steps=2)
     assert found["clean"].tolist() == [0, -1, 0, 1]
     assert found["pgd2"].tolist() == [0, -1, -1, 1]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 from xml.etree import ElementTree
 
@@ -25,6 +27,7 @@ from hrvlm.reports.certificates import certificate_tables, guarantees
 from hrvlm.reports.exporting import read_parquet, to_tsv, write_parquet
 from hrvlm.reports.html import render_report
 from hrvlm.reports.schema import field_table
+from hrvlm.rows.measures import Measure
 from hrvlm.rows.record import SCHEMA
 from hrvlm.rows.strict import RowError, strict_reader
 
@@ -171,6 +174,21 @@ def test_loggers_get_numbers_of_the_summary(name: str) -> None:
             assert (label, kind) == ("label", name)
             assert math.isfinite(number)
             assert number in numbers_at(summary[name], path)
+
+
+def test_models_are_compared_by_averages_of_the_summary(name: str) -> None:
+    for which in ("rows", "abstaining"):
+        rows = rows_of(name, which)
+        found: dict[Measure, dict[int, float]] = defaultdict(dict)
+        for record in map(record_from_row, rows):
+            for measure, value in kind_named(name).measures(record.slim(), RADII):
+                assert found[measure].setdefault(record.index, value) == value
+                assert measure.unit == "number" or 0 <= value <= 1 + 1e-9
+        assert found
+        numbers = numbers_at(summarise(rows, RADII)[name], [])
+        for measure, values in found.items():
+            assert len(values) == len({row["index"] for row in rows})
+            assert any(math.isclose(fmean(values.values()), number, abs_tol=1e-12) for number in numbers), measure
 
 
 def numbers_at(found: Any, path: list[str]) -> list[float]:

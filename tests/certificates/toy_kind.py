@@ -17,6 +17,7 @@ from torch.nn.functional import normalize
 from hrvlm.certificates.kinds.checks import correct_findings
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Kind, Summary
 from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.rows.measures import Measured, measured
 from hrvlm.rows.record import Key, Record
 from hrvlm.rows.verifying import Finding
 
@@ -91,6 +92,9 @@ class ToyKind(Kind[ToyRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         for tree, levels in summary.items():
             yield f"{tree}/0/mean_distance", levels["0"]["mean_distance"]
+
+    def measures(self, record: ToyRecord, radii: Sequence[float]) -> list[Measured]:
+        return measured(record, [("mean distance", "number", record.distance)])
 
 
 def best_class(image: EmbeddedImage, texts: Any) -> Any:

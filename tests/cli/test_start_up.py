@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -46,15 +47,19 @@ def imported(program: str, *arguments: str) -> set[str]:
         ("main", ["tree", "--help"]),
         ("main", ["tree", "show", CIFAR10]),
         ("main", ["tree", "check", CIFAR10, CIFAR100]),
-        ("main", ["tree", "diff", CIFAR10, CIFAR10]),
         ("certify", ["--help"]),
         ("certify", ["verify", "--help"]),
         ("certify", ["export", "--help"]),
+        ("certify", ["compare", "--help"]),
     ],
     ids=lambda value: value if isinstance(value, str) else " ".join(Path(word).stem for word in value),
 )
 def test_help_and_trees_import_nothing_heavy(program: str, arguments: list[str]) -> None:
     assert imported(program, *arguments) == set()
+
+
+def test_trees_are_compared_without_libraries_of_models() -> None:
+    assert imported("main", "tree", "diff", CIFAR10, CIFAR10).isdisjoint(["torch", "nltk", *MODELS])
 
 
 @pytest.fixture
@@ -73,6 +78,16 @@ def test_rows_are_checked_and_exported_without_libraries_of_models(folder: Path)
     assert list(folder.glob("*.tsv"))
 
 
+def test_models_are_compared_without_libraries_of_models(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    other = tmp_path_factory.mktemp("other")
+    shutil.copy(folder / folder_names.ROWS_OF["run"], other)
+    words = ["compare", str(folder), str(other), "--output", str(other)]
+    assert imported("certify", *words).isdisjoint(MODELS)
+    assert len(list(other.glob("comparison.*"))) == 4
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         certify.main(["--help"])
@@ -84,7 +99,7 @@ def test_every_command_of_certify_has_its_options(command: str, capsys: pytest.C
     with pytest.raises(SystemExit) as stopped:
         certify.main([command, "--help"])
     assert stopped.value.code == 0
-    assert {"verify": "folder", "plan": "--sigma"}.get(command, "--") in capsys.readouterr().out
+    assert {"verify": "folder", "compare": "--names", "plan": "--sigma"}.get(command, "--") in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,7 +155,8 @@ def clip_tokenizer() -> Any:
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = [*letters, *(f"{letter}</w>" for letter in letters), "fo", "fox</w>", "<|startoftext|>", "<|endoftext|>"]
     vocab = {word: number for number, word in enumerate(words)}
-    return transformers.CLIPTokenizer(vocab=vocab, merges=[("f", "o"), ("fo", "x</w>")], model_max_length=16)
+    merges: Any = [("f", "o"), ("fo", "x</w>")]
+    return transformers.CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=16)
 
 
 def tower_settings(**more: Any) -> dict[str, Any]:
@@ -241,14 +242,21 @@ LAYOUTS: dict[str, Callable[[Path], Written]] = {
 
 def _tiny_trunk(pretrained: bool = False, **given: Any) -> Any:
     """A vision transformer of timm as SigLIP's are, in the size of `siglip_of_transformers`."""
-    shape = {"img_size": 32, "patch_size": 8, "embed_dim": 32, "depth": 2, "num_heads": 2, "mlp_ratio": 44 / 32}
+    shape: dict[str, Any] = {
+        "img_size": 32,
+        "patch_size": 8,
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "mlp_ratio": 44 / 32,
+    }
     chosen = {name: value for name, value in given.items() if name in ("num_classes", "global_pool")}
     return timm.models.VisionTransformer(**shape, class_token=False, **({"global_pool": "map"} | chosen))
 
 
 @contextmanager
-def foreign_world(folder: Path) -> Iterator[dict[str, Written]]:
-    """Every layout written below a folder, while names of open_clip, timm and the hub's cache stand for tiny models."""
+def foreign_world(folder: Path, names: Iterable[str] = LAYOUTS) -> Iterator[dict[str, Written]]:
+    """Layouts, all or some, written below a folder; names and the hub's cache meanwhile stand for tiny models."""
     import huggingface_hub.constants
     from timm.models import _registry
 
@@ -258,10 +266,10 @@ def foreign_world(folder: Path) -> Iterator[dict[str, Written]]:
         patch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(folder / "hf-hub" / "cache"))
         patch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
         written = {}
-        for name, write in LAYOUTS.items():
+        for name in names:
             place = folder / "".join(letter for letter in name if letter.isalnum() or letter == "-")
             place.mkdir()
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(0)
-                written[name] = write(place)
+                written[name] = LAYOUTS[name](place)
         yield written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -22,6 +23,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Writte
 def test_features_are_those_of_the_library_that_wrote_it(world: dict[str, Written], layout: str) -> None:
     written = world[layout]
     loaded = load(written.checkpoint)
+    head: Any = loaded.head
     model, images = loaded.model, pictures()
     with torch.no_grad():
         found, expected = model.encode_image(images), written.image_features(model.preprocess(images))
@@ -31,5 +33,5 @@ def test_features_are_those_of_the_library_that_wrote_it(world: dict[str, Writte
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(texts, expected_texts, rtol=1e-5, atol=1e-5)
     assert float(model.logit_scale.detach()) == pytest.approx(written.logit_scale, rel=1e-5)
-    assert float(loaded.head.logit_scale.detach()) == pytest.approx(written.logit_scale, rel=1e-5)
+    assert float(head.logit_scale.detach()) == pytest.approx(written.logit_scale, rel=1e-5)
     assert loaded.classes is None

@@ -28,6 +28,7 @@ COCA_TEXT = {"context_length": 12, "vocab_size": 49408, "width": 32, "heads": 2,
 FAMILIES: dict[str, dict[str, Any]] = {
     "resnet": {"embed_dim": 32, "vision_cfg": RESNET, "text_cfg": TEXT},
     "vit": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT, "quick_gelu": True},
+    "gelu": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT},
     "custom": {"embed_dim": 32, "vision_cfg": VIT, "text_cfg": TEXT | {"proj_bias": True}, "custom_text": True},
     "timm": {"embed_dim": 32, "vision_cfg": TIMM | {"timm_pool": "avg", "timm_proj": "linear"}, "text_cfg": TEXT},
     "siglip": {

@@ -9,8 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key, Record
 from hrvlm.rows.verifying import Finding, Group
 
@@ -57,6 +59,13 @@ class Context:
     references: Callable[[Attribute, int], Tensor] | None = None
     features: Callable[[int, range], Tensor] | None = None
 
+    @cached_property
+    def levels(self) -> list[Statement]:
+        """What is said of every level, in the order of the classifier."""
+        from hrvlm.certificates.kinds.classifiers import statements
+
+        return statements(self.classifier)
+
     @property
     def device(self) -> Any:
         """Device of the classifier."""
@@ -94,6 +103,7 @@ class Kind(ABC, Generic[R]):
         source: what it is made of; kinds of one source share a pass over the images.
         spends: whose alpha its label functions share, see `LEVELS`; None where no noise is drawn.
         report: name of the module that words and draws it, see `kinds.report.KindReport`.
+        subject: fields of rows that name the model, which may differ where models are compared.
     """
 
     name: ClassVar[str]
@@ -101,6 +111,7 @@ class Kind(ABC, Generic[R]):
     source: ClassVar[Source]
     spends: ClassVar[str | None] = None
     report: ClassVar[str]
+    subject: ClassVar[frozenset[str]] = frozenset()
 
     # How certificates are made.
 
@@ -207,3 +218,12 @@ class Kind(ABC, Generic[R]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """Names, "TREE/LEVEL/…", and numbers of a summary of this kind, for loggers."""
         return iter(())
+
+    def measures(self, record: R, radii: Sequence[float]) -> Iterable[Measured]:
+        """What a record adds to the averages by which models are compared; none by default.
+
+        Args:
+            record: of this kind.
+            radii: L2 radii at which certified accuracy is compared, in pixel units.
+        """
+        return ()

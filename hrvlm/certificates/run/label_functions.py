@@ -92,11 +92,19 @@ def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
 
 
 def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
-    """Of each level: number of its tree, of itself, name of the tree, prompts, ancestor of every leaf."""
+    """Of each level: number of its tree, of itself, its tree's name, prompts, ancestor of every leaf, any decoding."""
     forest = classifier.forest
+    decoding = [] if classifier.decoding == "independent" else [classifier.decoding]
     return [
-        [key.tree, key.level, forest[key.tree].name, _prompts(forest[key.tree], key.level), ancestors.tolist()]
-        for key, ancestors in classifier.ancestors.items()
+        [
+            key.tree,
+            key.level,
+            forest[key.tree].name,
+            _prompts(forest[key.tree], key.level),
+            ancestors.tolist(),
+            *decoding,
+        ]
+        for (key, ancestors), tree in ((item, forest[item[0].tree]) for item in classifier.ancestors.items())
     ]
 
 

@@ -15,7 +15,7 @@ FORMS = ("tsv", "parquet")
 
 def _parser() -> ClearParser:
     parser = ClearParser()
-    parser.add_argument("folder", type=path_of, help="folder of the results of certify.py run")
+    parser.add_argument("folder", type=path_of, help="folder of the results of certify.py run or zero-shot")
     parser.add_argument("--to", required=True, choices=FORMS, help="Cohen's tables of smoothing rows, or all rows")
     return parser
 

@@ -13,7 +13,7 @@ from hrvlm.whole_files import path_of
 
 def _parser() -> ClearParser:
     parser = ClearParser()
-    parser.add_argument("folder", type=path_of, help="folder of certify.py run, attack or targeted-attack")
+    parser.add_argument("folder", type=path_of, help="folder of certify.py run, attack, zero-shot or targeted-attack")
     parser.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
     return parser
 

@@ -34,7 +34,7 @@ def _run(options: Any, given: Any) -> None:
         for problem in found.problems:
             say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
             problems += 1
-        what = "certificates" if found.command == "run" else "rows of attacks"
+        what = {"run": "certificates", "zero-shot": "zero-shot rows"}.get(found.command, "rows of attacks")
         print(f"{found.rows.count} {what}, {problems} that do not hold")
         total += problems
     if total:

@@ -33,7 +33,7 @@ def load_beside(checkpoint: Checkpoint, by_name: Loader) -> VisionLanguageModel:
             the architecture's name does not bring, or activation or preprocessing are not settled.
     """
     architecture, file = str(checkpoint.architecture), Path(str(checkpoint.weights))
-    content = read_weights(file)
+    content = read_weights(str(checkpoint.weights))
     untrained = architecture in open_clip.list_models()
     base = _untrained(architecture, checkpoint) if untrained else by_name(architecture)
     weights = read_dictionary(content, set(base.clip.visual.state_dict()), file)

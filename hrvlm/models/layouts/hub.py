@@ -12,7 +12,6 @@ from hrvlm.models.companions import TOKENIZER_FILE, stored_tokenizer
 from hrvlm.models.descriptions import checked_description, offline
 from hrvlm.models.layouts.dictionaries import read_dictionary
 from hrvlm.models.layouts.fitting import load_fitting
-from hrvlm.models.layouts.traits import say_traits
 from hrvlm.models.layouts.weight_files import read_weights
 from hrvlm.models.vision_language import VisionLanguageModel
 
@@ -39,7 +38,6 @@ def load_from_hub(name: str) -> VisionLanguageModel:
     model = from_config(config, name=name, num_bytes=file.stat().st_size, files=files)
     weights = read_dictionary(read_weights(file), set(model.clip.visual.state_dict()), file)
     load_fitting(model.clip, weights.state, where=file, what=f"{name} as its {CONFIG_FILE} describes it")
-    say_traits(model, "of the hub")
     return model.eval()
 
 

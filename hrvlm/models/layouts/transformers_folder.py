@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm.models.building import from_config
-from hrvlm.models.checkpoint import Checkpoint
+from hrvlm.models.checkpoint import Preprocessing
 from hrvlm.models.companions import SETTINGS_FILE, TOKENIZER_FILE, read_files
 from hrvlm.models.layouts.fitting import load_fitting
-from hrvlm.models.layouts.traits import STATISTICS, say_traits
+from hrvlm.models.layouts.traits import STATISTICS
 from hrvlm.models.layouts.transformers_config import DEFAULTS, description, towers_of
 from hrvlm.models.layouts.transformers_keys import clip_entries, renamed, siglip_entries
 from hrvlm.models.layouts.weight_files import read_folder_weights, weights_size
@@ -26,12 +26,12 @@ def is_transformers_folder(folder: Path) -> bool:
     return (folder / CONFIG_FILE).is_file()
 
 
-def load_transformers_folder(folder: Path, checkpoint: Checkpoint) -> VisionLanguageModel:
+def load_transformers_folder(folder: Path, preprocessing: Preprocessing | None = None) -> VisionLanguageModel:
     """A `CLIPModel` or `SiglipModel` with the tokenizer and preprocessing of its folder, as an open_clip model.
 
     Args:
         folder: With config.json, weights, tokenizer.json, tokenizer_config.json and preprocessor_config.json.
-        checkpoint: What is stated in the place of its preprocessing.
+        preprocessing: What the user states in the place of the folder's; needed if it says none.
 
     Raises:
         ValueError: If a file is missing or unreadable, or the model is of another kind.
@@ -47,7 +47,7 @@ def load_transformers_folder(folder: Path, checkpoint: Checkpoint) -> VisionLang
     try:
         text, vision = towers_of(config)
         model_cfg = description(config, settings if isinstance(settings, dict) else {}, folder.name)
-        preprocess = _preprocessing(folder, vision["image_size"], checkpoint)
+        preprocess = _preprocessing(folder, vision["image_size"], preprocessing)
     except ValueError as error:
         raise ValueError(f"expected a model that open_clip has in {folder}: {error}") from error
     described = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
@@ -56,8 +56,6 @@ def load_transformers_folder(folder: Path, checkpoint: Checkpoint) -> VisionLang
     entries = clip_entries if config["model_type"] == "clip" else siglip_entries
     found = renamed(state, entries(text["num_hidden_layers"], vision["num_hidden_layers"]), folder)
     load_fitting(model.clip, found, where=folder, what="its config.json")
-    if not checkpoint.is_overridden:
-        say_traits(model, f"a {config['model_type']} model of transformers")
     return model.eval()
 
 
@@ -72,18 +70,18 @@ def _tokenizer_files(folder: Path) -> dict[str, str]:
     return files
 
 
-def _preprocessing(folder: Path, image_size: int, checkpoint: Checkpoint) -> dict[str, Any]:
+def _preprocessing(folder: Path, image_size: int, stated: Preprocessing | None) -> dict[str, Any]:
     """open_clip's "preprocess_cfg"."""
     settings = _image_settings(folder)
     if settings is None:
-        if checkpoint.preprocessing is None:
+        if stated is None:
             raise ValueError(
                 f"no {IMAGES_FILE} says its preprocessing; state --preprocessing, {' or '.join(STATISTICS)}"
             )
-        mean, std = STATISTICS[checkpoint.preprocessing]
+        mean, std = STATISTICS[stated]
         return {"mean": list(mean), "std": list(std)}
     side = _side(settings)
-    if side is not None and side != image_size and checkpoint.preprocessing is None:
+    if side is not None and side != image_size and stated is None:
         raise ValueError(
             f"{IMAGES_FILE} makes pictures of {side} pixels and {CONFIG_FILE} a model of {image_size}; mend "
             "the folder, or state --preprocessing to take the model's own size"

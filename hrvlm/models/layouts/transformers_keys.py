@@ -31,17 +31,20 @@ class Entry:
         ours: Names in open_clip; of two the second is twice as long.
         is_transposed: Whether open_clip has rows where transformers has columns.
         has_batch: Whether open_clip has an axis of length 1 before.
+        is_number: Whether transformers has an axis of length 1 around a number.
     """
 
     theirs: tuple[str, ...]
     ours: tuple[str, ...]
     is_transposed: bool = False
     has_batch: bool = False
+    is_number: bool = False
 
     def to_ours(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Under open_clip's names."""
         value = torch.cat([state[name] for name in self.theirs]) if len(self.theirs) > 1 else state[self.theirs[0]]
         value = value.T.contiguous() if self.is_transposed else value
+        value = value.reshape(()) if self.is_number else value
         value = value[None] if self.has_batch else value
         parts = [value] if len(self.ours) == 1 else value.tensor_split([len(value) // 3])
         return dict(zip(self.ours, parts, strict=True))
@@ -50,6 +53,7 @@ class Entry:
         """Under the names of transformers."""
         value = torch.cat([state[name] for name in self.ours]) if len(self.ours) > 1 else state[self.ours[0]]
         value = value[0] if self.has_batch else value
+        value = value.reshape(1) if self.is_number else value
         value = value.T if self.is_transposed else value
         parts = [value] if len(self.theirs) == 1 else value.chunk(len(self.theirs))
         return {name: part.contiguous().clone() for name, part in zip(self.theirs, parts, strict=True)}
@@ -81,7 +85,7 @@ def clip_tower_entries(layers: int) -> Iterator[Entry]:
 def siglip_entries(text_layers: int, image_layers: int) -> list[Entry]:
     """All weights of a `SiglipModel`, beside open_clip's `CustomTextCLIP` with an image tower of timm."""
     text = [*_own("text_model.", "text.", text_layers), *_pair("text_model.head", "text.text_projection")]
-    scale = [*_same("logit_scale", "logit_scale"), *_same("logit_bias", "logit_bias")]
+    scale = [Entry((name,), (name,), is_number=True) for name in ("logit_scale", "logit_bias")]
     return [*text, *siglip_tower_entries(image_layers), *scale]
 
 
@@ -155,7 +159,11 @@ def renamed(state: Mapping[str, Tensor], entries: list[Entry], where: object) ->
         )
     found: dict[str, Tensor] = {}
     for entry in entries:
-        found |= entry.to_ours(given)
+        try:
+            found |= entry.to_ours(given)
+        except (RuntimeError, TypeError, IndexError) as error:
+            shapes = ", ".join(f"{name} {tuple(given[name].shape)}" for name in entry.theirs)
+            raise ValueError(f"expected weights of shapes that belong together in {where}, got {shapes}") from error
     return found
 
 

@@ -19,9 +19,10 @@ from hrvlm.certificates.kinds.facts import (
 )
 from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.kinds.joint.summary import joint_scalars, summarise_joint
+from hrvlm.certificates.kinds.joint.summary import joint_measures, joint_scalars, summarise_joint
 from hrvlm.certificates.kinds.joint.verify import joint_families_findings, joint_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -70,14 +71,14 @@ class JointKind(Kind[JointRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         options: JointOptions = context.options
         scorers = scorers_of(context.classifier)
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, options.questions.move)
             for scorer in (scorers if options.questions.plain_cosine else scorers[:1])
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for change in options.attributes
         }
 
@@ -136,6 +137,10 @@ class JointKind(Kind[JointRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `joint_scalars`."""
         return joint_scalars(summary)
+
+    def measures(self, record: JointRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `joint_measures`; radii were fixed when the rows were made."""
+        return joint_measures(record)
 
 
 KIND = JointKind()

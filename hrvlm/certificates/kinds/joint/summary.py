@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.kinds.scalars import levels_of
+from hrvlm.rows.measures import Measured, Unit, measured
 
 _SETTINGS = (
     "move", "steps", "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode",
@@ -78,3 +79,16 @@ def _claims(claims: _Claims, mean: str) -> dict[str, float]:
     """Share of images certified with the right class, and their mean claim, others counting as 0."""
     right = [value if record.correct else -1.0 for record, value in claims]
     return {"certified_accuracy": fmean(value >= 0 for value in right), mean: fmean(max(v, 0.0) for v in right)}
+
+
+def joint_measures(record: JointRecord) -> list[Measured]:
+    """By which models are compared: certified extents at radii and radii at extents, of the right class, else 0."""
+    change, right = f"{record.attribute}, {record.scorer}", float(record.correct)
+    values: list[tuple[str, Unit, float]] = [(f"smoothed accuracy, {record.scorer}", "right", right)]
+    for radius, extent in record.at_radii:
+        values.append((f"certified at radius {radius:g}, {change}", "right", right * (extent is not None)))
+        values.append((f"mean extent at radius {radius:g}, {change}", "number", right * (extent or 0.0)))
+    for asked, found in record.at_extents:
+        values.append((f"certified at extent {asked:g}, {change}", "right", right * (found > 0)))
+        values.append((f"mean radius at extent {asked:g}, {change}", "number", right * found))
+    return measured(record, values)

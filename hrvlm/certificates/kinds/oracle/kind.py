@@ -9,9 +9,10 @@ from hrvlm.certificates.kinds.checks import choice_findings, noise_findings
 from hrvlm.certificates.kinds.facts import named, said_of_noise
 from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
-from hrvlm.certificates.kinds.oracle.summary import summarise_oracles
+from hrvlm.certificates.kinds.oracle.summary import oracle_measures, summarise_oracles
 from hrvlm.certificates.kinds.oracle.verify import oracle_family_findings, oracle_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -31,6 +32,7 @@ class OracleKind(Kind[OracleRecord]):
     source = "answers"
     spends = LEVELS
     report = "hrvlm.certificates.kinds.oracle.report"
+    subject = frozenset({"generator"})
 
     def options(self, plan: Any) -> Any | None:
         """None: a plan of images asks for no answers, which `certify.py run` does by `answers`."""
@@ -80,6 +82,10 @@ class OracleKind(Kind[OracleRecord]):
     def summarise(self, records: Sequence[OracleRecord], radii: Sequence[float]) -> Summary:
         """See `summarise_oracles`."""
         return summarise_oracles(records, radii)
+
+    def measures(self, record: OracleRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `oracle_measures`."""
+        return oracle_measures(record, radii)
 
 
 KIND = OracleKind()

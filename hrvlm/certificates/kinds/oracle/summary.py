@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
+from hrvlm.rows.measures import Measure, Measured, Unit, certified_at
 
 _SETTINGS = (
     "num_classes", "generator", "prompt", "max_new_tokens", "temperature", "top_k", "top_p", "sigma", "noise_space",
@@ -60,3 +61,13 @@ def _group(records: list[OracleRecord], radii: Sequence[float]) -> dict[str, Any
         "rate_upper": max((r.rate_upper for r in records if r.rate_upper is not None), default=None),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
+
+
+def oracle_measures(record: OracleRecord, radii: Sequence[float]) -> list[Measured]:
+    """By which models are compared: certified shares and accuracy, and the mean radius of the right class."""
+    radius = -1.0 if record.abstain else record.radius
+    values: list[tuple[str, Unit, float]] = [(f"certified label at {r:g}", "right", float(radius >= r)) for r in radii]
+    if record.label >= 0:
+        values += [("smoothed accuracy", "right", float(record.correct))]
+        values += certified_at(radii, radius if record.correct else -1.0)
+    return [(Measure(record.oracle, record.level, record.claim, name, unit), value) for name, unit, value in values]

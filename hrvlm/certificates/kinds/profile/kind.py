@@ -11,9 +11,10 @@ from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_o
 from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.profile.claim import choose_budget
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
-from hrvlm.certificates.kinds.profile.summary import profile_scalars, summarise_profiles
+from hrvlm.certificates.kinds.profile.summary import profile_measures, profile_scalars, summarise_profiles
 from hrvlm.certificates.kinds.profile.verify import profile_faults
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -56,9 +57,7 @@ class ProfileKind(Kind[ProfileRecord]):
 
     def statements(self, context: Context) -> list[Statement]:
         """The leaves alone."""
-        from hrvlm.certificates.kinds.classifiers import statements
-
-        return statements(context.classifier)[:1]
+        return context.levels[:1]
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per tree."""
@@ -140,6 +139,10 @@ class ProfileKind(Kind[ProfileRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `profile_scalars`."""
         return profile_scalars(summary)
+
+    def measures(self, record: ProfileRecord, radii: Sequence[float]) -> Iterator[Measured]:
+        """See `profile_measures`."""
+        return profile_measures(record, radii)
 
 
 KIND = ProfileKind()

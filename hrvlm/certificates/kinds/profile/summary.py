@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.scalars import radii_of
+from hrvlm.rows.measures import Measure, Measured, Unit
 
 _SETTINGS = (
     "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "label_functions", "functions_chosen", "n0",
@@ -85,3 +86,16 @@ def _of_level(records: list[ProfileRecord], level: int, deepest: dict[float, lis
 
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def profile_measures(record: ProfileRecord, radii: Sequence[float]) -> Iterator[Measured]:
+    """By which models are compared: per level, whether the right node is certified at radii, and its radius."""
+    for level, name in enumerate(record.level_names):
+        right = record.chain[level] == record.labels[level]
+        values: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(right))]
+        for radius in record.asked or radii:
+            certified = right and 0 <= record.deepest_at(radius) <= level
+            values.append((f"certified at {radius:g}", "right", float(certified)))
+        if record.budget == "all radii":
+            values.append(("mean certified radius", "number", record.radii[level] if right else 0.0))
+        yield from ((Measure(record.tree, level, name, told, unit), value) for told, unit, value in values)

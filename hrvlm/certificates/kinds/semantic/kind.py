@@ -16,9 +16,10 @@ from hrvlm.certificates.kinds.facts import (
 )
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
-from hrvlm.certificates.kinds.semantic.summary import semantic_scalars, summarise_semantic
+from hrvlm.certificates.kinds.semantic.summary import semantic_measures, semantic_scalars, summarise_semantic
 from hrvlm.certificates.kinds.semantic.verify import semantic_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -54,12 +55,12 @@ class SemanticKind(Kind[SemanticRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         scorers, changes = scorers_of(context.classifier), context.options.attributes
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, change.target_kind)
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for scorer in scorers
             for change in changes
         }
@@ -107,6 +108,10 @@ class SemanticKind(Kind[SemanticRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `semantic_scalars`."""
         return semantic_scalars(summary)
+
+    def measures(self, record: SemanticRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `semantic_measures`."""
+        return semantic_measures(record)
 
 
 KIND = SemanticKind()

@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.scalars import levels_of
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
+from hrvlm.rows.measures import Measured, Unit, measured
 
 
 def summarise_semantic(records: Iterable[SemanticRecord]) -> dict[str, Any]:
@@ -51,3 +52,13 @@ def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                     yield f"{name}/invariance", numbers["mean_invariance"]
                     for delta, share in numbers["stable_coverage"].items():
                         yield f"{name}/stable_coverage_at_{delta}", share
+
+
+def semantic_measures(record: SemanticRecord) -> list[Measured]:
+    """By which models are compared: accuracy of the image itself, and shares of the attribute's range."""
+    change = record.attribute if record.target_kind == TEXT else f"{record.attribute} ({record.target_kind})"
+    values: list[tuple[str, Unit, float]] = [(f"accuracy, {record.scorer}", "right", float(record.correct))]
+    values.append((f"invariant share, {change}, {record.scorer}", "share", record.invariance))
+    for delta, share in record.stable:
+        values.append((f"stable share at {delta:g}, {change}, {record.scorer}", "share", share))
+    return measured(record, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import choice_findings, correct_findings, noise_findings, sharing_findings
@@ -10,9 +11,10 @@ from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_o
 from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.settings import RunSettings
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.kinds.smoothing.summary import smoothing_scalars, summarise_smoothing
+from hrvlm.certificates.kinds.smoothing.summary import smoothing_measures, smoothing_scalars, summarise_smoothing
 from hrvlm.certificates.kinds.smoothing.verify import smoothing_findings
 from hrvlm.certificates.statistics.claim import METHOD_OF
+from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
 
@@ -48,19 +50,17 @@ class SmoothingKind(Kind[SmoothingRecord]):
 
     def statements(self, context: Context) -> list[Statement]:
         """One per level."""
-        from hrvlm.certificates.kinds.classifiers import statements
-
-        return statements(context.classifier)
+        return context.levels
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level."""
-        return {(self.name, index, statement.tree, statement.level) for statement in self.statements(context)}
+        return {(self.name, index, statement.tree, statement.level) for statement in context.levels}
 
     def certify(self, context: Context, stream: Iterable[Sampled]) -> Iterator[Sequence[SmoothingRecord]]:
         """See `smoothing.certify`."""
         from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 
-        return (smoothing_records(sampled, context.plan) for sampled in stream)
+        return map(partial(smoothing_records, plan=context.plan), stream)
 
     def check(self, record: SmoothingRecord) -> Iterator[Finding]:
         """Bounds and radius follow from the counts."""
@@ -120,6 +120,10 @@ class SmoothingKind(Kind[SmoothingRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `smoothing_scalars`."""
         return smoothing_scalars(summary)
+
+    def measures(self, record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
+        """See `smoothing_measures`."""
+        return smoothing_measures(record, radii)
 
 
 KIND = SmoothingKind()

@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.scalars import levels_of, radii_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.rows.measures import Measured, Unit, certified_at, measured
 
 _BASIC = ("sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "seed", "float_mode", "split")
 _REUSE = ("label_functions", "functions_chosen")
@@ -39,7 +40,7 @@ def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[floa
 
 def _path(levels: Sequence[Sequence[SmoothingRecord]], radii: Sequence[float]) -> dict[str, Any]:
     """Aggregates of several levels at once, over the images that all of them have."""
-    certified = [{record.index: _certified(record) for record in records} for records in levels]
+    certified = [{record.index: right_radius(record) for record in records} for records in levels]
     right = [{record.index: record.correct for record in records} for records in levels]
     whole = sorted(set.intersection(*(set(level) for level in certified)))
     if not whole:
@@ -50,11 +51,6 @@ def _path(levels: Sequence[Sequence[SmoothingRecord]], radii: Sequence[float]) -
         "smoothed_accuracy": fmean(all(level[index] for level in right) for index in whole),
         "certified_accuracy": {str(radius): fmean(found >= radius for found in least) for radius in radii},
     }
-
-
-def _certified(record: SmoothingRecord) -> float:
-    """The radius of a right statement, -1 of another."""
-    return record.radius if record.correct and not record.abstain else -1.0
 
 
 def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
@@ -68,7 +64,7 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
         raise ValueError(
             f"expected one setting for tree {first.tree!r} level {first.level}, got {mixed}: keep runs apart"
         )
-    certified = [_certified(record) for record in records]
+    certified = [right_radius(record) for record in records]
     return {
         "level_name": records[0].level_name,
         "images": len(records),
@@ -79,6 +75,17 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
         "mean_samples": fmean(record.n0 + record.n for record in records),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
+
+
+def right_radius(record: SmoothingRecord) -> float:
+    """Certified radius of the right class; -1 where it is not certified."""
+    return record.radius if record.correct and not record.abstain else -1.0
+
+
+def smoothing_measures(record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
+    """By which models are compared: smoothed and certified accuracy, and the mean radius."""
+    smoothed: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(record.correct))]
+    return measured(record, [*smoothed, *certified_at(radii, right_radius(record))])
 
 
 def smoothing_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -1,0 +1,162 @@
+"""What folders of results hold for a comparison: records that bear out their claims, and the work that made them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from hrvlm.evaluation.folder_names import read_settings
+from hrvlm.evaluation.verification import rules_of, verify
+from hrvlm.rows.measures import Measure
+from hrvlm.rows.verifying import Group
+
+COMPARED = ("attack", "run")
+"""Commands whose rows can be compared, in the order of their tables."""
+Question: TypeAlias = tuple[str, Measure]
+"""A heading, and what is averaged."""
+Answers: TypeAlias = dict[Question, dict[int, float]]
+"""What each image adds to each average."""
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The rows of one command in one folder.
+
+    Attributes:
+        folder: where they lie.
+        command: what made them.
+        settings: what they depend on, as the folder notes it.
+        images: records by data set index, without what only verifying needs.
+        facts: what all rows say alike, such as sigma, by the rows that say it and the field.
+    """
+
+    folder: Path
+    command: str
+    settings: Mapping[str, Any]
+    images: Mapping[int, Sequence[Any]]
+    facts: Mapping[tuple[Group, str], Hashable]
+
+    @property
+    def weights(self) -> str | None:
+        """Digest of the model's weights, if the folder notes it."""
+        return self.settings.get("weights")
+
+    @property
+    def budgets(self) -> list[float]:
+        """Budgets of the attacks, rising; none of certificates."""
+        return sorted({record.eps for image in self.images.values() for record in image if hasattr(record, "eps")})
+
+    def labels(self, index: int) -> dict[Hashable, int]:
+        """Right classes of an image, by tree and level."""
+        return {(record.tree, record.level): record.label for record in self.images[index]}
+
+    def answers(self, radii: Sequence[float]) -> Answers:
+        """What each image adds to each average.
+
+        Args:
+            radii: L2 radii at which certified accuracy is compared, in pixel units.
+        """
+        found: Answers = defaultdict(dict)
+        measures = _MEASURES[self.command]
+        for index, records in sorted(self.images.items()):
+            for heading, measure, value in measures(records, radii):
+                found[heading, measure][index] = value
+        return found
+
+    def largest_radius(self) -> float:
+        """Largest certified L2 radius of any image; 0 where there is none."""
+        if self.command != "run":
+            return 0.0
+        from hrvlm.certificates.kinds.registry import kind_named
+        from hrvlm.certificates.kinds.report import report_of
+
+        records = [record for image in self.images.values() for record in image]
+        return max((report_of(kind_named(record.kind)).largest_radius([record]) for record in records), default=0.0)
+
+
+def read_results(folder: Path) -> list[Results]:
+    """The results of a folder, of each command that has rows there; rows are verified on the way.
+
+    Raises:
+        ValueError: If there is nothing to compare, or a row does not hold.
+    """
+    records: list[Any] = []
+    found = []
+    for part in verify(folder, collect=lambda record: records.append(_slim(record))):
+        problem = next(part.problems, None)
+        if problem is not None:
+            raise ValueError(
+                f"expected rows that hold in {folder}, got: {problem.message}; certify.py verify tells of all"
+            )
+        if part.command in COMPARED:
+            found.append(_results(folder, part.command, records))
+        records.clear()
+    if not found:
+        raise ValueError(f"expected rows of certify.py {' or '.join(COMPARED)} in {folder}, found others alone")
+    return found
+
+
+def _slim(record: Any) -> Any:
+    return record.slim() if hasattr(record, "slim") else record
+
+
+def _results(folder: Path, command: str, records: Sequence[Any]) -> Results:
+    settings = read_settings(folder) or {}
+    images: dict[int, list[Any]] = defaultdict(list)
+    for record in records:
+        images[record.index].append(record)
+    for image in images.values():
+        image.sort(key=partial(_place, command))
+    rules, _ = rules_of(command, settings)
+    facts = {
+        (group, name): value
+        for image in images.values()
+        for record, group, name, value in rules.facts(image)
+        if name not in _names_of_model(command, record)
+    }
+    return Results(folder, command, settings, images, facts)
+
+
+def _place(command: str, record: Any) -> int:
+    """Where a record's kind stands among those of its command; records of one kind stay in the order of their rows."""
+    if command != "run":
+        return 0
+    from hrvlm.certificates.kinds.registry import REGISTRY
+
+    return list(REGISTRY).index(record.kind)
+
+
+def _names_of_model(command: str, record: Any) -> frozenset[str]:
+    """Fields of a row that name the model."""
+    if command != "run":
+        return frozenset()
+    from hrvlm.certificates.kinds.registry import kind_named
+
+    return kind_named(record.kind).subject
+
+
+def _of_certificates(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:
+    from hrvlm.certificates.kinds.registry import kind_named
+    from hrvlm.certificates.kinds.report import report_of
+
+    for record in records:
+        kind = kind_named(record.kind)
+        heading = report_of(kind).heading
+        yield from ((heading, measure, value) for measure, value in kind.measures(record, radii))
+
+
+def _of_attacks(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:
+    from hrvlm.attacks.summary import robustness_measures
+
+    for budget, (measure, value) in robustness_measures(records):
+        yield f"Attacks: {budget}", measure, value
+
+
+_MEASURES: Mapping[str, Callable[[Sequence[Any], Sequence[float]], Iterator[tuple[str, Measure, float]]]] = {
+    "run": _of_certificates,
+    "attack": _of_attacks,
+}

@@ -1,0 +1,88 @@
+"""Whether two folders of results are about the same pictures, trees, budget, noise and confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hrvlm.evaluation.comparison_rows import Results
+from hrvlm.rows.strict import shown
+
+FREE = frozenset({"weights", "seed", "num_images", "batch_size", "eps"})
+"""What may differ: the model, random numbers, how many images of the data and how many at once; budgets, of which only
+those that both have are compared."""
+NOTES = "given_"
+
+
+def check_same_work(one: Results, other: Results) -> None:
+    """Refuses two folders of one command whose numbers are not about the same.
+
+    Raises:
+        ValueError: naming what differs, and both values.
+    """
+    for name, left, right in (
+        *_budgets_apart(one, other),
+        *_settings_apart(one, other),
+        *_facts_apart(one, other),
+    ):
+        raise ValueError(
+            f"expected folders of the same work to compare, got {name} {shown(left)} in {one.folder} and "
+            f"{shown(right)} in {other.folder}: run certify.py {one.command} on both models alike"
+        )
+    for index in shared_images([one, other]):
+        left, right = one.labels(index), other.labels(index)
+        for place in left.keys() & right.keys():
+            if left[place] != right[place]:
+                raise ValueError(
+                    f"expected the same pictures, got label {left[place]} for image {index} in {one.folder} and "
+                    f"{right[place]} in {other.folder}: compare folders of one data set"
+                )
+
+
+def _budgets_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
+    """Of several budgets, those that both have are compared."""
+    left, right = one.budgets, other.budgets
+    if (left or right) and not set(left) & set(right):
+        yield "eps", _alone(left), _alone(right)
+
+
+def _alone(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
+    left, right = _flat(one.settings), _flat(other.settings)
+    for name in dict.fromkeys([*left, *right]):
+        if left.get(name) != right.get(name):
+            yield name, left.get(name), right.get(name)
+
+
+def _flat(settings: Any, before: str = "") -> dict[str, Any]:
+    """Settings one by one, such as "sampling.noise", without those that may differ."""
+    items = settings.items() if isinstance(settings, Mapping) else enumerate(settings)
+    found: dict[str, Any] = {}
+    for key, value in items:
+        if key in FREE or (not before and str(key).startswith(NOTES)):
+            continue
+        nested = isinstance(value, Mapping | list) and value
+        found |= _flat(value, f"{before}{key}.") if nested else {f"{before}{key}": value}
+    return found
+
+
+def _facts_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
+    for place, value in one.facts.items():
+        if place[1] not in FREE and other.facts.get(place, value) != value:
+            yield place[1], value, other.facts[place]
+
+
+def shared_images(parts: Sequence[Results]) -> list[int]:
+    """Images that all of some folders have rows of.
+
+    Raises:
+        ValueError: If there are none.
+    """
+    shared = set.intersection(*(set(part.images) for part in parts))
+    if not shared:
+        folders = " and ".join(str(part.folder) for part in parts)
+        raise ValueError(f"expected images that all have rows of, got none in {folders}: choose the same num_images")
+    return sorted(shared)

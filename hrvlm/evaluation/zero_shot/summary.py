@@ -1,0 +1,107 @@
+"""Averages of zero-shot rows with exact intervals, recomputed from rows alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hrvlm.attacks.records import CLEAN
+from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+
+CONFIDENCE = 0.95
+WORST = "worst case"
+Row = Mapping[str, Any]
+Aim = tuple[str, float]
+
+
+def summarise_zero_shot(rows: Iterable[Row]) -> dict[str, Any]:
+    """Accuracy per data set, attack and budget, and its mean over data sets, as nested dictionaries ready for JSON.
+
+    Args:
+        rows: Of one run, one per data set, image, attack and budget.
+
+    Returns:
+        `{"norm", "head", "confidence", "data": [...], "mean": [...]}`. An entry of "data" has data, num_classes, images
+        and per attack and budget ("results") images, correct, accuracy with the Clopper-Pearson interval (lower, upper)
+        of the given confidence, and macro_accuracy, the mean over the classes that have images. Under several attacks
+        with one budget, "worst case" counts the images that are right under all of them. "mean" weighs data sets alike,
+        over those that have results of the attack and budget. "invalid" tells of how many images scores were not
+        finite, if of any.
+
+    Raises:
+        ValueError: If a row occurs twice.
+    """
+    rows = list(rows)
+    keys = {(row["data"], row["index"], row["attack"], row["eps"]) for row in rows}
+    if len(keys) < len(rows):
+        raise ValueError("expected one row per data set, image, attack and budget, got some twice")
+    groups: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[row["data"]].append(row)
+    data = [_data(name, group) for name, group in groups.items()]
+    invalid = {(row["data"], row["index"]) for row in rows if row["prediction"] < 0}
+    return {
+        "norm": rows[0]["norm"] if rows else None,
+        "head": rows[0]["head"] if rows else None,
+        "confidence": CONFIDENCE,
+        "data": data,
+        "mean": _means(data),
+    } | ({"invalid": len(invalid)} if invalid else {})
+
+
+def _data(name: str, rows: list[Row]) -> dict[str, Any]:
+    by_aim: dict[Aim, dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        by_aim[row["attack"], row["eps"]][row["index"]] = row
+    aims = sorted(by_aim, key=lambda aim: (aim[0] != CLEAN, aim[1], aim[0]))
+    results = [_result(*aim, list(by_aim[aim].values())) for aim in aims]
+    for eps in sorted({eps for attack, eps in aims if attack != CLEAN}):
+        groups = [by_aim[aim] for aim in aims if aim[1] == eps and aim[0] != CLEAN]
+        if len(groups) > 1:
+            results.append(_result(WORST, eps, _worst(groups)))
+    images = len({row["index"] for row in rows})
+    return {"data": name, "num_classes": rows[0]["num_classes"], "images": images, "results": results}
+
+
+def _worst(groups: list[dict[int, Row]]) -> list[Row]:
+    """A row per image that all attacks have, wrong where it is wrong under one of them."""
+    shared = set.intersection(*(set(group) for group in groups))
+    return [
+        {**groups[0][index], "correct": all(group[index]["correct"] for group in groups)} for index in sorted(shared)
+    ]
+
+
+def _result(attack: str, eps: float, rows: list[Row]) -> dict[str, Any]:
+    correct, images = sum(row["correct"] for row in rows), len(rows)
+    alpha = (1.0 - CONFIDENCE) / 2.0
+    classes: dict[int, list[bool]] = defaultdict(list)
+    for row in rows:
+        classes[row["label"]].append(row["correct"])
+    return {
+        "attack": attack,
+        "eps": eps,
+        "images": images,
+        "correct": correct,
+        "accuracy": correct / images,
+        "lower": float(clopper_pearson_lower(correct, images, alpha)),
+        "upper": float(clopper_pearson_upper(correct, images, alpha)),
+        "macro_accuracy": sum(sum(right) / len(right) for right in classes.values()) / len(classes),
+    }
+
+
+def _means(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means over data sets, where there are several."""
+    groups: dict[Aim, list[dict[str, Any]]] = defaultdict(list)
+    for entry in data if len(data) > 1 else []:
+        for result in entry["results"]:
+            groups[result["attack"], result["eps"]].append(result)
+    return [
+        {
+            "attack": attack,
+            "eps": eps,
+            "data": len(found),
+            **{name: sum(result[name] for result in found) / len(found) for name in ("accuracy", "macro_accuracy")},
+        }
+        for (attack, eps), found in groups.items()
+    ]
