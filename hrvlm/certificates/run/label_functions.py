@@ -93,19 +93,12 @@ def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
 
 def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
     """Of each level: number of its tree, of itself, its tree's name, prompts, ancestor of every leaf, any decoding."""
-    forest = classifier.forest
     decoding = [] if classifier.decoding == "independent" else [classifier.decoding]
-    return [
-        [
-            key.tree,
-            key.level,
-            forest[key.tree].name,
-            _prompts(forest[key.tree], key.level),
-            ancestors.tolist(),
-            *decoding,
-        ]
-        for (key, ancestors), tree in ((item, forest[item[0].tree]) for item in classifier.ancestors.items())
-    ]
+    told = []
+    for key, ancestors in classifier.ancestors.items():
+        tree = classifier.forest[key.tree]
+        told.append([key.tree, key.level, tree.name, _prompts(tree, key.level), ancestors.tolist(), *decoding])
+    return told
 
 
 def _prompts(tree: ClassTree, level: int) -> list[Any]:
