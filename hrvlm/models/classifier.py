@@ -146,6 +146,10 @@ class HierarchicalClassifier(nn.Module):
         ancestors = {key: nodes.to(points.device) for key, nodes in self.ancestors.items()}
         return decode(scores, ancestors, self.decoding)
 
+    def target_of(self, label: int, key: LevelKey) -> int:
+        """True label at a level, from a leaf label; -1, which is no label, stays."""
+        return int(self.ancestors[key][label]) if label >= 0 else NO_LABEL
+
     def target(self, labels: Tensor, key: LevelKey) -> Tensor:
         """True labels (N,) at a level, from leaf labels (N,); -1, which is no label, stays."""
         found = self.ancestors[key].to(labels.device)[labels]

@@ -78,13 +78,15 @@ class EmbeddedImage:
 
     Attributes:
         index: data set index.
-        label: true leaf.
+        label: true leaf; -1 where there is none.
         feature: `(1, D)` un-normalised.
+        named: leaf that names the image in prompts: the true one, or else the predicted one.
     """
 
     index: int
     label: int
     feature: Tensor
+    named: int
 
 
 def account_of(plan: Any) -> list[Any]:

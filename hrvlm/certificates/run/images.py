@@ -21,7 +21,7 @@ from hrvlm.certificates.run.noise_pass import sampled_afresh, sampled_again
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
+from hrvlm.models import HierarchicalClassifier, inference_copy, labels_of, one_thread
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
 
@@ -121,11 +121,28 @@ class Images:
         sample = Sample(
             index=index,
             image=on_grid(image) if noise == "grid" else image,
-            labels={key: int(self.classifier.ancestors[key][label]) for key in self.classifier.keys},
+            labels={key: self.classifier.target_of(int(label), key) for key in self.classifier.keys},
+            named=None if label >= 0 else self.named(self.feature(index, image)),
         )
         if self.kept is not None:
             self.kept.check_picture(sample)
         return sample
+
+    def feature(self, index: int, image: torch.Tensor) -> torch.Tensor:
+        """Feature `(1, D)` of an image without noise, alone in one thread: no digit may depend on batches or cores."""
+        device = self.classifier.text_points(self.classifier.keys[0]).device
+        if self.kept is not None:
+            return self.kept.clean(index)[None].to(device)
+        with one_thread():
+            found: torch.Tensor = self.classifier.model.encode_image(image[None].to(device))
+        return found
+
+    def named(self, feature: torch.Tensor) -> int:
+        """The leaf that the classifier predicts from a feature, which names images without a label in prompts."""
+        head, leaves = self.classifier.head, self.classifier.keys[0]
+        with one_thread():
+            found = labels_of(head.logits(head.lift_image(feature), self.classifier.text_points(leaves)))
+        return max(int(found), 0)  # without finite scores no name is right, and nothing is claimed
 
 
 @dataclass(frozen=True)
@@ -178,18 +195,13 @@ def _left(asked: Sequence[_Asked], images: Images) -> Iterator[int]:
 
 
 def _embedded(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[EmbeddedImage]:
-    """Images without noise, one by one in one thread: no digit may depend on batches or cores."""
-    device = asked[0].context.device
+    """Images without noise, one by one."""
     for index in images.indices:
         if all(one.is_done(index, images.done) for one in asked):
             continue
         image, label = clean_picture(images.data, index)
-        if images.kept is None:
-            with one_thread():
-                feature = images.classifier.model.encode_image(image[None].to(device))
-        else:
-            feature = images.kept.clean(index)[None].to(device)
-        yield EmbeddedImage(index, int(label), feature)
+        feature = images.feature(index, image)
+        yield EmbeddedImage(index, int(label), feature, int(label) if label >= 0 else images.named(feature))
 
 
 def _sampled(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[Any]:
