@@ -7,13 +7,14 @@ clean image, in `steps` steps of 2.5·eps/steps. Labels that are decoded along o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from hrvlm.attacks.adapter import AttackOutcome, within_budget
-from hrvlm.attacks.ensemble import margin, parting
+from hrvlm.attacks.adapter import AttackOutcome, attack, within_budget
+from hrvlm.attacks.ensemble import AttackSettings, margin, parting
 from hrvlm.attacks.perturbation import perturb
 from hrvlm.attacks.pixel_classifier import undisturbed
 from hrvlm.attacks.threat_model import ThreatModel
@@ -31,6 +32,33 @@ def aim_of(name: str) -> Aim | None:
     """What "leaf-kept20" or "superclass-kept20" (any number of steps) means; None for another name."""
     match = parting(name)
     return None if match is None else Aim(match[1], int(match[2]))
+
+
+def attack_level(
+    classifier: HierarchicalClassifier,
+    images: Tensor,
+    labels: Tensor,
+    key: LevelKey,
+    threat_model: ThreatModel,
+    name: str,
+    settings: AttackSettings,
+) -> AttackOutcome:
+    """Any attack by name on a level: on its classifier, or on how it agrees with the leaves.
+
+    Args:
+        classifier: On pixels.
+        images: (N, 3, H, W) in [0, 1], float32 or float64.
+        labels: Leaf labels (N,).
+        key: The level.
+        threat_model: Norm and budget.
+        name: See `hrvlm.attacks.adapter.attack`; "leaf-kept20" and "superclass-kept20" besides.
+        settings: Effort and seed.
+    """
+    aim = aim_of(name)
+    if aim is not None:
+        return attack_coherence(classifier, images, labels, key, threat_model, aim)
+    logits = partial(classifier.logits, key=key)
+    return attack(logits, images, classifier.target(labels, key), threat_model, name, settings)
 
 
 def attack_coherence(

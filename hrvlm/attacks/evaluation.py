@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack
-from hrvlm.attacks.contradiction import aim_of, attack_coherence
+from hrvlm.attacks.contradiction import aim_of, attack_level
 from hrvlm.attacks.ensemble import AttackSettings, named_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import ThreatModel
@@ -164,21 +164,14 @@ class _Batch:
 
     def attacked_records(self, name: str, attacked: LevelKey, budget: ThreatModel) -> list[RobustnessRecord]:
         """Attacks a level within a budget; a row per image and evaluated level."""
-        outcome = self._outcome(name, attacked, budget)
+        given = (self.classifier, self.images, self.labels, attacked, budget)
+        outcome = attack_level(*given, name, self.plan.settings)
         found = self._predict(outcome.images)
         return [
             record
             for key in self._evaluated(attacked)
             for record in self._records(name, key, found, budget, attacked=attacked, outcome=outcome)
         ]
-
-    def _outcome(self, name: str, attacked: LevelKey, budget: ThreatModel) -> AttackOutcome:
-        aim = aim_of(name)
-        if aim is not None:
-            return attack_coherence(self.classifier, self.images, self.labels, attacked, budget, aim)
-        logits = partial(self.classifier.logits, key=attacked)
-        targets = self.classifier.target(self.labels, attacked)
-        return attack(logits, self.images, targets, budget, name, self.plan.settings)
 
     def _records(
         self,

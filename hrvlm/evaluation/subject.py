@@ -14,7 +14,6 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
-from hrvlm.models.decoding import Decoding
 from hrvlm.trees import Forest, load_forest
 
 
@@ -29,8 +28,6 @@ class Subject:
         num_levels: Cuts every tree to at most this many levels.
         device: For example "cuda" or "cpu".
         source: How the data are opened, and what they are sorted into.
-        decoding: How scores become labels: every level by itself ("independent"), or along one path through all levels
-            ("path", "leaves"), see `hrvlm.models.decoding`.
     """
 
     data: ImageDataModule | str
@@ -39,7 +36,6 @@ class Subject:
     num_levels: int | None = None
     device: str = "cpu"
     source: SourceOptions = field(default_factory=SourceOptions)
-    decoding: Decoding = "independent"
 
 
 def load_subject(
@@ -59,7 +55,7 @@ def load_subject(
     options = subject.source
     data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
     head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
-    classifier = HierarchicalClassifier(loaded.model, head, forest, subject.decoding)
+    classifier = HierarchicalClassifier(loaded.model, head, forest, options.decoding)
     classifier = classifier.to(_device(subject.device) if device is None else device)
     return classifier, data
 

@@ -85,16 +85,27 @@ def _stage_first(column: Column) -> tuple[bool, bool, bool, str]:
 def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     """One matrix per attack, from the robustness rows of one stage: attacked levels down, evaluated levels across.
 
-    Where images have rows of all levels, a table of all levels together follows, see `hrvlm.attacks.coherence`.
-
     A cell holds the accuracy of the evaluated level in percent, and in brackets the share of images that the attack
     turned wrong there, of those that it was run on and that the level gets right when clean.
     """
     summary = summarise_robustness(rows)
     found = [(name, pairs) for name, pairs in summary["transfer"].items() if len(pairs) > len(summary["levels"])]
-    together = summary.get("coherence", [])
-    names = _level_names(pair for _, pairs in found for pair in pairs)
-    return [_transfer_table(name, pairs) for name, pairs in found] + ([_together(together, names)] if together else [])
+    return [_transfer_table(name, pairs) for name, pairs in found]
+
+
+def coherence_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
+    """How often all levels of a tree are right together, clean and under attack, see `hrvlm.attacks.coherence`.
+
+    Args:
+        rows: Robustness rows of one stage and budget.
+
+    Returns:
+        One table; none where no image has rows of all levels.
+    """
+    summary = summarise_robustness(rows)
+    entries = summary.get("coherence", [])
+    names = _level_names(pair for pairs in summary["transfer"].values() for pair in pairs)
+    return [_together(entries, names)] if entries else []
 
 
 def _together(entries: list[dict[str, Any]], names: Mapping[tuple[str, int], str]) -> Table:

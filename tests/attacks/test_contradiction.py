@@ -20,7 +20,7 @@ from hrvlm.attacks.summary import summarise_robustness
 from hrvlm.data.base import images_and_labels
 from hrvlm.models import HierarchicalClassifier, LevelKey, cosine_head, load
 from hrvlm.models.decoding import Decoding
-from hrvlm.reports.tables import transfer_tables
+from hrvlm.reports.tables import coherence_tables
 from hrvlm.rows.images import by_image
 from hrvlm.rows.verifying import Verifier
 from hrvlm.trees import load_forest
@@ -156,8 +156,8 @@ def test_without_rows_of_all_levels_nothing_is_said_of_them_together(rows: list[
     assert "coherence" not in summarise_robustness([row for row in rows if row["level"] == 0])
 
 
-def test_the_transfer_tables_tell_of_levels_together(rows: list[dict[str, Any]]) -> None:
-    *_, together = transfer_tables(rows)
+def test_a_table_tells_of_levels_together(rows: list[dict[str, Any]]) -> None:
+    (together,) = coherence_tables(rows)
     console = Console(width=200)
     with console.capture() as captured:
         console.print(together)
