@@ -56,7 +56,7 @@ def add_checkpoint(parser: ClearParser) -> None:
     parser.add_argument(
         "--architecture", type=str | None, help='of --weights: "ViT-B-32", or with a tag for what they leave open'
     )
-    parser.add_argument("--weights", type=str | None, help="file of weights for --architecture")
+    parser.add_argument("--weights", type=str | None, help='file of weights for --architecture, or "random"')
     parser.add_argument("--activation", type=Activation | None, help="in the place of the stated one")
     parser.add_argument("--preprocessing", type=Preprocessing | None, help="mean and deviation in the place of those")
 

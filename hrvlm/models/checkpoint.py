@@ -9,6 +9,8 @@ from typing import Any, Literal
 Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 Preprocessing = Literal["openai", "imagenet", "inception", "none"]
 
+RANDOM = "random"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
@@ -18,7 +20,7 @@ class Checkpoint:
         name: A path or a name, if it says all: a .ckpt of training, a folder, an open_clip name with its tag, …
         architecture: An open_clip architecture, alone ("ViT-B-32") or with the tag of the weights that a file leaves
             open ("ViT-B-32/openai").
-        weights: A file of weights for the architecture.
+        weights: A file of weights for the architecture; "random" leaves it untrained.
         activation: Takes the place of the activation that architecture or checkpoint state; null for theirs.
         preprocessing: Takes the place of mean and standard deviation that architecture or checkpoint state: "openai"
             (CLIP's own), "imagenet", "inception" (0.5 each, as SigLIP's) or "none"; null for theirs.
@@ -46,7 +48,13 @@ class Checkpoint:
 
     def __str__(self) -> str:
         """As records and pages call it."""
-        return self.name if self.name is not None else f"{self.architecture} with {Path(str(self.weights)).name}"
+        weights = "random weights" if self.is_random else Path(str(self.weights)).name
+        return self.name if self.name is not None else f"{self.architecture} with {weights}"
+
+    @property
+    def is_random(self) -> bool:
+        """Whether the architecture is to stay untrained."""
+        return self.weights == RANDOM and not Path(RANDOM).exists()
 
     @property
     def path(self) -> Path:
