@@ -20,9 +20,8 @@ from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
 from hrvlm.certificates.kinds.classifiers import statements
-from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.images import Images, certify_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
-from hrvlm.certificates.run.passes import Images
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.batches import Drawing, Sample
 from hrvlm.certificates.sampling.counts import Procedure

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import platform
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock, Timeout
 from training_methods import BATCH_SIZE, EPOCHS, EPS, LEARNING_RATES
 from training_table import autoattack_images, chosen_rates, write_table
 
@@ -76,10 +76,12 @@ class Results:
 def lock(name: str, *, wait: bool) -> Iterator[bool]:
     """Holds a lock that goes with the process; yields whether it was free."""
     ROWS.mkdir(parents=True, exist_ok=True)
-    with (ROWS / f"{name}.lock").open("w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    guard = FileLock(ROWS / f"{name}.lock", timeout=-1 if wait else 0)
+    try:
+        guard.acquire()
+    except Timeout:
+        yield False
+        return
+    with guard:
+        guard.release()  # of the two that count now
+        yield True

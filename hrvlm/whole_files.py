@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import resource
 import shutil
 import sys
 import tempfile
 from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+with suppress(ImportError):  # Windows has no such limits
+    import resource
 
 LEAST_ROOM = 2**20
 """Bytes that results need at least."""
@@ -81,13 +83,20 @@ def check_place(folder: str | Path, needed: int = LEAST_ROOM) -> None:
         raise ValueError(
             f"expected a folder that can be written to, got {folder} ({place}: {reason(error)}); choose another one"
         ) from error
-    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    room = room if largest == resource.RLIM_INFINITY else min(room, largest)
+    room = min(room, _largest_file())
     if room < needed:
         raise ValueError(
             f"expected room for a file of {_size(needed)} in {folder}, got {_size(room)} (free space, or the limit of "
             "ulimit -f); make room or choose another folder"
         )
+
+
+def _largest_file() -> int:
+    """Bytes that a file of this process may have."""
+    if "resource" not in globals():
+        return sys.maxsize
+    largest = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return sys.maxsize if largest == resource.RLIM_INFINITY else largest
 
 
 def reason(error: OSError) -> str:

@@ -17,8 +17,8 @@ RECORDS = {kind.record.__name__ for kind in kinds()}
 EXCEPTIONS: dict[str, tuple[set[str], str]] = {
     "certificates/kinds/registry.py": (set(REGISTRY), "the registry itself"),
     "certificates/run/plan.py": ({"smoothing", "semantic", "joint"}, "fields of a plan, which configurations give"),
-    "reports/push_figures.py": ({"smoothing"}, "a word for a defence"),
-    "reports/push_table.py": ({"smoothing"}, "a word for a defence"),
+    "reports/targeted_attack_figures.py": ({"smoothing"}, "a word for a defence"),
+    "reports/targeted_attack_table.py": ({"smoothing"}, "a word for a defence"),
     "evaluation/answers.py": (
         {"smoothing", "semantic", "joint", "profile", "oracle", "compares OracleRecord"},
         "fields of a plan that answers in words do not use, a key of settings, and keys of the rows that it makes",

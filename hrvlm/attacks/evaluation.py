@@ -86,6 +86,7 @@ def evaluate_robustness(
     plan: RobustnessPlan,
     *,
     stage: str | None = None,
+    levels: Sequence[LevelKey] | None = None,
     done: Set[RobustnessKey] = frozenset(),
     progress: Callable[[int], None] = lambda images: None,
 ) -> Iterator[list[RobustnessRecord]]:
@@ -97,6 +98,7 @@ def evaluate_robustness(
         indices: Which images; they are attacked in batches in this order.
         plan: Which attacks.
         stage: For the rows.
+        levels: Which levels are attacked; None attacks each.
         done: Keys of the rows that a previous run has written; a batch is attacked again if one of its rows is missing.
         progress: Called with a number of images after each attack on each level, see `count_attacks`.
 
@@ -106,15 +108,17 @@ def evaluate_robustness(
     for start in range(0, len(indices), plan.batch_size):
         batch = _Batch(classifier, data, indices[start : start + plan.batch_size], plan, stage)
         yield batch.missing(batch.clean_records(), done)
-        for threat_model, name, key in product(plan.threat_models, plan.attacks, classifier.keys):
+        for threat_model, name, key in product(plan.threat_models, plan.attacks, levels or classifier.keys):
             if not batch.keys(name, key, threat_model) <= done:
                 yield batch.missing(batch.attacked_records(name, key, threat_model), done)
             progress(len(batch.indices))
 
 
-def count_attacks(classifier: HierarchicalClassifier, num_images: int, plan: RobustnessPlan) -> int:
+def count_attacks(
+    classifier: HierarchicalClassifier, num_images: int, plan: RobustnessPlan, levels: Sequence[LevelKey] | None = None
+) -> int:
     """To how much `evaluate_robustness` reports progress in sum."""
-    return num_images * len(classifier.keys) * len(plan.attacks) * len(plan.threat_models)
+    return num_images * len(levels or classifier.keys) * len(plan.attacks) * len(plan.threat_models)
 
 
 class _Batch:

@@ -3,6 +3,7 @@
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.export import ExportModel
 from hrvlm.callbacks.geometry import GeometryCallback
+from hrvlm.callbacks.robust_validation import RobustValidationCallback
 from hrvlm.callbacks.robustness import RobustnessCallback
 from hrvlm.callbacks.summary import SummaryTable
 from hrvlm.callbacks.zero_shot import ZeroShotCallback
@@ -11,6 +12,7 @@ __all__ = [
     "CertificationCallback",
     "ExportModel",
     "GeometryCallback",
+    "RobustValidationCallback",
     "RobustnessCallback",
     "SummaryTable",
     "ZeroShotCallback",

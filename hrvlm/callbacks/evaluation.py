@@ -40,6 +40,11 @@ class EvaluationCallback(Callback):
         self.name = name
         self.label = self.kind if name is None else f"{self.kind}_{name}"
 
+    @property
+    def state_key(self) -> str:
+        """Tells several of one class apart in a checkpoint."""
+        return f"{type(self).__qualname__}[{self.label}]"
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Chooses the label, now that all callbacks are known.
 

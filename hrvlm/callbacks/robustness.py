@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.ensemble import AttackSettings
-from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
-from hrvlm.attacks.metrics import RobustAccuracy
+from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.callbacks.common import (
-    chosen_images,
-    fine_tuned,
-    gather_rows,
-    log_directly,
-    on_device,
-    progress_bar,
-    results_folder,
-)
+from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
+from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback
-from hrvlm.data.sampling import shard_indices
-from hrvlm.models import HierarchicalClassifier
 from hrvlm.old_keys import old_keys
 
 BEFORE, AFTER = "before", "after"
@@ -93,35 +82,9 @@ class RobustnessCallback(EvaluationCallback):
 
     def _evaluate(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         module = fine_tuned(pl_module)
-        data = module.datamodule().evaluation_set(self.split)
-        chosen = chosen_images(trainer, self.plan.indices(len(data)))
-        shard = shard_indices(len(chosen), num_replicas=trainer.world_size, rank=trainer.global_rank)
-        mine = [chosen[position] for position in shard]
-        path = results_folder(trainer) / self.label / f"{stage}.rank={trainer.global_rank}.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        rows: list[dict[str, Any]] = []
-        with on_device(trainer, module), path.open("w", encoding="utf-8") as file:
+        with on_device(trainer, module):
             classifier = module.zero_shot_classifier() if stage == BEFORE else module.classifier()
-            metric = _metric(classifier, self.plan)
-            total = count_attacks(classifier, len(mine), self.plan)
-            with progress_bar(trainer, f"{', '.join(self.plan.attacks)} {stage}", total) as bar:
-                for records in evaluate_robustness(
-                    classifier, data, mine, self.plan, stage=stage, progress=lambda n: bar.advance(bar.task_ids[0], n)
-                ):
-                    part = [record.to_row() for record in records]
-                    file.write("".join(json.dumps(row) + "\n" for row in part))
-                    file.flush()
-                    metric.update(records)
-                    rows.extend(part)
-            self._log(trainer, stage, {name: float(share) for name, share in metric.compute().items()})
-        self.rows[stage] = gather_rows(trainer, rows)
-
-    def _log(self, trainer: Trainer, stage: str, shares: dict[str, float]) -> None:
-        log_directly(trainer, {f"{self.label}/{stage}/{name}": share for name, share in shares.items()})
-
-
-def _metric(classifier: HierarchicalClassifier, plan: RobustnessPlan) -> RobustAccuracy:
-    levels = [(classifier.forest[key.tree].name, key.level) for key in classifier.keys]
-    metric = RobustAccuracy(plan.attacks, levels).to(classifier.text_points(classifier.keys[0]).device)
-    metric.update([])  # a process without images has counted too, as torchmetrics sees it
-    return metric
+            data = module.datamodule().evaluation_set(self.split)
+            subset = AttackedSubset(data=data, plan=self.plan, name=stage, stage=stage)
+            self.rows[stage], shares = attack_subset(trainer, classifier, subset, results_folder(trainer) / self.label)
+            log_directly(trainer, {f"{self.label}/{stage}/{name}": share for name, share in shares.items()})

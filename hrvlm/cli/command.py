@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any
 
@@ -110,12 +111,23 @@ def parser_of(
     description: str,
     others: Mapping[str, str] | None = None,
 ) -> ClearParser:
-    """All commands by name, and the options of the wanted one; see `run_command`."""
+    """All commands by name, and the options of the wanted one; see `run_command`. Made once, for it takes long."""
+    return _parser_of(wanted, tuple(commands.items()), program, description, tuple((others or {}).items()))
+
+
+@cache
+def _parser_of(
+    wanted: str,
+    commands: tuple[tuple[str, Entry], ...],
+    program: str,
+    description: str,
+    others: tuple[tuple[str, str], ...],
+) -> ClearParser:
     parser = ClearParser(prog=program, description=description)
     subparsers = parser.add_subcommands(dest="command")
-    for name, text in (others or {}).items():
+    for name, text in others:
         subparsers.add_subcommand(name, ClearParser(), help=text)
-    for name, entry in commands.items():
+    for name, entry in commands:
         command = entry.load() if name == wanted else None
         options = ClearParser() if command is None else command.parser()
         options.description = options.description or entry.text

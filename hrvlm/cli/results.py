@@ -67,10 +67,10 @@ def show_zero_shot(output: Path, summary: dict[str, Any]) -> None:
 
 def show_targeted_attacks(output: Path, summary: dict[str, Any], forbidden: str) -> None:
     """Writes the page of targeted attacks, and prints their table; see `show_certificates`."""
-    from hrvlm.reports.push_table import push_table
+    from hrvlm.reports.targeted_attack_table import targeted_attack_table
 
     write_report(output)
-    print_results(output, [push_table(summary, forbidden=forbidden)])
+    print_results(output, [targeted_attack_table(summary, forbidden=forbidden)])
 
 
 def print_results(output: Path, tables: list[Any]) -> None:
@@ -132,8 +132,8 @@ def write_report(
     attacked = _rows(folder if robustness is None else robustness, "attack")
     if robustness is not None and not attacked:
         raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
-    pushes, zero_shot = _rows(folder, "targeted-attack"), _rows(folder, "zero-shot")
-    if not any(path.stat().st_size for path in paths) and not attacked and not pushes and not zero_shot:
+    targeted, zero_shot = _rows(folder, "targeted-attack"), _rows(folder, "zero-shot")
+    if not any(path.stat().st_size for path in paths) and not attacked and not targeted and not zero_shot:
         raise ValueError(
             f"expected rows of certify.py run, attack, zero-shot or targeted-attack in {folder}, found none"
         )
@@ -142,7 +142,7 @@ def write_report(
     what = "Zero-shot accuracy" if zero_shot else "Certificates"
     title = f"{what} of {settings['given_checkpoint']}" if "given_checkpoint" in settings else what
     given: dict[str, Any] = {"title": title, "radii": radii, "settings": settings, "at_hand": at_hand}
-    page = render_report(rows, attacked, pushes=pushes, zero_shot=zero_shot, **given)
+    page = render_report(rows, attacked, targeted_attacks=targeted, zero_shot=zero_shot, **given)
     write_whole(folder / REPORT, page)
     return folder / REPORT, lacking
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from hrvlm.cli.errors import ClearParser
 from hrvlm.evaluation.source_options import SourceOptions
@@ -57,8 +57,11 @@ def add_checkpoint(parser: ClearParser) -> None:
         "--architecture", type=str | None, help='of --weights: "ViT-B-32", or with a tag for what they leave open'
     )
     parser.add_argument("--weights", type=str | None, help='file of weights for --architecture, or "random"')
-    parser.add_argument("--activation", type=Activation | None, help="in the place of the stated one")
-    parser.add_argument("--preprocessing", type=Preprocessing | None, help="mean and deviation in the place of those")
+    acts, kinds = (", ".join(get_args(choices)) for choices in (Activation, Preprocessing))
+    parser.add_argument("--activation", type=Activation | None, help=f"in the place of the stated one: {acts}")
+    parser.add_argument(
+        "--preprocessing", type=Preprocessing | None, help=f"mean and deviation in the place of the stated: {kinds}"
+    )
 
 
 def checkpoint_of(options: Any) -> Checkpoint:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrvlm.data.resuming import ResumableLoader
-from hrvlm.data.sampling import EpochSampler, shard_indices
+from hrvlm.data.sampling import EpochSampler, evenly_spread, shard_indices
 
 
 class IndexedShard(Dataset[dict[str, Any]]):
@@ -105,10 +105,21 @@ class ImageDataModule(LightningDataModule):
         self._place = dict(state)
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
-        """This process's shard of the evaluation set."""
-        data = self.evaluation_set()
-        shard = IndexedShard(data, shard_indices(len(data), **self._replicas()))
+        """This process's shard of the evaluation set; of an evenly spread part, where the trainer limits batches."""
+        data, replicas = self.evaluation_set(), self._replicas()
+        chosen = evenly_spread(len(data), self._most_validated())
+        shard = IndexedShard(data, [chosen[i] for i in shard_indices(len(chosen), **replicas)])
         return DataLoader(shard, batch_size=self.batch_size, **self._workers())
+
+    def _most_validated(self) -> int | None:
+        """How many pictures the batches of all processes hold, where the trainer limits their number; else None.
+
+        A limit that is a share is left to Lightning, which takes it of whatever loader it gets.
+        """
+        limit: Any = self.trainer.limit_val_batches if self.trainer else 1.0
+        if isinstance(limit, float):
+            return None
+        return max(1, limit * self.batch_size * self.trainer.world_size)  # type: ignore[union-attr]
 
     def _workers(self) -> dict[str, Any]:
         return {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}

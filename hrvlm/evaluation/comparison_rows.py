@@ -14,7 +14,8 @@ from hrvlm.evaluation.verification import rules_of, verify
 from hrvlm.rows.measures import Measure
 from hrvlm.rows.verifying import Group
 
-COMPARED = ("attack", "run")
+CLEAN = "clean"
+COMPARED = ("zero-shot", "attack", "run")
 """Commands whose rows can be compared, in the order of their tables."""
 Question: TypeAlias = tuple[str, Measure]
 """A heading, and what is averaged."""
@@ -47,12 +48,13 @@ class Results:
 
     @property
     def budgets(self) -> list[float]:
-        """Budgets of the attacks, rising; none of certificates."""
-        return sorted({record.eps for image in self.images.values() for record in image if hasattr(record, "eps")})
+        """Budgets of the attacks, rising; none of certificates, or where all images are clean."""
+        records = (record for image in self.images.values() for record in image)
+        return sorted({record.eps for record in records if getattr(record, "attack", CLEAN) != CLEAN})
 
     def labels(self, index: int) -> dict[Hashable, int]:
-        """Right classes of an image, by tree and level."""
-        return {(record.tree, record.level): record.label for record in self.images[index]}
+        """Right classes of an image, by tree and level, or by data set."""
+        return {_level(record): record.label for record in self.images[index]}
 
     def answers(self, radii: Sequence[float]) -> Answers:
         """What each image adds to each average.
@@ -98,6 +100,10 @@ def read_results(folder: Path) -> list[Results]:
     if not found:
         raise ValueError(f"expected rows of certify.py {' or '.join(COMPARED)} in {folder}, found others alone")
     return found
+
+
+def _level(record: Any) -> Hashable:
+    return (record.tree, record.level) if hasattr(record, "tree") else record.data
 
 
 def _slim(record: Any) -> Any:
@@ -156,7 +162,15 @@ def _of_attacks(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tupl
         yield f"Attacks: {budget}", measure, value
 
 
+def _of_data_sets(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:
+    from hrvlm.evaluation.zero_shot.summary import zero_shot_measures
+
+    heading = f"Zero-shot: {records[0].norm}"
+    yield from ((heading, measure, value) for measure, value in zero_shot_measures(records))
+
+
 _MEASURES: Mapping[str, Callable[[Sequence[Any], Sequence[float]], Iterator[tuple[str, Measure, float]]]] = {
     "run": _of_certificates,
     "attack": _of_attacks,
+    "zero-shot": _of_data_sets,
 }

@@ -8,9 +8,11 @@ from typing import Any
 from hrvlm.evaluation.comparison_rows import Results
 from hrvlm.rows.strict import shown
 
-FREE = frozenset({"weights", "seed", "num_images", "batch_size", "eps"})
+FREE = frozenset({"weights", "head", "seed", "num_images", "batch_size", "eps"})
 """What may differ: the model, random numbers, how many images of the data and how many at once; budgets, of which only
 those that both have are compared."""
+SETS = "data"
+"""Names data sets, of which likewise only those that both have are compared."""
 NOTES = "given_"
 
 
@@ -42,7 +44,7 @@ def check_same_work(one: Results, other: Results) -> None:
 def _budgets_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
     """Of several budgets, those that both have are compared."""
     left, right = one.budgets, other.budgets
-    if (left or right) and not set(left) & set(right):
+    if left and right and not set(left) & set(right):
         yield "eps", _alone(left), _alone(right)
 
 
@@ -51,10 +53,19 @@ def _alone(values: list[float]) -> Any:
 
 
 def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
-    left, right = _flat(one.settings), _flat(other.settings)
+    sets = [settings.get(SETS) for settings in (one.settings, other.settings)]
+    shared = set.intersection(*(set(named) if isinstance(named, Mapping) else set() for named in sets))
+    left, right = (_flat(_with_sets(part.settings, shared)) for part in (one, other))
     for name in dict.fromkeys([*left, *right]):
         if left.get(name) != right.get(name):
             yield name, left.get(name), right.get(name)
+
+
+def _with_sets(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    """Settings with some of their data sets."""
+    named = settings.get(SETS)
+    chosen = {SETS: {name: named[name] for name in sorted(names)}} if isinstance(named, Mapping) else {}
+    return {**settings, **chosen}
 
 
 def _flat(settings: Any, before: str = "") -> dict[str, Any]:

@@ -16,7 +16,7 @@ from hrvlm.attacks.summary import summarise_budgets
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
-from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
+from hrvlm.evaluation.subject import Subject, check_labelled, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes, StrategyName
@@ -65,6 +65,7 @@ def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: O
 def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
     classifier, data = load_subject(checkpoint, settings, fabric.device)
+    check_labelled(data, "attacks are judged by whether the label is still found")
     depends_on = _settings(classifier, data, settings)
 
     def prepare() -> Path:

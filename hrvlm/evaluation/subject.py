@@ -13,7 +13,7 @@ from hrvlm.data import ImageCollection
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
-from hrvlm.models import Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
 from hrvlm.trees import Forest, load_forest
 
 
@@ -77,6 +77,24 @@ def data_and_forest(subject: Subject, *, image_size: int | None = None, keep_ind
         return data.evaluation_set(subject.split), forest
     opened = open_source(data, subject.split, options, image_size=image_size, keep_index=keep_index)
     return classified(opened, options, trees, subject.num_levels)
+
+
+def check_labelled(data: Any, why: str) -> None:
+    """Refuses pictures without labels where accuracy is asked.
+
+    Args:
+        data: Any data set; only an `ImageCollection` may say that labels lack.
+        why: What labels are needed for.
+
+    Raises:
+        ValueError: In one sentence, with how many lack.
+    """
+    if isinstance(data, ImageCollection) and not data.labelled:
+        lacking = data.labels().count(NO_LABEL)
+        raise ValueError(
+            f"expected a label for every picture of {data.name}, got none for {lacking} of {len(data)}: {why}; sort "
+            "them into class folders, or name their classes in a manifest"
+        )
 
 
 def answered_pictures(subject: Subject) -> Any:

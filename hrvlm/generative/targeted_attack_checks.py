@@ -72,4 +72,4 @@ def targeted_attack_header(settings: Mapping[str, Any]) -> Header:
 
 
 TARGETED_ATTACKS = Rules(read=_read, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement)
-"""The rules of rows of pushes."""
+"""The rules of rows of targeted attacks."""

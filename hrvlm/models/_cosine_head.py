@@ -23,18 +23,22 @@ class CosineHead(Head):
     has_depth = False
     scorer = "cosine"
 
-    def __init__(self, logit_scale: float | None = None, trainable: bool = True) -> None:
+    def __init__(
+        self, logit_scale: float | None = None, trainable: bool = True, *, max_logit_scale: float = MAX_LOGIT_SCALE
+    ) -> None:
         """Build the head.
 
         Args:
             logit_scale: Start value of the scale λ of the cosines, in (0, 100]; larger values are held at 100.
                 None takes the model's own at `initialise`.
             trainable: Whether the scale is learned.
+            max_logit_scale: Where the scale is held; models of a sigmoid loss, such as SigLIP, have larger ones.
 
         Raises:
             ValueError: If the scale is not positive.
         """
         super().__init__()
+        self.max_logit_scale = max_logit_scale
         start = MAX_LOGIT_SCALE if logit_scale is None else float(logit_scale)
         self.log_logit_scale = log_parameter(start, "logit_scale", trainable)
         self.initialised: Tensor
@@ -61,8 +65,8 @@ class CosineHead(Head):
 
     @property
     def logit_scale(self) -> Tensor:
-        """Scale λ of the cosines, at most 100 as in CLIP."""
-        return self.log_logit_scale.float().exp().clamp_max(MAX_LOGIT_SCALE)
+        """Scale λ of the cosines, at most 100 as in CLIP if nothing else is stated."""
+        return self.log_logit_scale.float().exp().clamp_max(self.max_logit_scale)
 
     def lift_image(self, features: Tensor) -> Tensor:
         """Normalise features `(N, D)`."""

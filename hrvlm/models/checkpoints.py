@@ -13,6 +13,7 @@ from typing import Any
 import open_clip
 from torch import Tensor
 
+from hrvlm.models._cosine_head import MAX_LOGIT_SCALE
 from hrvlm.models._head import Head
 from hrvlm.models.building import CONFIG_FILE, from_config, from_open_clip
 from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, as_checkpoint
@@ -184,9 +185,14 @@ def load_model(
 
 
 def cosine_head(model: VisionLanguageModel) -> CosineHead:
-    """The head of plain CLIP, with the model's own logit_scale."""
-    head = CosineHead()
-    head.initialise(None, [], logit_scale=float(model.logit_scale.detach()))
+    """The head of plain CLIP, with the model's own logit_scale.
+
+    A `logit_bias`, as SigLIP's models have it, is common to all classes: it moves no label and no margin, and is left
+    out. CLIP holds its scale at 100; the sigmoid loss that has the bias does not.
+    """
+    scale, has_bias = float(model.logit_scale.detach()), getattr(model.clip, "logit_bias", None) is not None
+    head = CosineHead(max_logit_scale=max(scale, MAX_LOGIT_SCALE)) if has_bias else CosineHead()
+    head.initialise(None, [], logit_scale=scale)
     return head.eval()
 
 

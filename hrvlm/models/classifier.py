@@ -120,6 +120,10 @@ class HierarchicalClassifier(nn.Module):
         chosen = self.keys if keys is None else keys
         return {key: labels_of(self.head.logits(points, self.text_points(key))) for key in chosen}
 
+    def target_of(self, label: int, key: LevelKey) -> int:
+        """True label at a level, from a leaf label; -1, which is no label, stays."""
+        return int(self.ancestors[key][label]) if label >= 0 else NO_LABEL
+
     def target(self, labels: Tensor, key: LevelKey) -> Tensor:
         """True labels (N,) at a level, from leaf labels (N,); -1, which is no label, stays."""
         found = self.ancestors[key].to(labels.device)[labels]

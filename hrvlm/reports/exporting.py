@@ -63,8 +63,12 @@ def write_parquet(rows: Iterable[Mapping[str, Any]], folder: str | Path) -> list
     written = []
     for kind, records in sorted(kinds.items()):
         hints = field_types(type(records[0]))
+        unknown = set() if all(record.labelled for record in records) else set(records[0].unknown)
         schema = pyarrow.schema(
-            [pyarrow.field(name, _arrow(pyarrow, hint), nullable=_optional(hint)) for name, hint in hints.items()],
+            [
+                pyarrow.field(name, _arrow(pyarrow, hint), nullable=_optional(hint) or name in unknown)
+                for name, hint in hints.items()
+            ],
             metadata={"kind": kind, "schema": str(SCHEMA)},
         )
         table = pyarrow.Table.from_pylist([_columns(record, hints) for record in records], schema=schema)
@@ -135,7 +139,8 @@ def _arrow(pyarrow: Any, hint: Any) -> Any:
 
 
 def _columns(record: Any, hints: Mapping[str, Any]) -> Row:
-    return {name: _structured(getattr(record, name), hint) for name, hint in hints.items()}
+    found = {name: _structured(getattr(record, name), hint) for name, hint in hints.items()}
+    return found if record.labelled else found | dict.fromkeys(record.unknown)
 
 
 def _structured(value: Any, hint: Any) -> Any:

@@ -21,10 +21,10 @@ from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summa
 from hrvlm.reports.certificates import guarantees, reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.page import page_section, page_template
-from hrvlm.reports.push_figures import attack_curves
-from hrvlm.reports.push_table import push_table
 from hrvlm.reports.radii import round_radii
 from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.reports.targeted_attack_figures import attack_curves
+from hrvlm.reports.targeted_attack_table import targeted_attack_table
 from hrvlm.reports.zero_shot_tables import zero_shot_tables
 from hrvlm.rows.record import Record
 
@@ -58,7 +58,7 @@ def render_report(
     radii: Sequence[float] | None = None,
     settings: Mapping[str, Any] | None = None,
     at_hand: AtHand | None = None,
-    pushes: Sequence[Row] = (),
+    targeted_attacks: Sequence[Row] = (),
     zero_shot: Sequence[Row] = (),
 ) -> str:
     """The report as one HTML page.
@@ -70,7 +70,7 @@ def render_report(
         radii: L2 radii of the tables; None takes round ones.
         settings: What else is known of the run.
         at_hand: Pictures and names of classes.
-        pushes: Rows of attacks towards a forbidden answer.
+        targeted_attacks: Rows of attacks towards a forbidden answer.
         zero_shot: Rows of zero-shot evaluation.
 
     Raises:
@@ -78,11 +78,11 @@ def render_report(
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records = certificates.records
-    if not records and not robustness and not pushes and not zero_shot:
+    if not records and not robustness and not targeted_attacks and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
     attacked: list[Any] = [
         *(RobustnessRecord.from_row(row) for row in robustness),
-        *map(TargetedAttackRecord.from_row, pushes),
+        *map(TargetedAttackRecord.from_row, targeted_attacks),
     ]
     images = len({record.index for record in [*records, *attacked]})
     images += len({(row["data"], row["index"]) for row in zero_shot})
@@ -91,7 +91,7 @@ def render_report(
         *_zero_shot(zero_shot),
         *_certificates(records, radii, at_hand or AtHand()),
         *_robustness(robustness),
-        *_pushes([record for record in attacked if isinstance(record, TargetedAttackRecord)]),
+        *_targeted_attacks([record for record in attacked if isinstance(record, TargetedAttackRecord)]),
     ]
     return page_template().render(
         title=title,
@@ -133,14 +133,14 @@ def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
 
 
-def _pushes(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
+def _targeted_attacks(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
     if records:
         words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
         text = (
             "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
             "elsewhere a stronger attack may succeed."
         )
-        table = push_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
+        table = targeted_attack_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
         yield page_section(
             "pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table]
         )
@@ -161,7 +161,7 @@ def _image(records: list[Record], report: KindReport[Any], at_hand: AtHand) -> d
     first = min(records, key=lambda record: record.level)
     return {
         "index": first.index,
-        "words": f"of {at_hand.name(first.tree, first.level, first.label)}",
+        "words": f"of {at_hand.name(first.tree, first.level, first.label)}" if first.labelled else "without a label",
         "picture": None if at_hand.picture is None else data_uri(at_hand.picture(first.index)),
         "figures": figures,
     }

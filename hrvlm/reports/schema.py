@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -39,11 +40,14 @@ def field_table(kind: type) -> str:
     for part in reversed(kind.__mro__):
         meanings |= _attributes(part.__doc__ or "")
     added: frozenset[str] = getattr(kind, "added", frozenset())
+    unknown = getattr(kind, "unknown", {})
     lines = ["| field | type | meaning |", "| --- | --- | --- |"]
     for field in fields(kind):
         if field.name not in meanings:
             raise ValueError(f"expected the docstring of {kind.__name__} to describe {field.name!r}")
-        lines.append(f"| `{field.name}` | {_type(field)} | {_cell(meanings[field.name])}{_since(field, added)} |")
+        lines.append(
+            f"| `{field.name}` | {_type(field, unknown)} | {_cell(meanings[field.name])}{_since(field, added)} |"
+        )
     return "\n".join(lines)
 
 
@@ -54,8 +58,9 @@ def _attributes(docstring: str) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in entries}
 
 
-def _type(field: Field[Any]) -> str:
-    return _cell(f"`{field.type}`".replace(" | None", "` or `null"))
+def _type(field: Field[Any], unknown: Iterable[str]) -> str:
+    null = " | None" if field.name in unknown else ""
+    return _cell(f"`{field.type}{null}`".replace(" | None", "` or `null"))
 
 
 def _since(field: Field[Any], added: frozenset[str]) -> str:

@@ -57,7 +57,7 @@ FIELDS: dict[str, Any] = {
     "radius": NOT_NEGATIVE, "seed": SEED, "threshold": INSIDE, "votes": SOME | None, "vote_error": INSIDE | None,
     "num_classes": SOME, "functions_chosen": one_of(("before", "after")), "source_prompt": NAME, "target_prompt": NAME,
     "precision": one_of(("float32", "bfloat16", "float16")), "scorer": one_of(("cosine", "poincare")),
-    "attribute": NAME, "eps": NOT_NEGATIVE, "oracle": NAME,
+    "named_by": one_of(("label", "prediction")), "attribute": NAME, "eps": NOT_NEGATIVE, "oracle": NAME,
 }  # fmt: skip
 
 

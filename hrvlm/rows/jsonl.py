@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import IO, Protocol, Self
 
 from hrvlm.rows.lines import iterate_lines, row_of
-from hrvlm.rows.locking import is_at, open_locked
+from hrvlm.rows.locking import Hold, open_held
 from hrvlm.rows.record import Row
 
 _log = logging.getLogger(__name__)
@@ -43,8 +44,13 @@ class RecordWriter:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._file = open_locked(self.path)
-        self.recovered = cut_torn_line(self.path)
+        self._hold = Hold(self.path)
+        try:
+            self._file = open_held(self.path)
+            self.recovered = cut_torn_line(self.path)
+        except BaseException:
+            self._hold.release()
+            raise
 
     def write(self, records: Iterable[Writable]) -> None:
         """Append the records of one image and flush.
@@ -52,7 +58,7 @@ class RecordWriter:
         Raises:
             ValueError: if the file has been removed or replaced, or its folder has: what was written would be lost.
         """
-        if not is_at(self._file, self.path):
+        if not _is_at(self._file, self.path):
             raise ValueError(
                 f"expected {self.path} to stay while it is written to, it was removed or moved: rows that were not "
                 "merged before are no longer there; start again, with another output if something else removes it"
@@ -64,6 +70,7 @@ class RecordWriter:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+        self._hold.release()
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +79,14 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    """Whether an open file is the one of that name, neither removed nor replaced nor moved."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
 
 
 def read_rows(path: str | Path) -> list[Row]:

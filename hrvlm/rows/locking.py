@@ -1,84 +1,98 @@
 """Files that one process at a time writes to.
 
-The system lets go of a lock when its process dies, so no lock outlives a kill. A file that is removed or replaced takes
-its lock with it: whoever has opened it before looks again, once the lock is his, whether it still is the file of that
-name.
+A hidden file beside each one is locked in its stead, so that the file itself can be read, replaced and removed on every
+system meanwhile. The system lets go of a lock when its process dies: no lock outlives a kill, though its file may.
 """
 
 from __future__ import annotations
 
-import fcntl
+import errno
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from filelock import FileLock, Timeout
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+"""What network file systems that have no locks say."""
+PATIENCE = 0.05
+"""Seconds after which a lock counts as another one's."""
 _log = logging.getLogger(__name__)
 
 
-def lock(file: IO[str] | IO[bytes], path: Path) -> None:
-    """Hold a file until it is closed; the system lets go of it when the process dies.
+class Hold:
+    """A file held by this process until it is let go of, or the process dies.
+
+    Args:
+        path: The file; it need not exist, and its folder is made if absent.
 
     Raises:
-        ValueError: if another process holds it.
+        ValueError: If another process, or something else in this one, holds it.
     """
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ValueError(
-            f"expected no other process to write to {path}, got one that does; wait for it or end it"
-        ) from error
-    except OSError as error:  # some network file systems have no locks
-        _log.warning("%s cannot be locked (%s): make sure that only one run writes to this folder", path, error)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = _locked(path)
+
+    def release(self) -> None:
+        """Lets go, and leaves no file behind."""
+        if self._lock is None:
+            return
+        with suppress(OSError):  # Windows removes no file that is open
+            os.unlink(self._lock.lock_file)
+        self._lock.release()
+        self._lock = None
 
 
-def open_locked(path: Path) -> IO[str]:
-    """Open a text file to append to, made if absent, and hold it until it is closed.
+def lock_path(path: Path) -> Path:
+    """The file that is locked in the stead of another one; one that is there for nothing else is locked itself."""
+    return path if path.suffix == ".lock" else path.with_name(f".{path.name}.lock")
 
-    Raises:
-        ValueError: if another process holds it, or there is something else of that name.
-    """
+
+def _locked(path: Path) -> FileLock | None:
     while True:
         path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(lock_path(path), timeout=PATIENCE, poll_interval=PATIENCE / 5)
         try:
-            file = path.open("a", encoding="utf-8")
-        except IsADirectoryError as error:
-            raise ValueError(f"expected a file at {path}, got a folder; move it elsewhere") from error
+            lock.acquire()  # a file that another process removes meanwhile is tried again
+            return lock
+        except Timeout as error:
+            raise ValueError(
+                f"expected no other process to write to {path}, got one that does; wait for it or end it"
+            ) from error
         except FileNotFoundError:
             if path.parent.is_dir():
                 raise
             continue  # another process has just removed the empty folder
-        try:
-            lock(file, path)
-        except ValueError:
-            file.close()
-            raise
-        if is_at(file, path):
-            return file
-        file.close()  # another process has removed or replaced it meanwhile
+        except (OSError, NotImplementedError) as error:
+            if lock_path(path).is_dir():
+                raise ValueError(f"expected a file at {lock_path(path)}, got a folder; move it elsewhere") from error
+            if isinstance(error, OSError) and error.errno not in NO_LOCKS:
+                raise
+            _log.warning("%s cannot be locked (%s): make sure that only one run writes to this folder", path, error)
+            return None
 
 
-def is_at(file: IO[str] | IO[bytes], path: Path) -> bool:
-    """Whether an open file is the one of that name, neither removed nor replaced nor moved."""
+def open_held(path: Path) -> IO[str]:
+    """Opens a text file to append to, made if absent; hold it first.
+
+    Raises:
+        ValueError: If there is something else of that name.
+    """
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        return path.open("a", encoding="utf-8")
+    except IsADirectoryError as error:
+        raise ValueError(f"expected a file at {path}, got a folder; move it elsewhere") from error
 
 
 @contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Hold a file that says nothing but that a process is at work; it is gone afterwards.
-
-    Raises:
-        ValueError: if another process holds it.
-    """
-    file = open_locked(path)
+    """Holds a file while a block runs; see `Hold`."""
+    hold = Hold(path)
     try:
         yield
     finally:
-        if is_at(file, path):
-            path.unlink()
-        file.close()
+        hold.release()

@@ -19,6 +19,9 @@ Key = tuple[str | int, ...]
 FunctionsChosen = Literal["before", "after"]
 """Whether prompts, trees and levels were fixed before any result on the same noise was seen."""
 
+NAMED_BY = {True: "label", False: "prediction"}
+"""What names an image in prompts, by whether it has a label."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
@@ -26,12 +29,12 @@ class Record:
 
     Attributes:
         index: dataset index of the image.
-        label: true label at this level.
+        label: true label at this level; null where the image has none.
         tree: name of the class tree.
         level: 0 for the leaves, growing towards the root.
         level_name: name of the level.
         prediction: certified class at this level; -1 where there is none.
-        correct: whether the prediction is the true label.
+        correct: whether the prediction is the true label; null where the image has none.
         reason: why less is claimed than usual, or None.
     """
 
@@ -40,6 +43,8 @@ class Record:
     """Fields added to the schema later: rows without them were made when their defaults were all there was."""
     unsaid: ClassVar[frozenset[str]] = frozenset({"noise_shared", "invalid_selection"})
     """Those of them that rows leave out while they have their default."""
+    unknown: ClassVar[Mapping[str, Any]] = {"label": -1, "correct": False}
+    """Fields that rows of an image without a true label hold null in, all or none, and what records have there."""
     limits: ClassVar[Mapping[str, Any]] = {}
     """Types of fields that rows of this kind hold to, where they are narrower than `hrvlm.rows.fields` has them."""
 
@@ -62,6 +67,8 @@ class Record:
         for field in fields(self):
             if field.name in self.unsaid and row[field.name] == field.default:
                 del row[field.name]
+        if not self.labelled:
+            row |= dict.fromkeys(self.unknown)
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"expected a finite {name} in the record of image {self.index}, got {value}")
@@ -82,6 +89,11 @@ class Record:
         return (self.kind, self.index, self.tree, self.level)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the true label is known."""
+        return self.label >= 0
+
+    @property
     def names_leaf(self) -> bool:
         """Whether `label` is the image's own leaf of a class tree."""
         return self.level == 0
@@ -94,6 +106,16 @@ class Record:
     def slim(self) -> Self:
         """The record without what only verifying needs."""
         return self
+
+
+def is_right(prediction: int, label: int) -> bool:
+    """Whether a prediction is the true label; -1 stands for none, on either side."""
+    return 0 <= prediction == label
+
+
+def named_so(named_by: str) -> str:
+    """What the words of a claim add where the class that is predicted names the image in its prompts."""
+    return "" if named_by == NAMED_BY[True] else " (named by the predicted class, as no label is known)"
 
 
 def not_covered(functions_chosen: str, noise_shared: bool = False) -> str:

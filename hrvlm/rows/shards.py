@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm.rows.jsonl import RecordWriter, read_lines
-from hrvlm.rows.locking import is_at, lock
+from hrvlm.rows.locking import held
 from hrvlm.rows.record import Row
 from hrvlm.whole_files import whole_file
 
@@ -71,14 +71,10 @@ def check_unused(path: str | Path) -> None:
 
 def _hold_shards(merged: Path, stack: ExitStack) -> list[Path]:
     """The files of a run, which no other process can write to until the stack is left."""
-    held = []
-    for part in shard_files(merged):
-        file = stack.enter_context(part.open("r+b"))  # NFS locks only what can be written to
-        lock(file, part)
-        if not is_at(file, part):
-            raise ValueError(f"expected no other process to write to {part}, got one that has just replaced it")
-        held.append(part)
-    return held
+    parts = shard_files(merged)
+    for part in parts:
+        stack.enter_context(held(part))
+    return [part for part in parts if part.exists()]  # another process may have merged them just before
 
 
 def run_rows(path: str | Path, key: RowKey) -> list[Row]:

@@ -35,18 +35,20 @@ class Strict(Generic[T]):
 
     Args:
         record: frozen dataclass with a class variable `kind`; besides, if need be, `added`, names of fields that older
-            rows lack, and `limits`, types of fields that are narrower than those of the dataclass.
+            rows lack, `limits`, types of fields that are narrower than those of the dataclass, and `unknown`, fields
+            that are null together, with what records have there.
         schema: number of the schema.
     """
 
     def __init__(self, record: type[T], schema: int) -> None:
         self.record, self.schema, self.kind = record, schema, str(record.kind)  # type: ignore[attr-defined]
         self.added: frozenset[str] = getattr(record, "added", frozenset())
+        self.unknown: Mapping[str, Any] = getattr(record, "unknown", {})
         hints, limits = get_type_hints(record), getattr(record, "limits", {})
         found = fields(record)  # type: ignore[arg-type]
         self.names = frozenset(field.name for field in found)
         head: list[Any] = [("kind", Literal[self.kind]), ("schema", Literal[schema])]
-        body = [(f.name, strict_type(f.name, hints[f.name], limits), f) for f in found]
+        body = [(f.name, self._type(f.name, hints[f.name], limits), f) for f in found]
         named = [
             (name, kind, field.default) if name in self.added and field.default is not MISSING else (name, kind)
             for name, kind, field in body
@@ -57,6 +59,10 @@ class Strict(Generic[T]):
         self._decoder = msgspec.json.Decoder(self.struct)
         self._order = [field.name for field in found]
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._order)
+
+    def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
+        narrowed = strict_type(name, hint, limits)
+        return narrowed | None if name in self.unknown else narrowed
 
     def of_line(self, line: bytes | str) -> T:
         """The record of a line of JSON.
@@ -99,9 +105,18 @@ class Strict(Generic[T]):
             raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
         try:
             values = (sys.intern(value) if type(value) is str else value for value in self._values(found))
-            return self.record(**dict(zip(self._order, values, strict=True)))
+            return self.record(**self._filled(dict(zip(self._order, values, strict=True))))
         except (TypeError, OverflowError) as error:
             raise RowError(f"expected a row of kind {self.kind!r}: {error}") from error
+
+    def _filled(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values of a record, where a row may say that something is unknown."""
+        lacking = {name: value for name, value in self.unknown.items() if values[name] is None}
+        if lacking and len(lacking) < len(self.unknown):
+            name = next(iter(lacking))
+            told = ", ".join(self.unknown)
+            raise RowError(f"expected {told} to be null together, got {name} alone", name)
+        return values | lacking
 
 
 _READERS: dict[tuple[type, int], Any] = {}

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import comb
 
 from hrvlm.trees.nodes import TreeError
 from hrvlm.trees.structure import path_to_top
@@ -55,32 +53,15 @@ def compare_trees(first: ClassTree, second: ClassTree) -> TreeDifference:
         only_nodes=(_only(first, above[0] - above[1]), _only(second, above[1] - above[0])),
         only_leaves=(_only(first, leaves[0] - leaves[1]), _only(second, leaves[1] - leaves[0])),
         moved={leaf: pair for leaf, pair in paths.items() if pair[0] != pair[1]},
-        agreement=tuple(tuple(adjusted_rand_index(a, b) for b in parts[1]) for a in parts[0]),
+        agreement=_agreement(*parts),
     )
 
 
-def adjusted_rand_index(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
-    """Agreement of two partitions of the same items, corrected for chance (Hubert and Arabie 1985, eq. 5).
+def _agreement(first: list[list[str]], second: list[list[str]]) -> tuple[tuple[float, ...], ...]:
+    """The adjusted Rand index of every two levels (Hubert and Arabie 1985, eq. 5)."""
+    from sklearn.metrics import adjusted_rand_score  # takes a second, which no other command of trees needs
 
-    Args:
-        first: the part of each item in one partition.
-        second: the part of each item in the other, in the same order.
-
-    Returns:
-        1 for the same partition, 0 on average for random ones with these part sizes; at least -0.5. Two partitions
-        without any choice (all items together, or each alone, in both) agree: 1.
-
-    Raises:
-        ValueError: if the partitions have different lengths.
-    """
-    if len(first) != len(second):
-        raise ValueError(f"expected partitions of the same items, got {len(first)} and {len(second)}")
-    together = sum(comb(count, 2) for count in Counter(zip(first, second, strict=True)).values())
-    in_first, in_second = (sum(comb(count, 2) for count in Counter(part).values()) for part in (first, second))
-    pairs = comb(len(first), 2)
-    expected = in_first * in_second / pairs if pairs else 0.0
-    largest = (in_first + in_second) / 2
-    return 1.0 if largest == expected else (together - expected) / (largest - expected)
+    return tuple(tuple(float(adjusted_rand_score(a, b)) for b in second) for a in first)
 
 
 def _superclasses(tree: ClassTree, leaf: str) -> tuple[str, ...]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import pytest
 
 from hrvlm.rows import shards as parts_module
 from hrvlm.rows.jsonl import RecordWriter
-from hrvlm.rows.locking import held, open_locked
+from hrvlm.rows.locking import Hold, held, lock_path
 from hrvlm.rows.shards import ShardWriter, check_unused, merge_shards, shard_files, shard_path, unchecked_rows
 
 
@@ -86,20 +89,42 @@ def test_a_part_that_was_removed_while_it_was_being_opened_is_opened_again(
     part = shard_path(merged, 0)
     part.parent.mkdir()
     part.touch()
-    hold, calls = fcntl.flock, []
+    hold, calls = fcntl.flock, list[int]()
 
-    def late(file: Any, how: int) -> None:
-        if not calls:  # as if a merge had ended between opening and locking
-            part.unlink()
-            part.parent.rmdir()
-        calls.append(how)
+    def late(file: int, how: int) -> None:
+        if not calls and lock_path(part).exists():  # as if a merge had ended between opening and locking
+            lock_path(part).unlink()
+            shutil.rmtree(part.parent)
+            calls.append(how)
         hold(file, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
     with ShardWriter(merged, 0) as writer:
         writer.write([Line(7)])
-    assert len(calls) == 2
+        with pytest.raises(ValueError, match="expected no other process to write"):
+            ShardWriter(merged, 0)
     assert numbers(merged) == [7]
+
+
+def test_a_lock_on_a_file_that_another_process_has_replaced_is_none(
+    merged: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merged.touch()
+    hold, others = fcntl.flock, list[int]()
+
+    def late(file: int, how: int) -> None:
+        if not others and lock_path(merged).exists():  # the file open here goes, and another one is made and locked
+            lock_path(merged).unlink()
+            others.append(os.open(lock_path(merged), os.O_CREAT | os.O_RDWR))
+            hold(others[0], fcntl.LOCK_EX)
+        hold(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(ValueError, match="expected no other process to write"):
+        RecordWriter(merged)
+    os.close(others[0])
+    RecordWriter(merged).close()
+    assert [path.name for path in merged.parent.iterdir()] == [merged.name]
 
 
 @pytest.mark.parametrize("kind", [ShardWriter, lambda path, rank: RecordWriter(shard_path(path, rank))])
@@ -149,8 +174,7 @@ def test_a_file_in_place_of_the_folder_of_parts_is_named(merged: Path) -> None:
 def test_a_folder_that_is_removed_meanwhile_is_noticed_at_the_next_row(replaced: bool, merged: Path) -> None:
     with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
-        shard_path(merged, 0).unlink()
-        shard_path(merged, 0).parent.rmdir()
+        shutil.rmtree(shard_path(merged, 0).parent)
         if replaced:
             shard_path(merged, 0).parent.mkdir()
             shard_path(merged, 0).touch()
@@ -182,21 +206,41 @@ def test_a_folder_is_held_by_one_and_nothing_is_left(tmp_path: Path) -> None:
     assert not path.exists()
     path.touch()  # of a run that was killed
     with held(path), pytest.raises(ValueError, match="expected no other process"):
-        open_locked(path)
+        Hold(path)
+
+
+def test_a_folder_in_place_of_a_lock_is_named(tmp_path: Path) -> None:
+    (tmp_path / "running.lock").mkdir()
+    with pytest.raises(ValueError, match=r"expected a file at .*running.lock, got a folder"):
+        Hold(tmp_path / "running.lock")
+
+
+def test_a_run_goes_on_with_a_warning_where_there_are_no_locks(
+    merged: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def none(file: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    with ShardWriter(merged, 0) as writer:
+        writer.write([Line(3)])
+    merge_shards(merged, by_number)
+    assert numbers(merged) == [3]
+    assert "make sure that only one run writes to this folder" in caplog.text
 
 
 def test_files_are_locked_as_network_file_systems_ask_for(merged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """NFS makes exclusive locks only of files that are open for writing; others it lets pass unlocked."""
-    really, locked = fcntl.flock, list[str]()
+    really, locked = fcntl.flock, set[str]()
 
-    def strict(file: Any, how: int) -> None:
-        assert file.writable()
-        locked.append(Path(file.name).name)
+    def strict(file: int, how: int) -> None:
+        assert fcntl.fcntl(file, fcntl.F_GETFL) & os.O_RDWR
+        locked.add(Path(os.readlink(f"/proc/self/fd/{file}")).name.removesuffix(" (deleted)"))
         really(file, how)
 
-    monkeypatch.setattr("hrvlm.rows.locking.fcntl.flock", strict)
+    monkeypatch.setattr(fcntl, "flock", strict)
     with ShardWriter(merged, 0) as writer:
         writer.write([Line(1)])
     merge_shards(merged, key=by_number)
     check_unused(merged)
-    assert locked == ["rank=0.jsonl", "rank=0.jsonl", merged.name]
+    assert locked >= {".rank=0.jsonl.lock", f".{merged.name}.lock"}  # and files without a name, to see what is possible

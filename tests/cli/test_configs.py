@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import open_clip
 import pytest
+import torch
 import yaml
 
-from hrvlm.callbacks import GeometryCallback
+from hrvlm.callbacks import GeometryCallback, RobustValidationCallback
 from hrvlm.cli.command import CERTIFY
 from hrvlm.cli.train import main
 
@@ -113,3 +115,76 @@ def test_imagenet_configuration_takes_a_training_step(
     logged = dict(zip(header, values, strict=True))
     assert float(logged["train/loss"]) > 0
     assert 0 <= float(logged["train/adversarial_accuracy"]) <= 1
+
+
+def callbacks_of(name: str) -> list[tuple[str, dict[str, Any]]]:
+    """Classes and arguments of the callbacks that a file names."""
+    trainer = FILES[ROOT / "configs" / f"{name}.yaml"]["trainer"]
+    entries = trainer.get("callbacks", trainer.get("callbacks+"))
+    return [(entry["class_path"].rpartition(".")[2], entry.get("init_args", {})) for entry in entries]
+
+
+@pytest.mark.parametrize("name", ["imagenet/vit_b32_openai", "emoji/best_robust"])
+def test_what_checkpoints_are_chosen_by_is_logged(name: str) -> None:
+    base = FILES[ROOT / "configs" / f"{name.replace('best_robust', 'quickstart')}.yaml"]["model"]["init_args"]
+    (robust,) = [given for kind, given in callbacks_of(name) if kind == "RobustValidationCallback"]
+    looking = RobustValidationCallback(**robust)
+    monitored = {given["monitor"] for kind, given in callbacks_of(name) if "monitor" in given}
+    assert monitored == {f"robust/{looking.plan.attacks[0]}/{Path(base['trees'][0]).stem}/0"}
+    assert all(given["mode"] == "max" for kind, given in callbacks_of(name) if "monitor" in given)
+    assert looking.plan.threat_model.eps == base["objective"]["init_args"]["threat_model"]["eps"]
+
+
+@pytest.mark.parametrize(
+    ("name", "base"),
+    [("imagenet/vit_l14_openai", "imagenet/vit_b32_openai"), ("imagenet/convnext_base_w", "imagenet/vit_b32_openai"),
+     ("imagenet/siglip_vit_b16", "imagenet/vit_b32_openai"), ("emoji/best_robust", "emoji/quickstart")],
+)  # fmt: skip
+def test_variants_compose_and_name_models_that_there_are(
+    name: str, base: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    given = [word for part in (base, name) for word in ("--config", f"configs/{part}.yaml")]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *given, "--print_config"])
+    assert stopped.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    kinds = [entry["class_path"].rpartition(".")[2] for entry in shown["trainer"]["callbacks"]]
+    assert {"RobustValidationCallback", "CertificationCallback"} <= set(kinds)
+    model = shown["model"]["init_args"]
+    if name.startswith("imagenet/"):
+        assert (model["model"], model["pretrained"]) in open_clip.list_pretrained()
+        config = open_clip.get_model_config(model["model"])
+        assert shown["data"]["init_args"]["image_size"] == config["vision_cfg"]["image_size"]
+
+
+@pytest.mark.slow
+def test_imagenet_configuration_chooses_certifies_and_keeps_checkpoints(
+    tmp_path: Path, make_settings: Callable[..., Any], run_train: Callable[..., Path]
+) -> None:
+    """Its trainer and callbacks, with fewer images and copies, on the tiny model."""
+    chosen = make_settings(tmp_path)
+    shipped = yaml.safe_load((ROOT / "configs/imagenet/vit_b32_openai.yaml").read_text(encoding="utf-8"))["trainer"]
+    for entry in shipped["callbacks"]:
+        given = entry.setdefault("init_args", {})
+        given |= {"num_images": 6} if "num_images" in given else {}
+        given |= {"every_n_train_steps": 3} if "every_n_train_steps" in given else {}
+        given |= {"monitor": "robust/pgd10/kinds/0"} if "monitor" in given else {}
+        if "plan" in given:
+            given["plan"]["init_args"] |= {"num_images": 3, "n0": 8, "n": 20, "alpha": 0.05, "sigma": 0.02}
+    kept = {name: shipped[name] for name in ("check_val_every_n_epoch", "limit_val_batches", "num_sanity_val_steps")}
+    callbacks = [entry for entry in shipped["callbacks"] if "ProgressBar" not in entry["class_path"]]
+    chosen["trainer"] |= kept | {"callbacks": callbacks, "val_check_interval": 3, "max_epochs": 2}
+    folder = run_train(tmp_path, chosen)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {
+        "best.ckpt",
+        "last.ckpt",
+        "epoch=1-step=8.ckpt",
+    }
+    assert sorted(path.name[5:12] for path in (folder / "robust").iterdir()) == ["0000003", "0000006"]
+    for epoch in range(2):
+        rows = (folder / f"certificates/epoch={epoch:03d}/rank=0.jsonl").read_text(encoding="utf-8").splitlines()
+        assert len(rows) == 3 * 2 * (1 + 3 * 2)  # per level a radius, and three changes under two scorers
+    steps = {name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last")}
+    assert (steps["best"]["global_step"] in (3, 6), steps["last"]["global_step"]) == (True, 8)

@@ -69,7 +69,10 @@ def test_two_runs_at_the_same_moment_are_refused(command: str, settings: dict[st
 
 def test_a_part_that_a_process_left_over_still_writes_to_is_refused_before_settings_change(tmp_path: Path) -> None:
     (tmp_path / "settings.json").write_text(json.dumps(OURS))
-    with held(shard_path(tmp_path / "certificates.jsonl", 1)):
+    part = shard_path(tmp_path / "certificates.jsonl", 1)
+    part.parent.mkdir()
+    part.touch()
+    with held(part):
         with pytest.raises(ValueError, match="expected no other process"), opened_folder(tmp_path, "run", OTHER):
             pass
         assert json.loads((tmp_path / "settings.json").read_text()) == OURS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import multiprocessing
 import os
@@ -19,6 +18,7 @@ from command_runs import ROOT, command_line, kill_two_processes
 from hrvlm.certificates.kinds.semantic import run as semantic_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
 from hrvlm.cli.certify import main
+from hrvlm.rows.locking import held
 from hrvlm.rows.shards import shard_files, shard_path
 
 ROWS = "certificates.jsonl"
@@ -129,10 +129,9 @@ def test_a_folder_that_another_process_writes_to_is_refused(
 ) -> None:
     part = shard_path(tmp_path / ROWS, 1)
     part.parent.mkdir(parents=True)
-    with part.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(SystemExit) as stopped:
-            main(arguments(tmp_path))
+    part.touch()
+    with held(part), pytest.raises(SystemExit) as stopped:
+        main(arguments(tmp_path))
     assert stopped.value.code == 1
     assert "expected no other process to write" in capsys.readouterr().err
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.certificates import SmoothingRecord, clopper_pearson_lower, smoothing_radius
+from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
 
 TREES = [{"name": "t", "levels": ["leaf", "group"], "digest": "d"}]
 RUN = {
@@ -50,10 +51,29 @@ def attacked(index: int, attack: str, right: bool, *, level: int = 0, **changes:
     return RobustnessRecord(**told | changes).to_row()
 
 
+def zero_shot_folder(
+    folder: Path, right: Mapping[str, Mapping[tuple[str, float], Sequence[bool]]], weights: str = "w", **changes: Any
+) -> Path:
+    """Zero-shot rows of data sets, by attack and budget; images that are right when clean in all of them."""
+    rows = [
+        ZeroShotRecord(
+            data=data, index=index, num_classes=3, head="cosine", attack=attack, norm="linf", eps=eps, label=1,
+            prediction=1 if ok else 2, correct=ok,
+        ).to_row()
+        for data, aims in right.items()
+        for (attack, eps), oks in aims.items()
+        for index, ok in enumerate(oks)
+    ]  # fmt: skip
+    told = {"data_size": 40, "pictures": "p", "num_classes": 3, "prompts": "q"}
+    settings = {"head": "cosine", "norm": "linf", "data": {name: told | changes for name in right}}
+    return written(folder, rows, settings, weights)
+
+
 def written(folder: Path, rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], weights: str = "w") -> Path:
     """A folder with rows and settings, as a command leaves it."""
     folder.mkdir(parents=True, exist_ok=True)
-    name = "robustness.jsonl" if "norm" in settings else "certificates.jsonl"
+    names = {"data": "zero_shot.jsonl", "norm": "robustness.jsonl"}
+    name = next((name for key, name in names.items() if key in settings), "certificates.jsonl")
     (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "settings.json").write_text(json.dumps({"weights": weights, **settings}), encoding="utf-8")
     return folder

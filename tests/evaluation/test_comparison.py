@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import Any
 
 import pytest
-from compared_folders import ATTACK, RUN, attack_folder, attacked, run_folder, smoothed, written
+from compared_folders import ATTACK, RUN, attack_folder, attacked, run_folder, smoothed, written, zero_shot_folder
 
 from hrvlm.evaluation.comparison import Comparison, Line, columns_of, compare
 from hrvlm.evaluation.comparison_rows import read_results
@@ -165,6 +165,35 @@ def test_of_several_budgets_those_that_both_have_are_compared(tmp_path: Path) ->
     assert [(one.heading[-8:], one.means) for one in found.lines if one.measure.name == "under pgd20"] == [
         ("2.55/255", (0, 1)), ("=5.1/255", (None, 1)),
     ]  # fmt: skip
+
+
+CLEAN = {("clean", 0.0): [True] * 4}
+
+
+def test_data_sets_are_compared_that_both_have(tmp_path: Path) -> None:
+    one = {"digits": CLEAN | {("pgd10", 0.01): [True, False, False, True], ("cw", 0.01): [True, True, False, True]}}
+    two = {"digits": CLEAN | {("pgd10", 0.01): [True] * 4, ("pgd10", 0.02): [False] * 4}, "birds": CLEAN}
+    found = compared(zero_shot_folder(tmp_path / "a", one, "a"), zero_shot_folder(tmp_path / "b", two, "b"))
+    assert {line.heading for line in found.lines} == {"Zero-shot: linf"}
+    assert [(line.measure.tree, line.measure.name, line.means) for line in found.lines] == [
+        ("digits", "clean", (1, 1)),
+        ("digits", "under cw at 2.55/255", (0.75, None)),
+        ("digits", "under pgd10 at 2.55/255", (0.5, 1)),
+        ("digits", "under the worst of cw, pgd10 at 2.55/255", (0.5, None)),
+        ("digits", "under pgd10 at 5.1/255", (None, 0)),
+        ("birds", "clean", (None, 1)),
+    ]
+    assert found.lines[2].differences[1] == difference_of_shares([1, 0, 0, 1], [1] * 4)
+
+
+def test_other_prompts_or_pictures_of_a_data_set_are_refused(tmp_path: Path) -> None:
+    one = zero_shot_folder(tmp_path / "a", {"digits": CLEAN}, "a")
+    for name in ("prompts", "pictures"):
+        other = zero_shot_folder(tmp_path / name, {"digits": CLEAN}, "b", **{name: "other"})
+        with pytest.raises(ValueError, match=rf"got data.digits.{name} '[pq]' in .* and 'other' in"):
+            compared(one, other)
+    with pytest.raises(ValueError, match="expected results of a that another model has too, got none"):
+        compared(one, zero_shot_folder(tmp_path / "c", {"birds": CLEAN}, "b"))
 
 
 def test_seeds_numbers_of_images_and_notes_may_differ(tmp_path: Path) -> None:

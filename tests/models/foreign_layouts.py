@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,14 +163,14 @@ def tower_settings(**more: Any) -> dict[str, Any]:
     return {"hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 2} | more
 
 
-def clip_of_transformers(activation: str = "quick_gelu") -> Any:
+def clip_of_transformers(seed: int = 5) -> Any:
     """A random `CLIPModel`."""
     vocab = len(clip_tokenizer())
     end = {"eos_token_id": vocab - 1, "bos_token_id": vocab - 2, "pad_token_id": vocab - 1}
-    text = tower_settings(vocab_size=vocab, max_position_embeddings=16, hidden_act=activation, **end)
-    vision = tower_settings(image_size=32, patch_size=8, hidden_act=activation)
+    text = tower_settings(vocab_size=vocab, max_position_embeddings=16, **end)
+    vision = tower_settings(image_size=32, patch_size=8)
     config = transformers.CLIPConfig(text_config=text, vision_config=vision, projection_dim=24)
-    return randomised(transformers.CLIPModel(config))
+    return randomised(transformers.CLIPModel(config), seed)
 
 
 def siglip_of_transformers() -> Any:
@@ -180,9 +180,9 @@ def siglip_of_transformers() -> Any:
     return randomised(transformers.SiglipModel(config))
 
 
-def randomised(model: Any) -> Any:
+def randomised(model: Any, seed: int = 5) -> Any:
     """Weights large enough for each part to show in the features."""
-    generator = torch.Generator().manual_seed(5)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn(parameter.shape, generator=generator)
@@ -222,6 +222,25 @@ def transformers_siglip(folder: Path) -> Written:
     return of_transformers(model, tokenizer, Checkpoint(name=str(folder / "siglip")), 12)
 
 
+def transformers_dictionary(folder: Path) -> Written:
+    """A whole state beside a folder of the same shape."""
+    base, model = transformers_clip(folder), clip_of_transformers(seed=6)
+    torch.save(model.state_dict(), folder / "state.pt")
+    checkpoint = Checkpoint(architecture=base.checkpoint.name, weights=str(folder / "state.pt"))
+    return of_transformers(model, clip_tokenizer(), checkpoint, 16)
+
+
+def transformers_tower(folder: Path) -> Written:
+    """A tower with its projection, as `CLIPVisionModelWithProjection` holds it."""
+    base, model = transformers_clip(folder), clip_of_transformers(seed=7)
+    state = {name: value for name, value in model.state_dict().items() if name.startswith(("vision_", "visual_"))}
+    torch.save(state, folder / "tower.pt")
+    checkpoint = Checkpoint(architecture=base.checkpoint.name, weights=str(folder / "tower.pt"))
+    return replace(
+        base, checkpoint=checkpoint, image_features=of_transformers(model, None, checkpoint, 16).image_features
+    )
+
+
 LAYOUTS: dict[str, Callable[[Path], Written]] = {
     "an exported folder": _exported(""),
     "local-dir": _exported("local-dir:"),
@@ -237,6 +256,8 @@ LAYOUTS: dict[str, Callable[[Path], Written]] = {
     "TeCoA, PMG-AFT": _tower(tecoa),
     "transformers' CLIP": transformers_clip,
     "transformers' SigLIP": transformers_siglip,
+    "a dictionary of transformers": transformers_dictionary,
+    "a tower of transformers": transformers_tower,
 }
 
 

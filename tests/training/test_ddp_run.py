@@ -20,6 +20,8 @@ from hrvlm.certificates import done_keys, read_rows
 from hrvlm.models import load
 
 ROOT = Path(__file__).parents[2]
+ROBUST, CHECKPOINT = "hrvlm.callbacks.RobustValidationCallback", "lightning.pytorch.callbacks.ModelCheckpoint"
+CHOSEN = {"monitor": "robust/pgd2/kinds/0", "mode": "max", "filename": "best"}
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +30,10 @@ def both(make_settings: Callable[..., Any], tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("both")
     chosen = make_settings(folder)
     chosen["data"]["init_args"]["batch_size"] = 4
+    chosen["trainer"] |= {"val_check_interval": 2}
+    chosen["trainer"]["callbacks"][2]["init_args"]["save_on_train_epoch_end"] = True
+    inside = [(ROBUST, {"num_images": 9, "threat_model": {"eps": 0.02}, "steps": 2}), (CHECKPOINT, CHOSEN)]
+    chosen["trainer"]["callbacks"] += [{"class_path": name, "init_args": given} for name, given in inside]
     config = folder / "given.yaml"
     config.write_text(yaml.safe_dump(chosen), encoding="utf-8")
     command = [sys.executable, "train.py", "fit", "--config", str(config), "--trainer.devices", "2"]
@@ -74,6 +80,21 @@ def test_every_row_is_written_by_one_process_exactly(both: tuple[Path, str], fin
         keys = done_keys(records)
         assert len(keys) == len(records) > 0
         assert keys == done_keys(read_rows(finished.folder / f"certificates/epoch={epoch:03d}/rank=0.jsonl"))
+
+
+@pytest.mark.slow
+def test_processes_choose_one_checkpoint_by_the_accuracy_of_all_inside_epochs(both: tuple[Path, str]) -> None:
+    folder, _ = both
+    shares = []
+    for step in (2, 4, 6, 8):
+        paths = sorted((folder / "robust").glob(f"step={step:07d}.rank=*.jsonl"))
+        assert len(paths) == 2
+        found = [row for row in rows(paths) if row["attack"] == "pgd2"]
+        assert sorted(row["index"] for row in found) == [i * 32 // 9 for i in range(9)]
+        shares.append(sum(row["correct"] for row in found) / 9)
+    assert logged(folder, CHOSEN["monitor"]) == pytest.approx(shares)
+    best = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)["global_step"]
+    assert shares[best // 2 - 1] == max(shares)
 
 
 @pytest.mark.slow

@@ -102,8 +102,8 @@ def first_change_told(
     margin, error, _ = close_margins(scorer.rows(rows), rotation.rows(rows), direction[rows], winner[rows])
     least = Sinusoids(margin.cosine, margin.sine, margin.offset - error)
     reach = first_crossing(least)[0].clamp(max=math.pi)
-    leads = ((least.cosine + least.offset >= 0) & (lows(least, reach) >= -error / 2)).all(dim=1)
-    return angle.index_copy(0, rows, reach), sound.index_copy(0, rows, leads)
+    wins = ((least.cosine + least.offset >= 0) & (lows(least, reach) >= -error / 2)).all(dim=1)
+    return angle.index_copy(0, rows, reach), sound.index_copy(0, rows, wins)
 
 
 def sweep_closely(
@@ -129,26 +129,26 @@ def sweep_closely(
 
 def _swept(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: float, now: int) -> EnvelopeSweep:
     """The sweep of one image."""
-    here, ends, labels, lead, proven = 0.0, [0.0], [], math.inf, False
+    here, ends, labels, smallest, proven = 0.0, [0.0], [], math.inf, False
     margin = _PROVEN if length > 4 * _PROVEN else 0.0
     for _ in range(2 * len(scorer.first) + 1):
         now, ahead, error = _leader(scorer, rotation, direction, here, now)
         angle, overtaker = first_crossing(ahead)
         stop = min(here + float(angle), length)
-        proven = _leads(ahead, error, stop - here, margin)
+        proven = _exceed(ahead, error, stop - here, margin)
         ends.append(stop if proven else length)
         labels.append(now)
         if stop > here and len(scorer.first) > 1:
             left = ahead.values(error.new_tensor([(stop - here) / 2])) - error
             left[0, now] = math.inf
-            lead = min(lead, max(0.0, float(left.min())))
+            smallest = min(smallest, max(0.0, float(left.min())))
         if not proven or stop >= length:
             break
         here, now = stop, int(overtaker)
     return EnvelopeSweep(
         breaks=direction.new_tensor([ends]),
         labels=torch.tensor([labels], dtype=torch.long, device=direction.device),
-        smallest_margin=direction.new_tensor([lead]),
+        smallest_margin=direction.new_tensor([smallest]),
         verified=torch.tensor([proven and ends[-1] >= length], dtype=torch.bool, device=direction.device),
         told=torch.tensor([True], dtype=torch.bool, device=direction.device),
     )
@@ -172,7 +172,7 @@ def _leader(
     return now, ahead, error
 
 
-def _leads(ahead: Sinusoids, error: Tensor, way: float, margin: float) -> bool:
+def _exceed(ahead: Sinusoids, error: Tensor, way: float, margin: float) -> bool:
     """Whether margins exceed their errors over a way, but for so much at its ends."""
     if way <= 2 * margin:
         return bool((ahead.cosine + ahead.sine + ahead.offset + error).isfinite().all())

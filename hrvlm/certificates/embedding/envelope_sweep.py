@@ -53,14 +53,14 @@ def sweep_envelope(sinusoids: Sinusoids, label: Tensor, length: Tensor) -> Envel
         for part in (sinusoids.cosine, sinusoids.sine, sinusoids.offset, length)
     )
     found = _walks(cosine, sine, offset, label.cpu().numpy(), way, ROUNDING)
-    ends, winners, count, leads, verified, told = found
+    ends, winners, count, smallest, verified, told = found
     device, width = length.device, int(count.max(initial=1))
     real = torch.from_numpy(np.arange(width) < count[:, None]).to(device)
     labels = label.new_full(real.shape, -1).masked_scatter_(real, torch.from_numpy(winners).to(device))
     breaks = length[:, None].repeat(1, width + 1)
     breaks[:, 1:].masked_scatter_(real, torch.from_numpy(ends).to(breaks))
     breaks[:, 0] = 0.0
-    return EnvelopeSweep(breaks, labels, *(torch.from_numpy(part).to(device) for part in (leads, verified, told)))
+    return EnvelopeSweep(breaks, labels, *(torch.from_numpy(part).to(device) for part in (smallest, verified, told)))
 
 
 @compiled
@@ -72,7 +72,7 @@ def _walks(
     What these functions call lies in this file, since machine code is kept until the file of its source changes.
     """
     num, classes = cosine.shape
-    count, leads, verified = np.zeros(num, dtype=np.int64), np.empty(num), np.ones(num, dtype=np.bool_)
+    count, smallest, verified = np.zeros(num, dtype=np.int64), np.empty(num), np.ones(num, dtype=np.bool_)
     told = np.ones(num, dtype=np.bool_)
     ends, winners, used = np.empty(2 * num + 2), np.empty(2 * num + 2, dtype=np.int64), 0
     rivals, space = np.empty(classes, dtype=np.int64), np.empty((5, classes))
@@ -84,7 +84,7 @@ def _walks(
         for place in range(among):
             k = rivals[place]
             space[0, place], space[1, place], space[2, place] = cosine[i, k], sine[i, k], offset[i, k]
-        now, here, leads[i] = np.searchsorted(rivals[:among], label[i]), 0.0, math.inf
+        now, here, smallest[i] = np.searchsorted(rivals[:among], label[i]), 0.0, math.inf
         verified[i] = False
         for _ in range(2 * among + 1):
             reach, overtaker, lowest = _step(space, among, now, here, length[i])
@@ -97,16 +97,16 @@ def _walks(
             count[i] += 1
             if stop > here:
                 middle = (here + stop) / 2
-                lead = _lead(cosine[i], sine[i], offset[i], rivals[now], middle)
-                leads[i] = min(leads[i], lead)
-                told[i] &= lead > tolerance or stop - here <= _LENGTH
+                margin = _margin(cosine[i], sine[i], offset[i], rivals[now], middle)
+                smallest[i] = min(smallest[i], margin)
+                told[i] &= margin > tolerance or stop - here <= _LENGTH
             if not sound:
                 break
             if reach >= length[i]:
-                verified[i] = leads[i] >= -tolerance
+                verified[i] = smallest[i] >= -tolerance
                 break
             here, now = stop, overtaker
-    return ends[:used], winners[:used], count, leads, verified, told
+    return ends[:used], winners[:used], count, smallest, verified, told
 
 
 @compiled
@@ -165,7 +165,7 @@ def _step(space: Row, classes: int, now: int, here: float, length: float) -> tup
 
 
 @compiled
-def _lead(cosine: Row, sine: Row, offset: Row, label: int, angle: float) -> float:
+def _margin(cosine: Row, sine: Row, offset: Row, label: int, angle: float) -> float:
     """Lead of a class over the best other one at an angle; inf for a single class."""
     cos, sin, best = math.cos(angle), math.sin(angle), -math.inf
     for k in range(len(cosine)):

@@ -38,7 +38,7 @@ class SemanticPartition:
         label: `(N,)` prediction at the image; -1 where scores are not finite.
         invariance: `(N,)` share of the range, in [0, 1], with the prediction of the image; 0 if nothing is certified.
         extent: `(N,)` radians from the image along the range to its first change of prediction, in [0, pi].
-        smallest_margin: `(N,)` smallest lead of the winner at interval midpoints, in score units: 0 where the winner
+        smallest_margin: `(N,)` smallest margin of the winner at interval midpoints, in score units: 0 where the winner
             has an identical duplicate, inf for a single class, and 0 where nothing is certified.
         breaks: `(N, F + 1)` radians, from start to stop, padded with stop.
         labels: `(N, F)` label between two breaks, padded with -1.

@@ -16,7 +16,7 @@ class EnvelopeSweep:
     Attributes:
         breaks: `(N, F + 1)` angles travelled, non-decreasing, from 0 to the length; padded with the length.
         labels: `(N, F)` winners; padded with -1.
-        smallest_margin: `(N,)` smallest lead of the winner over the next class at the midpoints; inf when K = 1.
+        smallest_margin: `(N,)` smallest margin of the winner over the next class at the midpoints; inf when K = 1.
         verified: `(N,)` True where every interval passed its closed-form check.
         told: `(N,)` False where an interval of some length has a winner that leads by no more than rounding midway.
     """

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, NOISE_SPACES, SAME, SEPARATE
 from hrvlm.certificates.statistics.radii import operational_threshold
-from hrvlm.rows.record import Record
+from hrvlm.rows.record import NAMED_BY, Record, is_right
 from hrvlm.rows.verifying import Finding
 
 TOLERANCE = 1e-9  # relative; far above the rounding of one bound, far below anything a reader would care about
@@ -20,6 +20,18 @@ class Shares(Protocol):
     @property
     def num_statements(self) -> int:
         """How many share it."""
+
+
+class NamesItself(Protocol):
+    """A record with prompts that name the image."""
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the true label is known."""
+
+    @property
+    def named_by(self) -> str:
+        """Which class names it."""
 
 
 class Chooses(Protocol):
@@ -48,9 +60,16 @@ class Chooses(Protocol):
 
 def correct_findings(record: Record) -> Iterator[Finding]:
     """Whether a record is correct where its prediction is its label."""
-    if record.correct != (record.prediction == record.label):
+    if record.correct != is_right(record.prediction, record.label):
         text = f"prediction {record.prediction} and label {record.label} contradict correct={record.correct}"
         yield "correct", record.correct, text
+
+
+def named_findings(record: NamesItself) -> Iterator[Finding]:
+    """Whether the label names an image in prompts where it has one, and the prediction else."""
+    if record.named_by != NAMED_BY[record.labelled]:
+        known = "a" if record.labelled else "no"
+        yield "named_by", False, f"prompts named by the {record.named_by} of an image that has {known} label"
 
 
 def sharing_findings(records: Sequence[S]) -> Iterator[tuple[S, Finding]]:

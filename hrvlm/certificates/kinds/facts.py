@@ -45,6 +45,12 @@ def said_of_level(record: Record, leaf: int | None) -> Iterator[Said]:
         yield ("leaf", leaf, record.tree, record.level), "label", record.label
 
 
+def said_of_prompts(record: Any, leaf: int | None) -> Iterator[Said]:
+    """The prompts of an attribute, which are the same for all images of a leaf; without a label nobody knows which."""
+    if leaf is None or leaf >= 0:
+        yield from named(record, ("attribute", record.attribute, leaf), "source_prompt", "target_prompt")
+
+
 def level_findings(record: Record, settings: RunSettings, *, leaves_of_first: bool = False) -> Iterator[Finding]:
     """Whether the run has the record's tree and level.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 from hrvlm.rows.measures import Measured
@@ -58,6 +59,13 @@ class Context:
     references: Callable[[Attribute, int], Tensor] | None = None
     features: Callable[[int, range], Tensor] | None = None
 
+    @cached_property
+    def levels(self) -> list[Statement]:
+        """What is said of every level, in the order of the classifier."""
+        from hrvlm.certificates.kinds.classifiers import statements
+
+        return statements(self.classifier)
+
     @property
     def device(self) -> Any:
         """Device of the classifier."""
@@ -70,13 +78,15 @@ class EmbeddedImage:
 
     Attributes:
         index: data set index.
-        label: true leaf.
+        label: true leaf; -1 where there is none.
         feature: `(1, D)` un-normalised.
+        named: leaf that names the image in prompts: the true one, or else the predicted one.
     """
 
     index: int
     label: int
     feature: Tensor
+    named: int
 
 
 def account_of(plan: Any) -> list[Any]:

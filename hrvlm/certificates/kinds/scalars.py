@@ -15,7 +15,8 @@ def levels_of(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]
 
 def radii_of(numbers: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Mean radius, where there is one, and shares certified at radii."""
-    if "average_certified_radius" in numbers:
+    if numbers.get("average_certified_radius") is not None:
         yield "average_certified_radius", numbers["average_certified_radius"]
     for radius, share in numbers["certified_accuracy"].items():
-        yield f"certified_accuracy_at_{radius}", share
+        if share is not None:
+            yield f"certified_accuracy_at_{radius}", share

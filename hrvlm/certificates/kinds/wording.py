@@ -36,6 +36,23 @@ def assumed(records: Sequence[Any]) -> list[str]:
     return said
 
 
+def unlabelled(records: Sequence[Any], *, prompts: bool = False) -> list[str]:
+    """What is said of images without a true label, in sentences; nothing if all have one.
+
+    Args:
+        records: of one kind.
+        prompts: whether the rows have prompts that name the image.
+    """
+    count = len({record.index for record in records if not record.labelled})
+    if not count:
+        return []
+    named = " Their prompts name the class that is predicted at the leaves." if prompts else ""
+    return [
+        f"{count} of {len({record.index for record in records})} images have no label: claims are about the "
+        f"prediction, whether it is right or not, and no accuracy is told of them.{named}"
+    ]
+
+
 def limits(records: Sequence[Any]) -> list[str]:
     """What a guarantee that holds with probability 1 - alpha does not say."""
     images, alpha = len({record.index for record in records}), records[0].alpha

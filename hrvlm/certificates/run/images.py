@@ -1,19 +1,28 @@
 """Certifies images with the classifiers of a model, every level of every tree.
 
 One function serves the callback after each epoch and `certify.py`, so both write the same rows for the same images,
-weights and seed. Noise comes by address, so no random state outside is read or changed.
+weights and seed. Noise comes by address, so no random state outside is read or changed. Kinds of certificate that are
+made of the same source share a pass over the images, which yields the records of one image at a time. An image whose
+records all exist is not looked at again, unless its features are to be kept and lack.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import tee
 from typing import Any
 
-from hrvlm.certificates.kinds.interface import SOURCES
-from hrvlm.certificates.run.passes import Images, certify_source
+import torch
+
+from hrvlm.certificates.kinds.interface import SOURCES, Context, EmbeddedImage, Kind, Source
+from hrvlm.certificates.noise.grid import on_grid
+from hrvlm.certificates.run.noise_pass import sampled_afresh, sampled_again
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
+from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.models import HierarchicalClassifier, inference_copy
+from hrvlm.models import HierarchicalClassifier, inference_copy, labels_of, one_thread
+from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
 
 
@@ -53,7 +62,7 @@ def certify_images(
         check_draws(kept, plan)
     images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references)
     for source in SOURCES:
-        for records in certify_source(source, images, plan):
+        for records in _certify_source(source, images, plan):
             yield records
             progress(1)
 
@@ -61,3 +70,135 @@ def certify_images(
 def count_passes(plan: CertificationPlan, num_images: int) -> int:
     """How often `certify_images` reports progress for so many images, at most."""
     return num_images * len({kind.source for kind in plan.asked})
+
+
+@dataclass(frozen=True)
+class Images:
+    """What is certified.
+
+    Attributes:
+        classifier: classifiers of every level.
+        data: map-style data set of (image (3, H, W) in [0, 1], leaf label).
+        indices: which images.
+        done: keys of records that exist already.
+        store: where noisy features are kept, or None.
+        kept: features of an earlier pass, used instead of the image tower, or None.
+        references: see `Context`.
+    """
+
+    classifier: HierarchicalClassifier
+    data: Any
+    indices: Sequence[int]
+    done: frozenset[Key]
+    store: FeatureStore | None
+    kept: FeatureStore | None
+    references: Any
+
+    def sample(self, index: int, noise: str) -> Sample:
+        """An image of the data set, as it is certified under some noise.
+
+        Raises:
+            ValueError: if features are kept, but those of another picture.
+        """
+        image, label = clean_picture(self.data, index)
+        sample = Sample(
+            index=index,
+            image=on_grid(image) if noise == "grid" else image,
+            labels={key: self.classifier.target_of(int(label), key) for key in self.classifier.keys},
+            named=None if label >= 0 else self.named(self.feature(index, image)),
+        )
+        if self.kept is not None:
+            self.kept.check_picture(sample)
+        return sample
+
+    def feature(self, index: int, image: torch.Tensor) -> torch.Tensor:
+        """Feature `(1, D)` of an image without noise, alone in one thread: no digit may depend on batches or cores."""
+        device = self.classifier.text_points(self.classifier.keys[0]).device
+        if self.kept is not None:
+            return self.kept.clean(index)[None].to(device)
+        with one_thread():
+            found: torch.Tensor = self.classifier.model.encode_image(image[None].to(device))
+        return found
+
+    def named(self, feature: torch.Tensor) -> int:
+        """The leaf that the classifier predicts from a feature, which names images without a label in prompts."""
+        head, leaves = self.classifier.head, self.classifier.keys[0]
+        with one_thread():
+            found = labels_of(head.logits(head.lift_image(feature), self.classifier.text_points(leaves)))
+        return max(int(found), 0)  # without finite scores no name is right, and nothing is claimed
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A kind with what it is asked for."""
+
+    kind: Kind[Any]
+    context: Context
+
+    def is_done(self, index: int, done: frozenset[Key]) -> bool:
+        return self.kind.keys(self.context, index) <= done
+
+
+def _certify_source(source: Source, images: Images, plan: CertificationPlan) -> Iterator[list[Record]]:
+    """Records of all kinds of one source that a plan asks for, one image after the other."""
+    asked = [_asked(kind, images, plan) for kind in plan.asked if kind.source == source]
+    if not asked:
+        return
+    streams = {"embedding": _embedded, "labels": _sampled, "features": _samples}
+    shared = tee(streams[source](asked, images, plan), len(asked))
+    made = (one.kind.certify(one.context, stream) for one, stream in zip(asked, shared, strict=True))
+    for found in zip(*made, strict=True):
+        yield [record for records in found for record in records if record.key not in images.done]
+
+
+def _asked(kind: Kind[Any], images: Images, plan: CertificationPlan) -> _Asked:
+    sampling = None if kind.spends is None else plan.smoothing_plan()
+    context = Context(
+        classifier=images.classifier,
+        plan=sampling,
+        options=kind.options(plan),
+        batch_size=plan.fixed_batch_size,
+        references=images.references,
+        features=None if images.kept is None else _reading(images.kept, images.classifier),
+    )
+    return _Asked(kind, context)
+
+
+def _reading(kept: FeatureStore, classifier: HierarchicalClassifier) -> Callable[[int, range], torch.Tensor]:
+    device = classifier.text_points(classifier.keys[0]).device
+    return lambda index, draws: torch.cat(list(kept.read(index, draws))).to(device)
+
+
+def _left(asked: Sequence[_Asked], images: Images) -> Iterator[int]:
+    """Images that lack records, or features that are to be kept."""
+    for index in images.indices:
+        lacks_features = images.store is not None and not images.store.is_complete(index)
+        if lacks_features or not all(one.is_done(index, images.done) for one in asked):
+            yield index
+
+
+def _embedded(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[EmbeddedImage]:
+    """Images without noise, one by one."""
+    for index in images.indices:
+        if all(one.is_done(index, images.done) for one in asked):
+            continue
+        image, label = clean_picture(images.data, index)
+        feature = images.feature(index, image)
+        yield EmbeddedImage(index, int(label), feature, int(label) if label >= 0 else images.named(feature))
+
+
+def _sampled(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[Any]:
+    """Images with the counted labels of their noisy copies."""
+    statements = {statement.key: statement for one in asked for statement in one.kind.statements(one.context)}
+    samples = (images.sample(index, plan.sampling.noise) for index in _left(asked, images))
+    given = (images.classifier, samples, list(statements.values()), plan.smoothing_plan())
+    if images.kept is not None:
+        return sampled_again(*given, images.kept)
+    return sampled_afresh(*given, batch_size=plan.batch_size, store=images.store)
+
+
+def _samples(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterable[Sample]:
+    """Images, for kinds that look at the features of noisy copies themselves."""
+    for index in images.indices:
+        if not all(one.is_done(index, images.done) for one in asked):
+            yield images.sample(index, plan.sampling.noise)

@@ -29,12 +29,14 @@ class Sample:
     Attributes:
         index: dataset index in [0, 2^32), the address of its noise.
         image: `(C, H, W)` pixels in [0, 1].
-        labels: true label per statement key.
+        labels: true label per statement key; -1 where there is none.
+        named: leaf that names the image in prompts; None for its true label.
     """
 
     index: int
     image: Tensor
     labels: Mapping[Any, int]
+    named: int | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ FORMS = "csv,md,tex,html"
 def _parser() -> ClearParser:
     parser = ClearParser()
     parser.add_argument(
-        "folders", type=path_of, nargs="+", help="folders of certify.py run and attack; the first model is the baseline"
+        "folders",
+        type=path_of,
+        nargs="+",
+        help="folders of certify.py run, attack and zero-shot; the first model is the baseline",
     )
     parser.add_argument("--names", type=str, nargs="+", help="a name per folder; folders of one model share a name")
     parser.add_argument("--radii", type=float, nargs="+", help="L2 radii of certified accuracies; round ones if none")

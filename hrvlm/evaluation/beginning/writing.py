@@ -125,6 +125,6 @@ def _classes(found: Look) -> str:
 
 def _flat(found: Look) -> ClassTree:
     """A tree of one level."""
-    told = {"description": "One level: the classes themselves.", "source": f"class folders of {found.source}"}
-    info = TreeInfo(name="classes", level_names=(FLAT_LEVEL,), **told)
+    source, told = f"class folders of {found.source}", "One level: the classes themselves."
+    info = TreeInfo(name="classes", source=source, description=told, level_names=(FLAT_LEVEL,))
     return ClassTree.from_nodes([Node(key, name, None) for key, name in found.classes.names.items()], info)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hrvlm.attacks.records import CLEAN
 from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
+from hrvlm.rows.measures import Measure, Measured
 
 CONFIDENCE = 0.95
 WORST = "worst case"
@@ -48,6 +50,32 @@ def summarise_zero_shot(rows: Iterable[Row]) -> dict[str, Any]:
         "data": data,
         "mean": _means(data),
     } | ({"invalid": len(invalid)} if invalid else {})
+
+
+def zero_shot_measures(records: Sequence[ZeroShotRecord]) -> Iterator[Measured]:
+    """By which models are compared: accuracy on each data set, clean, under attacks, and under the worst of several.
+
+    Args:
+        records: Of images of one index, of any data sets and budgets.
+    """
+    groups: dict[tuple[str, int], dict[Aim, float]] = defaultdict(dict)
+    for record in records:
+        groups[record.data, record.num_classes][record.attack, record.eps] = float(record.correct)
+    for (data, classes), found in groups.items():
+        aims = sorted(found, key=lambda aim: (aim[0] != CLEAN, aim[1], aim[0]))
+        named = [
+            (CLEAN if attack == CLEAN else f"under {attack}{_at(eps)}", found[attack, eps]) for attack, eps in aims
+        ]
+        for eps in sorted({eps for attack, eps in aims if attack != CLEAN}):
+            attacks = [attack for attack, budget in aims if budget == eps and attack != CLEAN]
+            if len(attacks) > 1:
+                worst = min(found[attack, eps] for attack in attacks)
+                named.append((f"under the worst of {', '.join(attacks)}{_at(eps)}", worst))
+        yield from ((Measure(data, 0, f"{classes} classes", name, "right"), value) for name, value in named)
+
+
+def _at(eps: float) -> str:
+    return f" at {eps * 255:.3g}/255"
 
 
 def _data(name: str, rows: list[Row]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from hrvlm.certificates.kinds.joint.options import Family, JointQuestions, Joint
 from hrvlm.certificates.kinds.joint.record import JointRecord, sparse
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.geometry.sphere import ParallelVectorsError
+from hrvlm.rows.record import NAMED_BY, is_right
 
 NO_LABEL = "no selection sample had a valid label"
 TOO_FEW = "too few samples keep the class for any radius or extent that was asked for"
@@ -107,12 +108,13 @@ class Counter:
             level=family.level,
             level_name=family.level_name,
             prediction=prediction,
-            correct=prediction == label,
+            correct=is_right(prediction, label),
             reason=self._reason(change, votes) if abstain else None,
             scorer=family.scorer_kind,
             attribute=change.attribute,
             source_prompt=change.prompts[0],
             target_prompt=change.prompts[1],
+            named_by=NAMED_BY[self.sample.named is None],
             move=questions.move,
             steps=questions.steps,
             alpha_share=share,

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.certificates.kinds.checks import correct_findings, noise_findings
+from hrvlm.certificates.kinds.checks import correct_findings, named_findings, noise_findings
 from hrvlm.certificates.kinds.facts import (
     SHARED,
     attribute_findings,
@@ -16,6 +16,7 @@ from hrvlm.certificates.kinds.facts import (
     said_of_label,
     said_of_level,
     said_of_noise,
+    said_of_prompts,
 )
 from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.joint.record import JointRecord
@@ -71,14 +72,14 @@ class JointKind(Kind[JointRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         options: JointOptions = context.options
         scorers = scorers_of(context.classifier)
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, options.questions.move)
             for scorer in (scorers if options.questions.plain_cosine else scorers[:1])
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for change in options.attributes
         }
 
@@ -91,6 +92,7 @@ class JointKind(Kind[JointRecord]):
     def check(self, record: JointRecord) -> Iterator[Finding]:
         """Extents and radii follow from the histogram."""
         yield from correct_findings(record)
+        yield from named_findings(record)
         yield from noise_findings(record.float_mode, record.noise_space)
         yield from joint_findings(record)
 
@@ -112,7 +114,7 @@ class JointKind(Kind[JointRecord]):
         yield from said_of_noise(record)
         yield from named(record, (self.name,), *SHARED, "n0", "n", "move", "steps")
         yield from said_of_level(record, leaf)
-        yield from named(record, ("attribute", record.attribute, leaf), "source_prompt", "target_prompt")
+        yield from said_of_prompts(record, leaf)
         yield (self.name,), "at_radii", tuple(radius for radius, _ in record.at_radii)
         yield (self.name,), "at_extents", tuple(extent for extent, _ in record.at_extents)
 

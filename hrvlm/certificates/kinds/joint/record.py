@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hrvlm.certificates.kinds.joint.extents import MOST_STEPS, UNITS, Move
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
 from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
-from hrvlm.rows.record import Key, Record, Row, not_covered
+from hrvlm.rows.record import Key, Record, Row, named_so, not_covered
 
 _PAIRS = ("histogram", "at_radii", "at_extents")
 
@@ -54,13 +54,15 @@ class JointRecord(Record):
             not the choice of an epoch by such rows.
         invalid: estimation samples without a valid label (no finite scores), which count nowhere.
         invalid_selection: the same of the selection samples.
+        named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
+            "prediction" at the leaves, without noise.
     """
 
     kind: ClassVar[str] = "joint"
     added: ClassVar[frozenset[str]] = frozenset(
-        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection"}
+        {"label_functions", "functions_chosen", "noise_shared", "invalid", "invalid_selection", "named_by"}
     )
-    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid"}
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"invalid", "named_by"}
     limits: ClassVar[Mapping[str, Any]] = {
         "move": one_of(get_args(Move)), "steps": at_least(1, MOST_STEPS + 1), "split": one_of((SEPARATE,)),
         "float_mode": one_of(FLOAT_MODES.values()), "histogram": tuple[tuple[COUNT, SOME], ...],
@@ -99,6 +101,7 @@ class JointRecord(Record):
     noise_shared: bool = False
     invalid: int = 0
     invalid_selection: int = 0
+    named_by: str = "label"
 
     def __post_init__(self) -> None:
         histogram = tuple((int(step), int(samples)) for step, samples in self.histogram)
@@ -144,7 +147,7 @@ class JointRecord(Record):
         together = f"for all {self.num_statements} joint statements of the image together"
         if self.label_functions > 1:
             together += f", and those of the other {self.label_functions - 1} label functions"
-        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}"
+        plane = f"the plane of {self.source_prompt!r} and {self.target_prompt!r}{named_so(self.named_by)}"
         return (
             f"{where}: of the noisy copies ({noise}) of every image within r (L2) of this one, a share above "
             f"{self.threshold:g} keeps class {self.prediction} under the {self.scorer} classifier while the embedding "

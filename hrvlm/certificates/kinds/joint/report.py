@@ -8,8 +8,9 @@ from typing import Any
 from rich.table import Table
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.labelled import decimal
 from hrvlm.certificates.kinds.report import KindReport
-from hrvlm.certificates.kinds.wording import assumed, limits
+from hrvlm.certificates.kinds.wording import assumed, limits, unlabelled
 
 
 class JointReport(KindReport[JointRecord]):
@@ -27,6 +28,7 @@ class JointReport(KindReport[JointRecord]):
             f"share above {first.threshold:g} of its noisy copies keeps the class at every point of the semantic move "
             "up to the stated extent. Radii and extents were fixed in advance; the move is of embeddings.",
             *assumed(records),
+            *unlabelled(records, prompts=True),
             *limits(records),
         ]
 
@@ -40,6 +42,8 @@ class JointReport(KindReport[JointRecord]):
             for scorer, numbers in scorers.items()
         ]
         title = "Joint certificates: mean extent for every image within r (L2), mean radius up to extent e"
+        if any(numbers["smoothed_accuracy"] is None for *_, numbers in lines):
+            title += ", whatever the class"
         table = Table(title=title, title_justify="left")
         for name in ("tree", "level", "attribute", "scorer"):
             table.add_column(name)
@@ -47,10 +51,15 @@ class JointReport(KindReport[JointRecord]):
         for name in (*(f"r={radius}" for radius in first["at_radii"]), *(f"e={e}" for e in first["at_extents"])):
             table.add_column(name, justify="right")
         for tree, level, attribute, scorer, numbers in lines:
-            cells = [f"{found['mean_extent']:.3f}" for found in numbers["at_radii"].values()]
-            cells += [f"{found['mean_radius']:.3f}" for found in numbers["at_extents"].values()]
+            means = [_mean(found, "mean_extent") for found in numbers["at_radii"].values()]
+            cells = [*means, *(_mean(found, "mean_radius") for found in numbers["at_extents"].values())]
             table.add_row("(all)" if level == "0" else tree, numbers["level_name"], attribute, scorer, *cells)
         return table
+
+
+def _mean(found: Mapping[str, Any], name: str) -> str:
+    """The mean over images of the right class; where none has a label, over all."""
+    return decimal(found[name] if found[name] is not None else found[f"{name}_whatever_class"])
 
 
 REPORT = JointReport()

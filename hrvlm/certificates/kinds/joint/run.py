@@ -46,7 +46,7 @@ def _family(kind: str, classifier: HierarchicalClassifier, key: LevelKey) -> Fam
 def prompt_pairs(
     classifier: HierarchicalClassifier, attributes: Sequence[Attribute], label: int
 ) -> tuple[PromptPair, ...]:
-    """The semantic changes of an image, whose leaf label names it in the prompts."""
+    """The semantic changes of an image that a leaf names in the prompts."""
     noun, model = classifier.forest[0].levels[0].names[label], classifier.model
     check_changes(model, attributes, noun)
     pairs = []
@@ -75,12 +75,16 @@ def certify(context: Context, stream: Iterable[Sample]) -> Iterator[list[JointRe
 
     def samples() -> Iterator[JointSample]:
         for sample in stream:
+            leaf = sample.labels[context.classifier.keys[0]]
             targets = [sample.labels[key] for key in context.classifier.keys] * len(chosen)
             yield JointSample(
                 index=sample.index,
                 image=sample.image,
                 labels={family.key: target for family, target in zip(families, targets, strict=True)},
-                changes=prompt_pairs(context.classifier, options.attributes, sample.labels[context.classifier.keys[0]]),
+                changes=prompt_pairs(
+                    context.classifier, options.attributes, leaf if sample.named is None else sample.named
+                ),
+                named=sample.named,
             )
 
     asked = (samples(), families, context.plan, options.questions)

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of
 from hrvlm.rows.measures import Measured, Unit, measured
 
@@ -42,9 +43,10 @@ def joint_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     for start, attributes in levels_of(summary):
         for attribute, scorers in attributes.items():
             for scorer, numbers in scorers.items():
-                for part, mean in parts:
+                for part, name in parts:
                     for asked, found in numbers[part].items():
-                        yield f"{start}/{attribute}/{scorer}/{mean}_at_{asked}", found[mean]
+                        if found[name] is not None:
+                            yield f"{start}/{attribute}/{scorer}/{name}_at_{asked}", found[name]
 
 
 def _group(records: list[JointRecord]) -> dict[str, Any]:
@@ -66,8 +68,9 @@ def _group(records: list[JointRecord]) -> dict[str, Any]:
     return {
         "level_name": records[0].level_name,
         "images": len(records),
+        **without_labels(records),
         "abstention_rate": fmean(record.abstain for record in records),
-        "smoothed_accuracy": fmean(record.correct for record in records),
+        "smoothed_accuracy": mean(record.correct for record in labelled(records)),
         "at_radii": {str(radius): _claims(claims, "mean_extent") for radius, claims in sorted(at_radii.items())},
         "at_extents": {str(extent): _claims(claims, "mean_radius") for extent, claims in sorted(at_extents.items())},
         "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
@@ -75,14 +78,22 @@ def _group(records: list[JointRecord]) -> dict[str, Any]:
     }
 
 
-def _claims(claims: _Claims, mean: str) -> dict[str, float]:
-    """Share of images certified with the right class, and their mean claim, others counting as 0."""
-    right = [value if record.correct else -1.0 for record, value in claims]
-    return {"certified_accuracy": fmean(value >= 0 for value in right), mean: fmean(max(v, 0.0) for v in right)}
+def _claims(claims: _Claims, name: str) -> dict[str, Any]:
+    """Share of images certified with the right class, and their mean claim, others counting as 0.
+
+    Where images have no label, also the share and mean whatever the class.
+    """
+    right = [value if record.correct else -1.0 for record, value in claims if record.labelled]
+    found = {"certified_accuracy": mean(value >= 0 for value in right), name: mean(max(v, 0.0) for v in right)}
+    share, whatever = fmean(value >= 0 for _, value in claims), fmean(max(value, 0.0) for _, value in claims)
+    more = {"certified_share": share, f"{name}_whatever_class": whatever}
+    return found if len(right) == len(claims) else found | more
 
 
 def joint_measures(record: JointRecord) -> list[Measured]:
     """By which models are compared: certified extents at radii and radii at extents, of the right class, else 0."""
+    if not record.labelled:
+        return []
     change, right = f"{record.attribute}, {record.scorer}", float(record.correct)
     values: list[tuple[str, Unit, float]] = [(f"smoothed accuracy, {record.scorer}", "right", right)]
     for radius, extent in record.at_radii:

@@ -39,6 +39,8 @@ class OracleRecord(Record):
     `label` is -1 where no true class is known, and the row then is not `correct`.
 
     Attributes:
+        label: true class; -1 where none is known.
+        correct: whether the prediction is the true class; false where none is known.
         oracle: name of the oracle that labels the answers.
         num_classes: number of its classes; the last one is "unparseable".
         class_name: name of the predicted class, or None where there is none.
@@ -87,6 +89,7 @@ class OracleRecord(Record):
     """
 
     kind: ClassVar[str] = "oracle"
+    unknown: ClassVar[Mapping[str, Any]] = {}  # its rows have always said -1
     limits: ClassVar[Mapping[str, Any]] = {
         "generator": NAME, "max_new_tokens": at_least(1), "temperature": NOT_NEGATIVE, "top_k": at_least(1) | None,
         "top_p": between(0.0, 1.0, open_low=True) | None, "alpha_calibration": BOUND, "unparseable": COUNT,

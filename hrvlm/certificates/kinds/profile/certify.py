@@ -25,6 +25,7 @@ from hrvlm.certificates.kinds.profile.record import CHAINS, FREE_CHAIN, SAME_CHA
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.certificates.sampling.procedures import Sampled
+from hrvlm.rows.record import is_right
 from hrvlm.trees import ClassTree
 
 NOT_CERTIFIED = "no node below the root has a lower bound above the threshold"
@@ -124,7 +125,7 @@ class Profiler:
             level=0,
             level_name=levels[0].name,
             prediction=leaf,
-            correct=leaf == label,
+            correct=is_right(leaf, label),
             reason=None if derived.certifies else reason,
             alpha_share=share,
             num_statements=len(self.trees),
@@ -137,7 +138,7 @@ class Profiler:
             level_names=tuple(level.name for level in levels),
             chain=tuple(chain.tolist()),
             node_names=tuple(level.names[node] if node >= 0 else "" for level, node in zip(levels, chain, strict=True)),
-            labels=tuple(table[:, label].tolist()),
+            labels=tuple(table[:, label].tolist()) if label >= 0 else (label,) * len(levels),
             counts=tuple(along),
             lower=tuple(derived.lower),
             radii=tuple(derived.radii),

@@ -43,7 +43,7 @@ class ProfileRecord(Record):
         level_names: names of the levels.
         chain: node of each level, -1 where there is none.
         node_names: their names.
-        labels: true node of each level.
+        labels: true node of each level; -1 at all of them where the image has no label.
         counts: samples with a label below each node.
         lower: lower bounds on the probabilities of the nodes, 0 for none, as up to 1/2 where the counted samples chose
             the chain; empty with fixed radii.
@@ -65,7 +65,7 @@ class ProfileRecord(Record):
     added: ClassVar[frozenset[str]] = frozenset({"noise_shared", "invalid_selection"})
     limits: ClassVar[Mapping[str, Any]] = {
         "level": at_least(0, 1), "split": one_of(CHAINS), "level_names": tuple[NAME, ...], "chain": tuple[CLASS, ...],
-        "labels": tuple[COUNT, ...], "counts": tuple[COUNT, ...], "lower": tuple[BOUND, ...],
+        "labels": tuple[CLASS, ...], "counts": tuple[COUNT, ...], "lower": tuple[BOUND, ...],
         "radii": tuple[NOT_NEGATIVE, ...], "asked": tuple[NOT_NEGATIVE, ...], "deepest": tuple[CLASS, ...],
         "float_mode": one_of(FLOAT_MODES.values()), "threshold": between(0.5, 1.0, open_high=True),
     }  # fmt: skip

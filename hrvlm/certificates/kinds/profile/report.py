@@ -7,9 +7,10 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.certificates.kinds.labelled import decimal
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.report import KindReport
-from hrvlm.certificates.kinds.wording import assumed, limits, reading
+from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled
 
 
 class ProfileReport(KindReport[ProfileRecord]):
@@ -29,6 +30,7 @@ class ProfileReport(KindReport[ProfileRecord]):
             f"for its {first.num_statements} trees together and {width}: at every point within the radius the smoothed "
             f"classifier stays below the stated ancestor{reading(first)}.",
             *assumed(records),
+            *unlabelled(records),
             *limits(records),
         ]
 
@@ -45,7 +47,7 @@ class ProfileReport(KindReport[ProfileRecord]):
             for level, numbers in found["levels"].items():
                 cells = [_cell(found["deepest"].get(radius), level, numbers, radius) for radius in radii]
                 mean = numbers.get("average_certified_radius")
-                table.add_row(tree, numbers["level_name"], *cells, "" if mean is None else f"{mean:.3f}")
+                table.add_row(tree, numbers["level_name"], *cells, decimal(mean))
             roots = [f"{100 * found['deepest'][r]['root']:.0f}" if r in found["deepest"] else "" for r in radii]
             table.add_row(tree, "(root)", *roots, "")
         return table
@@ -61,7 +63,8 @@ class ProfileReport(KindReport[ProfileRecord]):
 def _cell(deepest: Mapping[str, float] | None, level: str, numbers: Mapping[str, Any], radius: str) -> str:
     if deepest is None:
         return ""
-    return f"{100 * deepest[level]:.0f} ({100 * numbers['certified_accuracy'][radius]:.0f})"
+    share = numbers["certified_accuracy"][radius]
+    return f"{100 * deepest[level]:.0f}" + ("" if share is None else f" ({100 * share:.0f})")
 
 
 REPORT = ProfileReport()

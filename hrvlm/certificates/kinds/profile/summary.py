@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from hrvlm.certificates.kinds.labelled import mean, without_labels
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.scalars import radii_of
 from hrvlm.rows.measures import Measure, Measured, Unit
+from hrvlm.rows.record import is_right
 
 _SETTINGS = (
     "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "label_functions", "functions_chosen", "n0",
@@ -52,6 +54,7 @@ def _of_tree(tree: str, records: list[ProfileRecord], radii: Sequence[float]) ->
     depth = len(first.level_names)
     return {
         "images": len(records),
+        **without_labels(records),
         "abstention_rate": fmean(record.reason is not None for record in records),
         "deepest": {
             str(radius): {
@@ -67,19 +70,20 @@ def _of_tree(tree: str, records: list[ProfileRecord], radii: Sequence[float]) ->
 
 
 def _of_level(records: list[ProfileRecord], level: int, deepest: dict[float, list[int]]) -> dict[str, Any]:
-    right = [record.chain[level] == record.labels[level] for record in records]
+    right = [is_right(record.chain[level], record.labels[level]) for record in records]
+    known = [place for place, record in enumerate(records) if record.labelled]
     certified = {
-        str(radius): fmean(ok and 0 <= found <= level for ok, found in zip(right, levels, strict=True))
+        str(radius): mean(right[place] and 0 <= levels[place] <= level for place in known)
         for radius, levels in deepest.items()
     }
     numbers: dict[str, Any] = {
         "level_name": records[0].level_names[level],
-        "accuracy": fmean(right),
+        "accuracy": mean(right[place] for place in known),
         "certified_accuracy": certified,
     }
     if records[0].budget == "all radii":
-        numbers["average_certified_radius"] = fmean(
-            record.radii[level] if ok else 0.0 for record, ok in zip(records, right, strict=True)
+        numbers["average_certified_radius"] = mean(
+            records[place].radii[level] if right[place] else 0.0 for place in known
         )
     return numbers
 
@@ -90,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 def profile_measures(record: ProfileRecord, radii: Sequence[float]) -> Iterator[Measured]:
     """By which models are compared: per level, whether the right node is certified at radii, and its radius."""
-    for level, name in enumerate(record.level_names):
+    for level, name in enumerate(record.level_names if record.labelled else ()):
         right = record.chain[level] == record.labels[level]
         values: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(right))]
         for radius in record.asked or radii:

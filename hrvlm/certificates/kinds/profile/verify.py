@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hrvlm.certificates.kinds.checks import TOLERANCE, alpha_findings, vote_findings
 from hrvlm.certificates.kinds.profile.certify import derive_profile
 from hrvlm.certificates.kinds.profile.record import SEPARATE_CHAIN, ProfileRecord
+from hrvlm.rows.record import is_right
 from hrvlm.rows.verifying import Finding
 
 
@@ -35,8 +36,10 @@ def _form(record: ProfileRecord) -> Iterator[Finding]:
         yield "counts", True, "samples were counted for a chain that does not exist"
     if record.prediction != record.chain[0] or record.label != record.labels[0]:
         yield "prediction", True, f"prediction {record.prediction} and label {record.label} are not those of the leaf"
-    if record.correct != (record.prediction == record.label):
+    if record.correct != is_right(record.prediction, record.label):
         yield "correct", record.correct, f"prediction and label contradict correct={record.correct}"
+    if any((label < 0) == record.labelled for label in record.labels):
+        yield "labels", True, f"true nodes {record.labels} at some levels only"
     if list(record.asked) != sorted(set(record.asked)):
         yield "asked", False, f"the radii {record.asked} do not rise"
     if (record.n0 > 0) != (record.split == SEPARATE_CHAIN):
@@ -56,7 +59,7 @@ def _ancestors(record: ProfileRecord) -> Iterator[Finding]:
                 True,
                 f"the chain {record.chain} leaves the true nodes {record.labels} at level {level} again",
             )
-        met = met or node == label
+        met = met or is_right(node, label)
     if any(bool(name) != (node >= 0) for node, name in zip(record.chain, record.node_names, strict=True)):
         yield "node_names", False, f"the names {record.node_names} are not those of the nodes {record.chain}"
     if any(level >= len(record.chain) for level in record.deepest):

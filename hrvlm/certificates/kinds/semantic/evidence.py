@@ -100,10 +100,10 @@ class _Image:
         """Lead of a winner over the next class, `angle` past the image, and that class; None for a single class."""
         cosine, sine, offset = self.parts
         value, column = cosine * math.cos(angle) + sine * math.sin(angle) + offset, self._column(label)
-        lead = value[column] - value
-        lead[column] = math.inf
-        best = int(lead.argmin())
-        return (float(lead[best]), int(self.scorer.first[best])) if len(lead) > 1 else None
+        margin = value[column] - value
+        margin[column] = math.inf
+        best = int(margin.argmin())
+        return (float(margin[best]), int(self.scorer.first[best])) if len(margin) > 1 else None
 
     def _column(self, label: int) -> int:
         return int(torch.searchsorted(self.scorer.first, label))
@@ -131,12 +131,12 @@ class _Bounds:
 def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds) -> dict[str, Any]:
     """Sinusoids, distances, largest deltas and smallest margin of one image."""
     pieces, start = partition.intervals(i), float(partition.start[i])
-    leads = [
+    smallest = [
         found
         for a, b, label in pieces
         if a != b and (found := image.next_best(label, abs((a + b) / 2 - start))) is not None
     ]
-    margin, rival = min(leads, default=(None, -1))
+    margin, rival = min(smallest, default=(None, -1))
     winners = {int(partition.label[i]), *(label for _, _, label in pieces)}
     duplicates = {label: other for label in winners if (other := image.duplicate(label)) is not None}
     if any(label in duplicates and a != b for a, b, label in pieces):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.certificates.kinds.checks import correct_findings
+from hrvlm.certificates.kinds.checks import correct_findings, named_findings
 from hrvlm.certificates.kinds.facts import (
     attribute_findings,
     level_findings,
@@ -13,6 +13,7 @@ from hrvlm.certificates.kinds.facts import (
     named,
     said_of_label,
     said_of_level,
+    said_of_prompts,
 )
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
@@ -55,12 +56,12 @@ class SemanticKind(Kind[SemanticRecord]):
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level, scorer and attribute."""
-        from hrvlm.certificates.kinds.classifiers import scorers_of, statements
+        from hrvlm.certificates.kinds.classifiers import scorers_of
 
         scorers, changes = scorers_of(context.classifier), context.options.attributes
         return {
             (self.name, index, statement.tree, statement.level, scorer, change.name, change.target_kind)
-            for statement in statements(context.classifier)
+            for statement in context.levels
             for scorer in scorers
             for change in changes
         }
@@ -74,6 +75,7 @@ class SemanticKind(Kind[SemanticRecord]):
     def check(self, record: SemanticRecord) -> Iterator[Finding]:
         """Intervals and shares follow from the scores that the row holds."""
         yield from correct_findings(record)
+        yield from named_findings(record)
         yield from semantic_findings(record)
 
     def said_of_image(self, record: SemanticRecord) -> Iterator[Said]:
@@ -86,7 +88,7 @@ class SemanticKind(Kind[SemanticRecord]):
     def said_of_run(self, record: SemanticRecord, leaf: int | None) -> Iterator[Said]:
         """Level, prompts, and what evidence rows hold."""
         yield from said_of_level(record, leaf)
-        yield from named(record, ("attribute", record.attribute, leaf), "source_prompt", "target_prompt")
+        yield from said_of_prompts(record, leaf)
         if record.intervals:
             yield (self.name,), "stable", tuple(delta for delta, _ in record.stable)
             yield (self.name, "evidence"), "waves", bool(record.waves)

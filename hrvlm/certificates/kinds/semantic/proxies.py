@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from scipy.stats import spearmanr
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
@@ -21,24 +22,18 @@ from hrvlm.certificates.kinds.semantic.reference_arc import ReferenceArc
 from hrvlm.geometry import sphere
 
 
-def _ranks(values: Tensor) -> Tensor:
-    """Ranks `(..., M)`, ties sharing their mean."""
-    below = (values[..., None, :] < values[..., :, None]).sum(dim=-1)
-    equal = (values[..., None, :] == values[..., :, None]).sum(dim=-1)
-    return below.double() + (equal - 1).double() / 2
-
-
 def rank_agreement(first: Tensor, second: Tensor) -> Tensor:
     """Spearman correlation `(...)` of values `(..., M)`, ties sharing ranks; not a number where one order is no order.
 
     That is where all values are equal, M < 2, or a value is not finite: there no agreement can be stated.
     """
-    ranks = [_ranks(values.double()) for values in (first, second)]
-    centred = [rank - rank.mean(dim=-1, keepdim=True) for rank in ranks]
-    product = (centred[0] * centred[1]).sum(dim=-1)
-    size = (centred[0].square().sum(dim=-1) * centred[1].square().sum(dim=-1)).sqrt()
-    ordered = (size > 0) & first.isfinite().all(dim=-1) & second.isfinite().all(dim=-1)
-    return torch.where(ordered, product / torch.where(ordered, size, 1.0), math.nan).clamp(-1, 1)
+    ordered = torch.ones(first.shape[:-1], dtype=torch.bool)
+    for values in (first, second):
+        ordered &= (values != values[..., :1]).any(dim=-1) & values.isfinite().all(dim=-1)
+    found = torch.full(ordered.shape, math.nan, dtype=torch.float64)
+    pairs = zip(first[ordered].double().numpy(), second[ordered].double().numpy(), strict=True)
+    found[ordered] = torch.tensor([spearmanr(*pair).statistic for pair in pairs], dtype=torch.float64)
+    return found
 
 
 def proxy_agreement(

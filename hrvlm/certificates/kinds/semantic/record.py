@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
 from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, one_of
-from hrvlm.rows.record import Key, Record, Row
+from hrvlm.rows.record import Key, Record, Row, is_right, named_so
 
 Wave = tuple[int, float, float, float]
 """A class, and a, b, c of its score ``a cos t + b sin t + c`` at t radians past the image, along the way."""
@@ -36,7 +36,7 @@ class SemanticRecord(Record):
         stop: target extent, radians.
         intervals: (from, to, label), contiguous from start to stop; empty where nothing is certified.
         invariance: share of the range with the prediction of the image.
-        smallest_margin: smallest lead of the winner at interval midpoints; None for a single class or an empty range.
+        smallest_margin: smallest margin of the winner at interval midpoints; None for a single class or an empty range.
         stable: (delta, stable coverage) pairs.
         plane: the image's coordinates in the plane and the target's angle (x, y, angle), from which start and stop
             follow; None where nothing is certified.
@@ -50,10 +50,15 @@ class SemanticRecord(Record):
             where no stable coverage is stated.
         margins: (class, other, a, b, c, error) of pairs whose waves are too close to be subtracted: the margin
             ``a cos t + b sin t + c`` of the class, from the difference of their weights, and the error of its values.
+        named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
+            "prediction" at the leaves.
     """
 
     kind: ClassVar[str] = "semantic"
-    added: ClassVar[frozenset[str]] = frozenset({"plane", "waves", "distances", "largest_deltas", "margins"})
+    added: ClassVar[frozenset[str]] = frozenset(
+        {"plane", "waves", "distances", "largest_deltas", "margins", "named_by"}
+    )
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"named_by"}
     limits: ClassVar[Mapping[str, Any]] = {
         "target_kind": one_of((TEXT, "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
         "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
@@ -79,6 +84,7 @@ class SemanticRecord(Record):
     distances: tuple[tuple[int, int, float], ...] = ()
     largest_deltas: tuple[tuple[int, int, float], ...] | None = None
     margins: tuple[Margin, ...] = ()
+    named_by: str = "label"
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
@@ -120,7 +126,7 @@ class SemanticRecord(Record):
         known: dict[str, Any] = {
             "label": label,
             "prediction": prediction,
-            "correct": prediction == label,
+            "correct": is_right(prediction, label),
             "start": float(partition.start[i]),
             "stop": float(partition.stop[i]),
             "intervals": tuple(partition.intervals(i)),
@@ -153,6 +159,7 @@ class SemanticRecord(Record):
         pieces = "; ".join(f"class {label} from {a!r} to {b!r}" for a, b, label in self.intervals)
         return (
             f"{where}: rotating the embedding from {self.start!r} to {self.stop!r} rad in the plane of "
-            f"{self.source_prompt!r} and {self.target_prompt!r}, the {self.scorer} classifier predicts {pieces}; the "
-            f"prediction of the image holds on {self.invariance:.4%} of the range. Deterministic, about embeddings."
+            f"{self.source_prompt!r} and {self.target_prompt!r}{named_so(self.named_by)}, the {self.scorer} classifier "
+            f"predicts {pieces}; the prediction of the image holds on {self.invariance:.4%} of the range. "
+            "Deterministic, about embeddings."
         )

@@ -14,7 +14,7 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.geometry.labels import labels_of
 
 Interval = tuple[float, float, int]
-_ROUNDING = 1e-10  # relative lead by which another class must win to count, so that rounding at a crossing does not
+_ROUNDING = 1e-10  # relative margin by which another class must win to count, so that rounding at a crossing does not
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Violation:
         angle: radians in the plane.
         stated: label of the interval.
         predicted: class with the highest score; -1 where scores are not finite.
-        lead: by how much it wins.
+        margin: by how much it wins.
     """
 
     image: int
     angle: float
     stated: int
     predicted: int
-    lead: float
+    margin: float
 
 
 def check_semantic_dense(
@@ -122,9 +122,9 @@ def _losses(scorer: AffineScorer, points: Tensor, i: int, angles: Tensor, label:
     bias = scorer.bias if scorer.bias.dim() == 1 else scorer.bias[i]
     scores = points @ scorer.weight.T + bias
     winner = labels_of(scores)
-    lead = scores.amax(dim=1) - scores[:, label]
-    lost = ~(lead <= _ROUNDING * scores.abs().amax(dim=1)) | (winner < 0)  # also where a score is no number
+    margin = scores.amax(dim=1) - scores[:, label]
+    lost = ~(margin <= _ROUNDING * scores.abs().amax(dim=1)) | (winner < 0)  # also where a score is no number
     return [
-        Violation(i, float(angles[m]), label, int(winner[m]), float(lead[m]))
+        Violation(i, float(angles[m]), label, int(winner[m]), float(margin[m]))
         for m in lost.nonzero().squeeze(1).tolist()
     ]

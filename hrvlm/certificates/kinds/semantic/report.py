@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hrvlm.certificates.kinds.report import ClassName, KindReport
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
-from hrvlm.certificates.kinds.wording import values
+from hrvlm.certificates.kinds.wording import unlabelled, values
 
 
 class SemanticReport(KindReport[SemanticRecord]):
@@ -27,6 +27,7 @@ class SemanticReport(KindReport[SemanticRecord]):
             "inside it.",
             f"The statement is about embeddings, in double precision, under the scorers {values(records, 'scorer')}; "
             "how well the rotation stands for pictures of the change is an empirical matter.",
+            *unlabelled(records, prompts=True),
         ]
 
     def table(self, summary: Mapping[str, Any]) -> Table:

@@ -18,6 +18,7 @@ from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
+from hrvlm.rows.record import NAMED_BY
 from hrvlm.trees.words import with_name
 
 _ALL = "all changes"  # one row each of the same image
@@ -105,7 +106,7 @@ def _of_image(
     """All semantic records of one image; each level certifies all attributes at once."""
     feature, index, label = image.feature, image.index, image.label
     any_classifier = next(iter(classifiers.values()))
-    noun = any_classifier.forest[0].levels[0].names[label]
+    noun = any_classifier.forest[0].levels[0].names[image.named]
     prompts = [prompt for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
     texts = [with_name(prompt, noun) for prompt in prompts]
     check_changes(any_classifier.model, plan.attributes, noun)
@@ -128,7 +129,7 @@ def _of_image(
             yield SemanticRecord.of_partition(
                 partition,
                 i,
-                label=int(any_classifier.ancestors[key][label]),
+                label=any_classifier.target_of(label, key),
                 index=index,
                 tree=tree.name,
                 level=key.level,
@@ -138,5 +139,6 @@ def _of_image(
                 source_prompt=texts[2 * i],
                 target_prompt=texts[2 * i + 1],
                 target_kind=attribute.target_kind,
+                named_by=NAMED_BY[label >= 0],
                 **evidence[i],
             )

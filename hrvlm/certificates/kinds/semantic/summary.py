@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
+from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.rows.measures import Measured, Unit, measured
@@ -26,6 +27,7 @@ def summarise_semantic(records: Iterable[SemanticRecord]) -> dict[str, Any]:
 
 def _group(records: list[SemanticRecord]) -> dict[str, Any]:
     """Aggregates of one attribute at one level of one tree."""
+    known = labelled(records)
     stable: dict[float, list[float]] = defaultdict(list)
     for record in records:
         for delta, share in record.stable:
@@ -33,9 +35,10 @@ def _group(records: list[SemanticRecord]) -> dict[str, Any]:
     return {
         "level_name": records[0].level_name,
         "images": len(records),
+        **without_labels(records),
         "mean_invariance": fmean(record.invariance for record in records),
-        "mean_invariance_of_correct": fmean([r.invariance for r in records if r.correct] or [0.0]),
-        "accuracy": fmean(record.correct for record in records),
+        "mean_invariance_of_correct": fmean([r.invariance for r in known if r.correct] or [0.0]) if known else None,
+        "accuracy": mean(record.correct for record in known),
         "certified_share": fmean(bool(record.intervals) for record in records),
         "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
         "stable_coverage": {str(delta): fmean(shares) for delta, shares in sorted(stable.items())},
@@ -57,7 +60,9 @@ def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
 def semantic_measures(record: SemanticRecord) -> list[Measured]:
     """By which models are compared: accuracy of the image itself, and shares of the attribute's range."""
     change = record.attribute if record.target_kind == TEXT else f"{record.attribute} ({record.target_kind})"
-    values: list[tuple[str, Unit, float]] = [(f"accuracy, {record.scorer}", "right", float(record.correct))]
+    values: list[tuple[str, Unit, float]] = []
+    if record.labelled:
+        values.append((f"accuracy, {record.scorer}", "right", float(record.correct)))
     values.append((f"invariant share, {change}, {record.scorer}", "share", record.invariance))
     for delta, share in record.stable:
         values.append((f"stable share at {delta:g}, {change}, {record.scorer}", "share", share))

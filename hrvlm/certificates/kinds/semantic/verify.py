@@ -108,13 +108,13 @@ def _won(waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]], nam
 def _margin(
     record: SemanticRecord, waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]]
 ) -> Iterator[Finding]:
-    leads = [
+    smallest = [
         waves[label].minus(wave).value((start + stop) / 2)
         for start, stop, label in pieces
         for other, wave in waves.items()
         if other != label and start != stop
     ]
-    stated, derived = record.smallest_margin, min(leads, default=None)
+    stated, derived = record.smallest_margin, min(smallest, default=None)
     if stated is None or derived is None:
         if stated is not derived:
             yield "smallest_margin", stated is None, f"states smallest_margin {stated!r} instead of {derived!r}"

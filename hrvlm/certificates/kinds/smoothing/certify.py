@@ -22,6 +22,7 @@ from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement
 from hrvlm.certificates.sampling.procedures import Outcome, Sampled
 from hrvlm.certificates.sampling.stream import Classify
 from hrvlm.certificates.statistics.claim import HOPELESS, NO_LABEL, NO_LEAD, NOT_ABOVE, NOT_MAJORITY, derive
+from hrvlm.rows.record import is_right
 
 
 class MakesRecords(Protocol):
@@ -87,7 +88,7 @@ def _record(found: Counted, outcome: Outcome, plan: SmoothingPlan) -> SmoothingR
     abstain = not (found.prediction >= 0 and radius > 0)
     return SmoothingRecord(
         **asdict(found),
-        correct=found.prediction == found.label,
+        correct=is_right(found.prediction, found.label),
         reason=_reason(found) if abstain else None,
         lower=claim.lower,
         radius=radius,

@@ -13,15 +13,19 @@ from hrvlm.figures import COLOURS, STYLE, panels_beside, shown
 
 
 def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
-    """Share of images that are right and certified up to each radius: one panel per tree, one curve per level."""
-    trees = _trees(records)
+    """Share of images that are right and certified up to each radius: one panel per tree, one curve per level.
+
+    Images without a label are left out; where none has one, the share is that of all that are certified.
+    """
+    unknown, trees = not any(r.labelled for r in records), _trees(records)
+    records = [r for r in records if r.labelled or unknown]
     with mpl.rc_context(STYLE):
         figure, panels = panels_beside(len(trees), height=3.0)
         for axes, tree in zip(panels, trees, strict=True):
             levels = sorted({(r.level, r.level_name) for r in records if r.level == 0 or r.tree == tree})
             for level, name in levels:
                 group = [r for r in records if r.level == level and (level == 0 or r.tree == tree)]
-                right = sorted(r.radius for r in group if r.correct and not r.abstain)
+                right = sorted(r.radius for r in group if (r.correct or unknown) and not r.abstain)
                 shares = 100 * np.arange(len(right), -1, -1) / len(group)
                 edges = [0.0, *right, right[-1] if right else 0.0]
                 axes.stairs(
@@ -30,7 +34,7 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
             axes.set(title=shown(tree), xlabel="L2 radius in pixel units", ylim=(0, 102))
             axes.set_xlim(left=0)
             axes.legend()
-        panels[0].set_ylabel("certified accuracy in percent")
+        panels[0].set_ylabel("share certified in percent" if unknown else "certified accuracy in percent")
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import choice_findings, correct_findings, noise_findings, sharing_findings
@@ -49,19 +50,17 @@ class SmoothingKind(Kind[SmoothingRecord]):
 
     def statements(self, context: Context) -> list[Statement]:
         """One per level."""
-        from hrvlm.certificates.kinds.classifiers import statements
-
-        return statements(context.classifier)
+        return context.levels
 
     def keys(self, context: Context, index: int) -> set[Key]:
         """One row per level."""
-        return {(self.name, index, statement.tree, statement.level) for statement in self.statements(context)}
+        return {(self.name, index, statement.tree, statement.level) for statement in context.levels}
 
     def certify(self, context: Context, stream: Iterable[Sampled]) -> Iterator[Sequence[SmoothingRecord]]:
         """See `smoothing.certify`."""
         from hrvlm.certificates.kinds.smoothing.certify import smoothing_records
 
-        return (smoothing_records(sampled, context.plan) for sampled in stream)
+        return map(partial(smoothing_records, plan=context.plan), stream)
 
     def check(self, record: SmoothingRecord) -> Iterator[Finding]:
         """Bounds and radius follow from the counts."""

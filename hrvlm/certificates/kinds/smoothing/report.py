@@ -8,10 +8,11 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.certificates.kinds.labelled import decimal, percent
 from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.kinds.wording import assumed, limits, reading, values
-from hrvlm.rows.tab_separated import table_of
+from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
+from hrvlm.rows.tab_separated import Line, table_of
 from hrvlm.trees.words import file_name
 
 
@@ -33,21 +34,24 @@ class SmoothingReport(KindReport[SmoothingRecord]):
             f"{values(records, 'noise_space')}; counts became bounds by: {values(records, 'method')} "
             f"({values(records, 'split')}), from {_samples(records)} counted copies of an image.",
         ]
-        return [*sentences, *assumed(records), *limits(records)]
+        return [*sentences, *assumed(records), *unlabelled(records), *limits(records)]
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Certified accuracy at radii and mean radius, one line per level."""
         lines = [(tree, level, numbers) for tree, levels in summary.items() for level, numbers in levels.items()]
         radii = list(lines[0][2]["certified_accuracy"]) if lines else []
-        table = Table(title="Smoothing certificates: certified accuracy in percent at L2 radii", title_justify="left")
+        unknown = any(numbers["smoothed_accuracy"] is None for *_, numbers in lines)
+        what = "share certified, whatever the class, in percent" if unknown else "certified accuracy in percent"
+        table = Table(title=f"Smoothing certificates: {what} at L2 radii", title_justify="left")
         for name in ("tree", "level", "smoothed"):
             table.add_column(name, justify="right" if name == "smoothed" else "left")
         for radius in radii:
             table.add_column(f"r={radius}", justify="right")
         table.add_column("mean radius", justify="right")
         for tree, level, numbers in lines:
-            shares = [numbers["smoothed_accuracy"], *numbers["certified_accuracy"].values()]
-            cells = [*(f"{100 * share:.1f}" for share in shares), f"{numbers['average_certified_radius']:.3f}"]
+            told = numbers["certified_share" if unknown else "certified_accuracy"]
+            radius = numbers["average_radius" if unknown else "average_certified_radius"]
+            cells = [*map(percent, (numbers["smoothed_accuracy"], *told.values())), decimal(radius)]
             table.add_row("(all)" if level == "0" else tree, numbers["level_name"], *cells)
         return table
 
@@ -73,10 +77,11 @@ class SmoothingReport(KindReport[SmoothingRecord]):
         return {name: table_of(map(_line, group)) for name, group in sorted(tables.items())}
 
 
-def _line(record: SmoothingRecord) -> tuple[int, int, int, float, bool]:
+def _line(record: SmoothingRecord) -> Line:
+    label, correct = (record.label, record.correct) if record.labelled else (None, None)
     if record.abstain:
-        return record.index, record.label, -1, 0.0, False
-    return record.index, record.label, record.prediction, record.radius, record.correct
+        return record.index, label, -1, 0.0, correct and False
+    return record.index, label, record.prediction, record.radius, correct
 
 
 def _samples(records: Sequence[SmoothingRecord]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of, radii_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.rows.measures import Measured, Unit, certified_at, measured
@@ -42,14 +43,20 @@ def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, 
         raise ValueError(
             f"expected one setting for tree {first.tree!r} level {first.level}, got {mixed}: keep runs apart"
         )
-    certified = [right_radius(record) for record in records]
+    known, certified = labelled(records), [-1.0 if record.abstain else record.radius for record in records]
+    right = [right_radius(record) for record in known]
     return {
         "level_name": records[0].level_name,
         "images": len(records),
-        "certified_accuracy": {str(radius): fmean(r >= radius for r in certified) for radius in radii},
-        "average_certified_radius": fmean(max(r, 0.0) for r in certified),
+        **without_labels(
+            records,
+            certified_share={str(radius): fmean(r >= radius for r in certified) for radius in radii},
+            average_radius=fmean(max(r, 0.0) for r in certified),
+        ),
+        "certified_accuracy": {str(radius): mean(r >= radius for r in right) for radius in radii},
+        "average_certified_radius": mean(max(r, 0.0) for r in right),
         "abstention_rate": fmean(record.abstain for record in records),
-        "smoothed_accuracy": fmean(record.correct for record in records),
+        "smoothed_accuracy": mean(record.correct for record in known),
         "mean_samples": fmean(record.n0 + record.n for record in records),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
@@ -61,7 +68,9 @@ def right_radius(record: SmoothingRecord) -> float:
 
 
 def smoothing_measures(record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
-    """By which models are compared: smoothed and certified accuracy, and the mean radius."""
+    """By which models are compared: smoothed and certified accuracy, and the mean radius; nothing without a label."""
+    if not record.labelled:
+        return []
     smoothed: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(record.correct))]
     return measured(record, [*smoothed, *certified_at(radii, right_radius(record))])
 

@@ -10,7 +10,7 @@ import pytest
 
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, success_over_radius
 from hrvlm.reports.html import render_report
-from hrvlm.reports.push_figures import attack_curves
+from hrvlm.reports.targeted_attack_figures import attack_curves
 
 SAME: dict[str, Any] = {
     "oracle": "command", "forbidden": "go to", "wanted": "go to the volcano", "clean_answer": "pick up the pear",
@@ -69,9 +69,9 @@ def test_curves_are_percent_of_the_attacked_images() -> None:
 def test_a_report_of_pushes_alone_has_figure_and_table(records: list[TargetedAttackRecord]) -> None:
     if not records:
         with pytest.raises(ValueError, match="expected rows of certificates or of attacks"):
-            render_report([], pushes=[])
+            render_report([], targeted_attacks=[])
         return
-    page = render_report([], pushes=[record.to_row() for record in records])
+    page = render_report([], targeted_attacks=[record.to_row() for record in records])
     (drawing,) = re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL)
     minidom.parseString(drawing)
     assert "without smoothing" in drawing

@@ -7,7 +7,7 @@ from typing import Any
 from rich.table import Table
 
 
-def push_table(summary: dict[str, Any], *, forbidden: str) -> Table:
+def targeted_attack_table(summary: dict[str, Any], *, forbidden: str) -> Table:
     """Share of images that reach the forbidden class, by budget.
 
     Args:
