@@ -7,18 +7,16 @@ from typing import Any
 
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
+from hrvlm.evaluation.beginning.texts import TEXTS
 from hrvlm.reports.terminal import say
 from hrvlm.whole_files import path_of
-
-TASKS = ("certify", "train", "zero-shot", "oracle")
-MODELS = {"oracle": "FOLDER_OF_THE_MODEL"}
 
 
 def _parser() -> ClearParser:
     parser = ClearParser()
     sources = "class folders, train and val folders of such, pictures without labels, tar shards, or a manifest"
     parser.add_argument("--data", type=str, required=True, help=f"pictures: {sources} (docs/data.md)")
-    parser.add_argument("--task", choices=TASKS, default="certify", help="what is to be done with them")
+    parser.add_argument("--task", choices=list(TEXTS), default="certify", help="what is to be done with them")
     parser.add_argument("--classes", type=str | None, help='"one, another", a file with one a line, or a tree')
     parser.add_argument("--model", type=str | None, help="checkpoint or start of training; ViT-B-32/openai if left out")
     parser.add_argument("--output", type=path_of, help="file to write; certify.yaml, train.yaml, … if left out")
@@ -32,7 +30,7 @@ def _run(options: Any, given: Any) -> None:
 
     task = options.task
     output = Path(f"{task.replace('-', '_')}.yaml") if options.output is None else Path(options.output)
-    model = options.model or MODELS.get(task, "ViT-B-32/openai")
+    model = options.model or TEXTS[task].model
     found = look(options.data, options.classes)
     command = write_configuration(found, task, output, model)
     say(f"Found {found.words}. Wrote {output}; next:")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Task: TypeAlias = Literal["certify", "train", "zero-shot", "oracle"]
 
 
 @dataclass(frozen=True)
 class Text:
-    """A configuration and the command that runs it."""
+    """A configuration, the command that runs it, and the model that this takes where none is named."""
 
     command: str
     body: str
+    model: str = "ViT-B-32/openai"
 
 
 CERTIFY = Text(
@@ -89,6 +94,7 @@ plan:
   alpha: 0.01 # probability that a certificate is wrong
   radii: [0.0, 0.05, 0.1]
 """,
+    model="FOLDER_OF_THE_MODEL",
 )
 
 TRAIN = Text(
@@ -159,3 +165,5 @@ data:
 APART = "    # Pictures that training never sees:"
 SAME = """\
     # THE SAME PICTURES: accuracy is that of training. Put some apart, into train and val, and name these folders."""
+
+TEXTS: Mapping[Task, Text] = {"certify": CERTIFY, "train": TRAIN, "zero-shot": ZERO_SHOT, "oracle": ORACLE}

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from hrvlm.evaluation.beginning import texts
 from hrvlm.evaluation.beginning.looking import Look
@@ -16,11 +16,10 @@ from hrvlm.trees import ClassTree, Node, TreeInfo, save_tree
 from hrvlm.trees.words import printable
 from hrvlm.whole_files import check_place, write_whole
 
-Task: TypeAlias = Literal["certify", "train", "zero-shot", "oracle"]
 _PLACE = re.compile("«([a-z]+)»")
 
 
-def write_configuration(found: Look, task: Task, output: Path, model: str) -> str:
+def write_configuration(found: Look, task: texts.Task, output: Path, model: str) -> str:
     """Writes a configuration, and the tree that training needs beside it.
 
     Args:
@@ -42,34 +41,33 @@ def write_configuration(found: Look, task: Task, output: Path, model: str) -> st
     check_place(output.parent)
     parts = {"source": _quoted(found.source), "words": printable(found.words)}
     parts |= {"model": printable(shlex.quote(model)), "file": printable(shlex.quote(str(output)))}
-    text, command = _TEXTS[task](found, model, parts | {"tree": _quoted(str(tree))})
+    chosen = texts.TEXTS[task]
+    text, command = _filled(chosen, _PARTS[chosen](found, model, parts | {"tree": _quoted(str(tree))}))
     if task == "train":
         save_tree(_flat(found), tree)
     write_whole(output, text)
     return command
 
 
-def _certify(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
-    parts |= {"split": _split(found), "classes": _classes(found), "images": str(min(found.size, 100))}
-    return _filled(texts.CERTIFY, parts)
+def _certify(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
+    return parts | {"split": _split(found), "classes": _classes(found), "images": str(min(found.size, 100))}
 
 
-def _zero_shot(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
+def _zero_shot(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
     if not found.labelled:
         raise ValueError(
             f"expected a label for every picture of {found.source}, where accuracy is asked, got some without: "
             "--task certify needs none"
         )
-    return _filled(texts.ZERO_SHOT, parts | {"split": _split(found), "classes": _classes(found)})
+    return parts | {"split": _split(found), "classes": _classes(found)}
 
 
-def _oracle(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
+def _oracle(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
     names = [f"        - {_quoted(name)}" for name in found.classes.names.values()]
-    parts |= {"split": _split(found), "names": "\n".join(names), "images": str(min(found.size, 20))}
-    return _filled(texts.ORACLE, parts)
+    return parts | {"split": _split(found), "names": "\n".join(names), "images": str(min(found.size, 20))}
 
 
-def _train(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
+def _train(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
     if found.kind not in ("class folders", "splits") or not found.labelled or found.given:
         raise ValueError(
             f"expected class folders, or train and val folders of such, for --task train, got {found.words}; "
@@ -79,7 +77,7 @@ def _train(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
     root = Path(found.source)
     train = root if found.training is None else root / found.training
     evaluated = root if found.split is None else root / found.split
-    parts |= {
+    return parts | {
         "name": _quoted(name),
         "pretrained": _quoted(tag or None),
         "train": _quoted(str(train)),
@@ -87,14 +85,13 @@ def _train(found: Look, model: str, parts: dict[str, str]) -> tuple[str, str]:
         "apart": texts.SAME if train == evaluated else texts.APART,
         "images": str(min(found.size, 200)),
     }
-    return _filled(texts.TRAIN, parts)
 
 
-_TEXTS: Mapping[Task, Callable[[Look, str, dict[str, str]], tuple[str, str]]] = {
-    "certify": _certify,
-    "train": _train,
-    "zero-shot": _zero_shot,
-    "oracle": _oracle,
+_PARTS: Mapping[texts.Text, Callable[[Look, str, dict[str, str]], dict[str, str]]] = {
+    texts.CERTIFY: _certify,
+    texts.TRAIN: _train,
+    texts.ZERO_SHOT: _zero_shot,
+    texts.ORACLE: _oracle,
 }
 
 
