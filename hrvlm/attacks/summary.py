@@ -117,20 +117,20 @@ def robustness_measures(records: Sequence[RobustnessRecord]) -> Iterator[tuple[s
     """By which models are compared: accuracy of each level, clean and under attacks on that level, and the worst case.
 
     Args:
-        records: Of one image, of any stages and budgets.
+        records: Of one image and stage, of any budgets.
 
     Yields:
-        The budget in words, with the stage of a training run, and what the image adds to an average.
+        The budget in words, and what the image adds to an average.
     """
     groups: dict[tuple[Any, ...], dict[str, float]] = defaultdict(dict)
     for record in records:
         row = asdict(record)
         if own_level(row):
             tree = record.tree if record.level else ALL
-            place = (record.norm, record.eps, record.stage, tree, record.level, record.level_name)
+            place = (record.norm, record.eps, tree, record.level, record.level_name)
             groups[place][record.attack] = float(record.correct)
-    for (norm, eps, stage, tree, level, level_name), found in groups.items():
-        budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
+    for (norm, eps, tree, level, level_name), found in groups.items():
+        budget = f"{norm} eps={eps * 255:.3g}/255"
         attacks = sorted(found, key=lambda name: (name != CLEAN, name))
         values = [(name if name == CLEAN else f"under {name}", found[name]) for name in attacks]
         strongest = [name for name in attacks if name != CLEAN]

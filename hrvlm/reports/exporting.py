@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -12,7 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
 from hrvlm.certificates.kinds.report import report_of
 from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
-from hrvlm.rows.record import SCHEMA, Record, Row
+from hrvlm.rows.record import SCHEMA, Record, Row, row_fields
 from hrvlm.rows.tab_separated import read_tsv
 from hrvlm.whole_files import whole_file
 
@@ -100,7 +99,7 @@ def _record(row: Row) -> Any:
 def field_types(record: type) -> dict[str, Any]:
     """Types of a record's fields, in the order of its rows."""
     hints = get_type_hints(record)
-    return {field.name: hints[field.name] for field in fields(record)}
+    return {field.name: hints[field.name] for field in row_fields(record)}
 
 
 def _pyarrow() -> tuple[Any, Any]:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, Field
 from pathlib import Path
 from typing import Any
 
 from hrvlm.attacks.records import SCHEMA as ROBUSTNESS_SCHEMA
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.certificates.kinds.registry import kinds
-from hrvlm.rows.record import SCHEMA, Record
+from hrvlm.rows.record import SCHEMA, Record, row_fields
 
 START, END = "<!-- fields of {kind}, made by hrvlm.reports.schema -->", "<!-- end of {kind} -->"
 
@@ -42,7 +42,7 @@ def field_table(kind: type) -> str:
     added: frozenset[str] = getattr(kind, "added", frozenset())
     unknown = getattr(kind, "unknown", {})
     lines = ["| field | type | meaning |", "| --- | --- | --- |"]
-    for field in fields(kind):
+    for field in row_fields(kind):
         if field.name not in meanings:
             raise ValueError(f"expected the docstring of {kind.__name__} to describe {field.name!r}")
         lines.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import Field, asdict, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 from hrvlm.rows.strict import strict_reader
@@ -47,6 +47,8 @@ class Record:
     """Fields that rows of an image without a true label hold null in, all or none, and what records have there."""
     limits: ClassVar[Mapping[str, Any]] = {}
     """Types of fields that rows of this kind hold to, where they are narrower than `hrvlm.rows.fields` has them."""
+    order: ClassVar[tuple[str, ...]] = ()
+    """Order in which rows have the fields of the kind, behind those below; that of the class if empty."""
 
     index: int
     label: int
@@ -63,8 +65,9 @@ class Record:
         Raises:
             ValueError: if a number is not finite, which JSON cannot hold.
         """
-        row: Row = {"kind": self.kind, "schema": SCHEMA, **asdict(self)}
-        for field in fields(self):
+        said, ordered = asdict(self), row_fields(type(self))
+        row: Row = {"kind": self.kind, "schema": SCHEMA} | {field.name: said[field.name] for field in ordered}
+        for field in ordered:
             if field.name in self.unsaid and row[field.name] == field.default:
                 del row[field.name]
         if not self.labelled:
@@ -106,6 +109,16 @@ class Record:
     def slim(self) -> Self:
         """The record without what only verifying needs."""
         return self
+
+
+def row_fields(kind: type[Any]) -> tuple[Field[Any], ...]:
+    """The fields of a record in the order of its rows, see `Record.order`.
+
+    Args:
+        kind: a dataclass.
+    """
+    places = {name: place for place, name in enumerate(getattr(kind, "order", ()))}
+    return tuple(sorted(fields(kind), key=lambda field: places.get(field.name, -1)))
 
 
 def is_right(prediction: int, label: int) -> bool:

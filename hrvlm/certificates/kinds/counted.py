@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hrvlm.certificates.kinds.sampled import ClassifiedFields
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.certificates.sampling.procedures import Outcome
@@ -12,10 +13,19 @@ from hrvlm.certificates.statistics.claim import FLOAT_MODES, METHOD_OF
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counted:
-    """A statement about one image whose samples have been counted; the fields are those of records.
+class Counted(ClassifiedFields):
+    """A statement about one image whose samples have been counted, before any claim is made.
 
-    See `kinds.smoothing.record.SmoothingRecord` for their meaning.
+    Attributes:
+        index: see `rows.record.Record`, as the next ones.
+        label: true label at this level.
+        tree: name of the class tree.
+        level: 0 for the leaves, growing towards the root.
+        level_name: name of the level.
+        prediction: the class that was counted; -1 where there is none.
+        selection_count: selection samples with the predicted class.
+        count: estimation samples with the predicted class.
+        method: how counts become bounds, see `statistics.claim.derive`.
     """
 
     index: int
@@ -24,27 +34,9 @@ class Counted:
     level: int
     level_name: str
     prediction: int
-    sigma: float
-    noise_space: str
-    alpha: float
-    alpha_share: float
-    num_statements: int
-    n0: int
-    n: int
     selection_count: int
     count: int
-    invalid: int
-    invalid_selection: int
-    seed: int
-    float_mode: str
-    split: str
     method: str
-    threshold: float
-    votes: int | None
-    vote_error: float | None
-    precision: str
-    label_functions: int
-    functions_chosen: str
 
 
 def fields_of(plan: SmoothingPlan) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from hrvlm.data.cifar import cifar_layout
 from hrvlm.data.emoji_pack.splits import SPLITS
 from hrvlm.data.listing import is_hidden, is_picture
 from hrvlm.data.sources.manifest import SUFFIXES
@@ -13,9 +14,9 @@ from hrvlm.data.zero_shot import SETS
 from hrvlm.trees.bounded_text import is_address
 from hrvlm.trees.class_lists import class_folders
 
-SourceKind: TypeAlias = Literal["set", "emoji", "shards", "manifest", "class folders", "pictures", "splits"]
-"""A zero-shot set; a split of the packaged emoji; tar shards; a table of files; a folder of class folders, of pictures
-without classes, or of folders that are one of the others each."""
+SourceKind: TypeAlias = Literal["set", "emoji", "shards", "manifest", "cifar", "class folders", "pictures", "splits"]
+"""A zero-shot set; a split of the packaged emoji; tar shards; a table of files; CIFAR's files for Python; a folder of
+class folders, of pictures without classes, or of folders that are one of the others each."""
 EMOJI = "emoji"
 SPLIT_NAMES = ("train", "training", "val", "valid", "validation", "dev", "test", "testing")
 _MANY = re.compile(r"[{}*?\[\]]|::")
@@ -26,7 +27,8 @@ def kind_of(source: str) -> SourceKind:
 
     Args:
         source: The name of a zero-shot set; "emoji" or "emoji:SPLIT"; tar shards, one or many by braces or wildcards; a
-            .csv, .tsv or .jsonl file; or a folder of shards, of class folders, of pictures, or of such folders.
+            .csv, .tsv or .jsonl file; or a folder of shards, of class folders, of pictures, of CIFAR's files for
+            Python, or of such folders.
 
     Raises:
         ValueError: If it is none of these, or nothing is there; in one sentence that says what may be there.
@@ -62,6 +64,8 @@ def splits_of(folder: Path) -> list[str]:
 
 
 def _kind_of_folder(folder: Path) -> SourceKind:
+    if cifar_layout(folder) is not None:
+        return "cifar"
     if tar_files(folder):
         return "shards"
     inside = class_folders(folder)

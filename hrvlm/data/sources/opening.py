@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hrvlm.data.cifar import CifarDataset
 from hrvlm.data.decoding import WHITE, Colour
 from hrvlm.data.emoji_pack.dataset import emoji
 from hrvlm.data.folder import FolderDataset
@@ -58,9 +59,9 @@ def open_images(
     Args:
         source: A zero-shot set such as "cifar10" (with `root`); "emoji:unseen_artist"; tar shards
             ("val-{000..006}.tar", "val/*.tar"); a manifest (.csv, .tsv, .jsonl); a folder of class folders, of pictures
-            without classes, of tar files, or of splits that are such folders.
+            without classes, of tar files, of CIFAR's files for Python, or of splits that are such folders.
         root: Folder that holds the zero-shot sets; plays no part for other sources.
-        split: Split of the emoji, or name of one of the folders in a folder of splits.
+        split: Split of the emoji or of CIFAR ("test" if None), or name of one of the folders in a folder of splits.
         image_size: Side of the pictures, in pixels: the pixels in which budgets and radii are stated. None for 224; the
             emoji have 64.
         background: What transparent pixels are blended onto, in 8 bits.
@@ -78,7 +79,7 @@ def open_images(
         root=root, split=split, image_size=image_size, background=background, columns=columns, keep_index=keep_index
     )
     kind = kind_of(source)
-    if split is not None and kind not in ("splits", "emoji"):
+    if split is not None and kind not in ("splits", "emoji", "cifar"):
         raise ValueError(f"expected no split of {source}, which has none, got {split!r}")
     return _OPEN[kind](source, asked)
 
@@ -158,6 +159,12 @@ def _open_pictures(source: str, asked: _Asked) -> ImageCollection:
     return ImageCollection(data, name=Path(source).resolve().name, labels=labels)
 
 
+def _open_cifar(source: str, asked: _Asked) -> ImageCollection:
+    split = asked.split or "test"
+    data = CifarDataset(source, split, image_size=asked.size)  # type: ignore[arg-type]  # which it checks
+    return ImageCollection(data, name=f"{Path(source).resolve().name}:{split}", class_ids=data.class_ids)
+
+
 def _open_split(source: str, asked: _Asked) -> ImageCollection:
     known = splits_of(Path(source))
     if asked.split not in known:
@@ -179,6 +186,7 @@ _OPEN: dict[SourceKind, Callable[[str, _Asked], ImageCollection]] = {
     "emoji": _open_emoji,
     "shards": _open_shards,
     "manifest": _open_manifest,
+    "cifar": _open_cifar,
     "class folders": _open_folder,
     "pictures": _open_pictures,
     "splits": _open_split,

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlm.certificates.kinds.joint.extents import MOST_STEPS, UNITS, Move
+from hrvlm.certificates.kinds.sampled import ClassifiedFields
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
 from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of
 from hrvlm.rows.record import Key, Record, Row, named_so, not_covered
@@ -18,7 +19,7 @@ _PAIRS = ("histogram", "at_radii", "at_extents")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointRecord(Record):
+class JointRecord(ClassifiedFields, Record):
     """Joint pixel-and-semantic certificates of one image, level, scorer and attribute.
 
     Attributes:
@@ -28,30 +29,17 @@ class JointRecord(Record):
         target_prompt: prompt with the attribute.
         move: what an extent measures: "turn", radians from source to target; "target", shares of the copy's own way.
         steps: steps of the range of extents that samples were counted on.
-        sigma: standard deviation of the noise, in pixel units.
-        noise_space: where the noise is added, in words.
         alpha: error probability for all joint statements of the image together.
         alpha_share: the part of alpha spent on each radius and each extent of this row.
         num_statements: number of joint statements of the image that share alpha.
-        n0: number of selection samples.
-        n: number of estimation samples.
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
         histogram: (step, samples) pairs: estimation samples whose label holds up to that step and not to the next.
         at_radii: (radius fixed in advance, certified extent or None) pairs.
         at_extents: (extent fixed in advance, certified radius) pairs; 0 where nothing is certified.
         abstain: whether nothing at all is certified.
-        seed: seed of the noise.
-        float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
-        split: how the class was chosen.
         threshold: probability that the class keeps, all the way; 1/2 makes it the majority.
-        votes: samples of the deployed vote that the threshold stands for, or None.
-        vote_error: error probability of one such vote, or None.
-        precision: arithmetic of the forward pass, part of the base classifier.
         label_functions: label functions (sets of prompts, trees, levels, planes) on the same noise that share alpha.
-        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
-        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
-            not the choice of an epoch by such rows.
         invalid: estimation samples without a valid label (no finite scores), which count nowhere.
         invalid_selection: the same of the selection samples.
         named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
@@ -69,6 +57,12 @@ class JointRecord(Record):
         "at_radii": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE | None], ...],
         "at_extents": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
     }  # fmt: skip
+    order: ClassVar[tuple[str, ...]] = (
+        "scorer", "attribute", "source_prompt", "target_prompt", "move", "steps", "sigma", "noise_space", "alpha",
+        "alpha_share", "num_statements", "n0", "n", "selection_count", "count", "histogram", "at_radii", "at_extents",
+        "abstain", "seed", "float_mode", "split", "threshold", "votes", "vote_error", "precision", "label_functions",
+        "functions_chosen", "noise_shared", "invalid", "invalid_selection", "named_by",
+    )  # fmt: skip
 
     scorer: str
     attribute: str
@@ -76,31 +70,12 @@ class JointRecord(Record):
     target_prompt: str
     move: str
     steps: int
-    sigma: float
-    noise_space: str
-    alpha: float
-    alpha_share: float
-    num_statements: int
-    n0: int
-    n: int
     selection_count: int
     count: int
     histogram: tuple[tuple[int, int], ...]
     at_radii: tuple[tuple[float, float | None], ...]
     at_extents: tuple[tuple[float, float], ...]
     abstain: bool
-    seed: int
-    float_mode: str = "float32"
-    split: str = SEPARATE
-    threshold: float = 0.5
-    votes: int | None = None
-    vote_error: float | None = None
-    precision: str = "float32"
-    label_functions: int = 1
-    functions_chosen: str = "before"
-    noise_shared: bool = False
-    invalid: int = 0
-    invalid_selection: int = 0
     named_by: str = "label"
 
     def __post_init__(self) -> None:

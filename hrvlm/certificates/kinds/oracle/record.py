@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from hrvlm.certificates.kinds.oracle.errors import MODELS, OracleError, Scope
-from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE, SPLITS
+from hrvlm.certificates.kinds.sampled import SampledFields
+from hrvlm.certificates.statistics.claim import FLOAT_MODES, SPLITS
 from hrvlm.rows.fields import BOUND, COUNT, INSIDE, NAME, NOT_NEGATIVE, SHARE, at_least, between, one_of
 from hrvlm.rows.record import Key, Record, not_covered
 
@@ -32,7 +33,7 @@ SPENT_PER_CLASS = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class OracleRecord(Record):
+class OracleRecord(SampledFields, Record):
     """A smoothing certificate for the answers of a generative model under an oracle, for one image and one claim.
 
     `tree` is the name of a class tree if the oracle's classes are a level of one, otherwise that of the oracle;
@@ -53,15 +54,11 @@ class OracleRecord(Record):
         top_p: probability mass of the tokens that decoding draws from, or None for all.
         anchor: answer that an equivalence oracle compares with, fixed before the counted samples; or None.
         answer: one answer as an example, cut to 200 characters; or None.
-        sigma: standard deviation of the noise, in pixel units.
-        noise_space: where the noise is added, in words.
         alpha: error probability for both claims of all oracles of the image together, and of all label functions.
         alpha_share: the part of alpha spent on counting the labels of this oracle.
         alpha_calibration: the part of alpha spent on the oracle's error rate; 0 for a rate that is given. A composite
             row names it too: it is set aside for the semantic row of the same samples.
         num_statements: oracles of the image that share alpha.
-        n0: number of selection samples.
-        n: number of estimation samples.
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
         unparseable: estimation samples that the oracle could make nothing of; a class of its own, never dropped.
@@ -78,14 +75,8 @@ class OracleRecord(Record):
         lower: lower bound on the probability that is claimed: `lower_oracle`, or what the oracle's error leaves of it.
         radius: certified L2 radius in pixel units; 0 when abstaining.
         abstain: whether nothing is certified.
-        seed: seed of the noise.
-        float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
-        split: how the class was chosen.
         method: how counts became bounds, "clopper-pearson" or "anytime".
-        threshold: probability that the class keeps within the radius; 1/2 makes it the majority.
-        precision: arithmetic of the forward pass, part of the base classifier.
         label_functions: sets of prompts and oracles on the same noise that share alpha.
-        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
     """
 
     kind: ClassVar[str] = "oracle"
@@ -98,6 +89,13 @@ class OracleRecord(Record):
         "gamma": INSIDE | None, "assumed": NAME | None, "method": one_of(ORACLE_METHODS), "split": one_of(SPLITS),
         "float_mode": one_of(FLOAT_MODES.values()),
     }  # fmt: skip
+    order: ClassVar[tuple[str, ...]] = (
+        "oracle", "num_classes", "class_name", "claim", "generator", "prompt", "max_new_tokens", "temperature", "top_k",
+        "top_p", "anchor", "answer", "sigma", "noise_space", "alpha", "alpha_share", "alpha_calibration",
+        "num_statements", "n0", "n", "selection_count", "count", "unparseable", "lower_oracle", "error_model", "rate",
+        "errors", "trials", "rate_upper", "scope", "gamma", "assumed", "lower", "radius", "abstain", "seed",
+        "float_mode", "split", "method", "threshold", "precision", "label_functions", "functions_chosen",
+    )  # fmt: skip
 
     oracle: str
     num_classes: int
@@ -111,14 +109,7 @@ class OracleRecord(Record):
     top_p: float | None
     anchor: str | None
     answer: str | None
-    sigma: float
-    noise_space: str
-    alpha: float
-    alpha_share: float
     alpha_calibration: float
-    num_statements: int
-    n0: int
-    n: int
     selection_count: int
     count: int
     unparseable: int
@@ -134,14 +125,7 @@ class OracleRecord(Record):
     lower: float
     radius: float
     abstain: bool
-    seed: int
-    float_mode: str = "float32"
-    split: str = SEPARATE
     method: str = "clopper-pearson"
-    threshold: float = 0.5
-    precision: str = "float32"
-    label_functions: int = 1
-    functions_chosen: str = "before"
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "rate", "gamma"):  # whole numbers of a configuration

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from hrvlm.certificates.kinds.profile.claim import Budget
+from hrvlm.certificates.kinds.sampled import ClassifiedFields
 from hrvlm.certificates.statistics.claim import FLOAT_MODES
 from hrvlm.rows.fields import BOUND, CLASS, COUNT, NAME, NOT_NEGATIVE, at_least, between, one_of
 from hrvlm.rows.record import Key, Record, Row, not_covered
@@ -20,20 +21,16 @@ _LISTS = ("level_names", "chain", "node_names", "labels", "counts", "lower", "ra
 
 
 @dataclass(frozen=True, kw_only=True)
-class ProfileRecord(Record):
+class ProfileRecord(ClassifiedFields, Record):
     """For every radius the deepest ancestor that the smoothed leaf classifier is certified to stay below.
 
     Lists run over the levels of the chain, leaves first; the root is left out, it holds at any radius. `level` is 0 and
     `label`, `prediction` and `correct` are about the leaf of the chain.
 
     Attributes:
-        sigma: standard deviation of the noise, in pixel units.
-        noise_space: where the noise is added, in words.
         alpha: error probability for the profiles of the image together, and of all label functions that share it.
         alpha_share: the part of alpha spent on this profile.
         num_statements: profiles of the image that share alpha, one per tree.
-        label_functions: label functions (sets of prompts, trees, levels) on the same noise that share alpha.
-        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
         n0: selection samples; 0 where the counted ones choose the chain.
         n: counted samples.
         invalid: those without a valid label (no finite scores); they count for no node.
@@ -50,15 +47,8 @@ class ProfileRecord(Record):
         radii: certified L2 radius of each node, 0 for none; empty with fixed radii.
         asked: radii fixed in advance, rising; empty with all radii.
         deepest: deepest certified level at each of them, -1 for the root alone; empty with all radii.
-        seed: seed of the noise.
         float_mode: arithmetic of the noise.
         threshold: probability that a node keeps within the radius.
-        votes: samples of the deployed vote that the threshold stands for, or None.
-        vote_error: error probability of one such vote, or None.
-        precision: arithmetic of the forward pass.
-        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
-            not the choice of an epoch by such rows.
-        invalid_selection: selection samples without a valid label.
     """
 
     kind: ClassVar[str] = "profile"
@@ -69,19 +59,14 @@ class ProfileRecord(Record):
         "radii": tuple[NOT_NEGATIVE, ...], "asked": tuple[NOT_NEGATIVE, ...], "deepest": tuple[CLASS, ...],
         "float_mode": one_of(FLOAT_MODES.values()), "threshold": between(0.5, 1.0, open_high=True),
     }  # fmt: skip
+    order: ClassVar[tuple[str, ...]] = (
+        "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "label_functions", "functions_chosen", "n0",
+        "n", "invalid", "budget", "split", "level_names", "chain", "node_names", "labels", "counts", "lower", "radii",
+        "asked", "deepest", "seed", "float_mode", "threshold", "votes", "vote_error", "precision", "noise_shared",
+        "invalid_selection",
+    )  # fmt: skip
 
-    sigma: float
-    noise_space: str
-    alpha: float
-    alpha_share: float
-    num_statements: int
-    label_functions: int
-    functions_chosen: str
-    n0: int
-    n: int
-    invalid: int
     budget: Budget
-    split: str
     level_names: tuple[str, ...]
     chain: tuple[int, ...]
     node_names: tuple[str, ...]
@@ -91,14 +76,6 @@ class ProfileRecord(Record):
     radii: tuple[float, ...]
     asked: tuple[float, ...]
     deepest: tuple[int, ...]
-    seed: int
-    float_mode: str
-    threshold: float
-    votes: int | None
-    vote_error: float | None
-    precision: str
-    noise_shared: bool = False
-    invalid_selection: int = 0
 
     def __post_init__(self) -> None:
         for name in _LISTS:

@@ -10,49 +10,30 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from hrvlm.certificates.statistics.claim import DECISIONS, FLOAT_MODES, METHODS, SEPARATE, SPLITS
+from hrvlm.certificates.kinds.sampled import ClassifiedFields
+from hrvlm.certificates.statistics.claim import DECISIONS, FLOAT_MODES, METHODS, SPLITS
 from hrvlm.rows.fields import COUNT, INSIDE, NOT_NEGATIVE, SHARE, at_least, one_of
 from hrvlm.rows.record import Record, not_covered
 
 
 @dataclass(frozen=True, kw_only=True)
-class SmoothingRecord(Record):
+class SmoothingRecord(ClassifiedFields, Record):
     """A randomized-smoothing certificate (Cohen et al., ICML 2019) for one statement of one image.
 
     Attributes:
-        sigma: standard deviation of the noise, in pixel units.
-        noise_space: where the noise is added, in words.
-        alpha: error probability for all statements of the image together.
-        alpha_share: the part of alpha spent on this statement.
-        num_statements: number of statements of the image that share alpha.
-        n0: number of selection samples.
-        n: number of estimation samples.
         selection_count: selection samples with the predicted class.
         count: estimation samples with the predicted class.
-        invalid: estimation samples without a valid label (no finite scores); they count for no class.
         lower: Clopper-Pearson lower bound on the probability of the class, at `alpha_share`; 0 for none, as where it is
             at most 1/2 and the counted samples chose the class, which its alpha does not cover.
         radius: certified L2 radius in pixel units; 0 when abstaining.
         abstain: whether nothing is certified.
-        seed: seed of the noise.
-        float_mode: arithmetic of the noise; float32 is not sound against floating-point rounding.
-        split: how the class was chosen.
         method: how counts became bounds, see `claims.derive`.
-        threshold: probability that the class keeps within the radius; 1/2 makes it the majority.
-        votes: samples of the deployed vote that the threshold stands for, or None.
-        vote_error: error probability of one such vote, or None.
         runner_up: largest count of another label, or None where the method needs none.
         upper: upper bound on the probability of every other label, or None where the method needs none.
         n_max: samples that would have been drawn at most, where n depends on samples; else None.
         goal: radius that was asked for, or None.
         give_up: error probability at which hope was given up, or None; it bears on cost alone.
         decision: answer to whether the radius is at least the goal, or None.
-        precision: arithmetic of the forward pass, part of the base classifier.
-        label_functions: label functions (sets of prompts, trees, levels) on the same noise that share alpha.
-        functions_chosen: "before" any result on the same noise was seen, or "after"; alpha does not cover the latter.
-        noise_shared: whether models of other epochs of one training run meet the same noise: alpha covers each of them,
-            not the choice of an epoch by such rows.
-        invalid_selection: selection samples without a valid label.
     """
 
     kind: ClassVar[str] = "smoothing"
@@ -65,38 +46,25 @@ class SmoothingRecord(Record):
         "decision": one_of(DECISIONS) | None, "runner_up": COUNT | None, "upper": SHARE | None,
         "n_max": at_least(1) | None, "goal": NOT_NEGATIVE | None, "give_up": INSIDE | None,
     }  # fmt: skip
+    order: ClassVar[tuple[str, ...]] = (
+        "sigma", "noise_space", "alpha", "alpha_share", "num_statements", "n0", "n", "selection_count", "count",
+        "invalid", "lower", "radius", "abstain", "seed", "float_mode", "split", "method", "threshold", "votes",
+        "vote_error", "runner_up", "upper", "n_max", "goal", "give_up", "decision", "precision", "label_functions",
+        "functions_chosen", "noise_shared", "invalid_selection",
+    )  # fmt: skip
 
-    sigma: float
-    noise_space: str
-    alpha: float
-    alpha_share: float
-    num_statements: int
-    n0: int
-    n: int
     selection_count: int
     count: int
-    invalid: int
     lower: float
     radius: float
     abstain: bool
-    seed: int
-    float_mode: str = "float32"
-    split: str = SEPARATE
     method: str = "clopper-pearson"
-    threshold: float = 0.5
-    votes: int | None = None
-    vote_error: float | None = None
     runner_up: int | None = None
     upper: float | None = None
     n_max: int | None = None
     goal: float | None = None
     give_up: float | None = None
     decision: str | None = None
-    precision: str = "float32"
-    label_functions: int = 1
-    functions_chosen: str = "before"
-    noise_shared: bool = False
-    invalid_selection: int = 0
 
     @property
     def statement(self) -> str:

@@ -68,9 +68,9 @@ def right_radius(record: SmoothingRecord) -> float:
 
 
 def smoothing_measures(record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
-    """By which models are compared: smoothed and certified accuracy, and the mean radius; nothing without a label."""
+    """By which models are compared: smoothed and certified accuracy, and mean radius; without a label of any class."""
     if not record.labelled:
-        return []
+        return measured(record, certified_at(radii, -1.0 if record.abstain else record.radius, of_right_class=False))
     smoothed: list[tuple[str, Unit, float]] = [("smoothed accuracy", "right", float(record.correct))]
     return measured(record, [*smoothed, *certified_at(radii, right_radius(record))])
 
