@@ -56,11 +56,11 @@ def add_checkpoint(parser: ClearParser) -> None:
     parser.add_argument(
         "--architecture", type=str | None, help='of --weights: "ViT-B-32", or with a tag for what they leave open'
     )
-    parser.add_argument("--weights", type=str | None, help='file of weights for --architecture, or "random"')
+    parser.add_argument("--weights", type=str | None, help="file of weights for --architecture")
     acts, kinds = (", ".join(get_args(choices)) for choices in (Activation, Preprocessing))
-    parser.add_argument("--activation", type=Activation | None, help=f"in the place of the stated one: {acts}")
+    parser.add_argument("--activation", type=str | None, help=f"in the place of the stated one: {acts}")
     parser.add_argument(
-        "--preprocessing", type=Preprocessing | None, help=f"mean and deviation in the place of the stated: {kinds}"
+        "--preprocessing", type=str | None, help=f"mean and deviation in the place of the stated: {kinds}"
     )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 Preprocessing = Literal["openai", "imagenet", "inception", "none"]
 
-RANDOM = "random"
+UNTRAINED = "none"
+"""The tag of weights that are drawn at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Checkpoint:
         name: A path or a name, if it says all: a .ckpt of training, a folder, an open_clip name with its tag, …
         architecture: An open_clip architecture, alone ("ViT-B-32") or with the tag of the weights that a file leaves
             open ("ViT-B-32/openai").
-        weights: A file of weights for the architecture; "random" leaves it untrained.
+        weights: A file of weights for the architecture.
         activation: Takes the place of the activation that architecture or checkpoint state; null for theirs.
         preprocessing: Takes the place of mean and standard deviation that architecture or checkpoint state: "openai"
             (CLIP's own), "imagenet", "inception" (0.5 each, as SigLIP's) or "none"; null for theirs.
@@ -33,6 +34,9 @@ class Checkpoint:
     preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
+        for name, choices in (("activation", get_args(Activation)), ("preprocessing", get_args(Preprocessing))):
+            if getattr(self, name) not in (None, *choices):
+                raise ValueError(f"expected {name} as one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.name is not None and (self.architecture is not None or self.weights is not None):
             raise ValueError(
                 f"expected a checkpoint by its name alone or by architecture and weights, got {self.name!r} and both; "
@@ -48,13 +52,7 @@ class Checkpoint:
 
     def __str__(self) -> str:
         """As records and pages call it."""
-        weights = "random weights" if self.is_random else Path(str(self.weights)).name
-        return self.name if self.name is not None else f"{self.architecture} with {weights}"
-
-    @property
-    def is_random(self) -> bool:
-        """Whether the architecture is to stay untrained."""
-        return self.weights == RANDOM and not Path(RANDOM).exists()
+        return self.name if self.name is not None else f"{self.architecture} with {Path(str(self.weights)).name}"
 
     @property
     def path(self) -> Path:

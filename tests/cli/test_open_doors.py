@@ -14,7 +14,6 @@ from open_clip import factory
 from PIL import Image
 
 from hrvlm.cli.certify import main
-from hrvlm.models import Checkpoint, load
 
 SMALL = ["--plan.num_images", "2", "--plan.n", "20", "--plan.n0", "8", "--plan.alpha", "0.1"]
 
@@ -54,10 +53,10 @@ def test_four_commands_make_tables_certificates_and_a_page_of_a_folder_of_photog
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    model = ["--architecture", small_vit, "--weights", "random", "--data", "photos"]
+    model = ["--checkpoint", f"{small_vit}/none", "--data", "photos"]
     attacks = ["--attacks", "clean", "pgd2", "--eps", "1/255", "8/255"]
     main(["zero-shot", *model, *attacks, "--output", "zero_shot"])
-    assert "UNTRAINED, random weights" in caplog.text
+    assert "untrained" in caplog.text
     main(["attack", *model, *attacks, "--output", "attacked"])
     dark = '[{name: dark, target: "a dark picture of a {}"}]'
     main(["run", *model, *SMALL, "--plan.attributes", dark, "--output", "certified"])
@@ -71,7 +70,7 @@ def test_four_commands_make_tables_certificates_and_a_page_of_a_folder_of_photog
     ):
         assert wanted in printed
     page = Path("certified/report.html").read_text(encoding="utf-8")
-    assert f"Certificates of {small_vit} with random weights" in page
+    assert f"Certificates of {small_vit}/none" in page
     assert "Attacks: linf eps=8/255" in page
     assert page.count("data:image/png;base64,") >= 2
     assert "red fox" in page
@@ -109,12 +108,3 @@ def test_a_checkpoint_is_evaluated_attacked_and_certified_on_classes_it_was_not_
         assert {row["tree"] for row in rows_of(output / "certificates.jsonl")} == {"flat"}
     main(["zero-shot", *chosen, "--head", "cosine", "--output", str(tmp_path / "cosine")])
     assert {row["head"] for row in rows_of(tmp_path / "cosine" / "zero_shot.jsonl")} == {"cosine"}
-
-
-def test_an_untrained_model_is_always_the_same_and_has_no_tag() -> None:
-    random = Checkpoint(architecture="ViT-B-32", weights="random")
-    first, second = (load(random).model.clip.visual.proj for _ in range(2))
-    assert first.equal(second)
-    assert str(random) == "ViT-B-32 with random weights"
-    with pytest.raises(ValueError, match="expected an open_clip architecture without a tag for random weights"):
-        load(Checkpoint(architecture="ViT-B-32/openai", weights="random"))

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import open_clip
-import torch
 from open_clip.model import convert_to_custom_text_state_dict
 
 from hrvlm.models.building import described_model, from_config, from_open_clip
@@ -26,8 +25,7 @@ def load_beside(checkpoint: Checkpoint, by_name: Loader) -> VisionLanguageModel:
 
     Args:
         checkpoint: Architecture and weights. An architecture without a tag is untrained before; anything else that has
-            a name, such as "ViT-B-32/openai" or a folder, brings the text tower where the file has none. With "random"
-            as weights the architecture stays untrained, always the same.
+            a name, such as "ViT-B-32/openai" or a folder, brings the text tower where the file has none.
         by_name: Loads what has a name.
 
     Raises:
@@ -35,8 +33,6 @@ def load_beside(checkpoint: Checkpoint, by_name: Loader) -> VisionLanguageModel:
             the architecture's name does not bring, or activation or preprocessing are not settled.
     """
     architecture, file = str(checkpoint.architecture), Path(str(checkpoint.weights))
-    if checkpoint.is_random:
-        return _random(architecture, checkpoint)
     content = read_weights(str(checkpoint.weights))
     untrained = architecture in open_clip.list_models()
     base = _untrained(architecture, checkpoint) if untrained else by_name(architecture)
@@ -64,21 +60,6 @@ def _untrained(architecture: str, checkpoint: Checkpoint) -> VisionLanguageModel
     files = from_open_clip(architecture, None).files if named else {}  # a tokenizer that open_clip may fetch by name
     preprocess = {} if checkpoint.preprocessing is not None else agreed_preprocessing(architecture)
     return from_config({"model_cfg": model_cfg, "preprocess_cfg": preprocess}, name=architecture, files=files)
-
-
-def _random(architecture: str, checkpoint: Checkpoint) -> VisionLanguageModel:
-    """An untrained model, the same on every process and in every run."""
-    if architecture not in open_clip.list_models():
-        raise ValueError(
-            f"expected an open_clip architecture without a tag for random weights, such as ViT-B-32, got {architecture}"
-        )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        base = _untrained(architecture, checkpoint)
-    base.name = str(checkpoint)
-    model = overridden(base, checkpoint)
-    say_traits(model, "UNTRAINED, random weights: its answers mean nothing")
-    return model.eval()
 
 
 def _check_traits(base: VisionLanguageModel, weights: Weights, checkpoint: Checkpoint, file: Path) -> None:
