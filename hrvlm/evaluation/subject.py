@@ -97,8 +97,12 @@ def check_labelled(data: Any, why: str) -> None:
         )
 
 
-def answered_pictures(subject: Subject) -> Any:
+def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     """The pictures that a model answers about; nothing sorts them into classes.
+
+    Args:
+        subject: What is evaluated.
+        keep_index: See `data_and_forest`.
 
     Raises:
         ValueError: If classes or prompts are asked for, or the data cannot be opened.
@@ -108,7 +112,7 @@ def answered_pictures(subject: Subject) -> Any:
     sorting = sorted(set(subject.source.given()) - {"root", "image_size", "columns"})
     if sorting:
         raise ValueError(f"expected no {', '.join(sorting)} with answers: oracles take the place of classes")
-    return open_source(subject.data, subject.split, subject.source)
+    return open_source(subject.data, subject.split, subject.source, keep_index=keep_index)
 
 
 def _device(name: str) -> torch.device:
