@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from torchvision.utils import save_image
 
 from hrvlm.cli.certify import main
-from hrvlm.evaluation.source_options import SourceOptions
 from hrvlm.evaluation.subject import Subject, load_subject
 
 NUMBERS = (0, 16)  # of 32 pictures, two
@@ -74,22 +74,32 @@ def test_each_class_has_its_own_pictures_and_others_have_none(
     assert "expected the target_pictures that the rows in" in capsys.readouterr().err
 
 
-def test_pictures_in_order_give_an_arc_to_compare_with(
-    certify: Callable[..., Path], tiny_model: Path, pictures: Path, others: list[Path], tmp_path: Path
-) -> None:
+def test_pictures_in_order_give_an_arc_to_compare_with(tmp_path: Path) -> None:
     """Of one picture: the shares are those of a dense sample of the great circle from the image to it."""
-    listed = manifest(tmp_path / "steps.csv", "path,image,step", f"{others[9]},0,1", f"{others[30]},16,2.5")
-    folder = certify(tmp_path / "steps", sequence=listed)
-    classifier, data = load_subject(str(tiny_model), Subject(data=str(pictures), source=SourceOptions()))
-    _, other = load_subject(str(tiny_model), Subject(data=str(others[0].parents[1])))
+    classifier, data = load_subject("emoji", Subject(data="emoji:unseen_classes"))
+    numbers, places = (0, len(data) // 2), (60, 5)  # pictures of other classes
+    ends = [
+        torch.stack([data[index][0], (data[place][0] * 255).round() / 255])
+        for index, place in zip(numbers, places, strict=True)
+    ]
+    lines = []
+    for index, (_, last) in zip(numbers, ends, strict=True):
+        save_image(last, tmp_path / f"{index}.png")
+        lines.append(f"{index}.png,{index},{index + 0.5}")
+    plan = {"num_images": 2, "smoothing": False}
+    plan["attributes"] = [CHANGE | {"sequence": manifest(tmp_path / "steps.csv", "path,image,step", *lines)}]
+    (tmp_path / "plan.json").write_text(json.dumps({"plan": plan, "data": "emoji:unseen_classes"}))
+    folder = tmp_path / "steps"
+    main(["run", "--config", str(tmp_path / "plan.json"), "--checkpoint", "emoji", "--output", str(folder)])
     found = rows(folder)
-    for index, place in zip(NUMBERS, (9, 30), strict=True):
+    for index, pictures in zip(numbers, ends, strict=True):
         with torch.no_grad():
-            ends = classifier.image_points(torch.stack([data[index][0], other[place][0]])).double()
-        angle = float(torch.arccos((ends[0] * ends[1]).sum()))
+            first, last = classifier.image_points(pictures).double()
+        angle = torch.arccos((first * last).sum())
         way = torch.linspace(0, 1, 4001, dtype=torch.float64)[:, None] * angle
-        points = (torch.sin(angle - way) * ends[0] + torch.sin(way) * ends[1]) / torch.sin(torch.tensor(angle))
+        points = (torch.sin(angle - way) * first + torch.sin(way) * last) / torch.sin(angle)
         labels = (points @ classifier.text_points(classifier.keys[0]).double().T).argmax(dim=1)
+        assert 0.01 < found[index]["reference"] < 0.99
         assert found[index]["reference"] == pytest.approx(float((labels == labels[0]).double().mean()), abs=1e-3)
     summary = json.loads((folder / "summary.json").read_text())["semantic"]["flat"]["0"]["dark"]["cosine"]["text"]
     gaps = [abs(row["reference"] - row["invariance"]) for row in found.values()]
