@@ -58,9 +58,9 @@ def add_checkpoint(parser: ClearParser) -> None:
     )
     parser.add_argument("--weights", type=str | None, help="file of weights for --architecture")
     acts, kinds = (", ".join(get_args(choices)) for choices in (Activation, Preprocessing))
-    parser.add_argument("--activation", type=Activation | None, help=f"in the place of the stated one: {acts}")
+    parser.add_argument("--activation", type=str | None, help=f"in the place of the stated one: {acts}")
     parser.add_argument(
-        "--preprocessing", type=Preprocessing | None, help=f"mean and deviation in the place of the stated: {kinds}"
+        "--preprocessing", type=str | None, help=f"mean and deviation in the place of the stated: {kinds}"
     )
 
 

@@ -194,9 +194,21 @@ def _difference(
 
 
 def _remarks(command: str, parts: Mapping[str, Results]) -> Iterator[str]:
-    """Images that some columns have rows of and others lack."""
+    """Images that some columns have rows of and others lack; what is not known of the work; what alpha leaves open."""
     shared = shared_images(list(parts.values()))
     more = {name: len(part.images) for name, part in parts.items() if len(part.images) > len(shared)}
     if more:
         told = ", ".join(f"{name} has {count}" for name, count in more.items())
         yield f"Averages of {command} are over the {len(shared)} images that all columns have rows of ({told})."
+    unnoted = [name for name, part in parts.items() if not part.settings]
+    if unnoted:
+        yield (
+            f"Nothing is noted beside the rows of {command} of {', '.join(unnoted)}: that pictures, trees and effort "
+            "are the same is known as far as the rows say it."
+        )
+    shared_noise = [name for name, part in parts.items() if part.noise_shared]
+    if shared_noise:
+        yield (
+            f"Other epochs of {', '.join(shared_noise)} met the same noise: alpha does not cover the choice of the one "
+            "that is compared."
+        )

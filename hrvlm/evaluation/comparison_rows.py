@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hrvlm.evaluation.folder_names import read_settings
-from hrvlm.evaluation.verification import rules_of, verify
+from hrvlm.evaluation.verification import rules_of, verify, verify_files
 from hrvlm.rows.measures import Measure
 from hrvlm.rows.verifying import Group
 
@@ -45,6 +45,11 @@ class Results:
     def weights(self) -> str | None:
         """Digest of the model's weights, if the folder notes it."""
         return self.settings.get("weights")
+
+    @property
+    def noise_shared(self) -> bool:
+        """Whether models of other epochs were certified with the same noise."""
+        return any(value for (_, name), value in self.facts.items() if name == "noise_shared")
 
     @property
     def budgets(self) -> list[float]:
@@ -83,12 +88,24 @@ class Results:
 def read_results(folder: Path) -> list[Results]:
     """The results of a folder, of each command that has rows there; rows are verified on the way.
 
+    Args:
+        folder: Of a command, or of a training run (`version_N`): its robustness after training, and its certificates
+            of the end, on fresh noise if there are such, else of the last epoch.
+
     Raises:
         ValueError: If there is nothing to compare, or a row does not hold.
     """
     records: list[Any] = []
     found = []
-    for part in verify(folder, collect=lambda record: records.append(_slim(record))):
+    trained = _of_training(folder)
+
+    def collect(record: Any) -> None:
+        records.append(_slim(record))
+
+    verified = verify(folder, collect=collect)
+    if trained:
+        verified = (verify_files(command, paths, collect=collect) for command, paths in trained.items())
+    for part in verified:
         problem = next(part.problems, None)
         if problem is not None:
             raise ValueError(
@@ -100,6 +117,14 @@ def read_results(folder: Path) -> list[Results]:
     if not found:
         raise ValueError(f"expected rows of certify.py {' or '.join(COMPARED)} in {folder}, found others alone")
     return found
+
+
+def _of_training(folder: Path) -> dict[str, list[Path]]:
+    """Files of rows of a training run by the command that makes such rows; none of other folders."""
+    attacked = sorted(folder.glob("robustness/after.rank=*.jsonl"))
+    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), reverse=True)]
+    certified = next((paths for end in ends if (paths := sorted(end.glob("rank=*.jsonl")))), [])
+    return {command: paths for command, paths in (("attack", attacked), ("run", certified)) if paths}
 
 
 def _level(record: Any) -> Hashable:

@@ -8,9 +8,9 @@ from typing import Any
 from hrvlm.evaluation.comparison_rows import Results
 from hrvlm.rows.strict import shown
 
-FREE = frozenset({"weights", "head", "seed", "num_images", "batch_size", "eps"})
+FREE = frozenset({"weights", "head", "seed", "num_images", "batch_size", "eps", "noise_shared"})
 """What may differ: the model, random numbers, how many images of the data and how many at once; budgets, of which only
-those that both have are compared."""
+those that both have are compared; and whether other epochs met the same noise, which is remarked upon."""
 SETS = "data"
 """Names data sets, of which likewise only those that both have are compared."""
 NOTES = "given_"
@@ -53,6 +53,8 @@ def _alone(values: list[float]) -> Any:
 
 
 def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]:
+    if not one.settings or not other.settings:  # as of training runs
+        return
     sets = [settings.get(SETS) for settings in (one.settings, other.settings)]
     shared = set.intersection(*(set(named) if isinstance(named, Mapping) else set() for named in sets))
     left, right = (_flat(_with_sets(part.settings, shared)) for part in (one, other))

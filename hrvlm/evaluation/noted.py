@@ -11,7 +11,7 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.shards import ShardDataModule
 from hrvlm.data.sources import Columns
 from hrvlm.evaluation.source_options import SourceOptions
-from hrvlm.evaluation.subject import Subject, data_and_forest, data_identity
+from hrvlm.evaluation.subject import Subject, answered_pictures, data_and_forest, data_identity
 from hrvlm.evaluation.trust import trusted_modules
 from hrvlm.old_keys import nested, places_of
 from hrvlm.trees import Forest
@@ -24,8 +24,8 @@ DATA_MODULES = (
 )
 
 
-def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest]:
-    """The data set and the trees of a run.
+def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest | None]:
+    """The data set and the trees of a run; none of a run of answers, whose classes are its oracles'.
 
     Args:
         settings: Contents of its `settings.json`, which may be a stranger's.
@@ -46,7 +46,10 @@ def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest]:
         num_levels=settings["given_num_levels"],
         source=SourceOptions(**options),
     )
-    data, forest = data_and_forest(subject, image_size=size, keep_index=False)
+    if "generator" in settings:
+        data, forest = answered_pictures(subject, keep_index=False), None
+    else:
+        data, forest = data_and_forest(subject, image_size=size, keep_index=False)
     if any(settings[name] != value for name, value in data_identity(data).items()):
         raise ChangedDataError("the data set has changed")
     return data, forest

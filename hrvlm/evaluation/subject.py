@@ -55,7 +55,7 @@ def load_subject(
     options = subject.source
     data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
     head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
-    classifier = HierarchicalClassifier(loaded.model, head, forest)
+    classifier = HierarchicalClassifier(loaded.model, head, forest, options.decoding)
     classifier = classifier.to(_device(subject.device) if device is None else device)
     return classifier, data
 
@@ -97,8 +97,12 @@ def check_labelled(data: Any, why: str) -> None:
         )
 
 
-def answered_pictures(subject: Subject) -> Any:
+def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     """The pictures that a model answers about; nothing sorts them into classes.
+
+    Args:
+        subject: What is evaluated.
+        keep_index: See `data_and_forest`.
 
     Raises:
         ValueError: If classes or prompts are asked for, or the data cannot be opened.
@@ -108,7 +112,7 @@ def answered_pictures(subject: Subject) -> Any:
     sorting = sorted(set(subject.source.given()) - {"root", "image_size", "columns"})
     if sorting:
         raise ValueError(f"expected no {', '.join(sorting)} with answers: oracles take the place of classes")
-    return open_source(subject.data, subject.split, subject.source)
+    return open_source(subject.data, subject.split, subject.source, keep_index=keep_index)
 
 
 def _device(name: str) -> torch.device:
@@ -119,9 +123,10 @@ def _device(name: str) -> torch.device:
 
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
-    """What the rows of every command depend on: weights, trees and split."""
+    """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    return {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 
 def data_identity(data: Any) -> dict[str, Any]:

@@ -59,6 +59,19 @@ def verify(
         yield _verification(command, paths, rules, header, collect)
 
 
+def verify_files(
+    command: str, paths: list[Path], *, collect: Callable[[Any], None] = lambda record: None
+) -> Verification:
+    """The rows of some files of one command, such as those of a training run's processes, held against each other.
+
+    Args:
+        command: Which command makes such rows.
+        paths: The files.
+        collect: As in `verify`.
+    """
+    return _verification(command, paths, *rules_of(command, {}), collect)
+
+
 def _verification(
     command: str, paths: list[Path], rules: Rules[Any], header: Header, collect: Callable[[Any], None]
 ) -> Verification:

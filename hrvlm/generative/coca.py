@@ -19,8 +19,7 @@ from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
 from hrvlm.models import VisionLanguageModel
 from hrvlm.models.building import from_open_clip
-
-UNTRAINED = "none"
+from hrvlm.models.checkpoint import UNTRAINED
 
 
 class CoCaGenerator(Generator):

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Activation = Literal["gelu", "quick_gelu", "gelu_tanh"]
 Preprocessing = Literal["openai", "imagenet", "inception", "none"]
+
+UNTRAINED = "none"
+"""The tag of weights that are drawn at random."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +34,9 @@ class Checkpoint:
     preprocessing: Preprocessing | None = None
 
     def __post_init__(self) -> None:
+        for name, choices in (("activation", get_args(Activation)), ("preprocessing", get_args(Preprocessing))):
+            if getattr(self, name) not in (None, *choices):
+                raise ValueError(f"expected {name} as one of {', '.join(choices)}, got {getattr(self, name)!r}")
         if self.name is not None and (self.architecture is not None or self.weights is not None):
             raise ValueError(
                 f"expected a checkpoint by its name alone or by architecture and weights, got {self.name!r} and both; "

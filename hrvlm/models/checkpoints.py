@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import open_clip
+import torch
 from torch import Tensor
 
 from hrvlm.models._cosine_head import MAX_LOGIT_SCALE
 from hrvlm.models._head import Head
 from hrvlm.models.building import CONFIG_FILE, from_config, from_open_clip
-from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, as_checkpoint
+from hrvlm.models.checkpoint import UNTRAINED, Activation, Checkpoint, Preprocessing, as_checkpoint
 from hrvlm.models.checkpoint_files import read_checkpoint
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
@@ -68,8 +69,8 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
     Args:
         checkpoint: A training checkpoint (.ckpt); an exported folder, or another of open_clip's form (with or without
             "local-dir:" before); a folder of a CLIP or SigLIP model of transformers; "emoji" (the packaged model); an
-            open_clip name with its pretrained tag such as "ViT-B-32/openai"; "hf-hub:NAME"; or a `Checkpoint` with the
-            file of weights for an architecture.
+            open_clip name with its pretrained tag such as "ViT-B-32/openai" (the tag "none" leaves it untrained);
+            "hf-hub:NAME"; or a `Checkpoint` with the file of weights for an architecture.
 
     Returns:
         Model and head, in evaluation mode.
@@ -112,8 +113,15 @@ def _by_name(name: str, given: Checkpoint | None = None) -> VisionLanguageModel:
     if folder.is_dir():
         return load_folder(folder)
     if architecture in open_clip.list_models():
-        return from_open_clip(architecture, tag)
+        return _untrained(architecture) if tag == UNTRAINED else from_open_clip(architecture, tag)
     raise _unknown(name)
+
+
+def _untrained(architecture: str) -> VisionLanguageModel:
+    """A model of random weights, the same ones whenever it is loaded."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return from_open_clip(architecture, None)
 
 
 def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
@@ -121,15 +129,15 @@ def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
 
     Args:
         model: An open_clip architecture, or what `load` takes by its name besides .ckpt files and tags.
-        pretrained: Weights of an open_clip architecture, as a tag or a file; None leaves it untrained. Not used for the
-            others.
+        pretrained: Weights of an open_clip architecture as a tag, or of any model as a file; None leaves an
+            architecture untrained. A tag is not used for the others.
 
     Raises:
         ValueError: If nothing of the kind is there.
     """
+    if pretrained is not None and Path(pretrained).is_file():
+        return load_beside(Checkpoint(architecture=model, weights=pretrained), _by_name)
     if model in open_clip.list_models() and not Path(model).is_dir():
-        if pretrained is not None and Path(pretrained).is_file():
-            return load_beside(Checkpoint(architecture=model, weights=pretrained), _by_name)
         return from_open_clip(model, pretrained)
     if model.rpartition("/")[0] in open_clip.list_models() and not Path(model).is_dir():
         raise _unknown(model)
@@ -137,11 +145,14 @@ def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
 
 
 def _said(model: VisionLanguageModel, name: str) -> VisionLanguageModel:
-    """Says what a model is that others wrote; those of open_clip's list and this project's own need no word."""
+    """Says what a model is that others wrote, or nobody; others of open_clip's list and our own need no word."""
+    architecture, _, tag = name.rpartition("/")
     if name.startswith(SCHEME):
         say_traits(model, "of the hub")
     elif _is_of_transformers(Path(name.removeprefix(LOCAL))):
         say_traits(model, "a model of transformers")
+    elif tag == UNTRAINED and architecture in open_clip.list_models():
+        say_traits(model, "untrained, with random weights: what it answers means nothing")
     return model
 
 

@@ -49,12 +49,16 @@ def measured(record: Record, values: Iterable[tuple[str, Unit, float]], *, own_l
     return [(Measure(tree, record.level, record.level_name, name, unit), value) for name, unit, value in values]
 
 
-def certified_at(radii: Iterable[float], radius: float) -> Iterator[tuple[str, Unit, float]]:
+def certified_at(
+    radii: Iterable[float], radius: float, *, of_right_class: bool = True
+) -> Iterator[tuple[str, Unit, float]]:
     """Whether what is certified up to a radius is so at each of some radii, and the radius itself.
 
     Args:
         radii: L2 radii in pixel units.
-        radius: largest certified radius of the right class, negative for none.
+        radius: largest certified radius, negative for none.
+        of_right_class: whether it counts only where the class is right, else whatever the class.
     """
-    yield from ((f"certified at {asked:g}", "right", float(radius >= asked)) for asked in radii)
-    yield "mean certified radius", "number", max(radius, 0.0)
+    certified, mean = ("certified", "mean certified radius") if of_right_class else ("certified label", "mean radius")
+    yield from ((f"{certified} at {asked:g}", "right", float(radius >= asked)) for asked in radii)
+    yield mean, "number", max(radius, 0.0)

@@ -63,9 +63,9 @@ class RobustFineTuning(LightningModule):
         Args:
             objective: What is trained for.
             trees: Tree files; their leaves hold the data's classes.
-            model: "emoji", an exported folder, or an open_clip architecture such as "ViT-B-32".
-            pretrained: Weights of an open_clip architecture, such as "openai"; null leaves it untrained. Not used for
-                "emoji" and folders, which bring their own.
+            model: "emoji", a folder, "hf-hub:NAME", or an open_clip architecture such as "ViT-B-32".
+            pretrained: Weights of an open_clip architecture, such as "openai", or a file of weights for the model (of
+                an image tower alone for "ViT-B-32/openai" and the like); null leaves an architecture untrained.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
             trained: Which parts of the model are trained besides the head.
             optimizer: Learning rate, weight decay and warm-up.

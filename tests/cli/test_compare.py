@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from statistics import fmean
@@ -124,6 +125,33 @@ def test_what_cannot_be_compared_is_told_in_one_sentence(
     assert stopped.value.code == 1
     assert message.format(**folders) in said.err
     assert (said.err.count("\n"), said.out) == (1, "")
+
+
+def test_training_runs_are_compared_as_they_lie(
+    folders: dict[str, Path], finished: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    twin = tmp_path / "twin"
+    shutil.copytree(finished.folder, twin)
+    main(["compare", str(finished.folder), str(twin), "--radii", "0", "--to", "csv", "--output", str(tmp_path)])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Nothing is noted beside the rows of attack of version_0, twin" in said
+    assert "Other epochs of version_0, twin met the same noise" in said
+    with (tmp_path / "comparison.csv").open(encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    rows = read_rows(finished.folder / "robustness" / "after.rank=0.jsonl")
+    right = [row["correct"] for row in rows if row["attack"] == "pgd2" and row["level"] == 1 and own_level(row)]
+    told = [line for line in lines if (line["measure"], line["level"]) == ("under pgd2", "1")]
+    assert [float(line["mean"]) for line in told] == [fmean(right)] * 2
+    rows = read_rows(finished.folder / "certificates" / "epoch=001" / "rank=0.jsonl")
+    radii = [row["radius"] * row["correct"] for row in rows if row["kind"] == "smoothing" and row["level"] == 1]
+    told = [line for line in lines if (line["measure"], line["level"]) == ("mean certified radius", "1")]
+    assert [float(line["mean"]) for line in told] == pytest.approx([fmean(radii)] * 2)
+    assert all(float(line["difference"] or 0) == 0 for line in lines)
+    # The same model certified by the same plan, epochs aside:
+    main(["compare", str(finished.folder), str(folders["tuned_run"]), "--to", "csv", "--output", str(tmp_path)])
+    with (tmp_path / "comparison.csv").open(encoding="utf-8") as file:
+        differences = {float(line["difference"]) for line in csv.DictReader(file) if line["difference"]}
+    assert differences == {0.0}
 
 
 def test_settings_need_not_be_there(

@@ -67,6 +67,8 @@ def test_both_claims_follow_from_the_counts_and_verify_accepts_them(
         assert summary[claim]["certified_accuracy"]["0.05"] == pytest.approx(sum(right) / NUM_IMAGES)
         assert summary[claim]["images"] == NUM_IMAGES
     assert (whole / "report.html").is_file()
+    main(["report", str(whole)])
+    assert "not at hand" not in capsys.readouterr().out  # the pictures are found without any tree
 
 
 def test_counts_are_those_of_answers_to_the_documented_noise(whole: Path) -> None:

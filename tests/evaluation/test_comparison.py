@@ -167,6 +167,17 @@ def test_of_several_budgets_those_that_both_have_are_compared(tmp_path: Path) ->
     ]  # fmt: skip
 
 
+def test_pictures_without_labels_are_compared_by_what_is_certified_of_any_class(tmp_path: Path) -> None:
+    counts = {"a": (95, 40), "b": (99, 80)}
+    rows = {
+        name: [smoothed(i, 0, count, label=-1, correct=False) for i, count in enumerate(counts[name])] for name in "ab"
+    }
+    found = compared(*(written(tmp_path / name, rows[name], RUN, name) for name in "ab"), radii=[0.1])
+    assert {line.measure.name for line in found.lines} == {"certified label at 0.1", "mean radius"}
+    assert line(found, "mean radius").means == tuple(fmean(row["radius"] for row in rows[name]) for name in "ab")
+    assert line(found, "certified label at 0.1").means == (0.5, 1)
+
+
 CLEAN = {("clean", 0.0): [True] * 4}
 
 

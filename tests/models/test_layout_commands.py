@@ -84,6 +84,13 @@ def run(written: Written, root: Path, output: Path) -> None:
     certify(["verify", str(output)])
 
 
+def zero_shot(written: Written, root: Path, output: Path) -> None:
+    source = ["--data", str(root), "--output", str(output), "--templates", "a picture of a {}"]
+    certify(["zero-shot", *words(written.checkpoint), *source, "--attacks", "clean", "pgd1", "--eps", str(EPS)])
+    made = rows(output / "zero_shot.jsonl")
+    assert [row["prediction"] for row in made if row["attack"] == "clean"] == predicted(written, root)
+
+
 def export(written: Written, root: Path, output: Path) -> None:
     hrvlm_main(["export", *words(written.checkpoint), "--output", str(output)])
     again, images = load(output).model, pictures()
@@ -92,7 +99,9 @@ def export(written: Written, root: Path, output: Path) -> None:
         torch.testing.assert_close(again.encode_image(images), expected, rtol=1e-5, atol=1e-5)
 
 
-COMMANDS: dict[str, Callable[[Written, Path, Path], None]] = {"attack": attack, "run": run, "export": export}
+COMMANDS: dict[str, Callable[[Written, Path, Path], None]] = {
+    "zero-shot": zero_shot, "attack": attack, "run": run, "export": export,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("command", COMMANDS)

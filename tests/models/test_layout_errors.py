@@ -62,9 +62,9 @@ def test_missing_and_unknown_names_are_named_a_few_and_counted(world: dict[str, 
     for name in [name for name in state if name.startswith("ln_final") or "resblocks.0.mlp" in name]:
         del state[name]
     said = refused(state | {"extra.weight": torch.zeros(1)}, tmp_path)
-    assert "without " in said
+    assert ", got no " in said
     assert "and 7 more" in said
-    assert "with the unknown extra.weight" in said
+    assert "; the unknown extra.weight; state the architecture" in said
 
 
 def test_a_tower_alone_needs_an_architecture_with_a_text_tower(world: dict[str, Written], tmp_path: Path) -> None:
@@ -205,12 +205,24 @@ def test_a_checkpoint_is_a_name_or_an_architecture_with_weights() -> None:
         hrvlm.load_model(architecture="ViT-B-32", weights="https://example.org/x.pt")
 
 
-def test_training_starts_from_a_file_as_from_a_tag(world: dict[str, Written]) -> None:
-    weights = str(world["a full dictionary"].checkpoint.weights)
-    model, images = base_model(ARCHITECTURE, weights), pictures()
-    assert torch.equal(
-        model.encode_image(images), load(world["a full dictionary"].checkpoint).model.encode_image(images)
-    )
+def test_an_untrained_model_is_the_same_one_whenever_it_is_loaded(world: dict[str, Written]) -> None:
+    first = load(f"{ARCHITECTURE}/none").model.encode_image(pictures())
+    torch.rand(1)
+    assert torch.equal(load(f"{ARCHITECTURE}/none").model.encode_image(pictures()), first)
+
+
+@pytest.mark.parametrize("stated", [{"activation": "relu"}, {"preprocessing": "mine"}])
+def test_an_unknown_activation_or_preprocessing_is_refused(stated: dict[str, Any]) -> None:
+    (name, value), *_ = stated.items()
+    with pytest.raises(ValueError, match=rf"expected {name} as one of .*, got '{value}'"):
+        hrvlm.load_model("emoji", **stated)
+
+
+@pytest.mark.parametrize("layout", ["a full dictionary", "TeCoA, PMG-AFT"])
+def test_training_starts_from_a_file_as_evaluation_does(world: dict[str, Written], layout: str) -> None:
+    checkpoint, images = world[layout].checkpoint, pictures()
+    model = base_model(str(checkpoint.architecture), checkpoint.weights)
+    assert torch.equal(model.encode_image(images), load(checkpoint).model.encode_image(images))
 
 
 class Opens:

@@ -66,7 +66,7 @@ def _group(records: list[OracleRecord], radii: Sequence[float]) -> dict[str, Any
 def oracle_measures(record: OracleRecord, radii: Sequence[float]) -> list[Measured]:
     """By which models are compared: certified shares and accuracy, and the mean radius of the right class."""
     radius = -1.0 if record.abstain else record.radius
-    values: list[tuple[str, Unit, float]] = [(f"certified label at {r:g}", "right", float(radius >= r)) for r in radii]
+    values: list[tuple[str, Unit, float]] = list(certified_at(radii, radius, of_right_class=False))
     if record.label >= 0:
         values += [("smoothed accuracy", "right", float(record.correct))]
         values += certified_at(radii, radius if record.correct else -1.0)
