@@ -31,6 +31,7 @@ ENSEMBLES = {"autoattack": AUTOATTACK, "apgd": AUTOATTACK[:2]}
 NAMED = ("cw", *ENSEMBLES, *AUTOATTACK)
 OTHER_NAMES = {"aa": "autoattack"}
 _STEPS = re.compile(r"(pgd|margin)([1-9]\d{0,99})")
+_PARTING = re.compile(r"(leaf-kept|superclass-kept)([1-9]\d{0,99})")
 # PGD in l2 divides by the gradient's norm plus this; torchattacks' own 1e-10 would shorten steps of confident models.
 _TINY = 1e-30
 _NORMS = {"linf": "Linf", "l2": "L2"}
@@ -113,14 +114,21 @@ def check_attacks(names: Sequence[str]) -> None:
         ValueError: With what there is.
     """
     for name in names:
-        if name not in NAMED and not _STEPS.fullmatch(name):
+        match = _STEPS.fullmatch(name) or parting(name)
+        if name not in NAMED and not match:
             raise ValueError(
-                f'expected attacks among "pgd20", "margin20" (any number of steps), {", ".join(NAMED)}, got {name!r}'
+                f'expected attacks among "pgd20", "margin20", "leaf-kept20", "superclass-kept20" (any number of steps)'
+                f", {', '.join(NAMED)}, got {name!r}"
             )
-        if match := _STEPS.fullmatch(name):
+        if match:
             check_steps(int(match[2]))
     if not names or len(set(names)) != len(names):
         raise ValueError(f"expected at least one attack, each named once, got {list(names)}")
+
+
+def parting(name: str) -> re.Match[str] | None:
+    """What is kept, and in how many steps, if a name is that of an attack on coherence; see `attacks.contradiction`."""
+    return _PARTING.fullmatch(name)
 
 
 def build_members(
@@ -136,6 +144,8 @@ def build_members(
         settings: Effort and seed.
     """
     check_attacks([name])
+    if parting(name):
+        raise ValueError(f"expected an attack on one classifier, got {name!r}, which attacks two levels of a tree")
     if name in ENSEMBLES:
         parts = [build_members(part, classifier, num_classes, threat_model, settings) for part in ENSEMBLES[name]]
         return [member for part in parts for member in part]

@@ -11,6 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack
+from hrvlm.attacks.contradiction import aim_of, attack_level
 from hrvlm.attacks.ensemble import AttackSettings, named_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import ThreatModel
@@ -28,7 +29,8 @@ class RobustnessPlan:
     """Which attacks on which images.
 
     Attributes:
-        attacks: Names, see `hrvlm.attacks.adapter.attack`; "aa" is AutoAttack, ["clean"] attacks nothing.
+        attacks: Names, see `hrvlm.attacks.adapter.attack`; "aa" is AutoAttack, ["clean"] attacks nothing,
+            "leaf-kept20" and "superclass-kept20" set levels against the leaves, see `hrvlm.attacks.contradiction`.
         threat_model: Norm and budget in pixel units: 4/255 is 0.01569.
         budgets: Several budgets eps in place of the threat model's, each as in a run of its own; null takes that one.
         num_images: Size of the fixed subset, spread evenly over the split; None takes every image.
@@ -145,7 +147,9 @@ class _Batch:
         return self.classifier.keys if self.plan.transfer else [attacked]
 
     def keys(self, name: str, attacked: LevelKey, budget: ThreatModel) -> set[RobustnessKey]:
-        """Keys of all rows of an attack on a level within a budget."""
+        """Keys of all rows of an attack on a level within a budget; an attack on coherence has none for the leaves."""
+        if aim_of(name) is not None and attacked.level == 0:
+            return set()
         source = (self.classifier.forest[attacked.tree].name, attacked.level)
         targets = [(self.classifier.forest[key.tree].name, key.level) for key in self._evaluated(attacked)]
         return {(self.stage, index, name, *source, *target, budget.eps) for index in self.indices for target in targets}
@@ -160,9 +164,8 @@ class _Batch:
 
     def attacked_records(self, name: str, attacked: LevelKey, budget: ThreatModel) -> list[RobustnessRecord]:
         """Attacks a level within a budget; a row per image and evaluated level."""
-        logits = partial(self.classifier.logits, key=attacked)
-        targets = self.classifier.target(self.labels, attacked)
-        outcome = attack(logits, self.images, targets, budget, name, self.plan.settings)
+        given = (self.classifier, self.images, self.labels, attacked, budget)
+        outcome = attack_level(*given, name, self.plan.settings)
         found = self._predict(outcome.images)
         return [
             record

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from hrvlm.attacks.coherence import coherence
 from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
 from hrvlm.rows.measures import ALL, Measure, Measured
 
@@ -21,12 +22,14 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
         rows: Of one stage, norm and budget; one per image, attack, attacked level and evaluated level.
 
     Returns:
-        `{"norm", "eps", "images", "levels": [...], "transfer": {attack: [...]}}`. An entry of "levels" has tree, level,
-        level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one misclassified when clean
-        is not robust), "attacked", "broken" and "median_distance" (of those with one); where several attacks were run,
+        `{"norm", "eps", "images", "levels": [...], "transfer": {attack: [...]}, "coherence": [...]}`. An entry of
+        "levels" has tree, level, level_name, num_classes, clean accuracy and per attack "accuracy" (of all images: one
+        misclassified when clean is not robust), "attacked", "broken" and "median_distance" (of those with one); where
+        several attacks were run,
         "worst" has their names and the "accuracy" under the strongest for each image. An entry of "transfer" has the
         attacked and the evaluated level, "accuracy" (of all images, those not attacked as they are), "both" (images
         attacked that the evaluated level gets right when clean) and "flipped" (how many of these it then gets wrong).
+        "coherence" is there where images have rows of all levels, see `hrvlm.attacks.coherence`.
         "invalid" tells of how many images scores were not finite, clean or attacked, if of any; they count as wrong.
 
     Raises:
@@ -43,13 +46,21 @@ def summarise_robustness(rows: Iterable[Row]) -> dict[str, Any]:
             levels[level].append(row)
         if row["attack"] != CLEAN:
             transfer[row["attack"]][(row["attacked_tree"], row["attacked_level"]), level].append(row)
-    return {
-        "norm": rows[0]["norm"] if rows else None,
-        "eps": rows[0]["eps"] if rows else None,
-        "images": len({row["index"] for row in rows}),
-        "levels": [_level(group) for group in levels.values()],
-        "transfer": {name: [_pair(group) for group in pairs.values()] for name, pairs in transfer.items()},
-    } | ({"invalid": len(invalid)} if invalid else {})
+    return (
+        {
+            "norm": rows[0]["norm"] if rows else None,
+            "eps": rows[0]["eps"] if rows else None,
+            "images": len({row["index"] for row in rows}),
+            "levels": [_level(group) for group in levels.values()],
+            "transfer": {name: [_pair(group) for group in pairs.values()] for name, pairs in transfer.items()},
+        }
+        | _given("coherence", coherence(rows))
+        | _given("invalid", len(invalid))
+    )
+
+
+def _given(name: str, value: Any) -> dict[str, Any]:
+    return {name: value} if value else {}
 
 
 def summarise_budgets(rows: Iterable[Row]) -> dict[str, Any]:

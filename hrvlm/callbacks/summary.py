@@ -10,7 +10,7 @@ from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
 from hrvlm.reports.certificates import certificate_tables
-from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 from hrvlm.reports.terminal import bold, console
 
 SHARED = (
@@ -45,8 +45,8 @@ def _tables(callback: Any) -> list[Any]:
         model = callback.threat_model
         where = callback.split or "the validation split"
         title = f"Accuracy in percent on {where}, {model.norm} eps={model.eps * 255:.3g}/255"
-        rows = [row for rows in callback.rows.values() for row in rows]
-        return [robustness_table(rows, title=title), *transfer_tables(callback.rows.get(AFTER, []))]
+        rows, after = [row for rows in callback.rows.values() for row in rows], callback.rows.get(AFTER, [])
+        return [robustness_table(rows, title=title), *transfer_tables(after), *coherence_tables(after)]
     if isinstance(callback, CertificationCallback):
         last = _certificates(callback.summary, "last epoch", SHARED if callback.noise_shared else None)
         return [*last, *_certificates(callback.final_summary, "final, fresh noise", None)]

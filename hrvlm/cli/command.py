@@ -70,6 +70,7 @@ CERTIFY: Mapping[str, Entry] = {
 """Commands of `certify.py`, in the order of --help."""
 
 HRVLM: Mapping[str, Entry] = {
+    "init": Entry("init", "look at your pictures and write a configuration that runs"),
     "tree": Entry("tree", "build, import, check, show and compare class trees"),
     "export": Entry("export_model", "write a checkpoint as a folder that open_clip loads"),
 }

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from hrvlm.certificates.noise.gaussian import SCHEME
-from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.evaluation.feature_cache import open_store
@@ -33,6 +33,7 @@ class ClassifierWork:
     def __init__(self, checkpoint: Checkpoint | str, settings: CertificationSettings, device: torch.device) -> None:
         self.classifier, self.data = load_subject(checkpoint, settings, device)
         self.settings, self.plan = settings, settings.plan
+        check_scorers(self.classifier, self.plan)
         shared = {**identity(self.classifier, settings.split), **data_identity(self.data)}
         self.depends_on = shared | settings.plan.identity()
         self.depends_on |= pictures_identity(self.plan.attributes) | {"random_numbers": SCHEME}

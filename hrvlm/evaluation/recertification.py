@@ -12,7 +12,7 @@ from rich.progress import Progress
 
 from hrvlm.certificates.kinds.registry import row_key
 from hrvlm.certificates.noise.gaussian import SCHEME
-from hrvlm.certificates.run.images import certify_images, count_passes
+from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
 from hrvlm.certificates.run.label_functions import LabelFunction, label_functions, passes
 from hrvlm.certificates.run.ledger import LEDGER_LOCK, Ledger
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
@@ -123,6 +123,7 @@ def _score(
 def _check(
     store: FeatureStore, classifier: HierarchicalClassifier, data: Any, settings: RecertificationSettings
 ) -> None:
+    check_scorers(classifier, settings.plan)
     given = noise_settings(settings.plan, classifier, data, settings.split)
     changed = sorted(name for name, value in given.items() if store.settings.get(name) != value)
     if changed:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from hrvlm.data import ImageCollection, chosen_classes, chosen_templates, open_images
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sources import Columns
+from hrvlm.models.decoding import Decoding
 from hrvlm.trees import ClassTree, Forest, Node, TreeError, TreeInfo, load_forest
 from hrvlm.trees.class_lists import ClassList
 
@@ -30,6 +31,8 @@ class SourceOptions:
         templates: Prompts of the classes: "tecoa" ("This is a photo of a {}."), "openai", a file with one a line, or
             a text with {}; several are averaged. Null for those of the trees, or "a picture of a {}".
         head: The "trained" head of the checkpoint, which lifts the texts of any classes and trees, or plain "cosine".
+        decoding: How scores become labels of levels: of every level by itself ("independent"), or along one path
+            through all of them ("path", "leaves"), see `hrvlm.models.decoding`; with one level all are the same.
         leave_out: Whether pictures of classes that the list lacks are left out; they are refused else.
     """
 
@@ -39,6 +42,7 @@ class SourceOptions:
     classes: str | list[str] | None = None
     templates: str | list[str] | None = None
     head: HeadChoice = "trained"
+    decoding: Decoding = "independent"
     leave_out: bool = False
 
     def given(self) -> dict[str, Any]:

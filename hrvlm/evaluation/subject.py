@@ -55,7 +55,7 @@ def load_subject(
     options = subject.source
     data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
     head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
-    classifier = HierarchicalClassifier(loaded.model, head, forest)
+    classifier = HierarchicalClassifier(loaded.model, head, forest, options.decoding)
     classifier = classifier.to(_device(subject.device) if device is None else device)
     return classifier, data
 
@@ -123,9 +123,10 @@ def _device(name: str) -> torch.device:
 
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
-    """What the rows of every command depend on: weights, trees and split."""
+    """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    return {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 
 def data_identity(data: Any) -> dict[str, Any]:

@@ -145,11 +145,14 @@ def base_model(model: str, pretrained: str | None) -> VisionLanguageModel:
 
 
 def _said(model: VisionLanguageModel, name: str) -> VisionLanguageModel:
-    """Says what a model is that others wrote; those of open_clip's list and this project's own need no word."""
+    """Says what a model is that others wrote, or nobody; others of open_clip's list and our own need no word."""
+    architecture, _, tag = name.rpartition("/")
     if name.startswith(SCHEME):
         say_traits(model, "of the hub")
     elif _is_of_transformers(Path(name.removeprefix(LOCAL))):
         say_traits(model, "a model of transformers")
+    elif tag == UNTRAINED and architecture in open_clip.list_models():
+        say_traits(model, "untrained, with random weights: what it answers means nothing")
     return model
 
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hrvlm.models._head import Head
 from hrvlm.models._modes import inferring, one_thread
+from hrvlm.models.decoding import Decoding, best_below, check_decoding, decode, labels_along
 from hrvlm.models.finite import NO_LABEL, labels_of
 from hrvlm.models.vision_language import VisionLanguageModel
 from hrvlm.models.zero_shot import averaged_points
@@ -48,25 +49,31 @@ class HierarchicalClassifier(nn.Module):
         head: How features become points and scores.
         forest: Trees whose leaves are the classes, in the order of the labels.
         keys: What is classified, see `level_keys`.
+        decoding: How scores become labels, see `hrvlm.models.decoding`.
     """
 
-    def __init__(self, model: VisionLanguageModel, head: Head, forest: Forest) -> None:
+    def __init__(
+        self, model: VisionLanguageModel, head: Head, forest: Forest, decoding: Decoding = "independent"
+    ) -> None:
         """Computes the text points once, without gradient; make a new classifier after the weights change.
 
         Args:
             model: The image-text model.
             head: Initialised head with as many levels as the deepest tree needs.
             forest: Trees over the classes, leaves in the order of the labels.
+            decoding: "independent", where every level decides by itself; or coherent over all levels, "path" or
+                "leaves", see `hrvlm.models.decoding`.
 
         Raises:
-            ValueError: If the head is not initialised or has fewer levels than the forest, or two nodes of a level are
-                the same to the model.
+            ValueError: If there is no such decoding, the head is not initialised or has fewer levels than the forest,
+                or two nodes of a level are the same to the model.
         """
         super().__init__()
+        check_decoding(decoding)
         if head.needs_features:
             raise ValueError("expected an initialised head, got one that waits for `initialise`; load or initialise it")
         self.model, self.head, self.forest = model, head, forest
-        self.keys = level_keys(forest)
+        self.keys, self.decoding = level_keys(forest), decoding
         check_trees(model, forest)
         with inferring(model, head), one_thread():  # the same points in 1 process and in 8 that share the cores
             for key in self.keys:
@@ -108,7 +115,7 @@ class HierarchicalClassifier(nn.Module):
 
     def logits(self, images: Tensor, key: LevelKey) -> Tensor:
         """Scores (N, K_level) of one level."""
-        return self.head.logits(self.image_points(images), self.text_points(key))
+        return self.scores(self.image_points(images), key)
 
     def forward(self, images: Tensor) -> Tensor:
         """Leaf scores (N, K)."""
@@ -116,9 +123,28 @@ class HierarchicalClassifier(nn.Module):
 
     def predict(self, images: Tensor, keys: Sequence[LevelKey] | None = None) -> dict[LevelKey, Tensor]:
         """Labels (N,) at every level, or at some, from one pass through the image tower; -1 without finite scores."""
-        points = self.image_points(images)
+        return self.labels(self.image_points(images), keys)
+
+    def scores(self, points: Tensor, key: LevelKey) -> Tensor:
+        """Scores (N, K_level) of one level at image points (N, D), decoded."""
+        if self.decoding == "independent":
+            return self.head.logits(points, self.text_points(key))
+        return best_below(self._along_paths(points), self.ancestors[key].to(points.device))
+
+    def labels(self, points: Tensor, keys: Sequence[LevelKey] | None = None) -> dict[LevelKey, Tensor]:
+        """Labels (N,) at every level, or at some, of image points (N, D); -1 without finite scores."""
         chosen = self.keys if keys is None else keys
-        return {key: labels_of(self.head.logits(points, self.text_points(key))) for key in chosen}
+        if self.decoding == "independent":
+            return {key: labels_of(self.scores(points, key)) for key in chosen}
+        along = self._along_paths(points)
+        return {key: labels_along(along, self.ancestors[key].to(points.device)) for key in chosen}
+
+    def _along_paths(self, points: Tensor) -> Tensor:
+        """Scores (N, K) of the classes along their paths through all trees."""
+        asked = self.keys[:1] if self.decoding == "leaves" else self.keys
+        scores = {key: self.head.logits(points, self.text_points(key)) for key in asked}
+        ancestors = {key: nodes.to(points.device) for key, nodes in self.ancestors.items()}
+        return decode(scores, ancestors, self.decoding)
 
     def target_of(self, label: int, key: LevelKey) -> int:
         """True label at a level, from a leaf label; -1, which is no label, stays."""

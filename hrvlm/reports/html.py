@@ -22,7 +22,7 @@ from hrvlm.reports.certificates import guarantees, reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.page import page_section, page_template
 from hrvlm.reports.radii import round_radii
-from hrvlm.reports.tables import robustness_table, transfer_tables
+from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 from hrvlm.reports.targeted_attack_figures import attack_curves
 from hrvlm.reports.targeted_attack_table import targeted_attack_table
 from hrvlm.reports.zero_shot_tables import zero_shot_tables
@@ -123,8 +123,9 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
     for number, ((norm, eps, stage), group) in enumerate(groups.items()):
         budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
         tables = [robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")]
+        tables += [*transfer_tables(group), *coherence_tables(group)]
         text = "Upper bounds of robustness, found by attacks; nothing here is certified."
-        yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], [*tables, *transfer_tables(group)])
+        yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], tables)
 
 
 def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:

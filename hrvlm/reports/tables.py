@@ -93,6 +93,35 @@ def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     return [_transfer_table(name, pairs) for name, pairs in found]
 
 
+def coherence_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
+    """How often all levels of a tree are right together, clean and under attack, see `hrvlm.attacks.coherence`.
+
+    Args:
+        rows: Robustness rows of one stage and budget.
+
+    Returns:
+        One table; none where no image has rows of all levels.
+    """
+    summary = summarise_robustness(rows)
+    entries = summary.get("coherence", [])
+    names = _level_names(pair for pairs in summary["transfer"].values() for pair in pairs)
+    return [_together(entries, names)] if entries else []
+
+
+def _together(entries: list[dict[str, Any]], names: Mapping[tuple[str, int], str]) -> Table:
+    title = "Levels together, in percent: all right (HCA), mean over treecuts (MTA), one right and the other wrong"
+    table = Table(title=title, title_justify="left")
+    for name in ("attack", "attacked level", "tree"):
+        table.add_column(name)
+    for name in ("HCA", "MTA", "leaf alone", "superclasses alone"):
+        table.add_column(name, justify="right")
+    for entry in entries:
+        shares = (f"{100 * entry[name]:.1f}" for name in ("hca", "mta", "leaf_alone", "superclasses_alone"))
+        aimed = names.get((entry["attacked_tree"], entry["attacked_level"]), "")
+        table.add_row(entry["attack"], aimed, entry["tree"], *shares)
+    return table
+
+
 def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
     names = _level_names(pairs)
     cells = {((pair["attacked_tree"], pair["attacked_level"]), (pair["tree"], pair["level"])): pair for pair in pairs}

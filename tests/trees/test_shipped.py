@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -29,9 +30,11 @@ def sizes(tree: ClassTree) -> list[int]:
 
 LICENCES = {"emoji_unicode": "MIT", "emoji_wordnet": "WordNet 3.0", "imagenet_wordnet": "WordNet 3.0"}
 SIZES = {
-    "cifar10": [10, 5, 2], "cifar100": [100, 20, 6], "emoji_form": [557, 46, 6], "emoji_unicode": [557, 30, 4],
+    "cifar10": [10, 5, 2], "cifar100": [100, 20, 6], "emoji_form": [557, 46, 18, 7], "emoji_unicode": [557, 30, 4],
     "emoji_wordnet": [557, 72, 21, 4], "imagenet_wordnet": [1000, 204, 63, 17, 6],
-} | {f"imagenet_{view}": [1000, 40, 7] for view in ("form", "function", "habitat", "material")}  # fmt: skip
+    "imagenet_form": [1000, 40, 14, 3], "imagenet_function": [1000, 40, 15, 5], "imagenet_habitat": [1000, 40, 17, 7],
+    "imagenet_material": [1000, 40, 16, 4],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -59,6 +62,25 @@ def test_importing_a_shipped_proposal_gives_the_shipped_tree(path: Path, tmp_pat
     leaves = TREES / "emoji_unicode.yaml" if path.stem.startswith("emoji") else CLASSES
     save_tree(import_proposal(path, read_classes(leaves)), tmp_path / "tree.yaml")
     assert (tmp_path / "tree.yaml").read_bytes() == (TREES / f"{path.stem}.yaml").read_bytes()
+
+
+@pytest.mark.parametrize("path", sorted((TREES / "sources").glob("*.json")), ids=lambda path: path.stem)
+def test_a_proposed_tree_has_three_levels_above_the_leaves_and_no_union_at_the_top(path: Path) -> None:
+    tree = load_tree(TREES / f"{path.stem}.yaml")
+    assert len(tree.levels) == 4
+    assert not [name for name in tree.levels[-1].names if re.search(r",|\bor\b|\band\b", name)]
+
+
+def test_the_review_of_proposed_trees_is_of_their_leaves_and_says_what_was_moved() -> None:
+    review = json.loads((TREES.parent / "benchmarks" / "results" / "tree_review.json").read_text("utf-8"))
+    for name, found in review["trees"].items():
+        tree = load_tree(TREES / f"{name}.yaml")
+        groups = {tree.nodes[leaf].name: tree.nodes[str(tree.nodes[leaf].parent)].name for leaf in tree.leaves}
+        assert sorted(found["sample"]) == sorted(random.Random(review["seed"]).sample(sorted(groups), review["of"]))
+        assert found["wrong"] == len(set(found["sample"]) & set(found["mended"]))
+        assert all(groups[leaf] == after for leaf, (_, after) in found["mended"].items())
+        unmoved = set(found["sample"]) - set(found["mended"])
+        assert all(groups[leaf] == found["sample"][leaf] for leaf in unmoved)
 
 
 def test_imagenet_has_one_forest_of_five_trees_in_class_order() -> None:

@@ -56,8 +56,10 @@ def certify_images(
         The records of one image at a time, so that they can be written and flushed.
 
     Raises:
-        ValueError: If kept features lack or are of other pictures, or the plan needs more of them than were kept.
+        ValueError: If kept features lack or are of other pictures, the plan needs more of them than were kept, or it
+            asks for certificates of affine scorers where levels are decoded together.
     """
+    check_scorers(classifier, plan)
     if kept is not None:
         check_draws(kept, plan)
     images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references)
@@ -70,6 +72,21 @@ def certify_images(
 def count_passes(plan: CertificationPlan, num_images: int) -> int:
     """How often `certify_images` reports progress for so many images, at most."""
     return num_images * len({kind.source for kind in plan.asked})
+
+
+def check_scorers(classifier: HierarchicalClassifier, plan: CertificationPlan) -> None:
+    """Refuses certificates of affine scorers where labels are decoded over levels, as scores then are not affine.
+
+    Raises:
+        ValueError: With the kinds of certificate that need them.
+    """
+    affine = [kind.name for kind in plan.asked if kind.source in ("embedding", "features")]
+    if affine and classifier.decoding != "independent":
+        raise ValueError(
+            f"expected decoding 'independent' for {' and '.join(affine)} certificates, which need scores affine in "
+            f"the embedding, got {classifier.decoding!r}: leave them out (plan.semantic false, plan.joint false), "
+            "or decode every level by itself"
+        )
 
 
 @dataclass(frozen=True)

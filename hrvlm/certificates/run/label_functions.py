@@ -92,12 +92,13 @@ def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
 
 
 def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:
-    """Of each level: number of its tree, of itself, name of the tree, prompts, ancestor of every leaf."""
-    forest = classifier.forest
-    return [
-        [key.tree, key.level, forest[key.tree].name, _prompts(forest[key.tree], key.level), ancestors.tolist()]
-        for key, ancestors in classifier.ancestors.items()
-    ]
+    """Of each level: number of its tree, of itself, its tree's name, prompts, ancestor of every leaf, any decoding."""
+    decoding = [] if classifier.decoding == "independent" else [classifier.decoding]
+    told = []
+    for key, ancestors in classifier.ancestors.items():
+        tree = classifier.forest[key.tree]
+        told.append([key.tree, key.level, tree.name, _prompts(tree, key.level), ancestors.tolist(), *decoding])
+    return told
 
 
 def _prompts(tree: ClassTree, level: int) -> list[Any]:

@@ -15,7 +15,7 @@ from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement
 from hrvlm.certificates.sampling.procedures import Sampled
 from hrvlm.certificates.sampling.replay import replay
 from hrvlm.certificates.sampling.stream import Observe, autocasting
-from hrvlm.models import HierarchicalClassifier, labels_of, one_thread
+from hrvlm.models import HierarchicalClassifier, one_thread
 
 FEATURES = "features"
 """Where a classifier that shows its features puts them among its labels."""
@@ -38,8 +38,7 @@ class LevelLabels:
 
     def of_features(self, features: Tensor) -> dict[Any, Tensor]:
         """Labels `(B,)` per statement of un-normalised image features `(B, D)`; -1 without finite scores."""
-        head, points = self.classifier.head, self.classifier.head.lift_image(features)
-        return {key: labels_of(head.logits(points, self.classifier.text_points(key))) for key in self.keys}
+        return self.classifier.labels(self.classifier.head.lift_image(features), self.keys)
 
     def of_images(self, images: Tensor) -> Mapping[Any, Tensor]:
         """Labels per statement of images, and the features that they came from."""

@@ -61,11 +61,11 @@ def check_names(expected: Mapping[str, Tensor], given: Mapping[str, Any], *, whe
     ]
     missing = [name for name in expected if name not in given]
     unexpected = [name for name in given if name not in expected]
-    told = {"got ": shapes, "without ": missing, "with the unknown ": unexpected}
+    told = {"": shapes, "no ": missing, "the unknown ": unexpected}
     problems = [f"{start}{few(names)}" for start, names in told.items() if names]
     if problems:
         raise ValueError(
-            f"expected in {where} the weights of {what}, found them {'; '.join(problems)}; state the architecture that "
+            f"expected in {where} the weights of {what}, got {'; '.join(problems)}; state the architecture that "
             "they were made with"
         )
 

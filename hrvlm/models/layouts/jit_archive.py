@@ -90,6 +90,8 @@ class _Reader(pickle.Unpickler):
             return OrderedDict
         if module == "torch.jit._pickle" and name in _LISTS:
             return list
+        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
+            return _untagged
         if module == "torch" and name in _DTYPES:
             return _DTYPES[name]
         raise ValueError(f"it names {module}.{name}, which is no part of a tensor")
@@ -116,6 +118,11 @@ def _stored(parts: ZipFile, name: str) -> bytes:
 def _rebuilt(storage: Tensor, offset: int, size: Any, stride: Any, *_: Any) -> Tensor:
     """A tensor over a storage; PyTorch refuses what reaches beyond it."""
     return torch.as_strided(storage, tuple(size), tuple(stride), offset)
+
+
+def _untagged(value: Any, _: Any) -> Any:
+    """A list or dictionary without the type that the program gave it."""
+    return value
 
 
 def _tensors(module: Any, prefix: str, depth: int) -> dict[str, Tensor]:

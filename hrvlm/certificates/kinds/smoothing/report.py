@@ -37,7 +37,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
         return [*sentences, *assumed(records), *unlabelled(records), *limits(records)]
 
     def table(self, summary: Mapping[str, Any]) -> Table:
-        """Certified accuracy at radii and mean radius, one line per level."""
+        """Certified accuracy at radii and mean radius, one line per level; then all levels of a tree at once."""
         lines = [(tree, level, numbers) for tree, levels in summary.items() for level, numbers in levels.items()]
         radii = list(lines[0][2]["certified_accuracy"]) if lines else []
         unknown = any(numbers["smoothed_accuracy"] is None for *_, numbers in lines)
@@ -53,6 +53,10 @@ class SmoothingReport(KindReport[SmoothingRecord]):
             radius = numbers["average_radius" if unknown else "average_certified_radius"]
             cells = [*map(percent, (numbers["smoothed_accuracy"], *told.values())), decimal(radius)]
             table.add_row("(all)" if level == "0" else tree, numbers["level_name"], *cells)
+        for tree, levels in summary.items():
+            if path := levels[max(levels, key=int)].get("path"):
+                shares = [path["smoothed_accuracy"], *path["certified_accuracy"].values()]
+                table.add_row(tree, "all levels at once", *(f"{100 * share:.1f}" for share in shares), "")
         return table
 
     def figures(self, records: Sequence[SmoothingRecord]) -> list[str]:

@@ -20,6 +20,10 @@ _SETTINGS = (*_BASIC, "method", "threshold", "votes", "vote_error", "goal", "giv
 def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:
     """Aggregates per tree and level, ready for JSON.
 
+    Levels above the leaves also have "path": of labelled images with rows of their leaf and all superclasses up to this
+    level, the share that is right, and right and certified up to each radius, at all of these levels at once. All
+    levels of an image share its alpha, so it bounds the error of this too.
+
     Raises:
         ValueError: if the rows of a level were made with different settings.
     """
@@ -29,7 +33,25 @@ def summarise_smoothing(records: Iterable[SmoothingRecord], radii: Sequence[floa
     summary: dict[str, Any] = {}
     for (tree, level), group in sorted(groups.items()):
         summary.setdefault(tree, {})[str(level)] = _level(group, radii)
+        path = [part for (name, height), part in groups.items() if not height or (name == tree and height <= level)]
+        if level and len(path) == level + 1 and (together := _path([labelled(part) for part in path], radii)):
+            summary[tree][str(level)]["path"] = together
     return summary
+
+
+def _path(levels: Sequence[Sequence[SmoothingRecord]], radii: Sequence[float]) -> dict[str, Any]:
+    """Aggregates of several levels at once, over the images that all of them have; nothing where there are none."""
+    certified = [{record.index: right_radius(record) for record in records} for records in levels]
+    right = [{record.index: record.correct for record in records} for records in levels]
+    whole = sorted(set.intersection(*(set(level) for level in certified)))
+    if not whole:
+        return {}
+    least = [min(level[index] for level in certified) for index in whole]
+    return {
+        "images": len(whole),
+        "smoothed_accuracy": fmean(all(level[index] for level in right) for index in whole),
+        "certified_accuracy": {str(radius): fmean(found >= radius for found in least) for radius in radii},
+    }
 
 
 def _level(records: list[SmoothingRecord], radii: Sequence[float]) -> dict[str, Any]:

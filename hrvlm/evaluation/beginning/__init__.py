@@ -1,0 +1,1 @@
+"""First configurations for pictures of one's own."""

@@ -1,0 +1,92 @@
+"""What lies in a folder of pictures, as far as a first configuration must say it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hrvlm.data import chosen_classes, open_images
+from hrvlm.data.sources import SourceKind, kind_of
+from hrvlm.data.sources.kinds import splits_of
+from hrvlm.trees.class_lists import ClassList
+
+EVALUATED = ("test", "testing", "val", "valid", "validation", "dev")
+TRAINED = ("train", "training")
+EXAMPLES = ("a person", "an animal", "a plant", "a vehicle", "a building")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What was found.
+
+    Attributes:
+        source: The text that names the pictures.
+        kind: What kind of source it is.
+        split: The part that is evaluated; None where there are no parts.
+        training: The part to be trained on; None where there is none.
+        size: Number of pictures that are evaluated.
+        labelled: Whether all of them have a label.
+        classes: Classes that pictures are sorted into.
+        given: Whether they are not the data's own, so that a configuration must name them.
+    """
+
+    source: str
+    kind: SourceKind
+    split: str | None
+    training: str | None
+    size: int
+    labelled: bool
+    classes: ClassList
+    given: bool
+
+    @property
+    def words(self) -> str:
+        """What was found, in words."""
+        part = "" if self.split is None else f", split {self.split}"
+        if not self.labelled:
+            return f"{self.source} ({self.kind}{part}): {self.size} pictures without labels"
+        return f"{self.source} ({self.kind}{part}): {self.size} pictures of {len(self.classes.ids)} classes"
+
+
+def look(source: str, classes: str | None = None) -> Look:
+    """Looks at pictures.
+
+    Args:
+        source: See `hrvlm.data.open_images`.
+        classes: Classes that they are to be sorted into; None takes their own, and examples for pictures without any.
+
+    Raises:
+        ValueError: In one sentence, if there are no pictures of a known form, or their classes must be named.
+    """
+    kind = kind_of(source)
+    parts = splits_of(Path(source)) if kind == "splits" else []
+    split = _first(parts, EVALUATED) or (parts[-1] if parts else None)
+    if kind == "set":
+        raise ValueError(f"expected a folder or file of pictures, got the zero-shot set {source}, which needs no setup")
+    data = open_images(source, split=split, keep_index=False)
+    own = data.class_ids is not None and classes is None
+    if classes is None and not own:
+        if data.labelled:
+            raise ValueError(
+                f'expected --classes "one, another" or a file with one a line, in the order of the labels of {source}, '
+                "which are numbers"
+            )
+        classes = ", ".join(EXAMPLES)
+    chosen = chosen_classes(classes, data)
+    return Look(
+        source=source,
+        kind=kind,
+        split=split,
+        training=_first(parts, TRAINED),
+        size=len(data),
+        labelled=data.labelled,
+        classes=chosen,
+        given=not own,
+    )
+
+
+def _first(parts: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """The folder that is called by the first of some names that one has."""
+    by_name = {part.lower(): part for part in parts}
+    return next((by_name[name] for name in wanted if name in by_name), None)
