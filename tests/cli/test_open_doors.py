@@ -90,21 +90,19 @@ def test_a_checkpoint_is_evaluated_attacked_and_certified_on_classes_it_was_not_
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "data"))
     import zero_shot_files
 
-    names = zero_shot_files.cifar10(tmp_path / "sets", monkeypatch)
-    checkpoint = ["--checkpoint", str(finished.checkpoint(1))]
-    places = {"emoji:unseen_classes": [], "cifar10": ["--root", str(tmp_path / "sets")]}
-    chosen = [*checkpoint, "--data", *places, *places["cifar10"], "--num_images", "4", "--attacks", "pgd2"]
+    sets = tmp_path / "sets"
+    names = zero_shot_files.cifar10(sets, monkeypatch)
+    checkpoint, sources = ["--checkpoint", str(finished.checkpoint(1))], ("emoji:unseen_classes", str(sets))
+    chosen = [*checkpoint, "--data", *sources, "--num_images", "4", "--attacks", "pgd2"]
     main(["zero-shot", *chosen, "--output", str(tmp_path / "zero_shot")])
     rows = rows_of(tmp_path / "zero_shot" / "zero_shot.jsonl")
-    assert {(row["data"], row["num_classes"]) for row in rows} == {
-        ("emoji:unseen_classes", 56),
-        ("cifar10", len(names)),
-    }
+    assert {(row["data"], row["num_classes"]) for row in rows} == {(sources[0], 56), ("sets:test", len(names))}
     assert {row["head"] for row in rows} == {"trained"}
     assert len(rows) == 2 * 2 * 4
-    for source, more in places.items():
-        given, output = [*checkpoint, "--data", source, *more], tmp_path / source.partition(":")[0]
-        main(["run", *given, *SMALL, "--plan.semantic", "false", "--output", str(output)])
+    for source in sources:
+        output = tmp_path / f"certified_{len(source)}"
+        given = [*checkpoint, "--data", source, "--plan.semantic", "false", "--output", str(output)]
+        main(["run", *given, *SMALL])
         assert {row["tree"] for row in rows_of(output / "certificates.jsonl")} == {"flat"}
     main(["zero-shot", *chosen, "--head", "cosine", "--output", str(tmp_path / "cosine")])
     assert {row["head"] for row in rows_of(tmp_path / "cosine" / "zero_shot.jsonl")} == {"cosine"}
