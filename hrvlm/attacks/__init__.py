@@ -1,20 +1,9 @@
-"""Threat model, perturbation for training, attacks for evaluation; all are given a loss or a classifier on pixels."""
+"""Threat model, perturbation for training, attacks for evaluation; all are given a loss or a classifier on pixels.
 
-from hrvlm.attacks.adapter import AttackOutcome, attack
-from hrvlm.attacks.ascent import Ascent
-from hrvlm.attacks.ensemble import AttackSettings
-from hrvlm.attacks.perturbation import NonFiniteError, frozen_parameters, perturb, perturb_jointly, pgd
-from hrvlm.attacks.threat_model import ThreatModel
+The names of this package are listed in `__init__.pyi` and imported when they are asked for, so that a command that only
+reads rows starts without models.
+"""
 
-__all__ = [
-    "Ascent",
-    "AttackOutcome",
-    "AttackSettings",
-    "NonFiniteError",
-    "ThreatModel",
-    "attack",
-    "frozen_parameters",
-    "perturb",
-    "perturb_jointly",
-    "pgd",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

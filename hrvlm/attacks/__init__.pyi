@@ -1,0 +1,18 @@
+from .adapter import AttackOutcome, attack
+from .ascent import Ascent
+from .ensemble import AttackSettings
+from .perturbation import NonFiniteError, frozen_parameters, perturb, perturb_jointly, pgd
+from .threat_model import ThreatModel
+
+__all__ = [
+    "Ascent",
+    "AttackOutcome",
+    "AttackSettings",
+    "NonFiniteError",
+    "ThreatModel",
+    "attack",
+    "frozen_parameters",
+    "perturb",
+    "perturb_jointly",
+    "pgd",
+]
