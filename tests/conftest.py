@@ -35,7 +35,7 @@ LONG = [
     "test_bad_files.py", "test_wheel.py", "test_stopping.py", "test_killed_runs.py", "test_resume.py",
     "test_ddp_run.py", "test_hostile_files.py", "test_attack_processes.py", "test_joint_soundness.py",
     "test_soundness.py", "test_strong_attacks.py", "test_semantic_acceptance.py", "test_sampling_coverage.py",
-    "test_close_classes.py",
+    "test_close_classes.py", "test_layout_commands.py",
 ]  # fmt: skip
 
 

@@ -116,7 +116,7 @@ class ImageDataModule(LightningDataModule):
 
         A limit that is a share is left to Lightning, which takes it of whatever loader it gets.
         """
-        limit: Any = self.trainer.limit_val_batches if self.trainer else 1.0
+        limit: Any = getattr(self.trainer, "limit_val_batches", 1.0)
         if isinstance(limit, float):
             return None
         return max(1, limit * self.batch_size * self.trainer.world_size)  # type: ignore[union-attr]

@@ -59,6 +59,10 @@ class FolderDataset(Dataset[tuple[Tensor, int]]):
         """Labels of all pictures."""
         return [label for _, label in self.items]
 
+    def file(self, index: int) -> str:
+        """The file of a picture."""
+        return self.items[index][0]
+
 
 class AugmentedFolder(Dataset[dict[str, Any]]):
     """Random crops and mirror images, drawn from the address: samples {"image", "label", "index"}."""

@@ -14,6 +14,7 @@ from hrvlm.data.appearance import Appearance
 from hrvlm.data.decoding import WHITE, read_image
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.listing import LeftOut
+from hrvlm.data.shown_pictures import ShownByImage, is_manifest, read_shown
 
 
 class ShownTarget(Protocol):
@@ -31,6 +32,10 @@ class ShownTarget(Protocol):
     def appearances(self) -> Sequence[dict[str, Any]]:
         """Settings of `Appearance`."""
 
+    @property
+    def sequence(self) -> str | None:
+        """Manifest of pictures of the change in order."""
+
 
 class TargetPictures:
     """Pictures of targets, of the size that a data set has.
@@ -42,18 +47,21 @@ class TargetPictures:
 
     def __init__(self, data: Any) -> None:
         self.data = data
+        self._manifests: dict[tuple[str, bool], ShownByImage] = {}
 
     def __call__(self, change: ShownTarget, index: int) -> Tensor:
         """Pictures `(M, 3, S, S)` in [0, 1] that show the target of a change, for the image of an index.
+
+        None, (0, 3, S, S), where manifests have none for the image.
 
         Raises:
             ValueError: If files are missing or damaged, or the data set cannot show the appearances.
         """
         if change.pictures:
-            transform = evaluation_transform(int(self.data[index][0].shape[-1]))
-            background = getattr(self.data, "background", WHITE)
-            files = picture_files(change.pictures)
-            return torch.stack([transform(read_image(str(path), background)) for path in files])
+            listed = [path for path in change.pictures if is_manifest(path)]
+            others = [path for path in change.pictures if not is_manifest(path)]
+            files = [file for path in listed for file in self._listed(path, index, ordered=False)]
+            return self._read([*files, *picture_files(others)], index)
         if not hasattr(self.data, "shown"):
             kind = type(self.data).__name__
             raise ValueError(
@@ -66,6 +74,27 @@ class TargetPictures:
             raise ValueError(f"expected settings of an appearance in attribute {change.name!r}: {error}") from error
         shown: Tensor = self.data.shown(index, appearances)
         return shown
+
+    def sequence(self, change: ShownTarget, index: int) -> Tensor:
+        """Pictures `(T, 3, S, S)` of a change in order, for the image of an index; T = 0 where there are none.
+
+        Raises:
+            ValueError: If files are missing or damaged, or the manifest does not fit the data.
+        """
+        return self._read([] if change.sequence is None else self._listed(change.sequence, index, ordered=True), index)
+
+    def _listed(self, manifest: str, index: int, *, ordered: bool) -> list[Path]:
+        if (manifest, ordered) not in self._manifests:
+            self._manifests[manifest, ordered] = ShownByImage(
+                read_shown(manifest, ordered=ordered), self.data, manifest
+            )
+        return self._manifests[manifest, ordered](index)
+
+    def _read(self, files: Iterable[Path], index: int) -> Tensor:
+        side = int(self.data[index][0].shape[-1])
+        transform, background = evaluation_transform(side), getattr(self.data, "background", WHITE)
+        read = [transform(read_image(str(path), background)) for path in files]
+        return torch.stack(read) if read else torch.empty(0, 3, side, side)
 
 
 def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list[Path]:
@@ -90,17 +119,32 @@ def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list
 
 
 def pictures_identity(changes: Iterable[ShownTarget]) -> dict[str, str]:
-    """What tells whether the files that show targets have changed: a digest of their contents, if any are named.
+    """What tells whether the files that show targets have changed: digests of their contents, if any are named.
 
     Says which files of the folders are no pictures and left out.
     """
-    left_out = LeftOut()
-    named = [file for change in changes for file in picture_files(change.pictures, left_out)]
+    left_out, changes = LeftOut(), list(changes)
+    named = [
+        file
+        for change in changes
+        for path in change.pictures
+        for file in (_all_listed(path) if is_manifest(path) else picture_files([path], left_out))
+    ]
     left_out.tell("pictures of targets")
-    if not named:
-        return {}
+    ordered = [file for change in changes if change.sequence for file in _all_listed(change.sequence, ordered=True)]
+    found = {"target_pictures": named, "target_sequences": ordered}
+    return {name: _digest(files) for name, files in found.items() if files}
+
+
+def _all_listed(manifest: str, *, ordered: bool = False) -> list[Path]:
+    """The manifest and all its pictures."""
+    return [Path(manifest), *(picture.path for picture in read_shown(manifest, ordered=ordered))]
+
+
+def _digest(files: Iterable[Path]) -> str:
+    """Digest of the contents of files, in their order."""
     digest = hashlib.sha256()
-    for file in named:
+    for file in files:
         with file.open("rb") as stream:
             digest.update(hashlib.file_digest(stream, "sha256").digest())
-    return {"target_pictures": digest.hexdigest()}
+    return digest.hexdigest()

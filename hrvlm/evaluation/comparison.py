@@ -104,14 +104,14 @@ def _of_one_model(results: Sequence[Sequence[Results]]) -> list[tuple[Results, .
 
 
 def _complete_each_other(group: Sequence[Results], found: Sequence[Results]) -> bool:
-    weights = {part.weights for part in (*group, *found)}
-    return len(weights) == 1 and None not in weights and not {r.command for r in group} & {r.command for r in found}
+    models = {part.model for part in (*group, *found)}
+    return len(models) == 1 and None not in models and not {r.command for r in group} & {r.command for r in found}
 
 
 def _check_one_model(name: str, group: Sequence[Results]) -> None:
     for one, other in combinations(group, 2):
-        if one.command == other.command or one.weights != other.weights:
-            what = f"two of {one.command}" if one.command == other.command else "of different weights"
+        if one.command == other.command or one.model != other.model:
+            what = f"two of {one.command}" if one.command == other.command else "of different weights or decoding"
             raise ValueError(
                 f"expected folders of one model and of different commands under the name {name!r}, got {what}: "
                 f"{one.folder} and {other.folder}"

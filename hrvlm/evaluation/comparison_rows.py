@@ -14,7 +14,7 @@ from hrvlm.evaluation.verification import rules_of, verify, verify_files
 from hrvlm.rows.measures import Measure
 from hrvlm.rows.verifying import Group
 
-CLEAN = "clean"
+CLEAN, DECODING = "clean", "decoding"
 COMPARED = ("zero-shot", "attack", "run")
 """Commands whose rows can be compared, in the order of their tables."""
 Question: TypeAlias = tuple[str, Measure]
@@ -42,9 +42,10 @@ class Results:
     facts: Mapping[tuple[Group, str], Hashable]
 
     @property
-    def weights(self) -> str | None:
-        """Digest of the model's weights, if the folder notes it."""
-        return self.settings.get("weights")
+    def model(self) -> tuple[str, str] | None:
+        """Digest of the model's weights, and how it decodes levels; None if the folder notes no weights."""
+        weights, decoding = self.settings.get("weights"), self.settings.get(DECODING)
+        return None if weights is None else (weights, decoding if isinstance(decoding, str) else "")
 
     @property
     def noise_shared(self) -> bool:

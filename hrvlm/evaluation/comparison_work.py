@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from hrvlm.evaluation.comparison_rows import Results
+from hrvlm.evaluation.comparison_rows import DECODING, Results
 from hrvlm.rows.strict import shown
 
 FREE = frozenset({"weights", "head", "seed", "num_images", "batch_size", "eps", "noise_shared"})
@@ -64,10 +64,11 @@ def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, An
 
 
 def _with_sets(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
-    """Settings with some of their data sets."""
+    """Settings with some of their data sets, and without what belongs to the model."""
     named = settings.get(SETS)
     chosen = {SETS: {name: named[name] for name in sorted(names)}} if isinstance(named, Mapping) else {}
-    return {**settings, **chosen}
+    decodes = isinstance(settings.get(DECODING), str)  # levels, which belongs to the model; of answers it is a mapping
+    return {name: value for name, value in {**settings, **chosen}.items() if name != DECODING or not decodes}
 
 
 def _flat(settings: Any, before: str = "") -> dict[str, Any]:

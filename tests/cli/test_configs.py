@@ -14,6 +14,7 @@ import yaml
 from hrvlm.callbacks import GeometryCallback, RobustValidationCallback
 from hrvlm.cli.command import CERTIFY
 from hrvlm.cli.train import main
+from hrvlm.data.cifar import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
 FILES = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs").rglob("*.yaml")}
@@ -188,3 +189,21 @@ def test_imagenet_configuration_chooses_certifies_and_keeps_checkpoints(
         assert len(rows) == 3 * 2 * (1 + 3 * 2)  # per level a radius, and three changes under two scorers
     steps = {name: torch.load(folder / "checkpoints" / f"{name}.ckpt", weights_only=True) for name in ("best", "last")}
     assert (steps["best"]["global_step"] in (3, 6), steps["last"]["global_step"]) == (True, 8)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_cifar_configurations_name_a_tree_over_the_classes_of_their_files(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["train.py"])
+    files = ["configs/cifar/cifar10.yaml", *(["configs/cifar/cifar100.yaml"] if name == "cifar100" else [])]
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", *(word for file in files for word in ("--config", file)), "--print_config"])
+    assert stopped.value.code == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["init_args"]["trees"] == [f"trees/{name}.yaml"]
+    assert (
+        Path(shown["data"]["init_args"]["folder"]).name == {"cifar10": LAYOUTS[0], "cifar100": LAYOUTS[1]}[name].folder
+    )
+    assert shown["data"]["init_args"]["batch_size"] == 256

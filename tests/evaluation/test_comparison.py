@@ -263,6 +263,17 @@ def test_names_fit_the_folders(tmp_path: Path, names: list[str], message: str) -
         compared(*runs(tmp_path), names=names)
 
 
+def test_ways_to_decode_levels_are_models_of_their_own(tmp_path: Path) -> None:
+    kinds: dict[str, dict[str, Any]] = {"plain": {}, "path": {"decoding": "path"}}
+    folders = [run_folder(tmp_path / f"{name}_run", COUNTS["a"], "w", **given) for name, given in kinds.items()]
+    folders += [attack_folder(tmp_path / f"{n}_attack", [n == "path"], "w", **kinds[n]) for n in ("path", "plain")]
+    found = compared(*folders)
+    assert found.names == ("plain_run", "path_run")
+    assert line(found, "under pgd20").means == (0, 1)
+    with pytest.raises(ValueError, match="got of different weights or decoding"):
+        compared(folders[0], folders[2], names=["x", "x"])
+
+
 def test_one_name_is_of_one_model(tmp_path: Path) -> None:
     folders = [run_folder(tmp_path / "a", [95], "a"), attack_folder(tmp_path / "b", [True], "b")]
     with pytest.raises(ValueError, match="under the name 'x', got of different weights"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from foreign_layouts import LAYOUTS, Written, foreign_world
 from PIL import Image
 from tiny_models import pictures
+from torchvision.transforms.functional import pil_to_tensor
 
 from hrvlm.cli.certify import main as certify
 from hrvlm.cli.main import main as hrvlm_main
@@ -49,10 +51,9 @@ def words(checkpoint: Checkpoint) -> list[str]:
     return [word for key, value in (named | stated(checkpoint)).items() for word in (f"--{key}", str(value))]
 
 
+@cache
 def predicted(written: Written, root: Path) -> list[int]:
     """Labels by the library's own features."""
-    from torchvision.transforms.functional import pil_to_tensor
-
     paths = sorted(root.rglob("*.png"))
     images = torch.stack([pil_to_tensor(Image.open(path)) for path in paths]) / 255.0
     with torch.no_grad():

@@ -29,6 +29,7 @@ if TYPE_CHECKING:  # a library of words is read without a model
     from hrvlm.models import VisionLanguageModel
 
 PACKAGED = Path(__file__).with_name("attributes.yaml")
+MANIFESTS = (".csv", ".tsv", ".jsonl")
 _FAMILY_KEYS = ("templates", "source", "words")
 _SLOTS = {"{}": "the class", "{word}": "the attribute"}
 
@@ -42,9 +43,12 @@ class Attribute:
         target: Prompt that states the attribute.
         source: Prompt without it.
         pictures: Files, or folders of files, that show the target; their mean embedding says how far the change goes
-            (image-specified), instead of the target prompt (text-specified).
+            (image-specified), instead of the target prompt (text-specified). Manifests (.csv, .tsv, .jsonl) name other
+            pictures for each image, by the columns path and image, or for each class, by path and label.
         appearances: Ways to show the image itself as the target, for data that can be shown in several ways: settings
             of `hrvlm.data.Appearance`, such as {size: 0.5}, for the packaged emoji.
+        sequence: Manifest of pictures of the change in order, by the columns path, image (or label) and step: an arc is
+            fitted to them, and rows tell how far what is certified along the prompts is from what it is along the arc.
     """
 
     name: str
@@ -52,6 +56,7 @@ class Attribute:
     source: str = "a picture of a {}"
     pictures: list[str] = field(default_factory=list)
     appearances: list[dict[str, Any]] = field(default_factory=list)
+    sequence: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name.strip():
@@ -73,6 +78,11 @@ class Attribute:
     def shown(self) -> bool:
         """Whether pictures specify the target."""
         return bool(self.pictures or self.appearances)
+
+    @property
+    def same_for_all(self) -> bool:
+        """Whether all images have the same pictures of the target."""
+        return bool(self.pictures) and not any(Path(path).suffix.lower() in MANIFESTS for path in self.pictures)
 
     @property
     def target_kind(self) -> str:

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key, Record
@@ -39,6 +39,16 @@ LEVELS = "levels"
 """Whose alpha kinds spend that certify the labels of levels themselves; others spend an alpha under their own name."""
 
 
+class References(Protocol):
+    """Pictures of the target of an attribute, or of the change in order, for the image of an index."""
+
+    def __call__(self, attribute: Attribute, index: int, /) -> Tensor:
+        """Pictures `(M, 3, H, W)` in [0, 1] that show the target."""
+
+    def sequence(self, attribute: Attribute, index: int, /) -> Tensor:
+        """Pictures `(T, 3, H, W)` in [0, 1] of the change in order; T = 0 where there are none."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What a kind certifies, and how.
@@ -48,7 +58,7 @@ class Context:
         plan: noise, sample sizes and confidence, a `SmoothingPlan`; None where no noise is drawn.
         options: of the kind, as `Kind.options` found them.
         batch_size: noisy copies per pass, where a kind makes batches of its own.
-        references: pictures `(M, 3, H, W)` that show the target of an attribute for the image of an index.
+        references: pictures that show the target of an attribute, or the change in order.
         features: features `(len(draws), D)` of draws of an image that are known already; None encodes noisy copies.
     """
 
@@ -56,7 +66,7 @@ class Context:
     plan: Any
     options: Any
     batch_size: int = 128
-    references: Callable[[Attribute, int], Tensor] | None = None
+    references: References | None = None
     features: Callable[[int, range], Tensor] | None = None
 
     @cached_property

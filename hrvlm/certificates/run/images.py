@@ -21,7 +21,7 @@ from hrvlm.certificates.run.noise_pass import sampled_afresh, sampled_again
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.models import HierarchicalClassifier, inference_copy, labels_of, one_thread
+from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
 
@@ -141,7 +141,7 @@ class Images:
         """The leaf that the classifier predicts from a feature, which names images without a label in prompts."""
         head, leaves = self.classifier.head, self.classifier.keys[0]
         with one_thread():
-            found = labels_of(head.logits(head.lift_image(feature), self.classifier.text_points(leaves)))
+            found = self.classifier.labels(head.lift_image(feature), [leaves])[leaves]
         return max(int(found), 0)  # without finite scores no name is right, and nothing is claimed
 
 

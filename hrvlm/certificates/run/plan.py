@@ -112,6 +112,9 @@ class CertificationPlan:
         found = {name: value for name, value in asdict(self).items() if name not in FREE}
         if not self.kinds:
             del found["kinds"]
+        for attribute in found["attributes"]:
+            if attribute["sequence"] is None:
+                del attribute["sequence"]
         return found
 
     def smoothing_plan(self) -> SmoothingPlan:

@@ -75,6 +75,12 @@ class ImageCollection(Dataset[tuple[Tensor, int]]):
         inner = self.data.shown
         return lambda index, appearances: inner(self._position(index), appearances)
 
+    @property
+    def file(self) -> Callable[[int], str]:
+        """The file of a picture, by its index; only where the data set knows it."""
+        inner = self.data.file
+        return lambda index: str(inner(self._position(index)))
+
     def __len__(self) -> int:
         return len(self.data) if self._positions is None else len(self._positions)
 

@@ -43,6 +43,10 @@ class ListedPictures(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         return self.transform(read_image(self.paths[index], self.background)), self._labels[index]
 
+    def file(self, index: int) -> str:
+        """The file of a picture."""
+        return self.paths[index]
+
     def labels(self) -> list[int]:
         """Labels of all pictures."""
         return list(self._labels)

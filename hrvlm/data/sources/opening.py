@@ -11,6 +11,7 @@ from hrvlm.data.cifar import CifarDataset
 from hrvlm.data.decoding import WHITE, Colour
 from hrvlm.data.emoji_pack.dataset import emoji
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.manifest import Columns, read_manifest
 from hrvlm.data.names import tree_names
 from hrvlm.data.references import picture_files
 from hrvlm.data.shard_files import read_classes
@@ -18,7 +19,6 @@ from hrvlm.data.shards import ShardDataset
 from hrvlm.data.sources.collection import ImageCollection
 from hrvlm.data.sources.kinds import SourceKind, kind_of, splits_of, tar_files
 from hrvlm.data.sources.listed import ListedPictures
-from hrvlm.data.sources.manifest import Columns, read_manifest
 from hrvlm.data.tar_index import read_index, shard_paths
 from hrvlm.data.zero_shot import load
 from hrvlm.geometry.labels import NO_LABEL

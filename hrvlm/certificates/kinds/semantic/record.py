@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
-from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, one_of
+from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, SHARE, one_of
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
 
 Wave = tuple[int, float, float, float]
@@ -52,20 +52,22 @@ class SemanticRecord(Record):
             ``a cos t + b sin t + c`` of the class, from the difference of their weights, and the error of its values.
         named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
             "prediction" at the leaves.
+        reference: an observation beside the claim: the share on which the prediction holds along the arc that was
+            fitted to pictures of the change in order, from the image on; None without such pictures.
     """
 
     kind: ClassVar[str] = "semantic"
     added: ClassVar[frozenset[str]] = frozenset(
-        {"plane", "waves", "distances", "largest_deltas", "margins", "named_by"}
+        {"plane", "waves", "distances", "largest_deltas", "margins", "named_by", "reference"}
     )
-    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"named_by"}
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"named_by", "reference"}
     limits: ClassVar[Mapping[str, Any]] = {
         "target_kind": one_of((TEXT, "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
         "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
         "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
         "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
         "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
-        "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
+        "reference": SHARE | None, "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
     }  # fmt: skip
 
     scorer: str
@@ -85,6 +87,7 @@ class SemanticRecord(Record):
     largest_deltas: tuple[tuple[int, int, float], ...] | None = None
     margins: tuple[Margin, ...] = ()
     named_by: str = "label"
+    reference: float | None = None
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.certificates.kinds.labelled import percent
 from hrvlm.certificates.kinds.report import ClassName, KindReport
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
@@ -28,6 +29,7 @@ class SemanticReport(KindReport[SemanticRecord]):
             f"The statement is about embeddings, in double precision, under the scorers {values(records, 'scorer')}; "
             "how well the rotation stands for pictures of the change is an empirical matter.",
             *unlabelled(records, prompts=True),
+            *_observed(records),
         ]
 
     def table(self, summary: Mapping[str, Any]) -> Table:
@@ -36,15 +38,15 @@ class SemanticReport(KindReport[SemanticRecord]):
         Where rows state stable coverage, its mean over the attributes follows per misalignment bound.
         """
         groups = [
-            (name, target, list(numbers["stable_coverage"]))
+            (name, target, list(numbers["stable_coverage"]), "reference" in numbers)
             for levels in summary.values()
             for found in levels.values()
             for name, scorers in found.items()
             for targets in scorers.values()
             for target, numbers in targets.items()
         ]
-        attributes = sorted({(name, target) for name, target, _ in groups})
-        deltas = sorted({delta for *_, stated in groups for delta in stated}, key=float)
+        attributes = sorted({(name, target) for name, target, *_ in groups})
+        deltas = sorted({delta for _, _, stated, _ in groups for delta in stated}, key=float)
         table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
         for column in ("tree", "level", "scorer"):
             table.add_column(column)
@@ -52,11 +54,15 @@ class SemanticReport(KindReport[SemanticRecord]):
             table.add_column(name if target == TEXT else f"{name} ({target})", justify="right")
         for delta in deltas:
             table.add_column(f"stable at delta={delta}", justify="right")
+        seen = {(name, target) for name, target, *_, arcs in groups if arcs}
+        for name, _ in sorted(seen):
+            table.add_column(f"{name}: discrepancy", justify="right")
         for tree, levels in summary.items():
             for level, found in levels.items():
                 for scorer in sorted({scorer for scorers in found.values() for scorer in scorers}):
                     numbers = [found.get(name, {}).get(scorer, {}).get(target) for name, target in attributes]
-                    _add_line(table, "(all)" if level == "0" else tree, scorer, numbers, deltas)
+                    arcs = [found.get(name, {}).get(scorer, {}).get(target) for name, target in sorted(seen)]
+                    _add_line(table, "(all)" if level == "0" else tree, scorer, (numbers, arcs), deltas)
         return table
 
     def figures(self, records: Sequence[SemanticRecord]) -> list[str]:
@@ -85,12 +91,26 @@ class SemanticReport(KindReport[SemanticRecord]):
         return [(SAME, "as for the image"), *changed, (NOTHING, "nothing certified")]
 
 
-def _add_line(table: Table, tree: str, scorer: str, numbers: list[Any], deltas: list[str]) -> None:
+def _observed(records: Sequence[SemanticRecord]) -> list[str]:
+    """What pictures in order show beside the claims."""
+    seen = {record.index for record in records if record.reference is not None}
+    if not seen:
+        return []
+    return [
+        f"Beside the claims, of {len(seen)} images: the discrepancy is how far the invariant share is from that along "
+        "the arc fitted to pictures of the change in order; an observation about these pictures, not a guarantee."
+    ]
+
+
+def _add_line(table: Table, tree: str, scorer: str, found: tuple[list[Any], list[Any]], deltas: list[str]) -> None:
+    numbers, arcs = found
     shares = ["" if number is None else f"{100 * number['mean_invariance']:.1f}" for number in numbers]
     present = [number for number in numbers if number is not None]
     for delta in deltas:
         stable = [number["stable_coverage"][delta] for number in present if delta in number["stable_coverage"]]
         shares.append(f"{100 * sum(stable) / len(stable):.1f}" if stable else "")
+    discrepancies = [None if arc is None or "reference" not in arc else arc["reference"] for arc in arcs]
+    shares += [percent(None if each is None else each["mean_discrepancy"]) for each in discrepancies]
     table.add_row(tree, present[0]["level_name"], scorer, *shares)
 
 

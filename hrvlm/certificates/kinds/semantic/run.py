@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute, check_changes
+from hrvlm.certificates.embedding.partition import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
-from hrvlm.certificates.kinds.interface import Context, EmbeddedImage
+from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References
 from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partitions
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
 from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.semantic.reference_arc import fit_reference_arc, reference_partition
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 from hrvlm.rows.record import NAMED_BY
 from hrvlm.trees.words import with_name
 
 _ALL = "all changes"  # one row each of the same image
-References = Callable[[Attribute, int], Tensor]
-"""Pictures `(M, 3, H, W)` in [0, 1] that show the target of an attribute for the image of an index."""
 
 
 def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[SemanticRecord]]:
@@ -42,7 +42,8 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
     for image in stream:
         with one_thread():
             shown = [targets(change, image.index) for change in options.attributes]
-            records = list(_of_image(classifiers, image, shown, options))
+            sequences = [targets.sequence(change, image.index) for change in options.attributes]
+            records = list(_of_image(classifiers, image, shown, sequences, options))
         yield records
 
 
@@ -66,11 +67,28 @@ class TargetDirections:
             return self._files[attribute.name]
         if self.references is None:
             raise ValueError(f"expected the pictures of attribute {attribute.name!r}, got none: pass references")
-        pictures = self.references(attribute, index).to(self.classifier.text_points(self.classifier.keys[0]).device)
-        direction = normalise(self.classifier.model.encode_image(pictures).double()).mean(dim=0)
-        if attribute.pictures:  # the same for all images
+        direction = self._direction(self.references(attribute, index))
+        if attribute.same_for_all:
             self._files[attribute.name] = direction
         return direction
+
+    def sequence(self, attribute: Attribute, index: int) -> Tensor | None:
+        """Features `(T, D)` of pictures of the change in order, None where there are none."""
+        if attribute.sequence is None or self.references is None:
+            return None
+        pictures = self.references.sequence(attribute, index)
+        return self.classifier.model.encode_image(pictures.to(self._texts.device)) if len(pictures) else None
+
+    @property
+    def _texts(self) -> Tensor:
+        return self.classifier.text_points(self.classifier.keys[0])
+
+    def _direction(self, pictures: Tensor) -> Tensor:
+        """Mean direction `(D,)`; 0, which lies in no plane, where an image has no pictures."""
+        if not len(pictures):
+            return torch.zeros(self._texts.shape[1], dtype=torch.float64, device=self._texts.device)
+        found: Tensor = normalise(self.classifier.model.encode_image(pictures.to(self._texts.device)).double())
+        return found.mean(dim=0)
 
 
 def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Sequence[Tensor | None]) -> Extent:
@@ -101,6 +119,7 @@ def _of_image(
     classifiers: Classifiers,
     image: EmbeddedImage,
     shown: Sequence[Tensor | None],
+    sequences: Sequence[Tensor | None],
     plan: SemanticOptions,
 ) -> Iterator[SemanticRecord]:
     """All semantic records of one image; each level certifies all attributes at once."""
@@ -140,5 +159,18 @@ def _of_image(
                 target_prompt=texts[2 * i + 1],
                 target_kind=attribute.target_kind,
                 named_by=NAMED_BY[label >= 0],
+                reference=_reference(classifiers[scorer_kind], key, feature, sequences[i]),
                 **evidence[i],
             )
+
+
+def _reference(
+    classifier: HierarchicalClassifier, key: LevelKey, feature: Tensor, sequence: Tensor | None
+) -> float | None:
+    """Share of the arc from the image through the pictures of a change on which its prediction holds."""
+    if sequence is None:
+        return None
+    points = classifier.head.lift_image(torch.cat([feature, sequence])).double()
+    partition = reference_partition(_scorer(classifier, key, points[:1]), fit_reference_arc(points[None]))
+    known = partition.reasons[0] in (None, Reason.EMPTY_RANGE, Reason.CONSTANT)
+    return float(partition.invariance[0]) if known else None

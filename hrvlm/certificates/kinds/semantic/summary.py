@@ -41,8 +41,18 @@ def _group(records: list[SemanticRecord]) -> dict[str, Any]:
         "accuracy": mean(record.correct for record in known),
         "certified_share": fmean(bool(record.intervals) for record in records),
         "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
+        **_observed(records),
         "stable_coverage": {str(delta): fmean(shares) for delta, shares in sorted(stable.items())},
     }
+
+
+def _observed(records: list[SemanticRecord]) -> dict[str, Any]:
+    """What pictures of the change in order show, where there are any: the discrepancy of Yang et al., ICML 2026."""
+    pairs = [(record.reference, record.invariance) for record in records if record.reference is not None]
+    if not pairs:
+        return {}
+    found = {"images": len(pairs), "mean_invariance": fmean(reference for reference, _ in pairs)}
+    return {"reference": found | {"mean_discrepancy": fmean(abs(share - invariance) for share, invariance in pairs)}}
 
 
 def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:

@@ -57,15 +57,19 @@ def read_manifest(path: str | Path, columns: Columns | None = None) -> list[Entr
             that are not there, or one twice.
     """
     columns, path = columns or Columns(), Path(path)
-    entries = [_entry(path, number, row, columns) for number, row in _rows(path)]
+    entries = [_entry(path, number, row, columns) for number, row in manifest_rows(path)]
     if not entries:
         raise ValueError(f"expected at least one picture in the manifest {path}, got none")
     _check_files(path, entries)
     return entries
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Rows with the numbers of their lines."""
+def manifest_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """Rows of a manifest with the numbers of their lines.
+
+    Raises:
+        ValueError: In one sentence, if it cannot be read.
+    """
     try:
         text = read_text(path)
     except (OSError, ValueError) as error:
