@@ -153,10 +153,10 @@ def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
     from hrvlm.rows.shards import run_rows, shard_files
 
     path = folder / ROWS_OF[command]
-    if command == "zero-shot":
-        from hrvlm.evaluation.zero_shot.records import zero_shot_order
+    if command == "zero-shot" and shard_files(path):
+        from hrvlm.evaluation.zero_shot.records import zero_shot_order  # which certificates alone do not wait for
 
-        return run_rows(path, zero_shot_order) if shard_files(path) else []
+        return run_rows(path, zero_shot_order)
     if command != "run":
         return read_rows(path) if path.is_file() else []
     return run_rows(path, row_key) if shard_files(path) else []

@@ -10,11 +10,11 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
 from hrvlm.certificates.kinds.report import report_of
-from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
 from hrvlm.rows.record import SCHEMA, Record, Row, row_fields
 from hrvlm.rows.tab_separated import read_tsv
 from hrvlm.whole_files import whole_file
 
+ZERO_SHOT = "zero_shot"
 __all__ = ["field_types", "read_parquet", "read_tsv", "to_tsv", "write_parquet"]
 
 
@@ -93,7 +93,11 @@ def read_parquet(path: str | Path) -> list[Row]:
 
 def _record(row: Row) -> Any:
     """The record of a row, of a certificate or of zero-shot evaluation."""
-    return ZeroShotRecord.from_row(row) if row.get("kind") == ZeroShotRecord.kind else record_from_row(row)
+    if row.get("kind") != ZERO_SHOT:
+        return record_from_row(row)
+    from hrvlm.evaluation.zero_shot.records import ZeroShotRecord  # with libraries that certificates do not need
+
+    return ZeroShotRecord.from_row(row)
 
 
 def field_types(record: type) -> dict[str, Any]:

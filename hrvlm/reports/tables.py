@@ -89,8 +89,12 @@ def transfer_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     turned wrong there, of those that it was run on and that the level gets right when clean.
     """
     summary = summarise_robustness(rows)
-    found = [(name, pairs) for name, pairs in summary["transfer"].items() if len(pairs) > len(summary["levels"])]
+    found = [(name, pairs) for name, pairs in summary["transfer"].items() if any(map(_transfers, pairs))]
     return [_transfer_table(name, pairs) for name, pairs in found]
+
+
+def _transfers(pair: Mapping[str, Any]) -> bool:
+    return (pair["attacked_tree"], pair["attacked_level"]) != (pair["tree"], pair["level"])
 
 
 def coherence_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
@@ -129,7 +133,8 @@ def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
     table.add_column("attacked level")
     for level in names:
         table.add_column(f"at {names[level]}", justify="right")
-    for source in names:
+    attacked = {source for source, _ in cells}
+    for source in (level for level in names if level in attacked):
         table.add_row(names[source], *(_transfer_cell(cells.get((source, target))) for target in names))
     return table
 

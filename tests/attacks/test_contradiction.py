@@ -20,7 +20,7 @@ from hrvlm.attacks.summary import summarise_robustness
 from hrvlm.data.base import images_and_labels
 from hrvlm.models import HierarchicalClassifier, LevelKey, cosine_head, load
 from hrvlm.models.decoding import Decoding
-from hrvlm.reports.tables import coherence_tables
+from hrvlm.reports.tables import coherence_tables, transfer_tables
 from hrvlm.rows.images import by_image
 from hrvlm.rows.verifying import Verifier
 from hrvlm.trees import load_forest
@@ -154,6 +154,12 @@ def test_without_rows_of_all_levels_nothing_is_said_of_them_together(rows: list[
     assert [entry["attack"] for entry in coherence(own)] == ["clean"]
     assert coherence([row for row in rows if row["level"] == 0]) == []
     assert "coherence" not in summarise_robustness([row for row in rows if row["level"] == 0])
+
+
+def test_transfer_tables_have_the_attacks_on_coherence(rows: list[dict[str, Any]]) -> None:
+    tables = {str(table.title).split(":")[0]: table for table in transfer_tables(rows)}
+    assert set(tables) == {f"Transfer of {name}" for name in ("pgd3", *NAMES)}
+    assert [tables[f"Transfer of {name}"].row_count for name in ("pgd3", *NAMES)] == [2, 1, 1]
 
 
 def test_a_table_tells_of_levels_together(rows: list[dict[str, Any]]) -> None:

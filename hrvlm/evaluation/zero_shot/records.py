@@ -58,6 +58,11 @@ class ZeroShotRecord:
         return strict_reader(cls, SCHEMA).of_row(row)
 
     @property
+    def labelled(self) -> bool:
+        """Whether the image has a label: always, where accuracy is asked."""
+        return True
+
+    @property
     def key(self) -> ZeroShotKey:
         """What the row is about, to resume."""
         return self.data, self.index, self.attack, self.eps
