@@ -116,8 +116,8 @@ def test_export_writes_what_can_be_read_back(certified: tuple[Path, Path], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["report"], "expected rows of certify.py run, attack or targeted-attack"),
-        (["export", "--to", "parquet"], "expected rows of certify.py run"),
+        (["report"], "expected rows of certify.py run, attack, zero-shot or targeted-attack"),
+        (["export", "--to", "parquet"], "expected rows of certify.py run or zero-shot"),
         (["export", "--to", "csv"], "--to"),
         (["verify"], "expected the rows of a run"),
     ],
