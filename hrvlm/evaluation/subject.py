@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -137,5 +138,12 @@ def data_identity(data: Any) -> dict[str, Any]:
         digest.update(f"{index} {int(label)} {tuple(image.shape)} ".encode() + image.contiguous().numpy().tobytes())
     background = getattr(data, "background", WHITE)
     shown_on = {} if background == WHITE else {"background": list(background)}
-    sized = {"image_size": int(data[0][0].shape[-1])} if isinstance(data, ImageCollection) and len(data) else {}
-    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on, **sized}
+    opened = _opened_identity(data) if isinstance(data, ImageCollection) and len(data) else {}
+    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on, **opened}
+
+
+def _opened_identity(data: ImageCollection) -> dict[str, Any]:
+    """Side of the pictures, and a digest of all labels where they are listed, as of manifests, which may be mended."""
+    listed = data.listed_labels
+    digest = {} if listed is None else {"labels": hashlib.sha256(json.dumps(listed).encode()).hexdigest()}
+    return {"image_size": int(data[0][0].shape[-1]), **digest}

@@ -14,6 +14,7 @@ from PIL import Image
 
 from hrvlm.cli.certify import main as certify
 from hrvlm.cli.main import main
+from hrvlm.data import chosen_classes, open_images
 from hrvlm.evaluation.beginning.looking import EXAMPLES, look
 from hrvlm.trees import load_tree
 
@@ -125,6 +126,23 @@ def test_pictures_without_labels_get_example_classes(
     assert "EXAMPLES" in (here / "certify.yaml").read_text()
     given, _, _ = written(capsys, "--data", str(bare), "--classes", "red fox, blue gem", "--output", "own.yaml")
     assert given["classes"] == ["red fox", "blue gem"]
+
+
+def test_classes_that_a_file_names_by_ids_are_named_by_the_file(
+    here: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "names.json").write_text(json.dumps({name: f"{name} of a kind" for name in CLASSES}))
+    given, _, _ = written(capsys, "--data", str(pictures), "--classes", "names.json")
+    data = open_images(given["data"])
+    assert data.sorted_into(chosen_classes(given["classes"], data)).labels() == data.labels()
+
+
+def test_a_model_of_the_hub_is_trained_by_its_whole_name(
+    here: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given, _, _ = written(capsys, "--data", str(pictures), "--task", "train", "--model", "hf-hub:them/their-clip")
+    chosen = given["model"]["init_args"]
+    assert (chosen["model"], chosen["pretrained"]) == ("hf-hub:them/their-clip", None)
 
 
 def test_manifests_and_odd_names_are_looked_at(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from zero_shot_files import cifar10
 
 from hrvlm.data import chosen_classes, emoji, open_images
 from hrvlm.data.sources import Columns, kind_of
+from hrvlm.evaluation.subject import data_identity
 from hrvlm.trees.class_lists import ClassList
 
 COLOURS = {"apple": (200, 30, 30), "green pear": (30, 200, 30), "plum": (90, 20, 120)}
@@ -227,3 +229,15 @@ def test_classes_of_the_data_are_found_by_id_or_name(tmp_path: Path) -> None:
     twice = ClassList(("green_pear", "plum"), {"green_pear": "apple", "plum": "plum"})
     with pytest.raises(ValueError, match="got several for 'green_pear'"):
         data.sorted_into(twice)
+
+
+def test_a_manifest_with_a_mended_label_is_another_data_set(tmp_path: Path) -> None:
+    for number in range(4):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+    found = []
+    for second in ("a", "b", ""):
+        labels = ["a", second, "b", "b"]
+        lines = [f"{number}.png,{label}" for number, label in enumerate(labels)]
+        (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]) + "\n")
+        found.append(data_identity(open_images(str(tmp_path / "list.csv"), image_size=8)))
+    assert all(one != other for one, other in combinations(found, 2))

@@ -97,6 +97,12 @@ def test_an_activation_that_the_weights_were_not_trained_with_is_refused(
     assert "activation gelu, preprocessing openai" in caplog.text
 
 
+def test_an_activation_that_an_image_tower_cannot_have_is_refused(world: dict[str, Written]) -> None:
+    folder = world["transformers' SigLIP"].checkpoint
+    with pytest.raises(ValueError, match="expected the activation gelu or gelu_tanh of the image tower vit_"):
+        load(replace(folder, activation="quick_gelu"))
+
+
 def test_a_run_of_open_clip_with_another_activation_is_refused(world: dict[str, Written], tmp_path: Path) -> None:
     name = "2024_01_02-model_tiny_gelu-lr_0.001-b_64-j_4-p_amp"
     said = refused(open_clip_training(source().clip.state_dict()) | {"name": name}, tmp_path)

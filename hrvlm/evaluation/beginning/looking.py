@@ -28,7 +28,7 @@ class Look:
         size: Number of pictures that are evaluated.
         labelled: Whether all of them have a label.
         classes: Classes that pictures are sorted into.
-        given: Whether they are not the data's own, so that a configuration must name them.
+        given: By what a configuration must name them: a file, a tree or names; None if they are the data's own.
     """
 
     source: str
@@ -38,7 +38,7 @@ class Look:
     size: int
     labelled: bool
     classes: ClassList
-    given: bool
+    given: str | list[str] | None
 
     @property
     def words(self) -> str:
@@ -82,8 +82,14 @@ def look(source: str, classes: str | None = None) -> Look:
         size=len(data),
         labelled=data.labelled,
         classes=chosen,
-        given=not own,
+        given=None if own else _named(classes, chosen),
     )
+
+
+def _named(text: str | None, chosen: ClassList) -> str | list[str]:
+    """Classes as a configuration names them: in words where these are all that there is to say."""
+    names = list(chosen.names.values())
+    return names if text is None or names == list(chosen.ids) else text
 
 
 def _first(parts: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -68,12 +68,13 @@ def _oracle(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
 
 
 def _train(found: Look, model: str, parts: dict[str, str]) -> dict[str, str]:
-    if found.kind not in ("class folders", "splits") or not found.labelled or found.given:
+    if found.kind not in ("class folders", "splits") or not found.labelled or found.given is not None:
         raise ValueError(
             f"expected class folders, or train and val folders of such, for --task train, got {found.words}; "
             "docs/data.md tells of training on other pictures"
         )
-    name, _, tag = (model, "", "") if Path(model).exists() else model.partition("/")  # a folder has its weights
+    named_whole = Path(model).exists() or ":" in model  # a folder, or one of the hub, has its weights
+    name, _, tag = (model, "", "") if named_whole else model.partition("/")
     root = Path(found.source)
     train = root if found.training is None else root / found.training
     evaluated = root if found.split is None else root / found.split
@@ -112,8 +113,8 @@ def _split(found: Look) -> str:
 
 
 def _classes(found: Look) -> str:
-    names = _quoted(list(found.classes.names.values()))
-    if not found.given:
+    names = _quoted(found.given)
+    if found.given is None:
         return f"# classes: {_quoted('one, another')} # others than those of the data; also a file, or a tree"
     if not found.labelled:
         return f"classes: {names} # EXAMPLES: put in what your pictures may show"

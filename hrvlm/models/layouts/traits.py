@@ -39,9 +39,19 @@ def activation_of(config: dict[str, Any]) -> Activation:
 
 
 def with_activation(config: dict[str, Any], activation: Activation) -> dict[str, Any]:
-    """A description with another activation in both towers."""
+    """A description with another activation in both towers.
+
+    Raises:
+        ValueError: If it is one that the image tower cannot have.
+    """
     changed = copy.deepcopy(config)
     model_cfg = changed["model_cfg"]
+    timm_tower = model_cfg["vision_cfg"].get("timm_model_name")
+    if activation == "quick_gelu" and timm_tower:  # open_clip would pass it over
+        raise ValueError(
+            f"expected the activation gelu or gelu_tanh of the image tower {timm_tower}, which is timm's, got "
+            f"{activation}, which it cannot have"
+        )
     model_cfg.pop("quick_gelu", None)
     for tower in (model_cfg["vision_cfg"], model_cfg["text_cfg"]):
         tower.pop("act_kwargs", None)
