@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from zero_shot_files import WRITERS, colour, lines
 
+from hrvlm.data import open_images
 from hrvlm.data.zero_shot import SETS, load, missing_files
 
 TEMPLATE_COUNTS = {
@@ -32,7 +33,7 @@ def test_labels_names_and_pixels_agree(name: str, tmp_path: Path, monkeypatch: p
     assert missing_files(name, tmp_path) == []
     data = load(name, tmp_path, image_size=16)
     assert data.class_names == expected
-    labels = set()
+    labels = []
     for index in range(len(data)):
         image, label = data[index]
         assert image.shape == (3, 16, 16)
@@ -40,11 +41,21 @@ def test_labels_names_and_pixels_agree(name: str, tmp_path: Path, monkeypatch: p
         assert type(label) is int
         found = image.mean(dim=(1, 2)).numpy() * 255
         np.testing.assert_allclose(found, colour(label), atol=4)
-        labels.add(label)
-    assert len(labels) >= 2
+        labels.append(label)
+    assert len(set(labels)) >= 2
+    assert data.labels() == labels
     assert len(data.templates) == TEMPLATE_COUNTS[name]
     assert all(template.count("{}") == 1 for template in data.templates)
     assert len(set(data.templates)) == len(data.templates)
+
+
+def test_labels_are_known_without_reading_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    WRITERS["food101"](tmp_path, monkeypatch)
+    data = open_images("food101", root=str(tmp_path), image_size=16)
+    expected = [data[index][1] for index in range(len(data))]
+    for path in tmp_path.rglob("*.jpg"):
+        path.write_bytes(b"")
+    assert data.labels() == expected
 
 
 def test_templates_are_the_published_ones() -> None:

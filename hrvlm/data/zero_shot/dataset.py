@@ -59,10 +59,20 @@ class ZeroShotDataset(Dataset[tuple[Tensor, int]]):
         except Exception as error:  # Pillow raises many kinds for damaged files
             where = getattr(image, "filename", "") or _file(self.data, position) or f"item {position}"
             raise ValueError(f"expected a readable image {where} of {self.title}: {error}; replace it") from error
+        return pixels, self._checked(label, index)
+
+    def labels(self) -> list[int]:
+        """Labels of all pictures; pictures are read only where torchvision's class lists no labels."""
+        listed = _listed_labels(self.data)
+        if listed is None:
+            return [self[index][1] for index in range(len(self))]
+        return [self._checked(listed[position], index) for index, position in enumerate(self.order)]
+
+    def _checked(self, label: Any, index: int) -> int:
         if not 0 <= int(label) < len(self.class_names):
             count = len(self.class_names)
             raise ValueError(f"expected labels below {count} in {self.title}, got {label} of item {index}")
-        return pixels, int(label)
+        return int(label)
 
 
 def load(name: str, root: str | Path, *, image_size: int = 224) -> ZeroShotDataset:
@@ -123,6 +133,14 @@ def _stable_order(data: Any) -> list[int]:
     files = getattr(data, "_image_files", None)
     positions = range(len(data))
     return list(positions) if files is None else sorted(positions, key=lambda position: str(files[position]))
+
+
+def _listed_labels(data: Any) -> Any:
+    """The label of each position, if torchvision's class keeps them in a list."""
+    if hasattr(data, "_samples"):
+        return [label for _, label in data._samples]
+    lists = (getattr(data, name, None) for name in ("targets", "_labels", "labels", "y"))
+    return next((found for found in lists if found is not None and len(found) == len(data)), None)
 
 
 def _file(data: Any, position: int) -> str:
