@@ -35,9 +35,11 @@ class CosineHead(Head):
             max_logit_scale: Where the scale is held; models of a sigmoid loss, such as SigLIP, have larger ones.
 
         Raises:
-            ValueError: If the scale is not positive.
+            ValueError: If a scale is not positive.
         """
         super().__init__()
+        if not 0.0 < max_logit_scale < math.inf:
+            raise ValueError(f"expected max_logit_scale > 0, got {max_logit_scale}")
         self.max_logit_scale = max_logit_scale
         start = MAX_LOGIT_SCALE if logit_scale is None else float(logit_scale)
         self.log_logit_scale = log_parameter(start, "logit_scale", trainable)

@@ -21,7 +21,7 @@ from hrvlm.models.checkpoint import UNTRAINED, Activation, Checkpoint, Preproces
 from hrvlm.models.checkpoint_files import read_checkpoint
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
-from hrvlm.models.head_files import kind_of, rebuild_head
+from hrvlm.models.head_files import described_head, rebuild_head
 from hrvlm.models.heads import CosineHead
 from hrvlm.models.layouts.beside_architecture import load_beside
 from hrvlm.models.layouts.hub import SCHEME, load_from_hub
@@ -59,7 +59,7 @@ class LoadedModel:
 def describe(model: VisionLanguageModel, head: Head, classes: list[str]) -> dict[str, Any]:
     """The description that a training checkpoint carries; primitives only."""
     files = {"files": model.files} if model.files else {}
-    described = {"format": FORMAT, "name": model.name, "config": model.config, "head": kind_of(head)}
+    described = {"format": FORMAT, "name": model.name, "config": model.config, **described_head(head)}
     return {**described, "classes": classes, **files}
 
 
@@ -226,7 +226,7 @@ def _from_description(described: dict[str, Any], state: dict[str, Tensor]) -> Lo
     head, weights = _part(state, "objective.head."), _part(state, "model.")
     check_finite({f"objective.head.{name}": value for name, value in head.items()} | weights, "model and head")
     model.load_state_dict(weights)
-    return LoadedModel(model.eval(), rebuild_head(described["head"], head), tuple(described["classes"]))
+    return LoadedModel(model.eval(), rebuild_head(described, head), tuple(described["classes"]))
 
 
 def _part(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

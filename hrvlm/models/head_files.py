@@ -7,7 +7,7 @@ and `head/probe.safetensors` its logits on the model's probe batch, so that a he
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from hrvlm.models._cosine_head import MAX_LOGIT_SCALE
 from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.finite import check_finite, check_probe
@@ -38,14 +39,27 @@ def kind_of(head: Head) -> str:
     return next(name for name, head_class in HEADS.items() if isinstance(head, head_class))
 
 
-def rebuild_head(kind: str, state: dict[str, Tensor]) -> Head:
-    """A head in evaluation mode from its kind and its state.
+def described_head(head: Head) -> dict[str, Any]:
+    """What descriptions say of a head besides its numbers: "head", and "max_logit_scale" where it is not CLIP's."""
+    limit = head.max_logit_scale if isinstance(head, CosineHead) else MAX_LOGIT_SCALE
+    return {"head": kind_of(head)} | ({} if limit == MAX_LOGIT_SCALE else {"max_logit_scale": limit})
+
+
+def rebuild_head(described: Mapping[str, Any], state: dict[str, Tensor]) -> Head:
+    """A head in evaluation mode from its description, see `described_head`, and its state.
 
     Raises:
         KeyError: If the kind is unknown, or the state lacks what tells the number of levels.
         RuntimeError: If the state is that of another head.
+        ValueError: If the largest scale is none.
     """
-    head = PoincareHead(text_scales=len(state["log_text_scales"])) if kind == "poincare" else HEADS[kind]()
+    kind = described["head"]
+    if kind == "poincare":
+        head: Head = PoincareHead(text_scales=len(state["log_text_scales"]))
+    elif kind == "cosine":
+        head = CosineHead(max_logit_scale=float(described.get("max_logit_scale", MAX_LOGIT_SCALE)))
+    else:
+        raise KeyError(kind)
     head.load_state_dict(state)
     return head.eval()
 
@@ -67,11 +81,11 @@ def write_head(
     save_file(state, folder / WEIGHTS_FILE)
     described: dict[str, Any] = {
         "format": FORMAT,
-        "head": kind_of(head),
+        **described_head(head),
         "classes": None if classes is None else list(classes),
     }
     (folder / DESCRIPTION_FILE).write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
-    logits = head_logits(model, rebuild_head(described["head"], state), probe)
+    logits = head_logits(model, rebuild_head(described, state), probe)
     save_file({"logits": logits}, folder / PROBE_FILE)
 
 
@@ -97,7 +111,7 @@ def read_head(
             raise ValueError(f"expected format {FORMAT} of a head, got {described['format']}")
         state = load_file(folder / WEIGHTS_FILE)
         check_finite(state, folder / WEIGHTS_FILE)
-        head = rebuild_head(described["head"], state)
+        head = rebuild_head(described, state)
         stored = load_file(folder / PROBE_FILE)["logits"]
         check_probe({"logits": stored}, folder / PROBE_FILE)
         classes = None if described["classes"] is None else tuple(described["classes"])

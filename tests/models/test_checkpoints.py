@@ -211,3 +211,16 @@ def test_descriptions_are_primitives(kind: str, tiny: VisionLanguageModel) -> No
     description = describe(tiny, HEADS[kind](tiny), CLASSES)
     assert primitive(description)
     assert description["head"] == kind
+
+
+def test_a_scale_above_that_of_clip_is_kept(tmp_path: Path) -> None:
+    model = tiny_model("custom", seed=4).eval()
+    head = CosineHead(logit_scale=150.0, max_logit_scale=200.0)
+    torch.save(Training(model, head).checkpoint(), tmp_path / "last.ckpt")
+    loaded = load(tmp_path / "last.ckpt")
+    exported = load(export_model(model, tmp_path / "exported", head=head, classes=CLASSES))
+    expected = logits(model, head)
+    torch.testing.assert_close(logits(loaded.model, loaded.head), expected)
+    torch.testing.assert_close(logits(exported.model, exported.head), expected)
+    with pytest.raises(ValueError, match="expected max_logit_scale > 0, got nan"):
+        CosineHead(max_logit_scale=float("nan"))
