@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +74,8 @@ def _picture(manifest: Path, number: int, row: Mapping[str, Any], ordered: bool)
         raise ValueError(f"expected a value of {empty[0]!r} in {where}, got none")
     try:
         place = float(texts["step"]) if ordered else None
+        if place is not None and not math.isfinite(place):
+            raise ValueError
     except ValueError:
         raise ValueError(f"expected a number as 'step' in {where}, got {texts['step']!r:.60}") from None
     return ShownPicture(manifest.parent / texts["path"], texts.get("image"), texts.get("label"), place)
@@ -98,6 +101,7 @@ class ShownByImage:
             chosen = self._of_image if picture.image is not None else self._of_label
             chosen.setdefault(self._image(picture.image, where, picture), []).append(picture)
         self._check_labels(where)
+        self._check_files(where)
 
     def __call__(self, index: int) -> list[Path]:
         """Files for the image of an index, in their order; none where the manifest has none."""
@@ -124,6 +128,17 @@ class ShownByImage:
         unknown = [label for label in self._of_label if label not in known]
         if unknown:
             raise ValueError(f"expected classes of the data by id or name in {where}, got {some(unknown)}")
+
+
+    def _check_files(self, where: str) -> None:
+        files = [image for image in self._of_image if not image.isdecimal()]
+        known = {_file(self._data, index) for index in range(len(self._data))} if files else set()
+        unknown = [file for file in files if file not in known]
+        if unknown:
+            raise ValueError(
+                f"expected images by their numbers in the data set or by their files in {where}, got {some(unknown)}, "
+                "which are no files of it; paths are relative to the manifest's folder"
+            )
 
 
 def _names(data: Any) -> list[list[str]]:

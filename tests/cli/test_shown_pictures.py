@@ -133,6 +133,7 @@ def test_rows_without_a_sequence_say_nothing_of_it(
     [
         ("path,image", "gone.png,0", "1 of 1 are missing"),
         ("path,image", "PICTURE,40", "expected images from 0 to below 32"),
+        ("path,image", "PICTURE,nobody.png", "nobody.png', which are no files of it"),
         ("path,label", "PICTURE,sphinx", "expected classes of the data by id or name in"),
         ("path,who", "PICTURE,0", "expected the columns"),
         ("path,image,label", "PICTURE,0,ant", "expected the columns"),
@@ -156,7 +157,7 @@ def test_bad_manifests_of_pictures_are_refused_in_a_sentence(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("step", ["", "soon"])
+@pytest.mark.parametrize("step", ["", "soon", "nan"])
 def test_steps_are_numbers(
     step: str, certify: Callable[..., Path], others: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
