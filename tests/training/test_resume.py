@@ -49,9 +49,10 @@ def as_shards(settings: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def stored(folder: Path, every: int) -> list[dict[str, Any]]:
-    """The checkpoints of the ImageNet configuration, of a shorter period."""
+    """The checkpoints of the ImageNet configuration, of a shorter period; not those that an accuracy chooses."""
     given = yaml.safe_load((ROOT / "configs" / "imagenet" / "vit_b32_openai.yaml").read_text(encoding="utf-8"))
     found = [entry for entry in given["trainer"]["callbacks"] if entry["class_path"].endswith(".ModelCheckpoint")]
+    found = [entry for entry in found if "monitor" not in entry["init_args"]]
     for entry in found:
         period = {"every_n_train_steps": every} if "every_n_train_steps" in entry["init_args"] else {}
         entry["init_args"] |= {"dirpath": str(folder / "kept"), **period}
