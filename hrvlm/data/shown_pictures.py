@@ -129,7 +129,6 @@ class ShownByImage:
         if unknown:
             raise ValueError(f"expected classes of the data by id or name in {where}, got {some(unknown)}")
 
-
     def _check_files(self, where: str) -> None:
         files = [image for image in self._of_image if not image.isdecimal()]
         known = {_file(self._data, index) for index in range(len(self._data))} if files else set()
