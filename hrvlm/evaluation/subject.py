@@ -13,6 +13,7 @@ from hrvlm.certificates.run.label_functions import described_trees
 from hrvlm.data import ImageCollection
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
+from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
 from hrvlm.trees import Forest, load_forest
@@ -143,7 +144,8 @@ def data_identity(data: Any) -> dict[str, Any]:
 
 
 def _opened_identity(data: ImageCollection) -> dict[str, Any]:
-    """Side of the pictures, and a digest of all labels where they are listed, as of manifests, which may be mended."""
-    listed = data.listed_labels
-    digest = {} if listed is None else {"labels": hashlib.sha256(json.dumps(listed).encode()).hexdigest()}
-    return {"image_size": int(data[0][0].shape[-1]), **digest}
+    """Side of the pictures, and a digest of all labels of a manifest, which may be mended."""
+    sized: dict[str, Any] = {"image_size": int(data[0][0].shape[-1])}
+    if not isinstance(data.data, ListedPictures):
+        return sized
+    return sized | {"labels": hashlib.sha256(json.dumps(data.labels()).encode()).hexdigest()}

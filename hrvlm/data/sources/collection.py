@@ -64,11 +64,6 @@ class ImageCollection(Dataset[tuple[Tensor, int]]):
         return self._labels is None or NO_LABEL not in self._labels
 
     @property
-    def listed_labels(self) -> list[int] | None:
-        """Labels of all pictures, where they are known without asking the data set."""
-        return None if self._labels is None else list(self._labels)
-
-    @property
     def background(self) -> Colour:
         """What transparent pixels are blended onto, in 8 bits."""
         found: Colour = getattr(self.data, "background", WHITE)
