@@ -227,3 +227,9 @@ def test_classes_of_the_data_are_found_by_id_or_name(tmp_path: Path) -> None:
     twice = ClassList(("green_pear", "plum"), {"green_pear": "apple", "plum": "plum"})
     with pytest.raises(ValueError, match="got several for 'green_pear'"):
         data.sorted_into(twice)
+
+
+def test_a_single_picture_is_told_to_be_no_source(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"got '.*a\.jpg', which is another file$"):
+        open_images(str(tmp_path / "a.jpg"))
