@@ -19,6 +19,7 @@ from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors, speaking
 from hrvlm.cli.old_settings import ForgivingParser, one_line
+from hrvlm.cli.parser_words import in_words
 from hrvlm.cli.trust import explained, restrict_parsers
 from hrvlm.training.stopping import SIGNALS, stoppable
 from hrvlm.trees.bounded_text import is_address, read_text
@@ -186,6 +187,6 @@ class ClearParser(ForgivingParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints one line and exits with 2."""
-        said = _one_line(message)
-        print(f"{self.prog.split()[0]}: error: {explained(said)}", file=sys.stderr)
+        said = in_words(explained(_one_line(message)), self._option_string_actions)
+        print(f"{self.prog.split()[0]}: error: {said}", file=sys.stderr)
         self.exit(2)

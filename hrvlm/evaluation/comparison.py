@@ -123,7 +123,7 @@ def _distinct(groups: Sequence[Sequence[Results]]) -> list[str]:
     paths = [Path(group[0].folder).resolve() for group in groups]
     depth = 1
     names = [path.name for path in paths]
-    while len(set(names)) < len(names) and depth < max(len(path.parts) for path in paths):
+    while len(set(names)) < len(names) and depth < max(len(path.parts) for path in paths) - 1:  # less the root
         depth += 1
         names = ["/".join(path.parts[-depth:]) if names.count(name) > 1 else name for name, path in zip(names, paths)]  # noqa: B905
     return [name if names.count(name) == 1 else f"{name} ({place})" for place, name in enumerate(names, 1)]
@@ -195,11 +195,13 @@ def _difference(
 
 def _remarks(command: str, parts: Mapping[str, Results]) -> Iterator[str]:
     """Images that some columns have rows of and others lack; what is not known of the work; what alpha leaves open."""
-    shared = shared_images(list(parts.values()))
-    more = {name: len(part.images) for name, part in parts.items() if len(part.images) > len(shared)}
-    if more:
-        told = ", ".join(f"{name} has {count}" for name, count in more.items())
-        yield f"Averages of {command} are over the {len(shared)} images that all columns have rows of ({told})."
+    for data, shared in shared_images(list(parts.values())).items():
+        counts = {name: len(part.images_of_sets().get(data, ())) for name, part in parts.items()}
+        more = {name: count for name, count in counts.items() if count > len(shared)}
+        if more:
+            told = ", ".join(f"{name} has {count}" for name, count in more.items())
+            of, has = (f"{command} on {data}", "with that data set ") if data else (command, "")
+            yield f"Averages of {of} are over the {len(shared)} images that all columns {has}have rows of ({told})."
     unnoted = [name for name, part in parts.items() if not part.settings]
     if unnoted:
         yield (

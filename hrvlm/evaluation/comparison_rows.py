@@ -58,6 +58,14 @@ class Results:
         records = (record for image in self.images.values() for record in image)
         return sorted({record.eps for record in records if getattr(record, "attack", CLEAN) != CLEAN})
 
+    def images_of_sets(self) -> dict[str, set[int]]:
+        """Indices of images by data set; by "" where rows name none."""
+        found: dict[str, set[int]] = defaultdict(set)
+        for index, records in self.images.items():
+            for record in records:
+                found[record.data if self.command == "zero-shot" else ""].add(index)
+        return dict(found)
+
     def labels(self, index: int) -> dict[Hashable, int]:
         """Right classes of an image, by tree and level, or by data set."""
         return {_level(record): record.label for record in self.images[index]}

@@ -31,7 +31,9 @@ def check_same_work(one: Results, other: Results) -> None:
             f"expected folders of the same work to compare, got {name} {shown(left)} in {one.folder} and "
             f"{shown(right)} in {other.folder}: run certify.py {one.command} on both models alike"
         )
-    for index in shared_images([one, other]):
+    if not one.images_of_sets().keys() & other.images_of_sets().keys():
+        return  # nothing of the two is compared
+    for index in sorted({index for images in shared_images([one, other]).values() for index in images}):
         left, right = one.labels(index), other.labels(index)
         for place in left.keys() & right.keys():
             if left[place] != right[place]:
@@ -58,9 +60,13 @@ def _settings_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, An
     sets = [settings.get(SETS) for settings in (one.settings, other.settings)]
     shared = set.intersection(*(set(named) if isinstance(named, Mapping) else set() for named in sets))
     left, right = (_flat(_with_sets(part.settings, shared)) for part in (one, other))
-    for name in dict.fromkeys([*left, *right]):
+    for name in sorted(dict.fromkeys([*left, *right]), key=_is_digest):  # which say less to a reader than other names
         if left.get(name) != right.get(name):
             yield name, left.get(name), right.get(name)
+
+
+def _is_digest(name: str) -> bool:
+    return name.endswith(".digest")
 
 
 def _with_sets(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
@@ -89,14 +95,27 @@ def _facts_apart(one: Results, other: Results) -> Iterator[tuple[str, Any, Any]]
             yield place[1], value, other.facts[place]
 
 
-def shared_images(parts: Sequence[Results]) -> list[int]:
-    """Images that all of some folders have rows of.
+def shared_images(parts: Sequence[Results]) -> dict[str, list[int]]:
+    """Images that all of some folders have rows of, by data set; of a data set that some lack, those of the others.
+
+    Args:
+        parts: One or more folders of one command. Rows of other commands than zero-shot name no data set: theirs is "".
 
     Raises:
         ValueError: If there are none.
     """
-    shared = set.intersection(*(set(part.images) for part in parts))
+    found = [part.images_of_sets() for part in parts]
+    names = [name for name in dict.fromkeys(name for sets in found for name in sets) if _is_shared(name, found)]
+    shared = {name: sorted(set.intersection(*(sets[name] for sets in found if name in sets))) for name in names}
+    folders = " and ".join(str(part.folder) for part in parts)
     if not shared:
-        folders = " and ".join(str(part.folder) for part in parts)
+        told = "; ".join(f"{part.folder}: {', '.join(sets)}" for part, sets in zip(parts, found, strict=True))
+        raise ValueError(f"expected a data set that several have rows of, got none ({told}): name the same data")
+    if not any(shared.values()):
         raise ValueError(f"expected images that all have rows of, got none in {folders}: choose the same num_images")
-    return sorted(shared)
+    return shared
+
+
+def _is_shared(name: str, found: Sequence[Mapping[str, set[int]]]) -> bool:
+    """Whether several folders have a data set, or the only folder."""
+    return sum(name in sets for sets in found) >= min(2, len(found))

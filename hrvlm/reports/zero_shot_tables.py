@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hrvlm.attacks.records import CLEAN
-from hrvlm.evaluation.zero_shot.summary import WORST
+from hrvlm.evaluation.zero_shot.summary import WORST, begun_aims
 
 Aim = tuple[str, float]
 
@@ -22,7 +22,7 @@ def accuracy_table(summary: Mapping[str, Any]) -> Table:
     """Accuracy in percent: data sets down, attacks and budgets across, the mean over data sets last."""
     aims = sorted({_aim(result) for entry in summary["data"] for result in entry["results"]}, key=_clean_first)
     title = f"Zero-shot accuracy in percent, {summary['head']} head, {summary['norm']}"
-    table = Table(title=title, title_justify="left", caption=_said(aims), caption_justify="left")
+    table = Table(title=title, title_justify="left", caption=_said(aims, summary), caption_justify="left")
     table.add_column("data", no_wrap=True)
     for name in ("classes", "images"):
         table.add_column(name, justify="right")
@@ -72,7 +72,12 @@ def _cells(found: Mapping[Aim, float], aims: list[Aim]) -> list[str]:
     return [f"{100 * found[aim]:.1f}" if aim in found else "" for aim in aims]
 
 
-def _said(aims: list[Aim]) -> str | None:
+def _said(aims: list[Aim], summary: Mapping[str, Any]) -> str | None:
     """What the numbers leave open."""
-    attacked = any(attack != CLEAN for attack, _ in aims)
-    return "Under attack: upper bounds of robustness, found by the attacks named." if attacked else None
+    said = [
+        f"Of {found['images']} images alone, to be finished: {aim_name(*_aim(found))} on {data}."
+        for data, found in begun_aims(summary)
+    ]
+    if any(attack != CLEAN for attack, _ in aims):
+        said.insert(0, "Under attack: upper bounds of robustness, found by the attacks named.")
+    return " ".join(said) or None

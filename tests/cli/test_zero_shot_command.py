@@ -181,6 +181,27 @@ def test_attacks_and_budgets_may_be_added_and_workers_change_nothing(
     assert lines(tmp_path) == lines(evaluated)
 
 
+def test_other_attacks_after_a_stop_leave_the_begun_one_unfinished_and_nothing_wrong(
+    evaluated: Path, zero_shot: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    begun = [line for line in lines(evaluated) if '"pgd3"' in line][:3]
+    shutil.copy(evaluated / "settings.json", tmp_path)
+    parts = tmp_path / "zero_shot.parts"
+    parts.mkdir()
+    (parts / "rank=0.jsonl").write_text("".join(line + "\n" for line in begun))
+    zero_shot(tmp_path)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "images alone, to be finished: pgd3 1.02/255 on first." in shown
+    main(["verify", str(tmp_path)])
+    assert "0 that do not hold" in capsys.readouterr().out
+    main(["report", str(tmp_path)])
+    assert "to be finished: pgd3" in (tmp_path / "report.html").read_text()
+    zero_shot(tmp_path, *ATTACKED)
+    assert lines(tmp_path) == lines(evaluated)
+    assert not parts.exists()
+    assert "to be finished" not in capsys.readouterr().out
+
+
 def test_processes_share_batches(model: Path, photos: Path) -> None:
     images = open_images(str(photos / "first"), image_size=32)
     effort = Effort(attacks=["apgd-ce"], threat_models=[ThreatModel(eps=0.02)], batch_size=3)

@@ -26,7 +26,7 @@ def test_classes_by_names_file_tree_and_data(tmp_path: Path) -> None:
         ("shoe, hat, shoe", "expected every class id once, 1 occur again: 'shoe'"),
         ("Shoe, shoe", "expected every class name once"),
         ("shoe,", "expected at least 2 classes in classes, got 1"),
-        ("shoe", "no such list of classes"),
+        ("shoe", "expected at least 2 classes with commas between them, .*, got 'shoe', which is one name and no file"),
         (",", "expected at least one class"),
         ("no/file.txt", "no such list of classes"),
     ],
@@ -34,6 +34,11 @@ def test_classes_by_names_file_tree_and_data(tmp_path: Path) -> None:
 def test_bad_class_lists_are_refused_in_a_sentence(given: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         chosen_classes(given)
+
+
+def test_a_text_that_is_no_template_is_told_in_words() -> None:
+    with pytest.raises(ValueError, match=r"got 'a shoe': no such file or directory$"):
+        chosen_templates("a shoe")
 
 
 def test_templates_by_name_file_and_text(tmp_path: Path) -> None:

@@ -241,3 +241,9 @@ def test_a_manifest_with_a_mended_label_is_another_data_set(tmp_path: Path) -> N
         (tmp_path / "list.csv").write_text("\n".join(["path,label", *lines]) + "\n")
         found.append(data_identity(open_images(str(tmp_path / "list.csv"), image_size=8)))
     assert all(one != other for one, other in combinations(found, 2))
+
+
+def test_a_single_picture_is_told_to_be_no_source(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"got '.*a\.jpg', which is another file$"):
+        open_images(str(tmp_path / "a.jpg"))

@@ -99,6 +99,8 @@ def test_folders_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert compared(*folders).names == ("a/certified", "b/certified")
     twice = [folders[0], folders[1], run_folder(tmp_path / "b2", COUNTS["a"], weights="b")]
     assert compared(*twice).names == ("a/certified", "b/certified", "b2")  # of one command: not one column
+    same = str((tmp_path / "b2").resolve()).removeprefix("/")
+    assert compared(twice[2], twice[2]).names == (f"{same} (1)", f"{same} (2)")
 
 
 def test_only_images_that_all_have_are_averaged_over(tmp_path: Path) -> None:
@@ -203,8 +205,27 @@ def test_other_prompts_or_pictures_of_a_data_set_are_refused(tmp_path: Path) -> 
         other = zero_shot_folder(tmp_path / name, {"digits": CLEAN}, "b", **{name: "other"})
         with pytest.raises(ValueError, match=rf"got data.digits.{name} '[pq]' in .* and 'other' in"):
             compared(one, other)
-    with pytest.raises(ValueError, match="expected results of a that another model has too, got none"):
+    with pytest.raises(ValueError, match=r"expected a data set that several have .* \(.*a: digits; .*c: birds\)"):
         compared(one, zero_shot_folder(tmp_path / "c", {"birds": CLEAN}, "b"))
+
+
+def test_images_are_counted_per_data_set(tmp_path: Path) -> None:
+    """Images of two data sets have the same indices; data sets that one model has alone are none that others lack."""
+    few = {("clean", 0.0): [True]}
+    one = zero_shot_folder(tmp_path / "a", {"digits": few, "birds": CLEAN}, "a")
+    other = zero_shot_folder(tmp_path / "b", {"digits": CLEAN, "cars": CLEAN}, "b")
+    third = zero_shot_folder(tmp_path / "c", {"birds": CLEAN}, "c")
+    found = compared(one, other, third)
+    told = "Averages of zero-shot on digits are over the 1 images that all columns with that data set have rows of"
+    assert found.remarks == (f"{told} (b has 4).",)
+    means = {line.measure.tree: line.means for line in found.lines}
+    assert means == {"digits": (1, 1, None), "birds": (1, None, 1), "cars": (None, 1, None)}
+
+
+def test_other_pictures_are_told_by_their_number_before_any_digest(tmp_path: Path) -> None:
+    other = run_folder(tmp_path / "b", [95], "b", trees=[{**RUN["trees"][0], "digest": "e"}], data_size=50)  # type: ignore[index]
+    with pytest.raises(ValueError, match=r"got data_size 40 in .* and 50 in"):
+        compared(run_folder(tmp_path / "a", [95], "a"), other)
 
 
 def test_seeds_numbers_of_images_and_notes_may_differ(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from hrvlm.data.zero_shot.templates import imagenet
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.class_lists import ClassList, read_classes
 from hrvlm.trees.words import all_composed
+from hrvlm.whole_files import reason
 
 TECOA = ("This is a photo of a {}.",)
 """The template of Mao et al., ICLR 2023 (arXiv 2212.07016)."""
@@ -60,8 +61,13 @@ def _named(given: str | Sequence[str]) -> ClassList:
     tree = shipped.named(given, "trees")
     if tree is not None:
         return read_classes(tree)
-    if "," not in given:
+    if "," not in given and (path.suffix or len(path.parts) > 1):
         return read_classes(path)  # raises: it is missing
+    if "," not in given:
+        raise ValueError(
+            f"expected at least {LEAST} classes with commas between them, a file or folder that lists them, or a tree, "
+            f"got {given!r}, which is one name and no file"
+        )
     return _of_names(given.split(","))
 
 
@@ -99,7 +105,7 @@ def _lines(path: str) -> list[str]:
     except (OSError, ValueError) as error:
         raise ValueError(
             f'expected templates as "tecoa", "openai", a template with {{}} for the class, or a text file with one a '
-            f"line, got {path!r}: {error}"
+            f"line, got {path!r}: {reason(error) if isinstance(error, OSError) else error}"
         ) from error
     return [line.strip() for line in text.splitlines() if line.strip()]
 

@@ -163,7 +163,7 @@ class ImageCollection(Dataset[tuple[Tensor, int]]):
             lacking = [(self.class_ids or [])[label] for label in used]
             raise ValueError(
                 f"expected every class of {self.name} by its id or name in {classes.origin}, which lacks "
-                f"{some(lacking)}; add them, or ask for their pictures to be left out"
+                f"{some(lacking)}; add them, or leave their pictures out (--leave_out true)"
             )
 
     def _check_positions(self, classes: ClassList) -> None:

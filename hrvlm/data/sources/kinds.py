@@ -49,7 +49,7 @@ def kind_of(source: str) -> SourceKind:
     raise ValueError(
         "expected data as a folder of pictures, of class folders or of tar files, a .tar file or pattern, a .csv, .tsv "
         f"or .jsonl file, emoji:SPLIT ({', '.join(SPLITS)}), or a zero-shot set ({', '.join(SETS)}), got {source!r}, "
-        "which is none of these and no existing file or folder"
+        f"which is {'another file' if path.is_file() else 'none of these and no existing file or folder'}"
     )
 
 

@@ -17,7 +17,7 @@ from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import count_passes, evaluate_zero_shot
 from hrvlm.evaluation.zero_shot.records import HeadName, done_zero_shot_keys, zero_shot_order
 from hrvlm.evaluation.zero_shot.settings import ClassifiedData, ZeroShotPlan, ZeroShotSettings, open_data
-from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
+from hrvlm.evaluation.zero_shot.summary import begun_aims, summarise_zero_shot
 from hrvlm.models import Checkpoint, Head, LoadedModel, cosine_head, load, one_thread, state_digest
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
@@ -61,8 +61,9 @@ def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Zero
         _evaluate_batches(fabric, classifiers, sources, name, settings.plan, path)
         fabric.barrier()
         if fabric.is_global_zero:
-            merge_shards(path, zero_shot_order)
             summary = summarise_zero_shot(run_rows(path, zero_shot_order))
+            if not begun_aims(summary):  # else shards stay, by which the run is seen to be unfinished
+                merge_shards(path, zero_shot_order)
             write_summary(output.folder, summary)
             output.show(output.folder, summary)
 

@@ -52,6 +52,16 @@ def summarise_zero_shot(rows: Iterable[Row]) -> dict[str, Any]:
     } | ({"invalid": len(invalid)} if invalid else {})
 
 
+def begun_aims(summary: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Data set and result of each attack that was stopped before it had rows of all images, and not gone on with."""
+    return [
+        (entry["data"], result)
+        for entry in summary["data"]
+        for result in entry["results"]
+        if result["images"] < entry["images"] and result["attack"] != WORST
+    ]
+
+
 def zero_shot_measures(records: Sequence[ZeroShotRecord]) -> Iterator[Measured]:
     """By which models are compared: accuracy on each data set, clean, under attacks, and under the worst of several.
 
