@@ -24,8 +24,8 @@ def in_words(message: str, options: Iterable[str]) -> str:
         message: Of jsonargparse, in one line.
         options: All that the parser takes, such as "--plan.num_images".
     """
-    named = _KIND.sub(lambda found: f"expected {KINDS.get(found[1], found[0].removeprefix('Expected '))}", message)
-    told = _CHOICES.sub(r"expected one of \1", named)
+    named = _KIND.sub(lambda found: f"Expected {KINDS.get(found[1], found[0].removeprefix('Expected '))}", message)
+    told = _CHOICES.sub(r"Expected one of \1", named)
     if not _UNKNOWN.match(told):
         return told
     words = [word.partition("=")[0] for word in told.split() if word.startswith("--")]

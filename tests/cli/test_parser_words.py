@@ -18,9 +18,9 @@ GIVEN = ["--checkpoint", "emoji", "--data", "photos", "--output", "results"]
         ),
         (["run", *GIVEN, "--n0=3", "--sigma=1"], "--n0=3 --sigma=1; perhaps meant: --plan.n0, --plan.sigma"),
         (["attack", *GIVEN, "--number", "3"], "unrecognized arguments: --number 3\n"),
-        (["attack", *GIVEN, "--eps", "4/0"], "expected a number, or a fraction such as 4/255. Got value: 4/0"),
-        (["run", *GIVEN, "--trees", "animals"], "expected a list such as [one, two]. Got value: animals"),
-        (["run", *GIVEN, "--head", "other"], "expected one of 'trained', 'cosine'. Got value: other"),
+        (["attack", *GIVEN, "--eps", "4/0"], "Expected a number, or a fraction such as 4/255. Got value: 4/0"),
+        (["run", *GIVEN, "--trees", "animals"], "Expected a list such as [one, two]. Got value: animals"),
+        (["run", *GIVEN, "--head", "other"], "Expected one of 'trained', 'cosine'. Got value: other"),
     ],
 )
 def test_mistakes_on_the_command_line(command: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
