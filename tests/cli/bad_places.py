@@ -52,7 +52,7 @@ ANSWERED = ("run", *GENERATOR, "answered")
 AUDIT = ("audit", "answered", "--config", "audit.yaml", "--output", "audited")
 TARGETED_ATTACK = ("targeted-attack", "--config", "push.yaml", "--checkpoint", "captioner", "--output", "pushed")
 VALIDATE = ("validate", "--config", "train.yaml")
-BUILD = ("tree", "build", "--leaves", "synsets.yaml", "--output", "new.yaml")
+BUILD = ("tree", "build", "--leaves", "synsets.yaml", "--least", "2", "--output", "new.yaml")
 SHARDS = (*FRESH, "--config", "shards.yaml")
 PLACES = {
     "verify: rows": certifying("results/certificates.jsonl", "verify", "results"),
