@@ -53,16 +53,22 @@ def _write_inputs(folder: Path) -> None:
 
 
 def _write_wordnet(folder: Path) -> None:
-    """A WordNet of one synset, in its four parts of speech."""
+    """A WordNet of five synsets, in its four parts of speech: two kinds of thing, and one below each."""
     folder.mkdir()
     start = "  1 WordNet 3.0 Copyright 2006 by Princeton University.\n"
     contents = {f"{kind}.{part}": start for kind in ("data", "index") for part in PARTS}
     contents |= dict.fromkeys(["cntlist.rev", "index.sense", *(f"{part}.exc" for part in PARTS)], "")
-    contents["data.noun"] += f"{len(start):08d} 03 n 01 thing 0 000 | what is\n"
-    contents["index.noun"] += f"thing n 1 0 1 0 {len(start):08d}\n"
+    places: dict[str, int] = {}
+    for word, above in {"thing": "", "animal": "thing", "plant": "thing", "ant": "animal", "elm": "plant"}.items():
+        places[word] = len(contents["data.noun"])
+        pointer = f"001 @ {places[above]:08d} n 0000" if above else "000"
+        contents["data.noun"] += f"{places[word]:08d} 03 n 01 {word} 0 {pointer} | what is\n"
+        contents["index.noun"] += f"{word} n 1 {'1 @' if above else '0'} 1 0 {places[word]:08d}\n"
     for name, content in contents.items():
         (folder / name).write_text(content)
-    dump(folder.parent / "synsets.yaml", dict.fromkeys(CLASSES, f"n{len(start):08d}"))
+    chosen = ("ant", "elm")
+    synsets = {name: f"n{places[chosen[number % 2]]:08d}" for number, name in enumerate(CLASSES)}
+    dump(folder.parent / "synsets.yaml", synsets)
 
 
 def _write_shard(path: Path, picture: bytes) -> None:
