@@ -21,7 +21,7 @@ from hrvlm.generative import Generator, load_generator
 from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
-from hrvlm.rows.shards import ShardWriter, remove_folder, shard_path
+from hrvlm.rows.shards import ShardWriter, shard_path
 from hrvlm.whole_files import check_place, write_whole
 
 PER_IMAGE = 100
@@ -174,8 +174,7 @@ def _written(output: Path) -> list[tuple[Any, Any]]:
 
 def _forget(output: Path) -> None:
     """Removes what was kept for a file of answers that is complete."""
-    shard_path(output, 0).unlink()
-    remove_folder(output)
+    shard_path(output, 0).unlink()  # its folder goes with the writer
 
 
 def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: AnnotationSettings) -> dict[str, Any]:

@@ -61,6 +61,12 @@ class ShardWriter(RecordWriter):
 
     def __init__(self, path: str | Path, rank: int) -> None:
         super().__init__(shard_path(path, rank))
+        self._merged = path
+
+    def close(self) -> None:
+        """Closes the file, and removes the folder of shards if its shard has been removed meanwhile."""
+        super().close()
+        remove_folder(self._merged)
 
 
 def check_unused(path: str | Path) -> None:

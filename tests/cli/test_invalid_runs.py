@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,6 @@ import torch
 from command_runs import command_line
 from safetensors.torch import load_file, save_file
 
-from hrvlm.attacks import ThreatModel
-from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.records import RobustnessRecord
 from hrvlm.cli.certify import main
 from hrvlm.cli.results import show_robustness
@@ -97,8 +94,7 @@ def test_attacks_say_of_how_many_images_scores_were_none(tmp_path: Path, capsys:
     ]
     path = tmp_path / "robustness.jsonl"
     path.write_text("".join(json.dumps(row.to_row()) + "\n" for row in rows))
-    plan = RobustnessPlan(threat_model=ThreatModel(eps=0.01))
-    _finish(path, Output(tmp_path, show=partial(show_robustness, plan=plan)))
+    _finish(path, Output(tmp_path, show=show_robustness))
     assert "Scores of 2 images, clean or attacked, were not finite" in capsys.readouterr().out
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["invalid"] == 2

@@ -107,7 +107,7 @@ def test_pictures_of_targets_are_read_in_the_same_way(tmp_path: Path, caplog: py
     save(folder / "deep.png" / "x.png")  # a folder that is called like a picture
     assert picture_files([str(folder)]) == files
     assert caplog.records == []
-    change = SimpleNamespace(name="x", pictures=[str(folder)], appearances=[])
+    change = SimpleNamespace(name="x", pictures=[str(folder)], appearances=[], sequence=None)
     assert pictures_identity([change])["target_pictures"]
     assert "left out 1 hidden (such as ._a.jfif), 1 of suffix '.md' (such as readme.md)" in caplog.text
     data = FolderDataset(folder, image_size=4, background=(0, 0, 255))
