@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from hrvlm.attacks.records import CLEAN, SCHEMA, RobustnessRecord
 from hrvlm.rows.strict import strict_reader
@@ -13,18 +13,42 @@ _CLEAN_LACKS = ("attacked_tree", "attacked_level", "broken_by", "distance", "mem
 
 
 def _read(row: bytes | Mapping[str, Any]) -> RobustnessRecord:
-    reader = strict_reader(RobustnessRecord, SCHEMA)
-    return reader.of_line(row) if isinstance(row, bytes) else reader.of_row(row)
+    return strict_reader(RobustnessRecord, SCHEMA).of(row)
 
 
-def _of_record(record: RobustnessRecord) -> Iterator[Finding]:
-    """What of one row does not follow from what it holds."""
+class Classified(Protocol):
+    """A row of an image that is sorted into classes."""
+
+    @property
+    def label(self) -> int:
+        """Right class."""
+
+    @property
+    def prediction(self) -> int:
+        """Class that the image is given."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether they agree."""
+
+    @property
+    def num_classes(self) -> int:
+        """How many classes there are."""
+
+
+def class_findings(record: Classified) -> Iterator[Finding]:
+    """What of label, prediction and their agreement does not fit together."""
     if record.correct != (record.prediction == record.label):
         text = f"prediction {record.prediction} and label {record.label} contradict correct={record.correct}"
         yield "correct", record.correct, text
     for name in ("label", "prediction"):
         if getattr(record, name) >= record.num_classes:
             yield name, False, f"class {getattr(record, name)} of {record.num_classes}"
+
+
+def _of_record(record: RobustnessRecord) -> Iterator[Finding]:
+    """What of one row does not follow from what it holds."""
+    yield from class_findings(record)
     if record.attack == CLEAN:
         told = [name for name in _CLEAN_LACKS if getattr(record, name) is not None]
         if told or record.attacked:

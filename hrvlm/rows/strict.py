@@ -64,6 +64,10 @@ class Strict(Generic[T]):
         narrowed = strict_type(name, hint, limits)
         return narrowed | None if name in self.unknown else narrowed
 
+    def of(self, row: bytes | Mapping[str, Any]) -> T:
+        """The record of a row, or of its line of JSON; see `of_row`."""
+        return self.of_line(row) if isinstance(row, bytes) else self.of_row(row)
+
     def of_line(self, line: bytes | str) -> T:
         """The record of a line of JSON.
 

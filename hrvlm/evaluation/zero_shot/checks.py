@@ -6,24 +6,19 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from hrvlm.attacks.records import CLEAN
+from hrvlm.attacks.row_checks import class_findings
 from hrvlm.evaluation.zero_shot.records import SCHEMA, ZeroShotRecord
 from hrvlm.rows.strict import strict_reader
 from hrvlm.rows.verifying import Fact, Finding, Group, Header, Rules
 
 
 def _read(row: bytes | Mapping[str, Any]) -> ZeroShotRecord:
-    reader = strict_reader(ZeroShotRecord, SCHEMA)
-    return reader.of_line(row) if isinstance(row, bytes) else reader.of_row(row)
+    return strict_reader(ZeroShotRecord, SCHEMA).of(row)
 
 
 def _of_record(record: ZeroShotRecord) -> Iterator[Finding]:
     """What of one row does not follow from what it holds."""
-    if record.correct != (record.prediction == record.label):
-        text = f"prediction {record.prediction} and label {record.label} contradict correct={record.correct}"
-        yield "correct", record.correct, text
-    for name in ("label", "prediction"):
-        if getattr(record, name) >= record.num_classes:
-            yield name, False, f"class {getattr(record, name)} of {record.num_classes}"
+    yield from class_findings(record)
     if record.attack == CLEAN and record.eps:
         yield "eps", False, f"a clean row with the budget {record.eps}"
 
