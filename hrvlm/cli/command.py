@@ -65,6 +65,9 @@ CERTIFY: Mapping[str, Entry] = {
     "compare": Entry("compare", "Puts models side by side, with intervals of their differences, from rows alone."),
     "export": Entry("export_rows", "Writes rows in the forms that other tools read, into the same folder."),
     "plan": Entry("plan", "How many noise samples for which loss of mean radius or certified accuracy."),
+    "calibrate": Entry(
+        "calibrate", "Calibrates semantic certificates on pictures of the changes, so that these seldom differ."
+    ),
     "recertify": Entry("recertify", "Certifies new prompts, trees, planes or levels from a cache of features."),
 }
 """Commands of `certify.py`, in the order of --help."""

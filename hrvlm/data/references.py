@@ -83,12 +83,31 @@ class TargetPictures:
         """
         return self._read([] if change.sequence is None else self._listed(change.sequence, index, ordered=True), index)
 
+    def shares(self, change: ShownTarget, index: int) -> list[float]:
+        """Which share of a change each picture of `sequence` shows: its step over the last one's, in [0, 1].
+
+        Raises:
+            ValueError: If steps do not run from the image itself, 0, to a last one beyond it.
+        """
+        if change.sequence is None:
+            return []
+        steps = [picture.step or 0.0 for picture in self._manifest(change.sequence, ordered=True).shown(index)]
+        if steps and (steps[0] < 0 or steps[-1] <= 0):
+            raise ValueError(
+                f"expected steps from 0, the image itself, to a last one above 0 in {change.sequence}, got those from "
+                f"{steps[0]:g} to {steps[-1]:g} for image {index}"
+            )
+        return [step / steps[-1] for step in steps]
+
     def _listed(self, manifest: str, index: int, *, ordered: bool) -> list[Path]:
+        return self._manifest(manifest, ordered=ordered)(index)
+
+    def _manifest(self, manifest: str, *, ordered: bool) -> ShownByImage:
         if (manifest, ordered) not in self._manifests:
             self._manifests[manifest, ordered] = ShownByImage(
                 read_shown(manifest, ordered=ordered), self.data, manifest
             )
-        return self._manifests[manifest, ordered](index)
+        return self._manifests[manifest, ordered]
 
     def _read(self, files: Iterable[Path], index: int) -> Tensor:
         side = int(self.data[index][0].shape[-1])

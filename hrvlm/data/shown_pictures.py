@@ -105,6 +105,10 @@ class ShownByImage:
 
     def __call__(self, index: int) -> list[Path]:
         """Files for the image of an index, in their order; none where the manifest has none."""
+        return [picture.path for picture in self.shown(index)]
+
+    def shown(self, index: int) -> list[ShownPicture]:
+        """The pictures for the image of an index, in their order; none where the manifest has none."""
         found = list(self._of_image.get(str(index), []))
         if self._of_image and (file := _file(self._data, index)) is not None:
             found += self._of_image.get(file, [])
@@ -112,7 +116,7 @@ class ShownByImage:
             label = int(self._data[index][1])
             for name in dict.fromkeys(names[label] for names in _names(self._data)) if label >= 0 else ():
                 found += self._of_label.get(name, [])
-        return [picture.path for picture in sorted(found, key=lambda picture: picture.step or 0.0)]
+        return sorted(found, key=lambda picture: picture.step or 0.0)
 
     def _image(self, image: str | None, where: str, picture: ShownPicture) -> str:
         if image is None:

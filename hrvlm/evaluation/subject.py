@@ -9,13 +9,13 @@ from typing import Any
 
 import torch
 
-from hrvlm.certificates.run.label_functions import described_trees
+from hrvlm.certificates.run.label_functions import model_identity
 from hrvlm.data import ImageCollection
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
-from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load
 from hrvlm.trees import Forest, load_forest
 
 
@@ -126,8 +126,7 @@ def _device(name: str) -> torch.device:
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
     """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
-    state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
-    found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found = model_identity(classifier) | {"split": split}
     return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 

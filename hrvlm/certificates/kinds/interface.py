@@ -145,6 +145,18 @@ class Kind(ABC, Generic[R]):
             ValueError: naming what to change.
         """
 
+    def check_model(self, plan: Any, scorers: Sequence[str], identity: Callable[[], Mapping[str, Any]]) -> None:
+        """Refuses a model that a plan was not made for.
+
+        Args:
+            plan: the plan of a run.
+            scorers: kinds of scorers that certificates of embeddings are made for.
+            identity: gives digest of "weights" and description of "trees", as folders of rows note them.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+
     def account(self, plan: Any) -> list[Any] | None:
         """What of a plan its rows could be made more favourable with after looking, as JSON values.
 

@@ -68,6 +68,54 @@ class NamedTree(msgspec.Struct):
         return self.levels if isinstance(self.levels, int) else len(self.levels)
 
 
+class NotedThreshold(msgspec.Struct):
+    """A threshold of a calibration, by form; see `semantic.calibration.ThresholdRecord`."""
+
+    over: str
+    scorer: str
+    target_kind: str
+    epsilon: INSIDE
+    unit: str
+    growth: NOT_NEGATIVE
+    speed: tuple[tuple[float, ...], tuple[float, ...]]
+    thresholds: dict[str, NOT_NEGATIVE | None]
+    attribute: str | None = None
+    tree: str | None = None
+    level: int | None = None
+    group: tuple[str, int, int] | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from the others that concern a row."""
+        return self.over, self.group, self.epsilon
+
+    def concerns(self, record: Any) -> bool:
+        """Whether it is about a row."""
+        level = self.tree is None or (self.tree, self.level) == (record.tree, record.level)
+        change = self.attribute in (None, record.attribute)
+        return level and change and (self.scorer, self.target_kind) == (record.scorer, record.target_kind)
+
+    def share(self, fraction: float) -> float:
+        """The largest share of the change, at most 1, that lies within a fraction of the rotation."""
+        shares, fractions = self.speed
+        found = 0.0
+        for i in range(1, len(shares)):
+            rise = fractions[i] - fractions[i - 1]
+            if fractions[i] <= fraction:
+                found = shares[i]
+            elif fractions[i - 1] <= fraction:
+                found = shares[i - 1] + (fraction - fractions[i - 1]) / rise * (shares[i] - shares[i - 1])
+        return min(1.0, found)
+
+
+class NotedCalibration(msgspec.Struct):
+    """The calibration of semantic claims that a run used."""
+
+    digest: str
+    population: str
+    thresholds: list[NotedThreshold]
+
+
 class RunSettings(msgspec.Struct, dict=True):
     """What is known of the settings of `certify.py run`, `recertify` and `audit`."""
 
@@ -80,6 +128,7 @@ class RunSettings(msgspec.Struct, dict=True):
     trees: list[tuple[str, int] | NamedTree] | None = None
     deltas: tuple[NOT_NEGATIVE, ...] | None = None
     attributes: list[NamedChange] | None = None
+    calibration: NotedCalibration | None = None
     joint_questions: JointAsked | None = None
     profile: ProfileAsked | None = None
     data_size: COUNT | None = None

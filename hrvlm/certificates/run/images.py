@@ -15,8 +15,10 @@ from typing import Any
 
 import torch
 
+from hrvlm.certificates.kinds.classifiers import scorers_of
 from hrvlm.certificates.kinds.interface import SOURCES, Context, EmbeddedImage, Kind, Source
 from hrvlm.certificates.noise.grid import on_grid
+from hrvlm.certificates.run.label_functions import model_identity
 from hrvlm.certificates.run.noise_pass import sampled_afresh, sampled_again
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
@@ -75,10 +77,10 @@ def count_passes(plan: CertificationPlan, num_images: int) -> int:
 
 
 def check_scorers(classifier: HierarchicalClassifier, plan: CertificationPlan) -> None:
-    """Refuses certificates of affine scorers where labels are decoded over levels, as scores then are not affine.
+    """Refuses certificates of affine scorers where labels are decoded over levels, and a plan made for another model.
 
     Raises:
-        ValueError: With the kinds of certificate that need them.
+        ValueError: With the kinds of certificate that need affine scores, or what differs from the plan's model.
     """
     affine = [kind.name for kind in plan.asked if kind.source in ("embedding", "features")]
     if affine and classifier.decoding != "independent":
@@ -87,6 +89,8 @@ def check_scorers(classifier: HierarchicalClassifier, plan: CertificationPlan) -
             f"the embedding, got {classifier.decoding!r}: leave them out (plan.semantic false, plan.joint false), "
             "or decode every level by itself"
         )
+    for kind in plan.asked:
+        kind.check_model(plan, scorers_of(classifier), lambda: model_identity(classifier))
 
 
 @dataclass(frozen=True)

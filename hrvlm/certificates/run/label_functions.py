@@ -20,7 +20,7 @@ from typing import Any
 from hrvlm.certificates.kinds.interface import LEVELS, SOURCES, account_of
 from hrvlm.certificates.kinds.registry import kinds
 from hrvlm.certificates.run.plan import CertificationPlan
-from hrvlm.models import HierarchicalClassifier
+from hrvlm.models import HierarchicalClassifier, state_digest
 from hrvlm.rows.record import FunctionsChosen
 from hrvlm.trees import ClassTree
 
@@ -89,6 +89,12 @@ def described_trees(classifier: HierarchicalClassifier) -> list[dict[str, Any]]:
         }
         for index, tree in enumerate(classifier.forest)
     ]
+
+
+def model_identity(classifier: HierarchicalClassifier) -> dict[str, Any]:
+    """Digest of the weights of model and head, and the trees, as folders of rows note them."""
+    state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
+    return {"weights": state_digest(state), "trees": described_trees(classifier)}
 
 
 def _told(classifier: HierarchicalClassifier) -> list[list[Any]]:

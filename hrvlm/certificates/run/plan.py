@@ -11,6 +11,7 @@ from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.certificates.kinds.joint.options import JointQuestions
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.kinds.registry import REGISTRY, kinds
+from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.noise.gaussian import check_sigma
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.certificates.sampling.plan import SamplingOptions, SmoothingPlan
@@ -38,6 +39,8 @@ class CertificationPlan:
         sampling: How noise samples are spent, and what exactly is certified.
         attributes: Semantic changes; with pictures or appearances of the target, these say how far the change goes.
         deltas: Misalignment bounds at which semantic rows state stable coverage, Euclidean, in units of the features.
+        calibration: File of `certify.py calibrate`: semantic rows then state, beside the raw stretch, one that pictures
+            of the change seldom contradict; none is stated if null.
         library: More of them, from the attribute library: words by family, for example `{size: [small, large]}`.
         library_files: Files that add families to the packaged library, see `hrvlm.certificates.embedding.attributes`.
         joint_questions: Radii and extents of joint certificates.
@@ -61,6 +64,7 @@ class CertificationPlan:
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     attributes: list[Attribute] = field(default_factory=list)
     deltas: list[float] = field(default_factory=list)
+    calibration: str | None = None
     library: dict[str, list[str]] = field(default_factory=dict)
     library_files: list[str] = field(default_factory=list)
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
@@ -112,6 +116,10 @@ class CertificationPlan:
         found = {name: value for name, value in asdict(self).items() if name not in FREE}
         if not self.kinds:
             del found["kinds"]
+        del found["calibration"]
+        if self.calibration is not None:
+            names = {attribute.name for attribute in self.attributes}
+            found["calibration"] = read_calibration(self.calibration).noted(names)
         for attribute in found["attributes"]:
             if attribute["sequence"] is None:
                 del attribute["sequence"]

@@ -9,22 +9,19 @@ threshold means for pictures is a matter of calibration, see `statistics.risk`.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.envelope import Sinusoids, lows
+from hrvlm.certificates.embedding.envelope import Sinusoids, first_crossing, lows
 from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import UNITS, ThresholdUnit
 from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
-from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, failing_arcs, stable_pieces
-
-ThresholdUnit = Literal["weights", "margin"]
-"""Distances of the classes' weights, in which a threshold is a misalignment; or margins themselves."""
-UNITS: tuple[ThresholdUnit, ...] = get_args(ThresholdUnit)
+from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
 
 
 @dataclass(frozen=True)
@@ -106,14 +103,39 @@ class FirstStretches:
                 f"expected a threshold >= 0, one number or {len(self.whole)} of them, got {shown}: a calibration gives "
                 "such numbers"
             )
-        given = given.expand_as(self.whole)
-        extent, other = torch.zeros_like(self.whole), torch.full_like(self._classes[:1], -1).repeat(len(self.whole))
+        extent, other = self.reaches(given.expand_as(self.whole)[None], [[scale] * len(self.whole)])
+        return extent[0], other[0]
+
+    def reaches(self, thresholds: Tensor, scales: Sequence[Sequence[ThresholdScale]]) -> tuple[Tensor, Tensor]:
+        """The same for M thresholds of each image at once: all of shape `(M, N)`."""
+        growth = thresholds.new_tensor([[scale.growth for scale in row] for row in scales])
+        weights = torch.tensor([[scale.unit == "weights" for scale in row] for row in scales], device=growth.device)
+        extent, other = torch.zeros_like(thresholds), torch.full(thresholds.shape, -1, device=growth.device)
         for piece in self._pieces:
-            found, column = _reach(piece, given[piece.rows], scale)
-            whole = self.whole[piece.rows]  # of which the length of a piece is a difference of angles
-            extent[piece.rows] = torch.where(column >= 0, torch.minimum(found, whole), whole)
-            other[piece.rows] = torch.where(column >= 0, self._classes[column.clamp(min=0)], -1)
+            rows = piece.rows
+            margin, slack = _asked(piece, thresholds[:, rows], weights[:, rows], growth[:, rows])
+            angle, column, blocked = (part.view(len(thresholds), -1) for part in _first_failure(margin, slack))
+            whole = self.whole[rows]
+            ended = blocked | (angle < whole)
+            extent[:, rows] = torch.where(blocked, 0.0, torch.where(ended, angle, whole))
+            other[:, rows] = torch.where(ended, self._classes[column], -1)
         return extent, other
+
+    def bound(self, i: int, other: int) -> tuple[float, tuple[float, float, float], float]:
+        """Distance of the weights of image i's label and another class, their margin, and the error of its values.
+
+        The margin is ``a cos t + b sin t + c`` at t radians past the image; the error is 0 where the difference of the
+        scores is as good.
+        """
+        column = int(torch.searchsorted(self._classes, other))
+        for piece in self._pieces:
+            for row in (piece.rows == i).nonzero().squeeze(1).tolist():
+                margin = piece.margin
+                cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
+                distance = float(piece.distances[row, column])
+                error = float(piece.error[row, column])
+                return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
+        raise IndexError(i)
 
     def keeps(self, threshold: Tensor, position: Tensor, scale: ThresholdScale) -> Tensor:
         """Whether the stretches at thresholds `(N,)` hold positions `(N,)`, radians past the image in [0, pi].
@@ -122,7 +144,9 @@ class FirstStretches:
         """
         kept = torch.zeros_like(self.whole, dtype=torch.bool)
         for piece in self._pieces:
-            margin, slack = _asked(piece, threshold[piece.rows], scale)
+            growth = torch.full_like(threshold[piece.rows], scale.growth)[None]
+            weights = torch.full_like(growth, scale.unit == "weights", dtype=torch.bool)
+            margin, slack = _asked(piece, threshold[piece.rows][None], weights, growth)
             at = position[piece.rows]
             low = (lows(margin, torch.minimum(at, piece.length)) - slack).amin(dim=1)
             kept[piece.rows] = (low > 0) & (at <= piece.length)
@@ -137,25 +161,21 @@ def _first(partition: SemanticPartition) -> SemanticPartition:
     return replace(partition, breaks=ends, labels=torch.where(certified, partition.label, -1)[:, None])
 
 
-def _asked(piece: StablePiece, threshold: Tensor, scale: ThresholdScale) -> tuple[Sinusoids, Tensor]:
-    """Margins less the growing part of what is asked of them, and the rest of it `(n, U)`."""
-    unit = piece.distances if scale.unit == "weights" else torch.ones_like(piece.distances)
-    asked = threshold[:, None] * torch.where(piece.distances.isfinite(), unit, 0.0)
-    margin = piece.margin
-    if scale.growth:
-        margin = Sinusoids(margin.cosine, margin.sine - scale.growth * asked, margin.offset)
+def _asked(piece: StablePiece, threshold: Tensor, weights: Tensor, growth: Tensor) -> tuple[Sinusoids, Tensor]:
+    """Margins less the growing part of what M thresholds `(M, n)` ask of them, and the rest of it, `(M * n, U)`."""
+    finite = piece.distances.isfinite()
+    unit = torch.where(weights[:, :, None], torch.where(finite, piece.distances, 0.0), finite.double())
+    asked, margin = threshold[:, :, None] * unit, piece.margin
     # The label does not compete with itself, but with a duplicate, over which no margin is enough.
-    return margin, torch.where(piece.distances.isfinite(), asked, piece.distances) + piece.error
+    slack = asked + torch.where(finite, 0.0, piece.distances) + piece.error
+    sine = margin.sine - growth[:, :, None] * asked
+    parts = (part.expand_as(asked).flatten(0, 1) for part in (margin.cosine, sine, margin.offset))
+    return Sinusoids(*parts), slack.flatten(0, 1)
 
 
-def _reach(piece: StablePiece, threshold: Tensor, scale: ThresholdScale) -> tuple[Tensor, Tensor]:
-    """Stretches `(n,)` of a piece, and the columns of the classes that end them, -1 where none does."""
-    margin, slack = _asked(piece, threshold, scale)
-    low, high, column = failing_arcs(margin, slack, piece.length)
-    low = torch.where(high > low, low, math.inf)
-    end, place = low.min(dim=1)
-    lack = slack - margin.cosine - margin.offset
-    worst, at_once = lack.max(dim=1)
-    blocked = worst >= 0
-    other = torch.where(end < piece.length, column.gather(1, place[:, None]).squeeze(1), -1)
-    return torch.where(blocked, 0.0, torch.minimum(end, piece.length)), torch.where(blocked, at_once, other)
+def _first_failure(margin: Sinusoids, slack: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a margin first is no more than its slack, of which class, and whether at once: `(m,)` each."""
+    lead = Sinusoids(margin.cosine, margin.sine, margin.offset - slack)
+    least, worst = (lead.cosine + lead.offset).min(dim=1)
+    angle, column = first_crossing(lead)
+    return angle, torch.where(least <= 0, worst, column), least <= 0

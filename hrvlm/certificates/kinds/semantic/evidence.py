@@ -10,9 +10,9 @@ be derived again; `semantic_verify` does. That all the other classes lose needs 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -27,6 +27,9 @@ from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, Wave
 from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
 from hrvlm.geometry import sphere
 
+Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
+"""Distance of a class from an image's label, the label's margin over it, and the error of that."""
+
 
 def semantic_evidence(
     scorer: AffineScorer,
@@ -37,6 +40,7 @@ def semantic_evidence(
     *,
     target_extent: Extent = None,
     deltas: Sequence[float] = (),
+    ends: Sequence[Mapping[int, Ending]] = (),
 ) -> list[dict[str, Any]]:
     """Per image the fields that `SemanticRecord.of_partition` takes beside the partition.
 
@@ -48,6 +52,7 @@ def semantic_evidence(
         partition: what `semantic_partition` returned for these arguments.
         target_extent: as in `semantic_partition`.
         deltas: misalignment bounds at which stable coverage is stated.
+        ends: per image the classes that end its calibrated stretches; none where no such are stated.
 
     Returns:
         Fields `plane`, `waves`, `distances`, `largest_deltas`, `margins`, `stable` and `smallest_margin` of each image.
@@ -59,6 +64,8 @@ def semantic_evidence(
     )
     coverage = coverage_of(scorer, rotation, partition, deltas)
     bounding = _bounding(scorer, rotation, partition, deltas)
+    for i, others in enumerate(ends):
+        bounding[i].end(int(partition.label[i]), others)
     found: list[dict[str, Any]] = []
     direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     for part in chunks(len(partition), scorer.num_classes):
@@ -122,6 +129,13 @@ class _Bounds:
     distances: dict[tuple[int, int], float] = field(default_factory=dict)
     margins: dict[tuple[int, int], tuple[float, float, float, float]] = field(default_factory=dict)
     largest: dict[int, tuple[float, int]] = field(default_factory=dict)
+
+    def end(self, label: int, others: Mapping[int, Ending]) -> None:
+        """Note the classes that end calibrated stretches of the image's label."""
+        for other, (distance, margin, error) in others.items():
+            self.distances.setdefault((label, other), distance)
+            if error > 0:
+                self.margins.setdefault((label, other), (*margin, error))
 
     def first(self, label: int, other: int, delta: float) -> None:
         """Note the class that bounds one interval of a winner first, and up to which delta it does not."""

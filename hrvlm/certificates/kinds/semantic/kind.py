@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import correct_findings, named_findings
@@ -19,6 +19,7 @@ from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected,
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
 from hrvlm.certificates.kinds.semantic.summary import semantic_measures, semantic_scalars, summarise_semantic
 from hrvlm.certificates.kinds.semantic.verify import semantic_findings
+from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_against, calibrated_findings
 from hrvlm.certificates.kinds.settings import RunSettings
 from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
@@ -40,7 +41,9 @@ class SemanticKind(Kind[SemanticRecord]):
         """Attributes and misalignment bounds, where there are any attributes."""
         from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 
-        return SemanticOptions(plan.attributes, plan.deltas) if plan.semantic and plan.attributes else None
+        if not plan.semantic or not plan.attributes:
+            return None
+        return SemanticOptions(plan.attributes, plan.deltas, plan.calibration)
 
     def without(self, plan: Any) -> dict[str, Any]:
         """See `Kind.without`."""
@@ -52,6 +55,16 @@ class SemanticKind(Kind[SemanticRecord]):
         if len(set(deltas)) != len(deltas) or not all(0 <= delta <= LARGEST_DELTA for delta in deltas):
             raise ValueError(
                 f"expected different deltas from 0 to {LARGEST_DELTA:g}, got {deltas}: bounds in feature units"
+            )
+
+    def check_model(self, plan: Any, scorers: Sequence[str], identity: Callable[[], Mapping[str, Any]]) -> None:
+        """A calibration is of one model, with its levels, prompts and scorers, and of the changes asked."""
+        if plan.calibration is not None:
+            from hrvlm.certificates.kinds.semantic.calibration import read_calibration
+
+            known = identity()
+            read_calibration(plan.calibration).check(
+                weights=known["weights"], trees=known["trees"], scorers=scorers, changes=plan.attributes
             )
 
     def keys(self, context: Context, index: int) -> set[Key]:
@@ -77,11 +90,16 @@ class SemanticKind(Kind[SemanticRecord]):
         yield from correct_findings(record)
         yield from named_findings(record)
         yield from semantic_findings(record)
+        yield from calibrated_findings(record)
 
     def said_of_image(self, record: SemanticRecord) -> Iterator[Said]:
         """Prompts of an attribute, and the class of the image itself."""
         yield from said_of_label(record)
         yield from named(record, ("prompts", record.attribute), "source_prompt", "target_prompt")
+        for stretch in record.calibrated:
+            if stretch.group is not None:
+                tree, level, label = stretch.group
+                yield (self.name, record.scorer, *((tree, level) if level else ("leaf",))), "prediction", label
         if record.prediction >= 0:
             yield (self.name, record.scorer, *level_of(record)), "prediction", record.prediction
 
@@ -92,6 +110,7 @@ class SemanticKind(Kind[SemanticRecord]):
         if record.intervals:
             yield (self.name,), "stable", tuple(delta for delta, _ in record.stable)
             yield (self.name, "evidence"), "waves", bool(record.waves)
+            yield (self.name,), "calibration", record.calibration
             yield (self.name, "evidence"), "largest_deltas", record.largest_deltas is not None
 
     def expected(self, settings: RunSettings) -> Expected:
@@ -102,6 +121,7 @@ class SemanticKind(Kind[SemanticRecord]):
         """Leaves go by the first tree; the run has the attribute."""
         yield from level_findings(record, settings, leaves_of_first=True)
         yield from attribute_findings(record, settings)
+        yield from calibrated_against(record, settings.calibration)
 
     def summarise(self, records: Sequence[SemanticRecord], radii: Sequence[float]) -> Summary:
         """See `summarise_semantic`; extents have no radii."""

@@ -15,7 +15,9 @@ class SemanticOptions:
     Attributes:
         attributes: semantic changes; each has certificates of its own.
         deltas: misalignment bounds at which stable coverage is stated, in units of the features.
+        calibration: file of `certify.py calibrate` by which calibrated stretches are stated; None for none.
     """
 
     attributes: Sequence[Attribute]
     deltas: Sequence[float]
+    calibration: str | None = None

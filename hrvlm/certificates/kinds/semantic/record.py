@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
-from hrvlm.rows.fields import COUNT, FINITE, NOT_NEGATIVE, SHARE, one_of
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import STRETCH, CalibratedStretch
+from hrvlm.rows.fields import COUNT, FINITE, NAME, NOT_NEGATIVE, SHARE, one_of
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
 
 Wave = tuple[int, float, float, float]
@@ -52,21 +53,47 @@ class SemanticRecord(Record):
             ``a cos t + b sin t + c`` of the class, from the difference of their weights, and the error of its values.
         named_by: which class names the image in the prompts: that of its "label"; or, as it has none, that of its
             "prediction" at the leaves.
+        calibration: digest of the calibration that calibrated stretches rest on; None where none are stated.
+        population: the images that calibrated claims are about, in the words of the calibration.
+        calibrated: (over, group, epsilon, form, unit, growth, threshold, extent, share) of every calibrated stretch:
+            over an exchangeable image of the population and the calibration, some picture of the change that lies on
+            the `extent` radians from the image onwards has another label with probability at most `epsilon`; or, with
+            the confidence that `form` states over calibrations, at that rate over further images. Claims that `over`
+            names are right together. The margin over every class j exceeds ``threshold * u (1 + growth sin t)`` there,
+            u being the distance of the weights, or 1 in the unit "margin"; `share` is the part of the change meant.
         reference: an observation beside the claim: the share on which the prediction holds along the arc that was
             fitted to pictures of the change in order, from the image on; None without such pictures.
     """
 
     kind: ClassVar[str] = "semantic"
     added: ClassVar[frozenset[str]] = frozenset(
-        {"plane", "waves", "distances", "largest_deltas", "margins", "named_by", "reference"}
+        {
+            "plane",
+            "waves",
+            "distances",
+            "largest_deltas",
+            "margins",
+            "named_by",
+            "reference",
+            "calibration",
+            "population",
+            "calibrated",
+        }
     )
-    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {"named_by", "reference"}
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {
+        "named_by",
+        "reference",
+        "calibration",
+        "population",
+        "calibrated",
+    }
     limits: ClassVar[Mapping[str, Any]] = {
         "target_kind": one_of((TEXT, "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
         "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
         "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
         "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
         "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
+        "calibration": NAME | None, "population": NAME | None, "calibrated": tuple[STRETCH, ...],
         "reference": SHARE | None, "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
     }  # fmt: skip
 
@@ -88,6 +115,9 @@ class SemanticRecord(Record):
     margins: tuple[Margin, ...] = ()
     named_by: str = "label"
     reference: float | None = None
+    calibration: str | None = None
+    population: str | None = None
+    calibrated: tuple[CalibratedStretch, ...] = ()
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
@@ -96,6 +126,7 @@ class SemanticRecord(Record):
             "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
             "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
             "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
+            "calibrated": tuple(CalibratedStretch.of(stretch) for stretch in self.calibrated),
         }
         if self.largest_deltas is not None:
             values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)
@@ -112,6 +143,8 @@ class SemanticRecord(Record):
         lists["plane"] = None if self.plane is None else list(self.plane)
         if self.largest_deltas is not None:
             lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
+        if self.calibrated:
+            lists["calibrated"] = [stretch.to_list() for stretch in self.calibrated]
         return row | lists
 
     @classmethod

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import percent
 from hrvlm.certificates.kinds.report import ClassName, KindReport
+from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
 
@@ -30,15 +31,17 @@ class SemanticReport(KindReport[SemanticRecord]):
             "how well the rotation stands for pictures of the change is an empirical matter.",
             *unlabelled(records, prompts=True),
             *_observed(records),
+            *calibrated_words(records),
         ]
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.
 
-        Where rows state stable coverage, its mean over the attributes follows per misalignment bound.
+        Where rows state stable coverage, its mean over the attributes follows per misalignment bound; where they state
+        calibrated stretches, the mean share of the change that is claimed follows, per rate and form.
         """
         groups = [
-            (name, target, list(numbers["stable_coverage"]), "reference" in numbers)
+            (name, target, list(numbers["stable_coverage"]), "reference" in numbers, _rates(numbers))
             for levels in summary.values()
             for found in levels.values()
             for name, scorers in found.items()
@@ -46,7 +49,7 @@ class SemanticReport(KindReport[SemanticRecord]):
             for target, numbers in targets.items()
         ]
         attributes = sorted({(name, target) for name, target, *_ in groups})
-        deltas = sorted({delta for _, _, stated, _ in groups for delta in stated}, key=float)
+        deltas = sorted({delta for _, _, stated, _, _ in groups for delta in stated}, key=float)
         table = Table(title="Semantic certificates: mean invariant share of the range in percent", title_justify="left")
         for column in ("tree", "level", "scorer"):
             table.add_column(column)
@@ -54,15 +57,18 @@ class SemanticReport(KindReport[SemanticRecord]):
             table.add_column(name if target == TEXT else f"{name} ({target})", justify="right")
         for delta in deltas:
             table.add_column(f"stable at delta={delta}", justify="right")
-        seen = {(name, target) for name, target, *_, arcs in groups if arcs}
+        seen = {(name, target) for name, target, _, arcs, _ in groups if arcs}
         for name, _ in sorted(seen):
             table.add_column(f"{name}: discrepancy", justify="right")
+        rates = sorted({rate for *_, stated in groups for rate in stated}, key=lambda rate: (float(rate[0]), rate))
+        for epsilon, form in rates:
+            table.add_column(f"calibrated at {epsilon} ({form})", justify="right")
         for tree, levels in summary.items():
             for level, found in levels.items():
                 for scorer in sorted({scorer for scorers in found.values() for scorer in scorers}):
                     numbers = [found.get(name, {}).get(scorer, {}).get(target) for name, target in attributes]
                     arcs = [found.get(name, {}).get(scorer, {}).get(target) for name, target in sorted(seen)]
-                    _add_line(table, "(all)" if level == "0" else tree, scorer, (numbers, arcs), deltas)
+                    _add_line(table, "(all)" if level == "0" else tree, scorer, (numbers, arcs), deltas, rates)
         return table
 
     def figures(self, records: Sequence[SemanticRecord]) -> list[str]:
@@ -102,7 +108,19 @@ def _observed(records: Sequence[SemanticRecord]) -> list[str]:
     ]
 
 
-def _add_line(table: Table, tree: str, scorer: str, found: tuple[list[Any], list[Any]], deltas: list[str]) -> None:
+def _rates(numbers: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Rates and forms at which claims are calibrated, each alone."""
+    return [(rate, form) for rate, forms in numbers.get("calibrated", {}).get("alone", {}).items() for form in forms]
+
+
+def _add_line(
+    table: Table,
+    tree: str,
+    scorer: str,
+    found: tuple[list[Any], list[Any]],
+    deltas: list[str],
+    rates: list[tuple[str, str]],
+) -> None:
     numbers, arcs = found
     shares = ["" if number is None else f"{100 * number['mean_invariance']:.1f}" for number in numbers]
     present = [number for number in numbers if number is not None]
@@ -111,6 +129,10 @@ def _add_line(table: Table, tree: str, scorer: str, found: tuple[list[Any], list
         shares.append(f"{100 * sum(stable) / len(stable):.1f}" if stable else "")
     discrepancies = [None if arc is None or "reference" not in arc else arc["reference"] for arc in arcs]
     shares += [percent(None if each is None else each["mean_discrepancy"]) for each in discrepancies]
+    alone = [number.get("calibrated", {}).get("alone", {}) for number in present]
+    for rate, form in rates:
+        stated = [known[rate][form]["mean_share"] for known in alone if form in known.get(rate, {})]
+        shares.append(percent(sum(stated) / len(stated) if stated else None))
     table.add_row(tree, present[0]["level_name"], scorer, *shares)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,8 @@ from hrvlm.certificates.embedding.partition import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References
+from hrvlm.certificates.kinds.semantic.calibrated_rows import asked_of, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibration import Calibration, read_calibration
 from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partitions
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
 from hrvlm.certificates.kinds.semantic.options import SemanticOptions
@@ -38,12 +41,13 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
     """
     options: SemanticOptions = context.options
     classifiers = classifiers_of(context.classifier)
+    calibration = None if options.calibration is None else read_calibration(options.calibration)
     targets = TargetDirections(context.classifier, context.references)
     for image in stream:
         with one_thread():
             shown = [targets(change, image.index) for change in options.attributes]
             sequences = [targets.sequence(change, image.index) for change in options.attributes]
-            records = list(_of_image(classifiers, image, shown, sequences, options))
+            records = list(_of_image(classifiers, image, (shown, sequences), options, calibration))
         yield records
 
 
@@ -118,11 +122,12 @@ def _scorer(classifier: HierarchicalClassifier, key: LevelKey, point: Tensor) ->
 def _of_image(
     classifiers: Classifiers,
     image: EmbeddedImage,
-    shown: Sequence[Tensor | None],
-    sequences: Sequence[Tensor | None],
+    pictures: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
     plan: SemanticOptions,
+    calibration: Calibration | None,
 ) -> Iterator[SemanticRecord]:
     """All semantic records of one image; each level certifies all attributes at once."""
+    shown, sequences = pictures
     feature, index, label = image.feature, image.index, image.label
     any_classifier = next(iter(classifiers.values()))
     noun = any_classifier.forest[0].levels[0].names[image.named]
@@ -138,10 +143,22 @@ def _of_image(
         extent = target_extent(points, source, target, shown)
         scorers = {key: _scorer(classifier, key, point) for key in classifier.keys}
         partitions = semantic_partitions(scorers, points, {_ALL: (source, target)}, target_extent=extent)
+        named = {key: (any_classifier.forest[key.tree].name, key.level) for key in scorers}
+        labels = {named[key]: int(partitions[key, _ALL].label[0]) for key in scorers}
         for key, scorer in scorers.items():
             partition = partitions[key, _ALL]
             asked = (scorer, points, source, target, partition)
-            found[scorer_kind, key] = partition, semantic_evidence(*asked, target_extent=extent, deltas=plan.deltas)
+            stated: list[Any] = []
+            if calibration is not None:
+                thresholds = asked_of(calibration, plan.attributes, scorer_kind, named[key], labels)
+                rotation = Rotation.tolerant(points, source, target)
+                stated = calibrated_stretches(scorer, rotation, partition, thresholds)
+            evidence = semantic_evidence(
+                *asked, target_extent=extent, deltas=plan.deltas, ends=[ends for _, ends in stated]
+            )
+            for fields, (stretches, _) in zip(evidence, stated, strict=False):
+                fields["calibrated"] = tuple(stretches)
+            found[scorer_kind, key] = partition, evidence
     for i, attribute in enumerate(plan.attributes):
         for (scorer_kind, key), (partition, evidence) in found.items():
             tree = any_classifier.forest[key.tree]
@@ -159,6 +176,8 @@ def _of_image(
                 target_prompt=texts[2 * i + 1],
                 target_kind=attribute.target_kind,
                 named_by=NAMED_BY[label >= 0],
+                calibration=None if calibration is None else calibration.digest,
+                population=None if calibration is None else calibration.population,
                 reference=_reference(classifiers[scorer_kind], key, feature, sequences[i]),
                 **evidence[i],
             )

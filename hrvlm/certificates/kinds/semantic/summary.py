@@ -42,6 +42,7 @@ def _group(records: list[SemanticRecord]) -> dict[str, Any]:
         "certified_share": fmean(bool(record.intervals) for record in records),
         "reasons": dict(Counter(record.reason for record in records if record.reason is not None)),
         **_observed(records),
+        **_calibrated(records),
         "stable_coverage": {str(delta): fmean(shares) for delta, shares in sorted(stable.items())},
     }
 
@@ -55,6 +56,21 @@ def _observed(records: list[SemanticRecord]) -> dict[str, Any]:
     return {"reference": found | {"mean_discrepancy": fmean(abs(share - invariance) for share, invariance in pairs)}}
 
 
+def _calibrated(records: list[SemanticRecord]) -> dict[str, Any]:
+    """Per claims that are right together, rate and form the mean share of the change that is claimed, where any are."""
+    shares: dict[tuple[str, float, str], list[float]] = defaultdict(list)
+    for record in records:
+        for stretch in record.calibrated:
+            shares[stretch.over, stretch.epsilon, stretch.form].append(stretch.share)
+    if not shares:
+        return {}
+    found: dict[str, Any] = {}
+    for (over, epsilon, form), values in sorted(shares.items()):
+        numbers = {"images": len(values), "mean_share": fmean(values), "claimed": fmean(v > 0 for v in values)}
+        found.setdefault(over, {}).setdefault(str(epsilon), {})[form] = numbers
+    return {"calibrated": found}
+
+
 def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """What loggers get; a target in words alone goes by its scorer, pictures that show it are told after."""
     for start, attributes in levels_of(summary):
@@ -65,6 +81,9 @@ def semantic_scalars(summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
                     yield f"{name}/invariance", numbers["mean_invariance"]
                     for delta, share in numbers["stable_coverage"].items():
                         yield f"{name}/stable_coverage_at_{delta}", share
+                    for epsilon, forms in numbers.get("calibrated", {}).get("alone", {}).items():
+                        for form, said in forms.items():
+                            yield f"{name}/calibrated_share_at_{epsilon}_{form}", said["mean_share"]
 
 
 def semantic_measures(record: SemanticRecord) -> list[Measured]:
@@ -76,4 +95,8 @@ def semantic_measures(record: SemanticRecord) -> list[Measured]:
     values.append((f"invariant share, {change}, {record.scorer}", "share", record.invariance))
     for delta, share in record.stable:
         values.append((f"stable share at {delta:g}, {change}, {record.scorer}", "share", share))
+    for stretch in record.calibrated:
+        if stretch.over == "alone":
+            rate = f"{stretch.epsilon:g} ({stretch.form})"
+            values.append((f"calibrated share at {rate}, {change}, {record.scorer}", "share", stretch.share))
     return measured(record, values)

@@ -12,7 +12,7 @@ from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticReco
 from hrvlm.rows.verifying import Finding
 
 ROUNDING = 1e-12  # share of the scores' size by which two of them may differ where they cross
-_ARC_TOLERANCE = 1e-6  # of shares bounded by arcs: where two waves nearly touch, an end moves by the root of rounding
+ARC_TOLERANCE = 1e-6  # of shares bounded by arcs: where two waves nearly touch, an end moves by the root of rounding
 Piece = tuple[float, float, int]
 
 
@@ -61,7 +61,7 @@ def differs(name: str, stated: float, derived: float, tolerance: float = TOLERAN
         yield name, stated > derived, f"states {name} {stated!r}, {word} than the derived {derived!r}"
 
 
-class _Rival(NamedTuple):
+class Rival(NamedTuple):
     """A class that bounds the stable part of a winner, whose margin must exceed delta distances and an error."""
 
     winner: int
@@ -92,7 +92,7 @@ def stable_findings(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: 
         yield "distances", True, "a class that bounds the stable part lacks its score"
         return
     yield from _margins(record, waves)
-    whole, rivals = abs(record.stop - record.start), _rivals(record, waves)
+    whole, rivals = abs(record.stop - record.start), rivals_of(record, waves)
     for delta, stated in record.stable:
         lost = 0.0
         for start, stop, label in pieces:
@@ -101,18 +101,18 @@ def stable_findings(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: 
                 lost += _union(arc for margin, slack in lacking for arc in margin.at_most(slack, start, stop)) / whole
             else:
                 lost = float(any(margin.value(start) <= slack for margin, slack in lacking))
-        yield from differs("stable", stated, max(0.0, 1.0 - lost), _ARC_TOLERANCE)
+        yield from differs("stable", stated, max(0.0, 1.0 - lost), ARC_TOLERANCE)
     if record.stable and record.largest_deltas is not None:
         yield from _largest(record, rivals, pieces)
 
 
-def _rivals(record: SemanticRecord, waves: dict[int, Sinusoid]) -> list[_Rival]:
+def rivals_of(record: SemanticRecord, waves: dict[int, Sinusoid]) -> list[Rival]:
     """The classes that bound the stable part, with their margins as finely as the row holds them."""
     fine = {(k, j): (Sinusoid(a, b, c), error) for k, j, a, b, c, error in record.margins}
     found = []
     for k, j, distance in record.distances:
         margin, error = fine.get((k, j), (waves[k].minus(waves[j]), 0.0))
-        found.append(_Rival(k, j, margin, distance, error))
+        found.append(Rival(k, j, margin, distance, error))
     return found
 
 
@@ -126,7 +126,7 @@ def _margins(record: SemanticRecord, waves: dict[int, Sinusoid]) -> Iterator[Fin
             yield "margins", True, f"states an error of {error!r} for the margin of class {k} over {j}, below rounding"
 
 
-def _largest(record: SemanticRecord, rivals: list[_Rival], pieces: list[Piece]) -> Iterator[Finding]:
+def _largest(record: SemanticRecord, rivals: list[Rival], pieces: list[Piece]) -> Iterator[Finding]:
     """Per winner, the class that bounds its stable part first and the delta at which it does."""
     stated = {k: (j, delta) for k, j, delta in record.largest_deltas or ()}
     winners = {label for start, stop, label in pieces if start != stop or record.start == record.stop}

@@ -1,0 +1,32 @@
+"""What a calibrated claim guarantees, and what it assumes, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+
+
+def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
+    """The guarantee of the calibrated stretches of some rows, with its assumptions; none where there are no such."""
+    stretches = [stretch for record in records for stretch in record.calibrated]
+    if not stretches:
+        return []
+    populations = sorted({record.population for record in records if record.population})
+    rates = ", ".join(f"{rate:g}" for rate in sorted({stretch.epsilon for stretch in stretches}))
+    forms = sorted({stretch.form for stretch in stretches})
+    confident = [f"{float(form):.0%}" for form in forms if form != "marginal"]
+    further = (
+        f"; with a confidence of {' or '.join(confident)} over calibrations, of further images" if confident else ""
+    )
+    words = [
+        f"Calibrated, about pictures, for: {'; '.join(populations)}. On the calibrated stretch no picture of the "
+        f"change has another label, but for a share of at most epsilon ({rates}) of the images: marginal, on average "
+        f"over calibrations and the next image{further}."
+    ]
+    words.append(
+        "It assumes that calibration and certified images are exchangeable and that the change is shown as in "
+        "calibration, at its steps only; it is a statement over images, not about one, each claim at its own epsilon "
+        "unless claims are joint; under another artist, camera or change it is void."
+    )
+    return words

@@ -1,0 +1,85 @@
+"""At which share of a rotation pictures of a change lie, fitted to pictures of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.optimize import isotonic_regression
+from torch import Tensor
+
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.geometry import sphere
+
+_POINTS = 65  # of the rotation that a picture is compared with
+_KNOTS = 17
+
+
+@dataclass(frozen=True)
+class PathSpeed:
+    """How far along the rotation a picture lies, by how much of the change it shows; linear between knots.
+
+    Attributes:
+        shares: of the change, from 0, growing.
+        fractions: of the rotation, from 0, in [0, 1], not falling.
+    """
+
+    shares: tuple[float, ...] = (0.0, 1.0)
+    fractions: tuple[float, ...] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        steps = [np.diff(values) for values in (self.shares, self.fractions)]
+        right = len(self.shares) == len(self.fractions) >= 2 and self.shares[0] == self.fractions[0] == 0.0
+        if not (right and (steps[0] > 0).all() and (steps[1] >= 0).all() and self.fractions[-1] <= 1):
+            raise ValueError(
+                f"expected shares that grow from 0 and as many fractions from 0 to at most 1, got {self.shares} and "
+                f"{self.fractions}"
+            )
+
+    def fraction(self, share: Tensor) -> Tensor:
+        """Of the rotation, at shares of the change `(...)`; infinite ones stay so."""
+        found = torch.from_numpy(np.interp(share.cpu().numpy(), self.shares, self.fractions))
+        return torch.where(share.isfinite(), found.to(share), share)
+
+    def share(self, fraction: Tensor) -> Tensor:
+        """The largest share of the change, at most the last knot's, within fractions `(...)` of the rotation."""
+        fractions, shares = np.array(self.fractions), np.array(self.shares)
+        given = fraction.cpu().numpy()
+        after = np.searchsorted(fractions, given, side="right")  # the first knot beyond
+        low, high = np.maximum(after - 1, 0), np.minimum(after, len(shares) - 1)
+        rise = fractions[high] - fractions[low]
+        part = np.where(rise > 0, (given - fractions[low]) / np.where(rise > 0, rise, 1.0), 0.0)
+        return torch.from_numpy(shares[low] + part * (shares[high] - shares[low])).to(fraction)
+
+
+def fit_speed(rotation: Rotation, way: Tensor, pictures: Tensor, shares: Tensor) -> PathSpeed:
+    """The speed at which pictures go along rotations: where on these they lie nearest, on average over images.
+
+    Args:
+        rotation: of N images.
+        way: `(N,)` signed radians from each image to the end of its range.
+        pictures: `(N, T, D)` embeddings; directions matter.
+        shares: `(N, T)` of the change that they show, in [0, 1]; not finite where there is no picture.
+    """
+    fractions = torch.linspace(0, 1, _POINTS, dtype=torch.float64, device=way.device)
+    path = sphere.normalise(rotation.point(rotation.angle + fractions[:, None] * way))  # (P, N, D)
+    nearest = fractions[torch.einsum("ntd,pnd->ntp", sphere.normalise(pictures.double()), path).argmax(dim=-1)]
+    known = shares.isfinite() & nearest.isfinite() & (shares > 0)
+    if not bool(known.any()):
+        return PathSpeed()
+    at, reached = shares[known].cpu().numpy(), nearest[known].cpu().numpy()
+    knots = _knots(at)
+    place = np.abs(at[:, None] - knots[None]).argmin(axis=1)
+    count = np.bincount(place, minlength=len(knots))
+    mean = np.bincount(place, reached, len(knots)) / np.maximum(count, 1)
+    smooth = isotonic_regression(mean, weights=count).x.clip(0, 1)
+    return PathSpeed((0.0, *map(float, knots)), (0.0, *map(float, smooth)))
+
+
+def _knots(shares: np.ndarray) -> np.ndarray:
+    """Shares at which the speed is fitted: those that there are, or quantiles of many; the last is the largest."""
+    found: np.ndarray = np.unique(shares)
+    if len(found) >= _KNOTS:
+        found = np.unique(np.quantile(shares, np.linspace(0, 1, _KNOTS)[1:]))
+    return found

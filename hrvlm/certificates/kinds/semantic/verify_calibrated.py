@@ -1,0 +1,82 @@
+"""Derives the calibrated stretches of a semantic row again from the scores that it holds, in plain arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
+from hrvlm.certificates.kinds.semantic.record import SemanticRecord
+from hrvlm.certificates.kinds.semantic.verify_stable import ARC_TOLERANCE, Rival, Sinusoid, differs, rivals_of
+from hrvlm.certificates.kinds.settings import NotedCalibration, NotedThreshold
+from hrvlm.rows.verifying import Finding
+
+
+def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
+    """What of calibrated stretches does not follow from the row."""
+    if bool(record.calibration) != bool(record.population) or (record.calibrated and not record.calibration):
+        yield "calibration", True, "a calibrated stretch goes with its calibration and population, of which one lacks"
+    stated = [stretch[:4] for stretch in record.calibrated]
+    if len(set(stated)) < len(stated):
+        yield "calibrated", True, "states two stretches for one rate, form and group"
+    waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
+    named = {label for pair in (*record.distances, *record.margins) for label in pair[:2]}
+    if record.calibrated and not named <= waves.keys():
+        return  # which is found where the stable part is derived
+    whole = _raw(record)
+    rivals = [rival for rival in rivals_of(record, waves) if rival.winner == record.prediction]
+    for stretch in record.calibrated:
+        derived = 0.0 if stretch.threshold is None else _reached(stretch, stretch.threshold, rivals, whole)
+        yield from differs("calibrated", stretch.extent, derived, ARC_TOLERANCE)
+        if (stretch.share > 0) > (stretch.extent > 0):
+            yield "calibrated", True, f"claims a share of {stretch.share!r} of the change on an extent of 0"
+
+
+def _raw(record: SemanticRecord) -> float:
+    """Radians from the image onwards on which its label holds."""
+    if not record.intervals or record.intervals[0][2] != record.prediction:
+        return 0.0
+    return abs(record.intervals[0][1] - record.start)
+
+
+def _reached(stretch: CalibratedStretch, threshold: float, rivals: list[Rival], whole: float) -> float:
+    """Radians from the image onwards on which all margins that the row holds exceed what is asked of them."""
+    ends = [whole]
+    for rival in rivals:
+        asked = threshold * (rival.distance if stretch.unit == "weights" else float(rival.winner != rival.other))
+        lead = Sinusoid(rival.margin.a, rival.margin.b - stretch.growth * asked, rival.margin.c)
+        if lead.value(0.0) <= asked + rival.error:
+            return 0.0
+        ends += [low for low, _ in lead.at_most(asked + rival.error, 0.0, whole)]
+    return min(ends)
+
+
+def calibrated_against(record: SemanticRecord, noted: NotedCalibration | None) -> Iterator[Finding]:
+    """Thresholds are those of the calibration that the run names, and so is the share of the change.
+
+    Args:
+        record: a row's record.
+        noted: of its run; None where that has no calibration.
+    """
+    if noted is None:
+        if record.calibration is not None:
+            yield "calibration", True, "rests on a calibration, and its run on none"
+        return
+    if (record.calibration, record.population) != (noted.digest, noted.population):
+        yield "calibration", True, f"rests on calibration {record.calibration!r}, its run on {noted.digest!r}"
+        return
+    thresholds = {threshold.key: threshold for threshold in noted.thresholds if threshold.concerns(record)}
+    owed = {key for key in thresholds if key[1] is None}
+    if record.intervals and not owed <= {stretch[:3] for stretch in record.calibrated}:
+        yield "calibrated", False, "lacks stretches of its calibration"
+    for stretch in record.calibrated:
+        known = thresholds.get(stretch[:3])
+        if known is None or known.thresholds.get(stretch.form, -1.0) != stretch.threshold or not _same(known, stretch):
+            yield "calibrated", True, f"states a threshold of {stretch.threshold!r} that its calibration does not have"
+            continue
+        length = abs(record.stop - record.start)
+        share = known.share(stretch.extent / length) if length and stretch.extent else 0.0
+        yield from differs("calibrated", stretch.share, share, ARC_TOLERANCE)
+
+
+def _same(known: NotedThreshold, stretch: CalibratedStretch) -> bool:
+    return (known.unit, known.growth) == (stretch.unit, stretch.growth)

@@ -1,0 +1,176 @@
+"""Images and pictures of their changes as a model embeds them, for calibration of what is claimed of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hrvlm.certificates.embedding.affine import AffineScorer
+from hrvlm.certificates.embedding.attributes import Attribute, check_changes
+from hrvlm.certificates.kinds.classifiers import Classifiers
+from hrvlm.certificates.kinds.semantic.calibrating import Claim
+from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
+from hrvlm.certificates.kinds.semantic.run import TargetDirections, target_extent
+from hrvlm.data.references import TargetPictures
+from hrvlm.evaluation.calibration_settings import ShownChanges
+from hrvlm.models import HierarchicalClassifier, LevelKey
+from hrvlm.trees.words import with_name
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """One change of N images.
+
+    Attributes:
+        features: `(N, D)` of the images, un-normalised.
+        pictures: `(N, T, D)` of the pictures, likewise; zeros where an image has fewer.
+        shares: `(N, T)` of the change that they show; infinite where there is none.
+        prompts: source and target `(N, D)`.
+        shown: per image the direction `(D,)` of pictures of the target; None where words specify it.
+    """
+
+    features: Tensor
+    pictures: Tensor
+    shares: Tensor
+    prompts: tuple[Tensor, Tensor]
+    shown: Sequence[Tensor | None]
+
+    def rows(self, images: Tensor) -> Encoded:
+        """Those of some images."""
+        prompts = (self.prompts[0][images], self.prompts[1][images])
+        shown = [self.shown[i] for i in images.tolist()]
+        return Encoded(self.features[images], self.pictures[images], self.shares[images], prompts, shown)
+
+
+class ShownImages:
+    """The images of a data set that have pictures of all changes.
+
+    Args:
+        classifier: As it is certified, in evaluation mode.
+        data: Map-style data set of (image, leaf label).
+        plan: Changes and pictures.
+
+    Attributes:
+        indices: Which images.
+        left_out: How many of those asked for lack pictures of a change.
+
+    Raises:
+        ValueError: If the data cannot show a change, or no image has pictures of all.
+    """
+
+    def __init__(self, classifier: HierarchicalClassifier, data: Any, plan: ShownChanges) -> None:
+        self.classifier, self.data, self.plan = classifier, data, plan
+        self.references = TargetPictures(data)
+        for name in plan.sequences:
+            if not hasattr(data, "shown"):
+                raise ValueError(
+                    f"expected data that can be shown in several ways for the sequence of change {name!r}, got "
+                    f"{type(data).__name__}: name a manifest of pictures as the sequence of the attribute"
+                )
+        count = len(data) if plan.num_images is None else min(plan.num_images, len(data))
+        asked = [position * len(data) // count for position in range(count)]
+        self.indices = [index for index in asked if all(self._shares(change, index) for change in plan.changes())]
+        self.left_out = len(asked) - len(self.indices)
+        if not self.indices:
+            raise ValueError(f"expected images with pictures of all changes, got none among {len(asked)}")
+
+    def encoded(self, change: Attribute) -> Encoded:
+        """A change of all images."""
+        shares = [self._shares(change, index) for index in self.indices]
+        most = max(map(len, shares))
+        pictures = self._features(picture for index in self.indices for picture in self._pictures(change, index))
+        padded = pictures.new_zeros(len(shares), most, pictures.shape[-1])
+        known = torch.full((len(shares), most), math.inf, dtype=torch.float64, device=padded.device)
+        for i, part in enumerate(pictures.split([len(row) for row in shares])):
+            padded[i, : len(part)] = part
+            known[i, : len(part)] = torch.tensor(shares[i], dtype=torch.float64)
+        targets = TargetDirections(self.classifier, self.references)
+        shown = [targets(change, index) for index in self.indices]
+        return Encoded(self.features, padded, known, self._prompts(change), shown)
+
+    @cached_property
+    def features(self) -> Tensor:
+        """`(N, D)` of the images."""
+        return self._features(self.data[index][0] for index in self.indices)
+
+    @cached_property
+    def nouns(self) -> list[str]:
+        """What names each image in prompts: its class, or the one that it is predicted to be."""
+        labels = [int(self.data[index][1]) for index in self.indices]
+        leaves = self.classifier.keys[0]
+        if min(labels) < 0:
+            found = self.classifier.labels(self.classifier.head.lift_image(self.features), [leaves])[leaves]
+            labels = [label if label >= 0 else max(0, int(found[i])) for i, label in enumerate(labels)]
+        return [self.classifier.forest[0].levels[0].names[label] for label in labels]
+
+    def _prompts(self, change: Attribute) -> tuple[Tensor, Tensor]:
+        model, nouns = self.classifier.model, sorted(set(self.nouns))
+        for noun in nouns:
+            check_changes(model, [change], noun)
+        place = torch.tensor([nouns.index(noun) for noun in self.nouns])
+        source, target = (
+            model.project_text(model.text_hidden([with_name(prompt, noun) for noun in nouns])).double()[place]
+            for prompt in (change.source, change.target)
+        )
+        return source, target
+
+    def _shares(self, change: Attribute, index: int) -> list[float]:
+        if change.name in self.plan.sequences:
+            steps = self.plan.sequences[change.name].steps - 1
+            return [(step + 1) / steps for step in range(steps)]
+        return self.references.shares(change, index)
+
+    def _pictures(self, change: Attribute, index: int) -> Tensor:
+        if change.name in self.plan.sequences:
+            found: Tensor = self.data.shown(index, self.plan.sequences[change.name].appearances(change.name))
+            return found
+        return self.references.sequence(change, index)
+
+    def _features(self, pictures: Iterator[Tensor]) -> Tensor:
+        device = self.classifier.text_points(self.classifier.keys[0]).device
+        found, batch = [], []
+        for picture in pictures:
+            batch.append(picture)
+            if len(batch) == self.plan.batch_size:
+                found.append(self.classifier.model.encode_image(torch.stack(batch).to(device)))
+                batch = []
+        if batch:
+            found.append(self.classifier.model.encode_image(torch.stack(batch).to(device)))
+        return torch.cat(found)
+
+
+def claims_of(classifiers: Classifiers, change: Attribute, encoded: Encoded) -> Iterator[tuple[Claim, ShownChange]]:
+    """What is claimed of images along a change, per scorer and level, with their pictures.
+
+    Args:
+        classifiers: per scorer, see `classifiers_of`.
+        change: the change.
+        encoded: of the images.
+    """
+    for kind, classifier in classifiers.items():
+        points = classifier.head.lift_image(encoded.features)
+        lifted = classifier.head.lift_image(encoded.pictures.flatten(0, 1))
+        extent = target_extent(points.double(), *encoded.prompts, encoded.shown)
+        labels = classifier.labels(lifted)
+        for key in classifier.keys:
+            scorer = AffineScorer(*classifier.head.affine(points, classifier.text_points(key)))
+            shown = ShownChange.of(
+                scorer,
+                points.double(),
+                encoded.prompts,
+                (lifted.double().unflatten(0, encoded.shares.shape), encoded.shares),
+                labels=labels[key].unflatten(0, encoded.shares.shape),
+                target_extent=extent,
+            )
+            yield claim_of(classifier, kind, change, key), shown
+
+
+def claim_of(classifier: HierarchicalClassifier, scorer: str, change: Attribute, key: LevelKey) -> Claim:
+    """The name of a claim."""
+    return scorer, change.target_kind, change.name, classifier.forest[key.tree].name, key.level

@@ -1,0 +1,31 @@
+"""Calibrations of semantic certificates as tables."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from hrvlm.certificates.kinds.semantic.calibration import Calibration
+
+
+def calibration_table(calibration: Calibration) -> Table:
+    """A line per threshold of claims alone or joint: how often raw claims fail, and what is claimed instead.
+
+    Args:
+        calibration: Its thresholds by group are in the file alone.
+    """
+    table = Table(title=f"Thresholds for: {calibration.population}", title_justify="left")
+    for name in ("change", "scorer", "level", "over"):
+        table.add_column(name)
+    for name in ("epsilon", "images", "raw claims violated", "form", "threshold", "share claimed"):
+        table.add_column(name, justify="right")
+    for statement in calibration.statements:
+        if statement.over == "group":
+            continue
+        change = statement.attribute or "(all)"
+        level = "(all)" if statement.tree is None else f"{statement.tree}/{statement.level}"
+        start = [f"{change} ({statement.target_kind})", statement.scorer, level, statement.over]
+        start += [f"{statement.epsilon:g}", str(statement.images), f"{100 * statement.raw_violated:.1f}%"]
+        for form, threshold in statement.thresholds.items():
+            share = f"{100 * statement.claimed[form]:.1f}%" if form in statement.claimed else ""
+            table.add_row(*start, form, "none" if threshold is None else f"{threshold:.4g}", share)
+    return table
