@@ -68,6 +68,7 @@ CERTIFY: Mapping[str, Entry] = {
     "calibrate": Entry(
         "calibrate", "Calibrates semantic certificates on pictures of the changes, so that these seldom differ."
     ),
+    "check-calibration": Entry("check_calibration", "Measures on other images how often calibrated claims fail."),
     "recertify": Entry("recertify", "Certifies new prompts, trees, planes or levels from a cache of features."),
 }
 """Commands of `certify.py`, in the order of --help."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from hrvlm.certificates.kinds.semantic.calibration import Calibration
+from hrvlm.evaluation.calibration_check import CheckRecord
 
 
 def calibration_table(calibration: Calibration) -> Table:
@@ -28,4 +31,27 @@ def calibration_table(calibration: Calibration) -> Table:
         for form, threshold in statement.thresholds.items():
             share = f"{100 * statement.claimed[form]:.1f}%" if form in statement.claimed else ""
             table.add_row(*start, form, "none" if threshold is None else f"{threshold:.4g}", share)
+    return table
+
+
+def check_table(checks: Sequence[CheckRecord]) -> Table:
+    """A line per threshold that was checked: how often claims failed, with the exact 95% interval.
+
+    Args:
+        checks: Those of groups are in the file alone.
+    """
+    table = Table(title="Violation rates on the second set, in percent", title_justify="left")
+    for name in ("change", "scorer", "level", "over"):
+        table.add_column(name)
+    for name in ("epsilon", "form", "images", "violated", "interval", "verdict"):
+        table.add_column(name, justify="right")
+    for check in checks:
+        if check.group is not None:
+            continue
+        level = "(all)" if check.tree is None else f"{check.tree}/{check.level}"
+        start = [f"{check.attribute or '(all)'} ({check.target_kind})", check.scorer, level, check.over]
+        interval = f"{100 * check.lower:.1f} to {100 * check.upper:.1f}"
+        rate = f"{100 * check.violated / check.images:.1f}"
+        verdict = "contradicted" if check.contradicted else "not contradicted"
+        table.add_row(*start, f"{check.epsilon:g}", check.form, str(check.images), rate, interval, verdict)
     return table

@@ -120,10 +120,11 @@ def _optional(hint: Any) -> bool:
 
 
 def _required(hint: Any) -> Any:
-    """The type of a field where it is not null."""
-    if not _optional(hint):
-        return hint
-    (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    """The type of a field where it is not null; that of a named tuple is its tuple's."""
+    if _optional(hint):
+        (hint,) = (part for part in get_args(hint) if part is not NoneType)
+    if hasattr(hint, "_fields"):
+        return tuple[tuple(get_type_hints(hint).values())]  # type: ignore[misc]
     return hint
 
 

@@ -26,9 +26,10 @@ TRAINING = sorted(
 )
 TARGETED = ROOT / "configs" / "certify" / "targeted_attack_emoji.yaml"
 ATTACKING = sorted((ROOT / "configs" / "certify").glob("attack_*.yaml"))
+CALIBRATING = sorted((ROOT / "configs" / "certify").glob("calibrate_*.yaml"))
 # Of pictures that a user must bring; they run in test_init.py.
 BROUGHT = {path for path, given in FILES.items() if path.parent.name == "certify" and isinstance(given["data"], str)}
-CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, TARGETED, *BROUGHT})
+CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, *CALIBRATING, TARGETED, *BROUGHT})
 
 
 def options_of(command: str, config: Path) -> Any:

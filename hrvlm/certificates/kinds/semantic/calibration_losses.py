@@ -30,6 +30,7 @@ class ShownChange:
         stretches: where the label of each image leads.
         pictures: `(N, T, D)` embeddings of the pictures of the change.
         shares: `(N, T)` of the change that they show, in [0, 1]; infinite where there is no picture.
+        label: `(N,)` what the classifier says of the image; -1 where it has no finite score.
         first: `(N,)` smallest share at which a picture has another label than the image; infinite where none has.
     """
 
@@ -38,6 +39,7 @@ class ShownChange:
     stretches: FirstStretches
     pictures: Tensor
     shares: Tensor
+    label: Tensor
     first: Tensor
 
     @classmethod
@@ -66,7 +68,7 @@ class ShownChange:
         other = (labels != partition.label[:, None]) & pictures[1].isfinite()
         first = torch.where(other, pictures[1], math.inf).amin(dim=1)
         way = partition.stop - partition.start
-        return cls(rotation, way, FirstStretches(scorer, rotation, partition), *pictures, first)
+        return cls(rotation, way, FirstStretches(scorer, rotation, partition), *pictures, partition.label, first)
 
     def __len__(self) -> int:
         """Number of images."""
@@ -89,6 +91,11 @@ class ShownChange:
             broken = self.stretches.keeps(grid[middle.clamp(max=len(grid) - 1)], position, scale) & (low < high)
             low, high = torch.where(broken, middle + 1, low), torch.where(broken | (low >= high), high, middle)
         return low
+
+    def violated(self, threshold: float, scale: ThresholdScale, speed: PathSpeed) -> Tensor:
+        """`(N,)` whether some picture within an image's claim at a threshold contradicts it."""
+        position = speed.fraction(self.first) * self.way.abs()
+        return self.stretches.keeps(torch.full_like(position, threshold), position, scale)
 
     def share(self, threshold: float, scale: ThresholdScale, speed: PathSpeed) -> Tensor:
         """`(N,)` share of the change, in [0, 1], on which an image's label is claimed at a threshold."""

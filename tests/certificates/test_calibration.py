@@ -1,0 +1,268 @@
+"""Calibrations of semantic claims: when pictures contradict them, files, rows that follow from them."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from semantic_problems import Problem, random_problem
+
+from hrvlm.certificates import SemanticRecord, ThresholdScale, calibrated_extent, semantic_evidence, verify_rows
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.header import header_of
+from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim, statements_of
+from hrvlm.certificates.kinds.semantic.calibration import (
+    CalibratedChange,
+    Calibration,
+    ThresholdRecord,
+    read_calibration,
+)
+from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange, violation_counts
+from hrvlm.certificates.kinds.semantic.certify import along_rotation
+from hrvlm.certificates.kinds.semantic.speed import PathSpeed
+from hrvlm.certificates.kinds.settings import NotedThreshold
+from hrvlm.certificates.statistics.risk import smallest_valid
+
+SPEED = PathSpeed((0.0, 0.25, 0.5, 1.0), (0.0, 0.1, 0.1, 0.8))
+CLAIM = ("cosine", "text", "size", "t", 0)
+CHANGE = Attribute(name="size", source="a {}", target="a big {}")
+FIELDS = {
+    "tree": "t", "level": 0, "level_name": "leaf", "scorer": "cosine", "attribute": "size",
+    "source_prompt": "a fox", "target_prompt": "a big fox",
+}  # fmt: skip
+
+
+def shown(problem: Problem, strength: float = 0.3, seed: int = 0) -> ShownChange:
+    """Pictures at six steps of the rotation, which leave it at random."""
+    features, source, target = problem.arguments
+    rotation = Rotation.tolerant(features, source, target)
+    partition = along_rotation(problem.scorer, rotation)
+    shares = torch.linspace(0, 1, 7, dtype=torch.float64)[1:]
+    path = rotation.point(rotation.angle + shares[:, None] * (partition.stop - partition.start)).transpose(0, 1)
+    noise = torch.randn(path.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    pictures = path + strength * shares[:, None] * noise
+    labels = torch.stack([problem.scorer.predict(pictures[:, t]) for t in range(6)], dim=1)
+    given = (pictures, shares.expand(len(features), 6))
+    return ShownChange.of(problem.scorer, features, (source, target), given, labels=labels)
+
+
+def test_speeds_and_shares_go_back_and_forth() -> None:
+    shares = torch.tensor([0.0, 0.1, 0.25, 0.4, 0.5, 0.9, 1.0], dtype=torch.float64)
+    fractions = SPEED.fraction(shares)
+    assert fractions.tolist() == pytest.approx([0, 0.04, 0.1, 0.1, 0.1, 0.66, 0.8])
+    assert SPEED.share(fractions).tolist() == pytest.approx([0, 0.1, 0.5, 0.5, 0.5, 0.9, 1.0])  # the largest
+    assert SPEED.share(torch.tensor([0.9, 1.0])).tolist() == [1.0, 1.0]
+    assert SPEED.fraction(torch.tensor([math.inf])).tolist() == [math.inf]
+    noted = NotedThreshold("alone", "cosine", "text", 0.1, "margin", 0.0, (SPEED.shares, SPEED.fractions), {})
+    for fraction in np.linspace(0, 1, 21).tolist():
+        assert noted.share(fraction) == pytest.approx(float(SPEED.share(torch.tensor([fraction]).double())))
+    with pytest.raises(ValueError, match="expected shares that grow from 0"):
+        PathSpeed((0.0, 1.0), (0.0, 1.2))
+
+
+def test_speed_is_fitted_to_where_pictures_lie() -> None:
+    found = shown(random_problem("cosine", 12, 6, 60, seed=1), strength=0.0).speed()
+    assert found.fractions == pytest.approx(found.shares, abs=0.01)
+    assert len(found.shares) == 7
+
+
+@pytest.mark.parametrize("scale", [ThresholdScale(), ThresholdScale("margin", 3.0)], ids=lambda s: s.unit)
+def test_a_claim_is_violated_by_a_picture_of_another_label_within_it(scale: ThresholdScale) -> None:
+    problem = random_problem("cosine", 12, 6, 60, seed=2)
+    change = shown(problem)
+    critical = change.critical(scale, SPEED)
+    assert 5 < int((critical > 0).sum()) < 55
+    for place in (0, 150, 300, 400):
+        extent = calibrated_extent(problem.scorer, *problem.arguments, THRESHOLDS[place], scale=scale)
+        within = SPEED.fraction(change.shares) * change.way.abs()[:, None] <= extent[:, None]
+        labels = torch.stack([problem.scorer.predict(change.pictures[:, t]) for t in range(6)], dim=1)
+        wrong = (within & (labels != change.label[:, None])).any(dim=1) & (extent > 0)
+        assert torch.equal(critical > place, wrong)
+        assert torch.equal(change.violated(THRESHOLDS[place], scale, SPEED), wrong)
+        assert violation_counts(critical)[place] == int(wrong.sum())
+    assert change.share(1000.0, scale, SPEED).tolist() == [0.0] * 60
+
+
+def calibration(problem: Problem, **options: object) -> Calibration:
+    chosen = CalibrationOptions(**options)  # type: ignore[arg-type]
+    parts = [shown(problem, seed=seed) for seed in range(2)]
+    claims = {CLAIM: calibrate_claim(parts[0].speed(), *parts, chosen)}
+    groups = {"cosine": parts[1].label % 2}
+    return Calibration(
+        population="foxes", weights="w", trees=({"name": "t"},), pictures={}, parts={},
+        changes=(CalibratedChange(name="size", source="a {}", target="a big {}", target_kind="text"),),
+        statements=tuple(statements_of(claims, groups, chosen)),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def problem() -> Problem:
+    return random_problem("cosine", 12, 6, 60, seed=3)
+
+
+@pytest.fixture(scope="module")
+def calibrated(problem: Problem) -> Calibration:
+    return calibration(problem, groups="t/1", joint=("levels", "all"), epsilons=(0.1, 0.3))
+
+
+def test_thresholds_follow_from_curves(calibrated: Calibration) -> None:
+    overs = [statement.over for statement in calibrated.statements]
+    assert {over: overs.count(over) for over in set(overs)} == {"alone": 2, "group": 4, "levels": 2, "all": 2}
+    assert sum(s.images for s in calibrated.statements if s.over == "group") == 2 * 60
+    for statement in calibrated.statements:
+        counts = np.zeros(len(THRESHOLDS), int)
+        for threshold, count in statement.curve:
+            counts[THRESHOLDS.index(threshold) :] = count
+        for form, threshold in statement.thresholds.items():
+            confidence = None if form == "marginal" else float(form)
+            place = smallest_valid(counts, statement.images, epsilon=statement.epsilon, confidence=confidence)
+            assert threshold == (None if place is None else THRESHOLDS[place])
+    shares = [s.claimed["marginal"] for s in calibrated.statements if s.over == "alone"]
+    assert 0 < shares[0] < shares[1] < 1
+
+
+def test_a_calibration_is_read_as_it_was_written(calibrated: Calibration, tmp_path) -> None:
+    path = tmp_path / "calibration.json"
+    calibrated.write(path)
+    assert read_calibration(path) == calibrated
+    assert read_calibration(path).digest == calibrated.digest
+    given = json.loads(path.read_text())
+    for wrong in (given | {"more": 1}, given | {"schema": 2}, given | {"statements": [{"over": "alone"}]}, []):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(ValueError, match=r"expected a calibration that certify\.py calibrate wrote at"):
+            read_calibration(path)
+    with pytest.raises(ValueError, match=r"expected a calibration that certify\.py calibrate wrote at"):
+        read_calibration(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"weights": "other"}, "one of other weights: make one"),
+        ({"trees": [{"name": "u"}]}, "one of other levels, trees or prompts of classes: make one"),
+        ({"scorers": ["cosine", "poincare"]}, "one of other scorer 'poincare': make one"),
+        ({"changes": [replace(CHANGE, target="a huge {}")]}, "one of other prompts or pictures of change 'size'"),
+        ({"changes": [replace(CHANGE, name="hue")]}, "one of other prompts or pictures of change 'hue'"),
+    ],
+)
+def test_a_calibration_of_something_else_is_refused_by_name(
+    calibrated: Calibration, given: dict[str, object], words: str
+) -> None:
+    fitting = {"weights": "w", "trees": [{"name": "t"}], "scorers": ["cosine"], "changes": [CHANGE]}
+    calibrated.check(**fitting)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=words):
+        calibrated.check(**fitting | given)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"epsilons": (0.1, 0.1)}, "expected different epsilons"),
+        ({"epsilons": (1.0,)}, r"expected epsilons in \(0, 1\)"),
+        ({"joint": ("trees",)}, "expected joint of levels, changes or all, got 'trees'"),
+        ({"fit_share": 0.6, "choice_share": 0.5}, "expected fit_share and choice_share below 1 together"),
+    ],
+)
+def test_options_that_calibrate_nothing_are_refused(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        CalibrationOptions(**options)  # type: ignore[arg-type]
+
+
+def test_parts_share_no_image() -> None:
+    parts = CalibrationOptions(seed=3).parts(50)
+    assert [len(parts[name]) for name in ("fit", "choice", "calibrate")] == [5, 10, 35]
+    assert torch.cat(list(parts.values())).sort().values.tolist() == list(range(50))
+    with pytest.raises(ValueError, match="expected images for each part of a calibration, got 4"):
+        CalibrationOptions().parts(4)
+
+
+def rows_of(problem: Problem, calibrated: Calibration, deltas: tuple[float, ...] = ()) -> list[dict[str, object]]:
+    """Rows of the images, with all the thresholds."""
+    given = (problem.scorer, *problem.arguments)
+    rotation = Rotation.tolerant(*problem.arguments)
+    partition = along_rotation(problem.scorer, rotation)
+    asked = [
+        Asked(statement, form, i)
+        for i in range(len(partition))
+        for statement in calibrated.statements
+        if statement.group is None or statement.group[2] == int(partition.label[i]) % 2
+        for form in statement.thresholds
+    ]
+    stated = calibrated_stretches(problem.scorer, rotation, partition, asked)
+    evidence = semantic_evidence(*given, partition, deltas=deltas, ends=[ends for _, ends in stated])
+    return [
+        json.loads(
+            json.dumps(
+                SemanticRecord.of_partition(
+                    partition, i, label=3, index=i, **FIELDS, **fields, calibration=calibrated.digest,
+                    population=calibrated.population, calibrated=tuple(stated[i][0]),
+                ).to_row()
+            )
+        )
+        for i, fields in enumerate(evidence)
+    ]  # fmt: skip
+
+
+def settings(calibrated: Calibration) -> dict[str, object]:
+    return {"calibration": json.loads(json.dumps(calibrated.noted({"size"})))}
+
+
+@pytest.mark.parametrize("deltas", [(), (0.0, 0.1)])
+def test_stretches_follow_from_rows_and_from_the_calibration(
+    problem: Problem, calibrated: Calibration, deltas: tuple[float, ...]
+) -> None:
+    rows = rows_of(problem, calibrated, deltas)
+    assert verify_rows(rows, header_of(settings(calibrated))) == []
+    extents = [stretch[7] for row in rows for stretch in row["calibrated"]]
+    assert 100 < sum(extent > 0 for extent in extents) < len(extents)
+    assert all(len(row["calibrated"]) == 4 * 2 for row in rows)  # alone, of the group, and two joint ones, at two rates
+
+
+def altered(row: dict[str, object], name: str, change) -> dict[str, object]:
+    places = ["over", "group", "epsilon", "form", "unit", "growth", "threshold", "extent", "share"]
+    found = json.loads(json.dumps(row))
+    stretch = next(s for s in found["calibrated"] if s[7] > 0 and s[1] is None and s[6])
+    stretch[places.index(name)] = change(stretch[places.index(name)])
+    return found
+
+
+@pytest.mark.parametrize("name", ["extent", "share", "threshold", "growth", "epsilon"])
+def test_what_is_raised_in_a_stretch_is_found(problem: Problem, calibrated: Calibration, name: str) -> None:
+    rows = [row for row in rows_of(problem, calibrated) if any(s[7] > 0 and s[6] for s in row["calibrated"])][:10]
+    factor = 0.8 if name in ("threshold", "epsilon") else 1.05
+    for row in rows:
+        wrong = altered(row, name, lambda value: min(1.0, factor * value + 1e-3 * (factor > 1)))
+        if wrong != row:
+            problems = verify_rows([wrong], header_of(settings(calibrated)))
+            assert any(problem.field == "calibrated" for problem in problems)
+
+
+def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Calibration) -> None:
+    rows = rows_of(problem, calibrated)[:3]
+    other = settings(calibrated)
+    other["calibration"]["digest"] = "0" * 32  # type: ignore[index]
+    assert any("rests on calibration" in p.message for p in verify_rows(rows, header_of(other)))
+    assert any("its run on none" in p.message for p in verify_rows(rows, header_of({"deltas": []})))
+    without = rows[2] | {"calibrated": []}
+    assert any(
+        "lacks stretches" in p.message for p in verify_rows([*rows[:2], without], header_of(settings(calibrated)))
+    )
+    del without["calibration"], without["population"], without["calibrated"]
+    assert any("calibration" in p.message for p in verify_rows([*rows[:2], without]))
+    nameless = {name: value for name, value in rows[0].items() if name != "population"}
+    assert any("goes with its calibration" in p.message for p in verify_rows([nameless]))
+
+
+def test_records_of_thresholds_and_noted_ones_concern_the_same_claims(calibrated: Calibration) -> None:
+    of_level = list(calibrated.of("size", "text", "cosine", "t", 0))
+    assert len(of_level) == len(calibrated.statements)
+    assert list(calibrated.of("size", "image", "cosine", "t", 0)) == []
+    assert {s.over for s in calibrated.of("hue", "text", "cosine", "t", 0)} == {"all"}
+    assert {s.over for s in calibrated.of("size", "text", "cosine", "t", 1)} == {"levels", "all"}
+    assert all(isinstance(statement, ThresholdRecord) for statement in of_level)

@@ -1,0 +1,163 @@
+"""Calibration of semantic certificates by commands: the file, rows that rest on it, a second set, refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.cli.certify import main
+from hrvlm.evaluation.calibration_settings import ShownChanges
+from hrvlm.evaluation.shown_features import ShownImages
+from hrvlm.evaluation.subject import Subject, load_subject
+from hrvlm.models import inferring
+
+ATTRIBUTE = {"name": "small", "target": "a small picture of a {}"}
+TREES = [str(Path(__file__).parents[2] / "trees" / "emoji_unicode.yaml")]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of the emoji, shown smaller in two steps."""
+    options = {"epsilons": [0.2, 0.4], "groups": "emoji_unicode/2", "joint": ["levels"]}
+    plan = {
+        "population": "small emoji", "attributes": [ATTRIBUTE], "options": options, "num_images": 50,
+        "sequences": {"small": {"stop": {"size": 0.4}, "steps": 3}},
+    }  # fmt: skip
+    path = tmp_path_factory.mktemp("config") / "calibrate.yaml"
+    path.write_text(yaml.safe_dump({"data": "emoji:unseen_artist", "trees": TREES, "plan": plan}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def calibration(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("calibration") / "calibration.json"
+    main(["calibrate", "--config", str(config), "--checkpoint", "emoji", "--output", str(path)])
+    return path
+
+
+def run_config(config: Path, path: Path) -> Path:
+    """The configuration of a run over the same images and changes."""
+    given = yaml.safe_load(config.read_text())
+    given["plan"] = {"attributes": given["plan"]["attributes"], "smoothing": False, "num_images": 6}
+    path.write_text(yaml.safe_dump(given))
+    return path
+
+
+def test_rows_of_a_run_rest_on_the_calibration(
+    config: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = str(run_config(config, tmp_path / "run.yaml"))
+    words = ["run", "--config", chosen, "--checkpoint", "emoji", "--output"]
+    main([*words, str(tmp_path / "raw")])
+    main([*words, str(tmp_path / "out"), "--plan.calibration", str(calibration)])
+    main(["verify", str(tmp_path / "out")])
+    rows = [json.loads(line) for line in (tmp_path / "out" / "certificates.jsonl").read_text().splitlines()]
+    raw = [json.loads(line) for line in (tmp_path / "raw" / "certificates.jsonl").read_text().splitlines()]
+    assert len(rows) == 18
+    assert {row["population"] for row in rows} == {"small emoji"}
+    assert all({stretch[0] for stretch in row["calibrated"]} >= {"alone", "levels"} for row in rows)
+    for row, other in zip(rows, raw, strict=True):
+        assert "calibrated" not in other
+        assert (row["intervals"], row["invariance"]) == (other["intervals"], other["invariance"])
+        assert all(stretch[7] <= abs(other["stop"] - other["start"]) for stretch in row["calibrated"])
+    assert "calibration" not in json.loads((tmp_path / "raw" / "settings.json").read_text())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())["semantic"]["emoji_unicode"]["0"]["small"]
+    shares = summary["cosine"]["text"]["calibrated"]["alone"]
+    assert shares["0.2"]["marginal"]["mean_share"] < shares["0.4"]["marginal"]["mean_share"]
+    main(["report", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Calibrated, about pictures, for: small emoji." in page
+    assert "under another artist, camera or change it is void" in page
+    assert "calibrated at 0.2 (marginal)" in page
+    main(["export", str(tmp_path / "out"), "--to", "parquet"])
+    capsys.readouterr()
+
+
+def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(words)
+    return capsys.readouterr().err
+
+
+def test_a_calibration_of_another_model_or_other_levels_is_refused(
+    config: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen, output = str(run_config(config, tmp_path / "run.yaml")), str(tmp_path / "out")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps(json.loads(calibration.read_text()) | {"weights": "0"}))
+    words = ["run", "--checkpoint", "emoji", "--output", output, "--config", chosen, "--plan.calibration"]
+    assert "got one of other weights: make one with" in refused([*words, str(other)], capsys)
+    words.append(str(calibration))
+    assert "other levels, trees or prompts of classes" in refused([*words, "--num_levels", "2"], capsys)
+    assert "other prompts or pictures of change 'bright'" in refused(
+        [*words, "--plan.attributes", '[{"name": "bright", "target": "a bright {}"}]'], capsys
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_second_set_tells_whether_rates_hold(
+    config: Path, calibration: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = yaml.safe_load(config.read_text())
+    given["plan"] = {name: given["plan"][name] for name in ("attributes", "sequences", "num_images")}
+    chosen = tmp_path / "check.yaml"
+    chosen.write_text(yaml.safe_dump(given))
+    wrong = json.loads(calibration.read_text())
+    for statement in wrong["statements"]:
+        statement["epsilon"] = 0.001
+        statement["thresholds"] = {"marginal": 0.0}
+    false = tmp_path / "false.json"
+    false.write_text(json.dumps(wrong))
+    found = {}
+    for file in (calibration, false):
+        words = ["--calibration", str(file), "--output", str(tmp_path / f"{file.stem}.checked.json")]
+        main(["check-calibration", "--config", str(chosen), "--checkpoint", "emoji", *words])
+        found[file] = json.loads((tmp_path / f"{file.stem}.checked.json").read_text())["checks"]
+    assert "are images and pictures of the calibration itself" in capsys.readouterr().out
+    assert not any(check["contradicted"] for check in found[calibration])
+    alone = [check for check in found[calibration] if check["over"] == "alone" and check["form"] == "marginal"]
+    assert len(alone) == 6
+    assert all(check["lower"] <= check["violated"] / check["images"] <= check["upper"] for check in alone)
+    assert any(check["contradicted"] for check in found[false])
+    assert {check["over"] for check in found[false]} == {"alone", "group", "levels"}
+
+
+def test_changes_without_pictures_are_refused(
+    pictures: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["calibrate", "--checkpoint", str(tiny_model), "--data", str(pictures)]
+    words += ["--output", str(tmp_path / "c.json"), "--plan.population", "all"]
+    words += ["--plan.library", "{size: [small]}"]
+    assert "expected pictures of change 'size: small' in order" in refused(words, capsys)
+    shown = ["--plan.sequences", "{'size: small': {stop: {size: 0.5}}}"]
+    assert "expected data that can be shown in several ways" in refused([*words, *shown], capsys)
+    wrong = ["--plan.sequences", "{'size: small': {stop: {sizes: 0.5}}}"]
+    assert "expected a sequence of appearances of change 'size: small'" in refused([*words, *wrong], capsys)
+
+
+def test_steps_of_a_manifest_are_shares_of_the_change_and_images_without_pictures_are_left_out(
+    pictures: Path, tmp_path: Path
+) -> None:
+    """Of the folder's 32 pictures three have pictures of the change."""
+    files = sorted(pictures.glob("*/*.png"))
+    lines = [f"{files[9]},0,0.5", f"{files[8]},0,2", f"{files[7]},3,1", f"{files[6]},31,0", f"{files[5]},31,4"]
+    steps = tmp_path / "steps.csv"
+    steps.write_text("\n".join(["path,image,step", *lines]) + "\n")
+    attribute = Attribute(**ATTRIBUTE, sequence=str(steps))
+    classifier, data = load_subject("emoji", Subject(data=str(pictures)))
+    shown = ShownImages(classifier, data, ShownChanges(attributes=[attribute], batch_size=2))
+    assert (shown.indices, shown.left_out) == ([0, 3, 31], 29)
+    with inferring(classifier):
+        encoded = shown.encoded(attribute)
+        own = classifier.model.encode_image(torch.stack([data[8][0], data[5][0]]))
+    assert encoded.shares.tolist() == [[0.25, 1.0], [1.0, float("inf")], [0.0, 1.0]]
+    assert torch.allclose(encoded.pictures[[0, 2], 1], own, atol=1e-5)
+    steps.write_text(f"path,image,step\n{files[9]},0,-1\n")
+    with pytest.raises(ValueError, match="expected steps from 0, the image itself, to a last one above 0"):
+        ShownImages(classifier, data, ShownChanges(attributes=[attribute]))
