@@ -34,6 +34,8 @@ from training_tasks import Benchmark, Task
 
 RESULTS = Path(__file__).parent / "results"
 LINES = "training_lines.jsonl"
+ADVICE = ("num_workers", "Checkpoint directory", "dataloader", "in eval mode", "many workers", "training batches")
+WAIT = 5.0  # seconds
 PARTS = ("tuning", "runs", "certificates", "apgd", "autoattack", "ablations", "tables")
 
 
@@ -54,18 +56,18 @@ def work_through(benchmark: Benchmark, parts: Sequence[str], in_time: Callable[[
 
 
 def _take(todo: Sequence[Task], results: Results) -> bool:
-    """Does one task, or waits a little where all are other processes'; false where none can be done."""
+    """Does one task, or waits a little where others are at work; false where none can be done."""
     busy = False
     for task in todo:
         with lock(results.runs, task.name, wait=False) as free:
-            busy = busy or not free
+            busy = busy or not free or task.done()  # done: by another process, since the tasks were listed
             if free and task.ready() and not task.done():
                 start = time.perf_counter()
                 results.add([*task.work()])
                 print(f"{task.part}: {task.name}, {time.perf_counter() - start:.0f} s", flush=True)
                 return True
     if busy:
-        time.sleep(5)
+        time.sleep(WAIT)
     return busy
 
 
@@ -82,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     if given.tiny and given.results == RESULTS:
         parser.error("expected --results with --tiny, whose numbers mean nothing: name another folder")
-    warnings.filterwarnings("ignore", message=".*num_workers.*|.*Checkpoint directory.*|.*dataloader.*")
+    warnings.filterwarnings("ignore", message=f".*({'|'.join(ADVICE)}).*")
     sizes = TINY if given.tiny else FULL
     try:
         runs = RUNS if given.results == RESULTS else given.results / "runs"

@@ -20,7 +20,6 @@ from hrvlm.attacks.records import CLEAN, RobustnessRecord
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey
 
-SPLITS = ("unseen_artist", "unseen_classes")
 LEAF, TOGETHER = "leaf", "all levels"
 PGD, APGD, AUTOATTACK = "pgd20", "apgd", "autoattack"
 FOLLOWING = {APGD: ("apgd-ce", "apgd-t"), AUTOATTACK: ("fab-t", "square")}

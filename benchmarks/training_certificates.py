@@ -19,14 +19,14 @@ RADII = (0.1, 0.25, 0.5, 0.75, 1.0)
 
 
 def certified_lines(
-    subject: Subject, split: str, images: int, sigma: float, draws: tuple[int, int]
+    subject: Subject, split: str, images: int | None, sigma: float, draws: tuple[int, int]
 ) -> list[dict[str, Any]]:
     """Results of a split under one sigma: a line per level, and one of profiles.
 
     Args:
         subject: The model.
         split: Of which pictures.
-        images: How many.
+        images: How many; None for all.
         sigma: Noise in pixel units.
         draws: Selection and estimation samples.
     """

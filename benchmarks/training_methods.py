@@ -32,6 +32,7 @@ ATTACK: dict[str, Any] = {
 }
 NOISY = " + noise"
 PRETRAINED = "pretrained"
+SPLITS = ("unseen_artist", "unseen_classes")
 CERTIFIED_LEVELS = ("leaf", "group")
 REFERENCE, SMOOTHED, GAUSSIAN = "hierarchical_images", "hierarchical_smoothed", "gaussian"
 
@@ -122,6 +123,7 @@ class Sizes:
     Attributes:
         epochs: Shortens every training to at most this many.
         batches: Shortens every epoch to at most this many batches; None for none.
+        splits: Pictures that are measured.
         pgd: Pictures per split, clean and under PGD-20; None for all.
         apgd: Of these, under APGD-CE and APGD-T where PGD-20 left them standing.
         autoattack: Of these, under FAB-T and Square where all before left them standing, for the first seed.
@@ -135,6 +137,7 @@ class Sizes:
 
     epochs: int = 1000
     batches: int | None = None
+    splits: tuple[str, ...] = SPLITS
     pgd: int | None = None
     apgd: int = 300
     autoattack: int = 100
@@ -149,19 +152,19 @@ class Sizes:
     def setting(self) -> dict[str, Any]:
         """What results depend on, as JSON values."""
         fixed = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "eps": EPS, "steps": STEPS, "noise": SIGMA}
-        sizes = asdict(self)
-        return fixed | {"sizes": sizes | {"sigmas": list(self.sigmas)}}
+        return fixed | {"sizes": asdict(self) | {"sigmas": list(self.sigmas), "splits": list(self.splits)}}
 
 
 FULL = Sizes()
 TINY = Sizes(
     epochs=1,
     batches=1,
-    pgd=6,
-    apgd=4,
-    autoattack=3,
-    certified={"unseen_artist": 2, "unseen_classes": 2},
-    certified_bare={"unseen_artist": 2},
+    splits=SPLITS[1:],
+    pgd=12,
+    apgd=9,
+    autoattack=5,
+    certified={"unseen_classes": 4},
+    certified_bare={"unseen_classes": 2},
     sigmas=(0.12, 0.25),
     n0=4,
     n=20,

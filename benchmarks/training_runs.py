@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -61,9 +62,18 @@ class Subject:
         found = None if path is None else load(path)
         self.model = hrvlm.load_model("emoji") if found is None else found.model
         self.head = cosine_head(self.model) if found is None else found.head
+        self._on: dict[str, tuple[HierarchicalClassifier, Any]] = {}
 
     def on(self, split: str) -> tuple[HierarchicalClassifier, Any]:
         """Its classifiers of leaves and Unicode levels, rewritten for inference, and the pictures of a split."""
-        data = hrvlm.data.emoji(split)
-        forest = hrvlm.load_forest(ONE_TREE).restrict(data.class_names)
-        return inference_copy(HierarchicalClassifier(self.model, self.head, forest)), data
+        if split not in self._on:
+            data = hrvlm.data.emoji(split)
+            forest = hrvlm.load_forest(ONE_TREE).restrict(data.class_names)
+            self._on[split] = inference_copy(HierarchicalClassifier(self.model, self.head, forest)), data
+        return self._on[split]
+
+
+@lru_cache(maxsize=1)
+def subject(path: Path | None) -> Subject:
+    """The model of a checkpoint that stays as it is; the last one is kept, as several parts measure it in turn."""
+    return Subject(path)

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import Any
 
 import torch
-from training_attacks import APGD, LEAF, PGD, SPLITS, TOGETHER, subset
+from training_attacks import APGD, LEAF, PGD, TOGETHER, subset
 from training_certificates import ALPHA, certified_shares, mean_depths
 from training_methods import (
     CERTIFIED_LEVELS,
@@ -19,6 +19,7 @@ from training_methods import (
     REFERENCE,
     SIGMA,
     SMOOTHED,
+    SPLITS,
     named,
 )
 from training_rates import grid

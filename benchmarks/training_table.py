@@ -63,8 +63,9 @@ def certified_markdown(content: Content) -> str:
     """Tables per split and sigma: mean certified radius, accuracy at radii and mean depth, mean over seeds."""
     setting = content["setting"]
     parts = [
-        f"Emoji, alpha = {setting['alpha']:g} per picture, n = {', '.join(_values(content, 'n'))}; mean ± standard error "
-        "over seeds. ACR: mean certified radius; certified accuracy and depth (levels certified of a profile) at radii."
+        f"Emoji, alpha = {setting['alpha']:g} per picture, n = {', '.join(_values(content, 'n'))}; mean ± standard "
+        "error over seeds. ACR: mean certified radius; certified accuracy in percent, and depth (levels of a profile "
+        "that are certified), at radii."
     ]
     for split in dict.fromkeys(row["split"] for row in content["rows"]):
         for sigma in sorted({row["sigma"] for row in content["rows"] if row["split"] == split}):
@@ -74,18 +75,16 @@ def certified_markdown(content: Content) -> str:
 
 
 def _certified_table(content: Content, split: str, sigma: float) -> list[str]:
-    rows, profiles = (
-        [row for row in content[kind] if (row["split"], row["sigma"]) == (split, sigma)]
-        for kind in ("rows", "profiles")
-    )
+    found = [[row for row in content[kind] if row["split"] == split] for kind in ("rows", "profiles")]
+    rows, profiles = ([row for row in kind if row["sigma"] == sigma] for kind in found)
     levels = list(dict.fromkeys(row["level"] for row in rows))
     shares = [f"{level} at {radius}" for level in levels for radius in RADII]
     header = ["method", "seeds", "images", "seconds", *(f"ACR {level}" for level in levels), *shares]
     lines = _table_head(f"{split}, sigma = {sigma:g}", [*header, *(f"depth at {radius}" for radius in RADII)])
     for label in dict.fromkeys(map(label_of, rows)):
         own = [[row for row in rows if label_of(row) == label and row["level"] == level] for level in levels]
-        cells = [_cell([row["acr"] for row in found], 3) for found in own]
-        cells += [_cell([100 * row["certified"][radius] for row in found], 1) for found in own for radius in RADII]
+        cells = [_cell([row["acr"] for row in of], 3) for of in own]
+        cells += [_cell([100 * row["certified"][radius] for row in of], 1) for of in own for radius in RADII]
         deep = [row["mean_depth"] for row in profiles if label_of(row) == label]
         cells += [_cell([depths[radius] for depths in deep], 2) for radius in RADII]
         seeds = len({row["seed"] for row in own[0]})
@@ -127,10 +126,10 @@ def _heading(content: Content) -> str:
             "percent, mean ± standard error."
         )
     pictures = {(row["split"], row["attack"]): row["pictures"] for row in content["rows"]}
-    told = [
-        f"{split} {', '.join(f'{pictures[split, attack]} {attack}' for attack in ATTACKS if (split, attack) in pictures)}"
-        for split in dict.fromkeys(split for split, _ in pictures)
-    ]
+    told = []
+    for split in dict.fromkeys(split for split, _ in pictures):
+        counts = [f"{pictures[split, attack]} {attack}" for attack in ATTACKS if (split, attack) in pictures]
+        told.append(f"{split} {', '.join(counts)}")
     return f"Emoji, attacks at {eps}; percent, mean ± standard error over seeds. Pictures: {'; '.join(told)}."
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from training_attacks import APGD, AUTOATTACK, LEAF, PGD, SPLITS, TOGETHER, first_lines, following_lines
+from training_attacks import APGD, AUTOATTACK, LEAF, PGD, TOGETHER, first_lines, following_lines
 from training_certificates import certified_lines
 from training_methods import (
     ABLATIONS,
@@ -23,7 +23,7 @@ from training_methods import (
 )
 from training_rates import Grid, grid
 from training_results import Results, lock
-from training_runs import TUNING_SEED, Subject, fine_tune
+from training_runs import TUNING_SEED, Subject, fine_tune, subject
 
 from hrvlm.training.failure import NonFiniteLossError
 
@@ -105,17 +105,17 @@ class Benchmark:
             path.unlink()
             return [common | {"score": fmean(scores.values()), **scores}]
 
-        return Task(
-            "tuning", name, lambda: bool(self.results.find("tuning", label=label, learning_rate=rate)), _yes, work
-        )
+        def done() -> bool:
+            return bool(self.results.find("tuning", label=label, learning_rate=rate))
+
+        return Task("tuning", name, done, lambda: True, work)
 
     def _scores(self, model: Subject, noise: float) -> dict[str, float]:
         """By what a rate is chosen, on validation pictures: certified radii under noise, else accuracies."""
         if noise:
-            lines = certified_lines(model, "validation", 1000, noise, (self.sizes.n0, self.sizes.tuning_n))
-            return {
-                f"{line['level']} radius": fmean(line["radii"]) for line in lines if line["level"] in CERTIFIED_LEVELS
-            }
+            draws = (self.sizes.n0, self.sizes.tuning_n)
+            radii = certified_lines(model, "validation", self.sizes.pgd, noise, draws)
+            return {f"{line['level']} acr": fmean(line["radii"]) for line in radii if line["level"] in CERTIFIED_LEVELS}
         lines = [line for line in first_lines(model, "validation", self.sizes) if line["level"] != TOGETHER]
         scores: dict[str, float] = {}
         for attack in dict.fromkeys(line["attack"] for line in lines):
@@ -136,7 +136,7 @@ class Benchmark:
             if method is not None:
                 run |= fine_tune(method, seed, rate, self.sizes, path)
             model = Subject(None if method is None else path)
-            lines = [line for split in SPLITS for line in first_lines(model, split, self.sizes)]
+            lines = [line for split in self.sizes.splits for line in first_lines(model, split, self.sizes)]
             return [*({"part": "accuracy", "label": label, "seed": seed, **line} for line in lines), run]
 
         return Task(part, f"{label}.seed={seed}", lambda: self._has_run(label, seed), lambda: rate is not None, work)
@@ -150,12 +150,12 @@ class Benchmark:
     def _subject(self, label: str, seed: int) -> Subject:
         """The model of a run that is on file; trained again where the results came here without the weights."""
         if label == PRETRAINED:
-            return Subject(None)
+            return subject(None)
         path, (run,) = self._weights(label, seed), self.results.find("runs", label=label, seed=seed)
         with lock(self.results.runs, path.stem, wait=True):  # else two processes would train it again
             if not path.exists():
                 fine_tune(EVERYTHING[label], seed, run["learning_rate"], self.sizes, path)
-        return Subject(path)
+        return subject(path)
 
     def _attack(self, attack: str, before: str, label: str, seed: int) -> Task:
         """Further attacks on pictures that are left standing."""
@@ -163,7 +163,7 @@ class Benchmark:
 
         def work() -> list[dict[str, Any]]:
             model, lines = self._subject(label, seed), list[dict[str, Any]]()
-            for split in SPLITS:
+            for split in self.sizes.splits:
                 found = self.results.find("accuracy", **run, attack=before, split=split)
                 known = [line for line in found if line["level"] != TOGETHER]
                 lines += following_lines(model, attack, known, self.sizes)
@@ -200,7 +200,3 @@ class Benchmark:
             lambda: self._has_run(label, seed),
             work,
         )
-
-
-def _yes() -> bool:
-    return True
