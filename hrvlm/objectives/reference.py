@@ -1,4 +1,4 @@
-"""The model that training starts from, kept beside the one being trained: what PMG-AFT and FARE hold on to."""
+"""The model that training starts from, kept beside the one being trained: what PMG-AFT, FARE and others hold on to."""
 
 from __future__ import annotations
 
