@@ -6,6 +6,7 @@ from hrvlm.objectives.fare import FAREObjective
 from hrvlm.objectives.flat import CleanObjective, TeCoAObjective
 from hrvlm.objectives.hierarchical_objective import HierarchicalObjective
 from hrvlm.objectives.image_text_contrastive import ImageTextContrastiveObjective
+from hrvlm.objectives.noisy_model import NoisyModel
 from hrvlm.objectives.pmg_aft import PMGAFTObjective
 from hrvlm.objectives.subspace_alignment import SubspaceAlignmentObjective
 
@@ -17,6 +18,7 @@ __all__ = [
     "HierarchicalObjective",
     "ImageTextContrastiveObjective",
     "ImageTextModel",
+    "NoisyModel",
     "Objective",
     "PMGAFTObjective",
     "Perturbed",

@@ -31,6 +31,7 @@ from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import CosineHead
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Perturbed
 from hrvlm.objectives.gathering import with_mean_gradient
+from hrvlm.objectives.interface import ImageEncoder
 from hrvlm.objectives.reference import ReferencedObjective
 from hrvlm.objectives.settings import TextPerturbation
 from hrvlm.objectives.subspaces import own_similarities, ridge_basis, similarities
@@ -133,7 +134,7 @@ class SubspaceAlignmentObjective(ReferencedObjective):
         """Loss of each image `(B,)`, likeness to the clean subspace `(B,)`, and logits `(B, K)`."""
         head = self.head
         assert isinstance(head, CosineHead)
-        image_basis = self._basis(model.encode_image(self._flat_views(images)), len(images))
+        image_basis = self._basis(model, images)
         moved = texts if delta is None else texts + with_mean_gradient(delta)  # one perturbation for all processes
         text_basis = ridge_basis(head.lift_text(moved, 0), self.ridge)
         logits = head.logit_scale * similarities(image_basis, text_basis)
@@ -143,11 +144,10 @@ class SubspaceAlignmentObjective(ReferencedObjective):
 
     @torch.no_grad()
     def _clean_basis(self, images: Tensor) -> Tensor:
-        return self._basis(self.reference_features(self._flat_views(images)), len(images))
+        return self._basis(self.reference(), images)
 
-    def _flat_views(self, images: Tensor) -> Tensor:
-        """Images with their views as one batch."""
-        return views(images, self.image_views).flatten(0, 1)
-
-    def _basis(self, features: Tensor, count: int) -> Tensor:
-        return ridge_basis(self.head.lift_image(features).unflatten(0, (count, -1)), self.ridge)
+    def _basis(self, model: ImageEncoder, images: Tensor) -> Tensor:
+        """Basis `(B, 1 + views, D)` of each image's group; view by view, for a model may see noise of one batch."""
+        shown = views(images, self.image_views).unbind(dim=1)
+        features = torch.stack([model.encode_image(view) for view in shown], dim=1)
+        return ridge_basis(self.head.lift_image(features), self.ridge)
