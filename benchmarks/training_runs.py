@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Trainer, seed_everything
-from training_methods import BATCH_SIZE, ONE_TREE, Method, Sizes
+from training_methods import BATCH_SIZE, FOREST, ONE_TREE, Method, Sizes
 
 import hrvlm
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
@@ -48,8 +48,10 @@ def fine_tune(method: Method, seed: int, learning_rate: float, sizes: Sizes, pat
         use_distributed_sampler=False,
         inference_mode=False,
     )
+    captions = FOREST if method.captioned else ()
+    data = EmojiDataModule(batch_size=BATCH_SIZE, seed=seed, plain_share=0.5, caption_trees=captions)
     start = time.perf_counter()
-    trainer.fit(module, datamodule=EmojiDataModule(batch_size=BATCH_SIZE, seed=seed, plain_share=0.5))
+    trainer.fit(module, datamodule=data)
     seconds = time.perf_counter() - start
     trainer.save_checkpoint(path, weights_only=True)
     return {"epochs": epochs, "seconds": seconds, "seconds_per_epoch": seconds / epochs}

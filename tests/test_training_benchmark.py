@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
@@ -130,10 +131,18 @@ def test_results_of_another_setting_are_refused_and_torn_lines_cut(
     second = results.Results(path, {"eps": 1, "epochs": 2}, tmp_path / "runs")
     second.add([{"part": "runs", "label": "b", "seed": 0}])
     assert [line["label"] for line in first.find("runs", seed=0)] == ["a", "b"]
-    with pytest.raises(
-        ValueError, match=r"expected results of this benchmark's setting .* another epochs: they do not"
-    ):
+    with pytest.raises(ValueError, match=r"expected results of this benchmark's setting .* with another epochs: they"):
         results.Results(path, {"eps": 1, "epochs": 3}, tmp_path / "runs")
+
+
+def test_results_of_other_numbers_of_pictures_are_not_mixed(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path
+) -> None:
+    results, full = benchmark("results"), benchmark("methods").FULL
+    results.Results(tmp_path / "lines.jsonl", full.setting(), tmp_path / "runs")
+    results.Results(tmp_path / "lines.jsonl", full.setting(), tmp_path / "runs")
+    with pytest.raises(ValueError, match=r"got some with another sizes: they do not compare; move the file away"):
+        results.Results(tmp_path / "lines.jsonl", replace(full, autoattack=200).setting(), tmp_path / "runs")
 
 
 @pytest.fixture(scope="module")
