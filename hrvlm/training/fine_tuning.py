@@ -23,7 +23,7 @@ from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
-from hrvlm.training.randomness import start_seeds, step_seed
+from hrvlm.training.randomness import batch_seed, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts
 from hrvlm.training.towers import CompiledForward, checkpoint_activations
@@ -171,7 +171,8 @@ class RobustFineTuning(LightningModule):
         """
         images, labels = batch["image"], batch["label"]
         torch.manual_seed(step_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
-        starts = PerImageGenerator(start_seeds(self.seed, self.current_epoch, batch["index"].tolist()), self.device)
+        seeds = start_seeds(self.seed, self.current_epoch, batch["index"].tolist())
+        starts = PerImageGenerator(seeds, self.device, batch_seed(self.seed, self.current_epoch, batch_idx))
         with nullcontext() if self._compiled is None else self._compiled.in_place():
             try:
                 adversarial = self.objective.perturb(self.model, images, labels, starts)

@@ -12,6 +12,7 @@ import numpy as np
 
 # Last numbers of the addresses: those of data (see `hrvlm.data.sampling`) end on 0 to 3.
 _STARTS, _STEPS = 4, 5
+_BATCHES = 7
 
 
 def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
@@ -35,6 +36,17 @@ def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
         rank: Number of this process, from 0.
     """
     return _number(seed, epoch, batch, rank, _STEPS)
+
+
+def batch_seed(seed: int, epoch: int, batch: int) -> int:
+    """Seed of what the batches of all processes draw alike, such as which trees a perturbation begins with.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        batch: Number of the batch in its epoch.
+    """
+    return _number(seed, epoch, batch, _BATCHES)
 
 
 def _number(*address: int) -> int:
