@@ -4,6 +4,7 @@ from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Pertur
 from hrvlm.objectives.fare import FAREObjective
 from hrvlm.objectives.flat import CleanObjective, TeCoAObjective
 from hrvlm.objectives.hierarchical_objective import HierarchicalObjective
+from hrvlm.objectives.noisy_model import NoisyModel
 from hrvlm.objectives.pmg_aft import PMGAFTObjective
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "FAREObjective",
     "HierarchicalObjective",
     "ImageTextModel",
+    "NoisyModel",
     "Objective",
     "PMGAFTObjective",
     "Perturbed",

@@ -25,6 +25,7 @@ from hrvlm.training.settings import FORMER_OPTIMIZER, DecoderShape, OptimizerSet
 
 COLOUR_JITTER = 0.08  # of an empty picture, as of the backgrounds of other pictures
 OPTIMIZER = OptimizerSettings(learning_rate=1e-3, weight_decay=0.05, warmup_steps=100)
+NOISE = TrainingNoise(sigma=0.25, mode="uniform", share=0.5)
 FORMER = FORMER_OPTIMIZER | {"noise_share": "training_noise.share", "noise": "training_noise.sigma"}
 FORMER |= {name: f"decoder.{name}" for name in ("width", "layers", "heads", "dropout")}
 
@@ -44,7 +45,7 @@ class CaptionTraining(LightningModule):
         decoder: DecoderShape = DecoderShape(),
         optimizer: OptimizerSettings = OPTIMIZER,
         tower_learning_rate: float = 4e-4,
-        training_noise: TrainingNoise = TrainingNoise(),
+        training_noise: TrainingNoise = NOISE,
         empty_share: float = 0.02,
         validation_sigmas: Sequence[float] = (0.0, 0.1, 0.25),
         folder: str | None = None,
@@ -107,10 +108,11 @@ class CaptionTraining(LightningModule):
         return torch.where(empty[:, None, None, None], colours[:, :, None, None], images), empty
 
     def _noisy(self, images: Tensor) -> Tensor:
-        """Adds noise of a random strength to some of the pictures; nothing is clipped."""
+        """Adds noise to some of the pictures; nothing is clipped."""
         size = (len(images), 1, 1, 1)
         noisy = torch.rand(size, device=images.device) < self.training_noise.share
-        sigma = torch.rand(size, device=images.device) * self.training_noise.sigma * noisy
+        strength = torch.rand(size, device=images.device) if self.training_noise.mode == "uniform" else 1.0
+        sigma = strength * self.training_noise.sigma * noisy
         return images + sigma * torch.randn_like(images)
 
     def answers(self, labels: Tensor, values: Tensor, empty: Tensor) -> list[str]:

@@ -18,15 +18,16 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
 from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
-from hrvlm.objectives import Objective
+from hrvlm.objectives import ImageTextModel, NoisyModel, Objective
 from hrvlm.old_keys import old_keys
-from hrvlm.training.averaging import AveragedWeights, check_decay, taken_apart
+from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
-from hrvlm.training.randomness import batch_seed, start_seeds, step_seed
+from hrvlm.training.noise import drawn
+from hrvlm.training.randomness import batch_seed, noise_seeds, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
-from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts
-from hrvlm.training.towers import CompiledForward, checkpoint_activations
+from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts, TrainingNoise
+from hrvlm.training.towers import switched
 from hrvlm.trees import Forest, load_forest
 
 AVERAGE = "hrvlm_average"  # where checkpoints keep what an average of weights needs to go on
@@ -34,11 +35,12 @@ SCALE_IMAGES = 256  # images from which a head takes its start values
 FORMER = FORMER_OPTIMIZER | {"freeze_batch_norm": "trained.freeze_batch_norm"}
 FORMER |= {f"train_{name}": f"trained.{name}" for name in ("image_tower", "text_projection")}
 FORMER |= {name: f"tower.{name}" for name in ("compile_backend", "checkpoint_activations")}
+FORMER |= {"average_decay": "trained.average_decay"}
 
 
 @old_keys(**FORMER)
 class RobustFineTuning(LightningModule):
-    """Finds a perturbation of each batch, then descends the objective's loss on it.
+    """Finds a perturbation of each batch, then descends the objective's loss on it; both under noise, if asked for.
 
     What is trained is the image tower, the text projection where the objective reaches it, and the head. The text tower
     before its projection stays fixed and is run once.
@@ -54,7 +56,7 @@ class RobustFineTuning(LightningModule):
         num_levels: int | None = None,
         trained: TrainedParts = TrainedParts(),
         optimizer: OptimizerSettings = OptimizerSettings(),
-        average_decay: float | None = None,
+        noise: TrainingNoise | None = None,
         tower: TowerExecution = TowerExecution(),
         seed: int = 0,
     ) -> None:
@@ -67,12 +69,11 @@ class RobustFineTuning(LightningModule):
             pretrained: Weights of an open_clip architecture, such as "openai", or a file of weights for the model (of
                 an image tower alone for "ViT-B-32/openai" and the like); null leaves an architecture untrained.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
-            trained: Which parts of the model are trained besides the head.
+            trained: Which parts of the model are trained besides the head, and whether their average is kept.
             optimizer: Learning rate, weight decay and warm-up.
-            average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
-                validated, certified, exported and stored as the checkpoint's model; null for none.
+            noise: Gaussian noise on what the model sees in training, see `hrvlm.training.noise`; null for none.
             tower: How the image tower is computed: compiled, or with less memory.
-            seed: Start of all random numbers: random starts of perturbations, and dropout.
+            seed: Start of all random numbers: random starts of perturbations, noise, and dropout.
         """
         super().__init__()
         self.model: VisionLanguageModel = base_model(model, pretrained)
@@ -80,20 +81,14 @@ class RobustFineTuning(LightningModule):
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
         self.freeze_batch_norm = trained.freeze_batch_norm or not trained.image_tower
         self.optimizer_settings = optimizer
-        self.average_decay = None if average_decay is None else check_decay(average_decay)
+        self.average_decay, self.noise = trained.average_decay, noise
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
-        self._switch_tower(tower)
+        self._compiled = switched(self.model.clip.visual, tower)
         self.model.requires_grad_(False)
         self.model.clip.visual.requires_grad_(trained.image_tower)
         for parameter in self.model.text_projection_parameters():
             parameter.requires_grad_(trained.text_projection and objective.trains_text)
-
-    def _switch_tower(self, execution: TowerExecution) -> None:
-        tower, backend = self.model.clip.visual, execution.compile_backend
-        if execution.checkpoint_activations:
-            checkpoint_activations(tower)
-        self._compiled = None if backend is None else CompiledForward(tower, backend)
 
     @property
     def forest(self) -> Forest:
@@ -173,16 +168,24 @@ class RobustFineTuning(LightningModule):
         torch.manual_seed(step_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
         seeds = start_seeds(self.seed, self.current_epoch, batch["index"].tolist())
         starts = PerImageGenerator(seeds, self.device, batch_seed(self.seed, self.current_epoch, batch_idx))
+        model = self._seen(batch)
         with nullcontext() if self._compiled is None else self._compiled.in_place():
             try:
-                adversarial = self.objective.perturb(self.model, images, labels, starts)
-                loss, logs = self.objective.loss(self.model, adversarial, images, labels)
+                adversarial = self.objective.perturb(model, images, labels, starts)
+                loss, logs = self.objective.loss(model, adversarial, images, labels)
             except NonFiniteError as error:
                 raise self._stopped(batch, str(error)) from error
         mean = self._log_means({"loss": loss.detach(), **logs})
         if not bool(mean.isfinite()):  # on every process alike, so that none waits for one that stopped
             raise self._stopped(batch, f"expected a finite loss, got {mean.item()}")
         return loss
+
+    def _seen(self, batch: dict[str, Any]) -> ImageTextModel:
+        """The model, behind this batch's noise if there is any."""
+        if self.noise is None:
+            return self.model
+        seeds = noise_seeds(self.seed, self.current_epoch, batch["index"].tolist())
+        return NoisyModel(self.model, *drawn(self.noise, batch["image"], seeds))
 
     def _log_means(self, logs: Mapping[str, Tensor]) -> Tensor:
         """Logs means over the processes, from one exchange, and returns that of the loss."""

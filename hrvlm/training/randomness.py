@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 # Last numbers of the addresses: those of data (see `hrvlm.data.sampling`) end on 0 to 3.
-_STARTS, _STEPS = 4, 5
-_BATCHES = 7
+_STARTS, _STEPS, _NOISE, _BATCHES = 4, 5, 6, 7
 
 
 def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
@@ -24,6 +23,17 @@ def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
         indices: Of the pictures in the training set.
     """
     return [_number(seed, epoch, index, _STARTS) for index in indices]
+
+
+def noise_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
+    """Seeds of the noise on pictures, one per picture, in [0, 2**63); apart from those of `start_seeds`.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        indices: Of the pictures in the training set.
+    """
+    return [_number(seed, epoch, index, _NOISE) for index in indices]
 
 
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+from hrvlm.training.averaging import check_decay
+
+NoiseMode = Literal["fixed", "uniform"]
+LARGEST_SIGMA = 2.0  # of noise on pixels in [0, 1], as in certification: more leaves nothing of them
 
 # Former names of the optimiser's settings, which stood beside the others.
 FORMER_OPTIMIZER = {name: f"optimizer.{name}" for name in ("learning_rate", "weight_decay", "warmup_steps")}
@@ -34,17 +40,28 @@ class OptimizerSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedParts:
-    """Which parts of a model are trained.
+    """Which parts of a model are trained, and what is kept of them.
 
     Attributes:
         image_tower: Whether the image tower is trained; else its batch norms are frozen as well.
         text_projection: Whether the text projection is trained where the objective reaches it.
-        freeze_batch_norm: Keeps batch-norm statistics as they are; perturbed batches would spoil them.
+        freeze_batch_norm: Keeps batch-norm statistics as they are; perturbed batches would spoil them. Off, they adapt
+            to what the tower is shown, steps of the perturbation included, as may be wanted under noise.
+        average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
+            validated, certified, exported and stored as the checkpoint's model; null for none.
+
+    Raises:
+        ValueError: If the decay is not in (0, 1).
     """
 
     image_tower: bool = True
     text_projection: bool = True
     freeze_batch_norm: bool = True
+    average_decay: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.average_decay is not None:
+            check_decay(self.average_decay)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +96,31 @@ class DecoderShape:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingNoise:
-    """Gaussian noise on the pictures of a batch.
+    """Gaussian noise on the pictures of a batch (Cohen et al., ICML 2019, arXiv 1902.02918).
 
     Attributes:
-        share: Share in [0, 1] of the pictures that get noise.
-        sigma: Largest standard deviation of that noise, drawn evenly from 0 on, in pixel units.
+        sigma: Standard deviation > 0 of the noise in pixel units of [0, 1], before any resizing; at most 2.
+        mode: "fixed": every picture's noise has that deviation; "uniform": one drawn evenly from [0, sigma] for each
+            picture, so that a model serves several.
+        share: Share in [0, 1] of the pictures that get noise; the others are shown without.
+
+    Raises:
+        ValueError: If a number is out of range or the mode unknown.
     """
 
-    share: float = 0.5
     sigma: float = 0.25
+    mode: NoiseMode = "fixed"
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.sigma <= LARGEST_SIGMA:
+            hint = f": write {self.sigma:g}/255" if LARGEST_SIGMA < self.sigma <= 255 else ""
+            raise ValueError(
+                f"expected sigma of the noise in (0, {LARGEST_SIGMA:g}], for pixels in [0, 1], got {self.sigma}{hint}"
+            )
+        if self.mode not in get_args(NoiseMode):
+            raise ValueError(
+                f"expected mode of the noise as one of {', '.join(get_args(NoiseMode))}, got {self.mode!r}"
+            )
+        if not 0.0 <= self.share <= 1.0:
+            raise ValueError(f"expected share of the noise in [0, 1], got {self.share}: 1 gives it to every picture")

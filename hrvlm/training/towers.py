@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from hrvlm.training.settings import TowerExecution
+
 
 class CompiledForward:
     """The compiled forward pass of a module, put in place only where it is asked for.
@@ -41,6 +43,14 @@ class CompiledForward:
             yield
         finally:
             del self._module.forward  # the class's own method again
+
+
+def switched(tower: nn.Module, execution: TowerExecution) -> CompiledForward | None:
+    """Switches a tower to what is asked for; returns its compiled forward pass, if there is to be one."""
+    if execution.checkpoint_activations:
+        checkpoint_activations(tower)
+    backend = execution.compile_backend
+    return None if backend is None else CompiledForward(tower, backend)
 
 
 def checkpoint_activations(tower: nn.Module) -> None:

@@ -89,7 +89,7 @@ def test_a_run_evaluates_stores_and_exports_the_average(
     robustness["init_args"]["before"] = False
     exported = {"class_path": "hrvlm.callbacks.ExportModel", "init_args": {"folder": str(tmp_path / "exported")}}
     chosen["trainer"] |= {"callbacks": [robustness, exported, checkpoints], "max_epochs": 1, "precision": "bf16-mixed"}
-    chosen["model"]["init_args"] |= {"average_decay": 0.9, "tower": {"compile_backend": "eager"}}
+    chosen["model"]["init_args"] |= {"trained": {"average_decay": 0.9}, "tower": {"compile_backend": "eager"}}
     chosen["model"]["init_args"]["optimizer"]["learning_rate"] = 3e-3
     folder = run_train(tmp_path, chosen)
     path = folder / "checkpoints" / "0.ckpt"

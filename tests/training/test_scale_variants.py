@@ -16,8 +16,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "bf16": {"trainer": {"precision": "bf16-mixed"}},
     "compile": {"model": {"tower": {"compile_backend": "inductor", "checkpoint_activations": False}}},
     "checkpointing": {"model": {"tower": {"compile_backend": None, "checkpoint_activations": True}}},
-    "ema": {"model": {"average_decay": 0.999}},
-}
+    "ema": {
+        "model": {
+            "trained": {
+                "image_tower": True, "text_projection": True, "freeze_batch_norm": True, "average_decay": 0.999,
+            }
+        }
+    },
+}  # fmt: skip
 
 
 def shown(variant: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

@@ -1,0 +1,40 @@
+"""Noise on the pictures of training, by address: the same for an image whatever process or batch it falls to.
+
+Source: "Certified Adversarial Robustness via Randomized Smoothing", Cohen et al., ICML 2019 (arXiv 1902.02918): a
+classifier that is to be certified under Gaussian noise is trained under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hrvlm.training.settings import TrainingNoise
+
+
+@torch.no_grad()
+def drawn(noise: TrainingNoise, images: Tensor, seeds: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Noise for each image of a batch, drawn on the batch's device.
+
+    Args:
+        noise: How much, and for which images.
+        images: `(B, 3, H, W)`; only shape, dtype and device matter.
+        seeds: One per image, see `randomness.noise_seeds`. Streams of different kinds of devices differ.
+
+    Returns:
+        Noise `(1, B, 3, H, W)`, and its standard deviations `(B,)` in pixel units, 0 for images that get none.
+    """
+    found = [_of_image(noise, images[place], seed) for place, seed in enumerate(seeds)]
+    rows, sigmas = zip(*found, strict=True)
+    return torch.stack(rows, dim=1), torch.stack(sigmas)
+
+
+def _of_image(noise: TrainingNoise, image: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    """Noise `(1, 3, H, W)` of one image, and its deviation."""
+    stream = torch.Generator(image.device).manual_seed(seed)
+    chosen, strength = torch.rand(2, generator=stream, device=image.device)  # whatever the settings: one order of draws
+    sigma = noise.sigma * (strength if noise.mode == "uniform" else torch.ones_like(strength)) * (chosen < noise.share)
+    normal = torch.randn(image.shape, generator=stream, device=image.device)
+    return (sigma * normal)[None].to(image.dtype), sigma
