@@ -60,9 +60,7 @@ class PMGAFTObjective(ReferencedObjective):
         Raises:
             ValueError: If a weight is negative or the direction unknown.
         """
-        super().__init__(
-            logit_scale=logit_scale, soft_targets=soft_targets, threat_model=threat_model, ascent=ascent
-        )
+        super().__init__(logit_scale=logit_scale, soft_targets=soft_targets, threat_model=threat_model, ascent=ascent)
         for name, value in (("alpha", alpha), ("beta", beta)):
             if not value >= 0.0:
                 raise ValueError(f"expected {name} >= 0, got {value}: 0 switches the term off")
