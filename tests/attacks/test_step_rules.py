@@ -116,7 +116,11 @@ def test_rules_reach_texts_and_keep_both_budgets(name: str, images) -> None:
 
     def loss(pixels: torch.Tensor, delta: torch.Tensor) -> torch.Tensor:
         seen.append((pixels.detach(), delta.detach()))
-        return torch.sin(9 * pixels.flatten(1) @ matrix) @ (1 + delta.T).sin() @ torch.ones(4).double()
+        return (
+            torch.sin(9 * pixels.flatten(1) @ matrix)
+            @ (1 + delta.T).sin()
+            @ torch.tensor([1.0, -1.0, 1.0, -1.0]).double()
+        )
 
     steps: dict[str, float] = {"step_size_image": SIZE, "step_size_text": 0.03}
     found, text = perturb_jointly(

@@ -19,6 +19,7 @@ from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
 from hrvlm.objectives.settings import LossWeights
 from hrvlm.objectives.soft_targets import SoftTargets
+from hrvlm.training.weight_perturbation import MovedWeights
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
 LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
@@ -50,6 +51,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "apgd, ratio": (HierarchicalObjective, ATTACK | PARTS | {"ascent": HALVING}, 2),
     "in turn": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "alternating", "ascent": ONE_TREE}, 2),
     "soft targets": (HierarchicalObjective, ATTACK | PARTS | {"weights": LossWeights(soft_targets=SoftTargets())}, 2),
+    "weights moved": (HierarchicalObjective, ATTACK | PARTS, 2),
     "tecoa": (TeCoAObjective, ATTACK, 1),
     "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
@@ -57,6 +59,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "fare, l2": (FAREObjective, ATTACK | {"threat_model": L2}, 1),
     "clean": (CleanObjective, {}, 1),
 }
+MOVED = {"weights moved": 0.05}  # by which share of their norm
 
 
 class SmallModel(nn.Module):
@@ -93,6 +96,7 @@ class Step(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         kind_of_loss, arguments, trees = CASES[case]
+        self.gamma = MOVED.get(case, 0.0)
         self.model, self.objective = kind(), made(kind_of_loss, **arguments)
         parents = [DEEP, FLAT][:trees]
         kinds = [
@@ -110,6 +114,9 @@ class Step(nn.Module):
         images, labels = images_of(indices), LABELS[list(indices)]
         starts = PerImageGenerator([100 + index for index in indices], batch_seed=3)
         adversarial = self.objective.perturb(self.model, images, labels, starts)
+        if self.gamma > 0.0:
+            loss, _ = self.objective.loss(self.model, adversarial, images, labels)
+            MovedWeights().move(loss, self.parameters(), self.gamma, None)
         return self.objective.loss(self.model, adversarial, images, labels)
 
 
