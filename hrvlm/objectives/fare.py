@@ -31,8 +31,6 @@ class FAREObjective(ReferencedObjective):
     The head plays no part in the loss; it classifies by cosines with the model's own scale, as plain CLIP does.
     """
 
-    ascent_options = frozenset()
-
     def __init__(
         self,
         *,

@@ -35,6 +35,8 @@ KLOrder = Literal["from_adversarial", "from_other"]
 class PMGAFTObjective(ReferencedObjective):
     """TeCoA plus divergences from the frozen model's predictions and from the predictions on clean images."""
 
+    ascent_options = frozenset({"loss"})
+
     def __init__(
         self,
         *,

@@ -16,7 +16,16 @@ from torch.nn.parallel import DistributedDataParallel
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.randomness import PerImageGenerator
-from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
+from hrvlm.objectives import (
+    AGFTObjective,
+    CleanObjective,
+    FAREObjective,
+    HierarchicalObjective,
+    ImageTextContrastiveObjective,
+    PMGAFTObjective,
+    SubspaceAlignmentObjective,
+    TeCoAObjective,
+)
 from hrvlm.objectives.settings import LossWeights
 from hrvlm.objectives.soft_targets import SoftTargets
 from hrvlm.training.weight_perturbation import MovedWeights
@@ -33,6 +42,7 @@ FLAT = {
 }  # fmt: skip
 # The first half has no plant, the second no mammal; dogs and ants are on both sides; elm is on neither.
 LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
+CAPTIONS = [f"{number} of them" for number in (1, 2, 3, 4, 2, 5, 6, 7, 1, 8)]  # some on both sides
 ATTACK = {"threat_model": ThreatModel(eps=0.05), "ascent": Ascent(step_size=0.02, steps=2)}
 PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
 L2 = ThreatModel("l2", 0.05)
@@ -57,6 +67,9 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
     "fare": (FAREObjective, ATTACK, 1),
     "fare, l2": (FAREObjective, ATTACK | {"threat_model": L2}, 1),
+    "agft": (AGFTObjective, ATTACK, 1),
+    "subspaces": (SubspaceAlignmentObjective, ATTACK, 1),
+    "image-text": (ImageTextContrastiveObjective, ATTACK, 1),
     "clean": (CleanObjective, {}, 1),
 }
 MOVED = {"weights moved": 0.05}  # by which share of their norm
@@ -111,7 +124,9 @@ class Step(nn.Module):
                 parameter += 0.02 * torch.randn_like(parameter)
 
     def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        images, labels = images_of(indices), LABELS[list(indices)]
+        images = images_of(indices)
+        batch = {"image": images, "label": LABELS[list(indices)], "caption": [CAPTIONS[index] for index in indices]}
+        labels = self.objective.targets(self.model, batch)
         starts = PerImageGenerator([100 + index for index in indices], batch_seed=3)
         adversarial = self.objective.perturb(self.model, images, labels, starts)
         if self.gamma > 0.0:
