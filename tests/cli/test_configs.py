@@ -102,7 +102,7 @@ def test_imagenet_configuration_takes_a_training_step(
     pictures = str(make_pictures(size=224, seed=1))
     chosen["model"]["init_args"] |= {"pretrained": None, "trees": [str(tree_file)]}
     folders = {"train_folder": pictures, "evaluation_folders": {"validation": pictures}}
-    chosen["data"]["init_args"] |= folders | {"batch_size": 2, "num_workers": 0}
+    chosen["data"]["init_args"] |= folders | {"batch_size": 4, "num_workers": 0}
     logger = {"class_path": "lightning.pytorch.loggers.CSVLogger"}
     logger |= {"init_args": {"save_dir": str(tmp_path), "name": "run"}}
     chosen["trainer"] |= {
