@@ -93,8 +93,9 @@ def load_one_step(folder: Path, sigma: float | None) -> OneStepDiffusion:
         ) from error
     _check_pipeline(folder)
     try:
-        unet: Any = UNet2DModel.from_pretrained(folder / "unet", local_files_only=True, use_safetensors=True)
-        scheduler: Any = DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        plain = {"local_files_only": True, "use_safetensors": True, "low_cpu_mem_usage": False}
+        unet: Any = UNet2DModel.from_pretrained(str(folder / "unet"), **plain)
+        scheduler: Any = DDPMScheduler.from_pretrained(str(folder / "scheduler"), local_files_only=True)
     except Exception as error:  # of many kinds; all mean the same to the user
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected a U-Net in safetensors and a scheduler in {folder}: {problem}") from error
