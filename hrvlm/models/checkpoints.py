@@ -201,8 +201,10 @@ def load_model(
     if isinstance(name, Checkpoint):
         return load(name).model
     named, file = (None if part is None else str(part) for part in (name, weights))
-    parts = {"name": named, "architecture": architecture, "weights": file}
-    return load(Checkpoint(**parts, activation=activation, preprocessing=preprocessing)).model
+    beside = Checkpoint(
+        name=named, architecture=architecture, weights=file, activation=activation, preprocessing=preprocessing
+    )
+    return load(beside).model
 
 
 def cosine_head(model: VisionLanguageModel) -> CosineHead:
