@@ -107,7 +107,9 @@ def main() -> None:
     """Measures all changes and writes result and table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=501)
-    parser.add_argument("--changes", nargs="+", default=[change.name for change in CHANGES], help="some of them by name")
+    parser.add_argument(
+        "--changes", nargs="+", default=[change.name for change in CHANGES], help="some of them by name"
+    )
     arguments = parser.parse_args()
     subject = Subject(arguments.images)
     changes: dict[str, list[dict[str, Any]]] = {}

@@ -1,6 +1,7 @@
 """The interface that every fine-tuning objective has, so that training asks only for a perturbation and a loss.
 
 A training step is
+    labels = objective.targets(model, batch)
     adversarial = objective.perturb(model, images, labels, generator)
     loss, logs = objective.loss(model, adversarial, images, labels)
 after `objective.bind(forest)`, which makes the head (before optimisers and checkpoints), and
@@ -10,6 +11,8 @@ after `objective.bind(forest)`, which makes the head (before optimisers and chec
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +34,7 @@ class Objective(nn.Module, ABC):
     Attributes:
         trains_text: Whether the loss reaches the text projection. Where it does not, training switches its gradients
             off before wrapping the model for distributed training.
+        ascent_options: Settings of the ascent that not every objective has, and this one does.
         head: The classifier head; trained with the model. Made by `bind`.
         forest: The trees; leaf order = class order. Set by `bind`.
         threat_model: Budget of the perturbation in training.
@@ -38,6 +42,7 @@ class Objective(nn.Module, ABC):
     """
 
     trains_text: bool = True
+    ascent_options: frozenset[str] = frozenset()
     text_hidden: Tensor
 
     def __init__(
@@ -51,8 +56,15 @@ class Objective(nn.Module, ABC):
         Args:
             threat_model: Norm and budget of the perturbation, on images in [0, 1].
             ascent: How it is sought.
+
+        Raises:
+            ValueError: If the ascent is to do what this objective does not.
         """
         super().__init__()
+        for name in {"loss", "trees_per_step"} - self.ascent_options:
+            if getattr(ascent, name) is not None:
+                found = f"got {getattr(ascent, name)!r}: leave it out"
+                raise ValueError(f"expected no ascent.{name} with {type(self).__name__}, {found}")
         self.threat_model, self.ascent = threat_model.check_unit(), ascent
         self._forest: Forest | None = None
         self.register_buffer("text_hidden", torch.empty(0), persistent=False)
@@ -109,7 +121,7 @@ class Objective(nn.Module, ABC):
             model: The model to be trained; its train/eval modes are left as they are.
             images: A batch of clean images; only needed by heads that take scales from features.
         """
-        with evaluating(_module(model)):
+        with evaluating(module_of(model)):
             self.text_hidden = model.text_hidden(self.prompts())
             if self.head.needs_features:
                 features = model.project_text(self.text_hidden).float()
@@ -131,6 +143,27 @@ class Objective(nn.Module, ABC):
         with torch.autocast(self.text_hidden.device.type, enabled=False):  # small, and what certificates compute
             return model.project_text(self.text_hidden).float()
 
+    def targets(self, model: ImageTextModel, batch: Mapping[str, Any]) -> Tensor:
+        """What the images of a batch are trained towards, as `perturb` and `loss` take it for `labels`.
+
+        Args:
+            model: The model being trained.
+            batch: What the data module gives: "image", "label" and more.
+
+        Returns:
+            Classes `(B,)`; objectives without classes return what takes their place, a row for each image.
+
+        Raises:
+            ValueError: If the pictures have no classes.
+        """
+        labels: Tensor | None = batch.get("label")
+        if labels is None:
+            raise ValueError(
+                f"expected labelled pictures for {type(self).__name__}, got a batch without labels: use "
+                "ImageTextContrastiveObjective with captioned shards, or data with classes"
+            )
+        return labels
+
     def perturb(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> Adversarial:
@@ -148,7 +181,7 @@ class Objective(nn.Module, ABC):
         """
         if self.ascent.steps == 0 or self.threat_model.eps == 0.0:
             return Adversarial((Perturbed(images.detach()),))
-        with frozen_parameters(_module(model), self):
+        with frozen_parameters(module_of(model), self):
             return self.find_perturbation(model, images, labels, generator if self.ascent.random_start else None)
 
     @abstractmethod
@@ -174,7 +207,12 @@ class Objective(nn.Module, ABC):
         """
 
 
-def _module(model: ImageTextModel) -> nn.Module:
+def module_of(model: ImageTextModel) -> nn.Module:
+    """The model as the module that it also is.
+
+    Raises:
+        ValueError: If it is none.
+    """
     if not isinstance(model, nn.Module):
         raise ValueError(f"expected the model to be an nn.Module, got {type(model).__name__}")
     return model

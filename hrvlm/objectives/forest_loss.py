@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
 from hrvlm.objectives.hierarchical import hita_terms, leaf_term, tree_terms
@@ -34,6 +35,7 @@ class ForestBatch:
         texts: Points of all nodes `(nodes, D)`, each in the columns that its trees' tables name.
         pool: Points `(P, D)` of the images that groups are averages of; `points` itself where they are the same.
         image_share: See `hierarchical.hita_terms`.
+        raised: What a perturbation raises of rows of scores.
     """
 
     head: Head
@@ -43,16 +45,18 @@ class ForestBatch:
     texts: Tensor
     pool: Tensor
     image_share: float = 0.0
+    raised: ScoreLoss = cross_entropy
 
     def attacked_loss(self, weights: TermWeights, level: int | None) -> Tensor:
-        """Weighted HITA of all levels, or of one, summed over the trees: what a perturbation raises."""
+        """Weighted alignment loss of all levels, or of one, summed over the trees: what a perturbation raises."""
 
         def part(table: TreeTable, group: BatchGroups, points: Tensor, texts: Tensor, pool: Tensor | None) -> Tensor:
             chosen = weights.of_levels(table.num_levels, level, points)
             if level == 0:
-                return chosen[0] * leaf_term(points, texts, self.head, group, table)
+                return chosen[0] * leaf_term(points, texts, self.head, group, table, self.raised)
             rows = group_points(self.head, points, group, pool)
-            return (chosen * hita_terms(rows, texts, self.head, group, table, image_share=self.image_share)).sum()
+            terms = hita_terms(rows, texts, self.head, group, table, image_share=self.image_share, loss=self.raised)
+            return (chosen * terms).sum()
 
         return self._sum(part)
 

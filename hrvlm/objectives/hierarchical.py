@@ -14,9 +14,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
@@ -45,12 +45,12 @@ def level_weights(num_levels: int) -> Tensor:
     return 1.0 - torch.arange(num_levels) / num_levels
 
 
-def masked_cross_entropy(logits: Tensor, targets: Tensor, candidates: Tensor) -> Tensor:
-    """Cross-entropy `(R,)` of logits `(R, T)` whose softmax runs over the candidates `(R, T)` of each row only.
+def masked_loss(logits: Tensor, targets: Tensor, candidates: Tensor, loss: ScoreLoss = cross_entropy) -> Tensor:
+    """A loss `(R,)` of logits `(R, T)` that sees the candidates `(R, T)` of each row only.
 
     The target must be a candidate.
     """
-    return F.cross_entropy(torch.where(candidates, logits, float("-inf")), targets, reduction="none")
+    return loss(torch.where(candidates, logits, float("-inf")), targets)
 
 
 def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:
@@ -78,8 +78,9 @@ def hita_terms(
     table: TreeTable,
     *,
     image_share: float = 0.0,
+    loss: ScoreLoss = cross_entropy,
 ) -> Tensor:
-    """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
+    """Alignment loss per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
 
     Args:
         rows: `(R, D)`, see `group_points`.
@@ -89,34 +90,41 @@ def hita_terms(
         table: Index tensors of the tree.
         image_share: Share in [0, 1] of the alignment above the leaves that concerns the images themselves, each with
             its ancestor's text, instead of the groups' averages.
+        loss: Of rows of scores; the method's is the cross-entropy.
     """
-    return _hita(head.logits(rows, text_points), groups, table, image_share)
+    return _hita(head.logits(rows, text_points), groups, table, image_share, loss)
 
 
-def leaf_term(points: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
-    """Mean cross-entropy of the leaf level alone: neither groups nor nodes above the next level are scored."""
+def leaf_term(
+    points: Tensor,
+    text_points: Tensor,
+    head: Head,
+    groups: BatchGroups,
+    table: TreeTable,
+    loss: ScoreLoss = cross_entropy,
+) -> Tensor:
+    """Mean loss of the leaf level alone: neither groups nor nodes above the next level are scored."""
     columns, leaves = sum(table.sizes[:2]), groups.targets[: len(points)]
     candidates = table.candidates[leaves, :columns]
-    return masked_cross_entropy(head.logits(points, text_points[:columns]), leaves, candidates).mean()
+    return masked_loss(head.logits(points, text_points[:columns]), leaves, candidates, loss).mean()
 
 
-def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable, image_share: float) -> Tensor:
-    losses = masked_cross_entropy(logits, groups.targets, table.candidates[groups.targets])
+def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable, image_share: float, loss: ScoreLoss) -> Tensor:
+    losses = masked_loss(logits, groups.targets, table.candidates[groups.targets], loss)
     averages = level_means(losses, groups.row_level, table.num_levels)
     if image_share == 0.0 or table.num_levels == 1:
         return averages
-    return torch.cat(
-        [averages[:1], averages[1:].lerp(_of_images(logits[: groups.num_images], groups, table), image_share)]
-    )
+    of_images = _of_images(logits[: groups.num_images], groups, table, loss)
+    return torch.cat([averages[:1], averages[1:].lerp(of_images, image_share)])
 
 
-def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable) -> Tensor:
-    """Mean cross-entropy per level above the leaves `(L,)` of images `(B, T)` with their ancestors."""
+def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable, loss: ScoreLoss) -> Tensor:
+    """Mean loss per level above the leaves `(L,)` of images `(B, T)` with their ancestors."""
     leaves = groups.targets[: len(logits)]
     losses = []
     for level in range(1, table.num_levels):
         targets = table.offsets[level] + table.ancestors[level, leaves]
-        losses.append(masked_cross_entropy(logits, targets, table.candidates[targets]).mean())
+        losses.append(masked_loss(logits, targets, table.candidates[targets], loss).mean())
     return torch.stack(losses)
 
 
@@ -153,7 +161,7 @@ def tree_terms(
     logits = head.logits(rows, text_points)
     leaf = groups.targets[:count]
     return TreeTerms(
-        hita=_hita(logits, groups, table, image_share),
+        hita=_hita(logits, groups, table, image_share, table.row_loss()),
         vicinity=vicinity(head.distance(image_points, text_points[leaf]), zeta_vicinity).mean(),
         order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
         order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),

@@ -14,8 +14,21 @@ from short_settings import made
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.randomness import PerImageGenerator
-from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
+from hrvlm.objectives import (
+    AGFTObjective,
+    CleanObjective,
+    FAREObjective,
+    HierarchicalObjective,
+    ImageTextContrastiveObjective,
+    PMGAFTObjective,
+    SubspaceAlignmentObjective,
+    TeCoAObjective,
+)
+from hrvlm.objectives.settings import LossWeights
+from hrvlm.objectives.soft_targets import SoftTargets
+from hrvlm.training.weight_perturbation import MovedWeights
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
 LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
@@ -29,22 +42,37 @@ FLAT = {
 }  # fmt: skip
 # The first half has no plant, the second no mammal; dogs and ants are on both sides; elm is on neither.
 LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
-ATTACK = {"eps": 0.05, "step_size": 0.02, "steps": 2}
+CAPTIONS = [f"{number} of them" for number in (1, 2, 3, 4, 2, 5, 6, 7, 1, 8)]  # some on both sides
+ATTACK = {"threat_model": ThreatModel(eps=0.05), "ascent": Ascent(step_size=0.02, steps=2)}
 PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
+L2 = ThreatModel("l2", 0.05)
+LARGE: dict[str, Any] = {"steps": 5, "step_size": 0.05}
+MARGIN = Ascent(rule="momentum", loss="margin", **LARGE)
+HALVING = Ascent(rule="apgd", loss="dlr", **LARGE)
+ONE_TREE = Ascent(trees_per_step=1, **LARGE)
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
     "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
-    "l2, images only": (HierarchicalObjective, ATTACK | PARTS | {"norm": "l2", "eps_text": 0.0}, 2),
+    "l2, images only": (HierarchicalObjective, ATTACK | PARTS | {"threat_model": L2, "eps_text": 0.0}, 2),
     "per level": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "per_level"}, 2),
     "euclidean": (HierarchicalObjective, ATTACK | {"head": "cosine", "lambda_order": 0.0}, 2),
     "local": (HierarchicalObjective, ATTACK | PARTS | {"average_over": "local"}, 2),
+    "momentum, margin": (HierarchicalObjective, ATTACK | PARTS | {"ascent": MARGIN}, 2),
+    "apgd, ratio": (HierarchicalObjective, ATTACK | PARTS | {"ascent": HALVING}, 2),
+    "in turn": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "alternating", "ascent": ONE_TREE}, 2),
+    "soft targets": (HierarchicalObjective, ATTACK | PARTS | {"weights": LossWeights(soft_targets=SoftTargets())}, 2),
+    "weights moved": (HierarchicalObjective, ATTACK | PARTS, 2),
     "tecoa": (TeCoAObjective, ATTACK, 1),
     "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
     "fare": (FAREObjective, ATTACK, 1),
-    "fare, l2": (FAREObjective, ATTACK | {"norm": "l2"}, 1),
+    "fare, l2": (FAREObjective, ATTACK | {"threat_model": L2}, 1),
+    "agft": (AGFTObjective, ATTACK, 1),
+    "subspaces": (SubspaceAlignmentObjective, ATTACK, 1),
+    "image-text": (ImageTextContrastiveObjective, ATTACK, 1),
     "clean": (CleanObjective, {}, 1),
 }
+MOVED = {"weights moved": 0.05}  # by which share of their norm
 
 
 class SmallModel(nn.Module):
@@ -81,6 +109,7 @@ class Step(nn.Module):
         super().__init__()
         torch.manual_seed(0)
         kind_of_loss, arguments, trees = CASES[case]
+        self.gamma = MOVED.get(case, 0.0)
         self.model, self.objective = kind(), made(kind_of_loss, **arguments)
         parents = [DEEP, FLAT][:trees]
         kinds = [
@@ -95,9 +124,14 @@ class Step(nn.Module):
                 parameter += 0.02 * torch.randn_like(parameter)
 
     def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        images, labels = images_of(indices), LABELS[list(indices)]
-        starts = PerImageGenerator([100 + index for index in indices])
+        images = images_of(indices)
+        batch = {"image": images, "label": LABELS[list(indices)], "caption": [CAPTIONS[index] for index in indices]}
+        labels = self.objective.targets(self.model, batch)
+        starts = PerImageGenerator([100 + index for index in indices], batch_seed=3)
         adversarial = self.objective.perturb(self.model, images, labels, starts)
+        if self.gamma > 0.0:
+            loss, _ = self.objective.loss(self.model, adversarial, images, labels)
+            MovedWeights().move(loss, self.parameters(), self.gamma, None)
         return self.objective.loss(self.model, adversarial, images, labels)
 
 
