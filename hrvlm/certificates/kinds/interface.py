@@ -146,15 +146,12 @@ class Kind(ABC, Generic[R]):
         """
 
     def check_model(self, plan: Any, scorers: Sequence[str], identity: Callable[[], Mapping[str, Any]]) -> None:
-        """Refuses a model that a plan was not made for.
+        """Refuses, by ValueError, a model that a plan of a run was not made for.
 
         Args:
-            plan: the plan of a run.
-            scorers: kinds of scorers that certificates of embeddings are made for.
+            plan: the plan.
+            scorers: of certificates of embeddings.
             identity: gives digest of "weights" and description of "trees", as folders of rows note them.
-
-        Raises:
-            ValueError: naming what differs.
         """
 
     def account(self, plan: Any) -> list[Any] | None:
