@@ -52,7 +52,7 @@ def _upper(counts: np.ndarray, n: int, confidence: float) -> np.ndarray:
 
 
 def chosen(critical: np.ndarray, count: int) -> np.ndarray:
-    """Positions `(R,)` of the smallest valid thresholds from critical ones `(R, n)`, with `count` violations allowed."""
+    """Positions `(R,)` of the smallest valid thresholds, of critical ones `(R, n)`, with `count` violations allowed."""
     return np.sort(critical, axis=1)[:, ::-1][:, count]
 
 

@@ -221,7 +221,7 @@ def test_stretches_follow_from_rows_and_from_the_calibration(
     assert verify_rows(rows, header_of(settings(calibrated))) == []
     extents = [stretch[7] for row in rows for stretch in row["calibrated"]]
     assert 100 < sum(extent > 0 for extent in extents) < len(extents)
-    assert all(len(row["calibrated"]) == 4 * 2 for row in rows)  # alone, of the group, and two joint ones, at two rates
+    assert {len(row["calibrated"]) for row in rows} == {4 * 2 * 2}  # alone, of the group, two joint ones; rates; forms
 
 
 def altered(row: dict[str, object], name: str, change) -> dict[str, object]:
