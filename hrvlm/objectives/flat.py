@@ -57,11 +57,15 @@ class TeCoAObjective(Objective):
         texts = self.leaf_points(model)
 
         def loss(pixels: Tensor) -> Tensor:
-            logits = self.head.logits(self.head.lift_image(model.encode_image(pixels)), texts)
-            return F.cross_entropy(logits, labels, reduction="none")
+            return self.attacked_loss(model, pixels, labels, texts)
 
         found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
         return Adversarial((Perturbed(found),))
+
+    def attacked_loss(self, model: ImageTextModel, images: Tensor, labels: Tensor, texts: Tensor) -> Tensor:
+        """What the perturbation raises: the cross-entropy `(B,)` of images `(B, 3, H, W)` with leaf texts `(K, D)`."""
+        logits = self.head.logits(self.head.lift_image(model.encode_image(images)), texts)
+        return F.cross_entropy(logits, labels, reduction="none")
 
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor

@@ -30,10 +30,12 @@ class ForestBatch:
         head: Scores, distances, averages and norms.
         tables: Index tensors of each tree.
         groups: Groups of the batch in each tree.
-        points: Points of the images `(B, D)`.
+        points: Points of the images `(B, D)`, or `(B, m, D)` of m copies of them under noises of their own.
         texts: Points of all nodes `(nodes, D)`, each in the columns that its trees' tables name.
-        pool: Points `(P, D)` of the images that groups are averages of; `points` itself where they are the same.
+        pool: Points `(P, D)`, or `(P, m, D)`, of the images that groups are averages of; `points` itself where they are
+            the same.
         image_share: See `hierarchical.hita_terms`.
+        leaf_sum_share: See `hierarchical.hita_terms`.
     """
 
     head: Head
@@ -43,6 +45,7 @@ class ForestBatch:
     texts: Tensor
     pool: Tensor
     image_share: float = 0.0
+    leaf_sum_share: float = 0.0
 
     def attacked_loss(self, weights: TermWeights, level: int | None) -> Tensor:
         """Weighted HITA of all levels, or of one, summed over the trees: what a perturbation raises."""
@@ -52,7 +55,8 @@ class ForestBatch:
             if level == 0:
                 return chosen[0] * leaf_term(points, texts, self.head, group, table)
             rows = group_points(self.head, points, group, pool)
-            return (chosen * hita_terms(rows, texts, self.head, group, table, image_share=self.image_share)).sum()
+            shares = {"image_share": self.image_share, "leaf_sum_share": self.leaf_sum_share}
+            return (chosen * hita_terms(rows, texts, self.head, group, table, **shares)).sum()
 
         return self._sum(part)
 
@@ -77,6 +81,7 @@ class ForestBatch:
                 zeta_gap=zeta_gap,
                 pool=pool,
                 image_share=self.image_share,
+                leaf_sum_share=self.leaf_sum_share,
             )
             logs.append(numbers(terms, level))
             return weights.total(terms, level)

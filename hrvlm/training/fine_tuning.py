@@ -18,7 +18,7 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
 from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
-from hrvlm.objectives import ImageTextModel, NoisyModel, Objective
+from hrvlm.objectives import ImageTextModel, NoiseTerms, NoisyModel, Objective, noisy_loss
 from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
@@ -82,6 +82,7 @@ class RobustFineTuning(LightningModule):
         self.freeze_batch_norm = trained.freeze_batch_norm or not trained.image_tower
         self.optimizer_settings = optimizer
         self.average_decay, self.noise = trained.average_decay, noise
+        self._terms = NoiseTerms() if noise is None else noise.terms
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
         self._compiled = switched(self.model.clip.visual, tower)
@@ -171,7 +172,7 @@ class RobustFineTuning(LightningModule):
         with nullcontext() if self._compiled is None else self._compiled.in_place():
             try:
                 adversarial = self.objective.perturb(model, images, labels, starts)
-                loss, logs = self.objective.loss(model, adversarial, images, labels)
+                loss, logs = noisy_loss(self.objective, model, adversarial, images, labels, self._terms)
             except NonFiniteError as error:
                 raise self._stopped(batch, str(error)) from error
         mean = self._log_means({"loss": loss.detach(), **logs})

@@ -24,7 +24,7 @@ def drawn(noise: TrainingNoise, images: Tensor, seeds: Sequence[int]) -> tuple[T
         seeds: One per image, see `randomness.noise_seeds`. Streams of different kinds of devices differ.
 
     Returns:
-        Noise `(1, B, 3, H, W)`, and its standard deviations `(B,)` in pixel units, 0 for images that get none.
+        Noise `(m, B, 3, H, W)`, and its standard deviations `(B,)` in pixel units, 0 for images that get none.
     """
     found = [_of_image(noise, images[place], seed) for place, seed in enumerate(seeds)]
     rows, sigmas = zip(*found, strict=True)
@@ -32,9 +32,9 @@ def drawn(noise: TrainingNoise, images: Tensor, seeds: Sequence[int]) -> tuple[T
 
 
 def _of_image(noise: TrainingNoise, image: Tensor, seed: int) -> tuple[Tensor, Tensor]:
-    """Noise `(1, 3, H, W)` of one image, and its deviation."""
+    """Noise `(m, 3, H, W)` of one image, the first copies being those of fewer, and its deviation."""
     stream = torch.Generator(image.device).manual_seed(seed)
     chosen, strength = torch.rand(2, generator=stream, device=image.device)  # whatever the settings: one order of draws
     sigma = noise.sigma * (strength if noise.mode == "uniform" else torch.ones_like(strength)) * (chosen < noise.share)
-    normal = torch.randn(image.shape, generator=stream, device=image.device)
-    return (sigma * normal)[None].to(image.dtype), sigma
+    drawn = [torch.randn(image.shape, generator=stream, device=image.device) for _ in range(noise.copies)]
+    return (sigma * torch.stack(drawn)).to(image.dtype), sigma

@@ -23,6 +23,7 @@ from hrvlm.objectives import (
     Objective,
     Perturbed,
     PMGAFTObjective,
+    SmoothAdvObjective,
     TeCoAObjective,
 )
 from hrvlm.objectives.groups import group_batch, group_points
@@ -32,6 +33,7 @@ OBJECTIVES = {
     "poincare": lambda **k: made(HierarchicalObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "cosine": lambda **k: OBJECTIVES["poincare"](**({"head": "cosine", "lambda_order": 0.0} | k)),
     "tecoa": lambda **k: made(TeCoAObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
+    "smooth_adv": lambda **k: made(SmoothAdvObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "pmg_aft": lambda **k: made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "fare": lambda **k: made(FAREObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
 }  # fmt: skip
@@ -291,7 +293,8 @@ def is_primitive(value: object) -> bool:
 
 
 @pytest.mark.parametrize(
-    "kind", [HierarchicalObjective, TeCoAObjective, CleanObjective, PMGAFTObjective, FAREObjective]
+    "kind",
+    [HierarchicalObjective, TeCoAObjective, SmoothAdvObjective, CleanObjective, PMGAFTObjective, FAREObjective],
 )
 def test_objectives_are_built_from_primitive_keyword_arguments_and_values_of_such(kind: type[Objective]) -> None:
     for parameter in inspect.signature(kind).parameters.values():

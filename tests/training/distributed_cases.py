@@ -15,7 +15,20 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hrvlm.attacks.randomness import PerImageGenerator
-from hrvlm.objectives import CleanObjective, FAREObjective, HierarchicalObjective, PMGAFTObjective, TeCoAObjective
+from hrvlm.objectives import (
+    CleanObjective,
+    Consistency,
+    FAREObjective,
+    HierarchicalObjective,
+    MaximizedRadius,
+    NoisyModel,
+    PMGAFTObjective,
+    SmoothAdvObjective,
+    TeCoAObjective,
+    noisy_loss,
+)
+from hrvlm.training.noise import drawn
+from hrvlm.training.settings import TrainingNoise
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
 LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
@@ -31,6 +44,7 @@ FLAT = {
 LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
 ATTACK = {"eps": 0.05, "step_size": 0.02, "steps": 2}
 PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
+SHARES = {"leaf_sum_share": 0.5, "image_share": 0.5}
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
     "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
@@ -44,6 +58,15 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "fare": (FAREObjective, ATTACK, 1),
     "fare, l2": (FAREObjective, ATTACK | {"norm": "l2"}, 1),
     "clean": (CleanObjective, {}, 1),
+    "smoothed forest": (HierarchicalObjective, ATTACK | PARTS | {"weights": SHARES}, 2),
+    "smooth-adv": (SmoothAdvObjective, ATTACK, 1),
+    "tecoa, copies": (TeCoAObjective, ATTACK, 1),
+}
+TERMS = {"consistency": Consistency(weight=0.5), "radius": MaximizedRadius(weight=0.5, inverse_temperature=1.0)}
+NOISE = {
+    "smoothed forest": TrainingNoise(sigma=0.1, copies=2, **TERMS),
+    "smooth-adv": TrainingNoise(sigma=0.1, mode="uniform", copies=2),
+    "tecoa, copies": TrainingNoise(sigma=0.1, share=0.7, copies=2, consistency=Consistency(weight=0.5)),
 }
 
 
@@ -80,6 +103,7 @@ class Step(nn.Module):
     def __init__(self, case: str, kind: type[SmallModel] = SmallModel) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.noise = NOISE.get(case)
         kind_of_loss, arguments, trees = CASES[case]
         self.model, self.objective = kind(), made(kind_of_loss, **arguments)
         parents = [DEEP, FLAT][:trees]
@@ -97,8 +121,12 @@ class Step(nn.Module):
     def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         images, labels = images_of(indices), LABELS[list(indices)]
         starts = PerImageGenerator([100 + index for index in indices])
-        adversarial = self.objective.perturb(self.model, images, labels, starts)
-        return self.objective.loss(self.model, adversarial, images, labels)
+        if self.noise is None:
+            adversarial = self.objective.perturb(self.model, images, labels, starts)
+            return self.objective.loss(self.model, adversarial, images, labels)
+        model = NoisyModel(self.model, *drawn(self.noise, images, [200 + index for index in indices]))
+        adversarial = self.objective.perturb(model, images, labels, starts)
+        return noisy_loss(self.objective, model, adversarial, images, labels, self.noise.terms)
 
 
 def images_of(indices: Sequence[int]) -> torch.Tensor:
