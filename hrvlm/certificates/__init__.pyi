@@ -24,6 +24,7 @@ from .kinds.profile.claim import (
 from .kinds.profile.options import ProfileOptions
 from .kinds.profile.record import ProfileRecord
 from .kinds.registry import RecordWriter, done_keys, merge_rows, read_rows, record_from_row, torn_line
+from .kinds.semantic.calibrated_extent import ThresholdScale, calibrated_extent
 from .kinds.semantic.certify import semantic_partition, semantic_partitions
 from .kinds.semantic.evidence import semantic_evidence
 from .kinds.semantic.invariant_extent import InvariantExtent, invariant_extent
@@ -82,6 +83,7 @@ from .statistics.binomial import (
 )
 from .statistics.means import betting_lower, betting_upper, mean_shift_bound, shifted_mean
 from .statistics.radii import least_count, operational_threshold, radius_between, two_bound_radius
+from .statistics.risk import calibrate_risk
 
 __all__ = [
     "AffineScorer",
@@ -123,6 +125,7 @@ __all__ = [
     "SmoothingPlan",
     "SmoothingRecord",
     "Statement",
+    "ThresholdScale",
     "UniformLaw",
     "Violation",
     "WordingStability",
@@ -134,6 +137,8 @@ __all__ = [
     "automatic_batch_size",
     "betting_lower",
     "betting_upper",
+    "calibrate_risk",
+    "calibrated_extent",
     "certify",
     "certify_jointly",
     "certifying_count",

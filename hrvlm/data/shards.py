@@ -20,6 +20,7 @@ from hrvlm.data.sampling import Address, ShardSampler, address_generator
 from hrvlm.data.shard_files import ShardFiles
 from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
 from hrvlm.old_keys import old_keys
+from hrvlm.trees.words import composed
 
 OPEN_SHARDS = 16
 
@@ -39,12 +40,31 @@ class ShardReader:
             ValueError: If the shard is gone or the image damaged; the message names shard and key.
         """
         index = self.index
-        offset, size = int(index.offsets[position]), int(index.sizes[position])
-        try:
-            content = os.pread(self._descriptor(int(index.shards[position])), size, offset)
-        except OSError as error:
-            raise ValueError(f"expected a readable image {index.where(position)}: {error}") from error
+        content = self._read(position, int(index.offsets[position]), int(index.sizes[position]), "image")
         return decode_image(content, index.where(position), self.background)
+
+    def caption(self, position: int) -> str:
+        """The caption of one image of captioned shards, without space around it.
+
+        Raises:
+            ValueError: If the shard is gone or the caption is no text; the message names shard and key.
+        """
+        index = self.index
+        content = self._read(
+            position, int(index.caption_offsets[position]), int(index.caption_sizes[position]), "caption"
+        )
+        try:
+            return composed(content.decode("utf-8").strip())
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"expected a caption in UTF-8 of {index.where(position)}: {error}; mend the shard"
+            ) from error
+
+    def _read(self, position: int, offset: int, size: int, what: str) -> bytes:
+        try:
+            return os.pread(self._descriptor(int(self.index.shards[position])), size, offset)
+        except OSError as error:
+            raise ValueError(f"expected a readable {what} {self.index.where(position)}: {error}") from error
 
     def _descriptor(self, shard: int) -> int:
         if shard in self._open:

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED
@@ -17,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlm.data.listing import LeftOut
-from hrvlm.data.tar_scanning import MAX_IMAGE_BYTES, MAX_LABEL, scan_shard, webdataset_modules
+from hrvlm.data.tar_scanning import MAX_IMAGE_BYTES, MAX_LABEL, MAX_LABEL_BYTES, Sample, scan_shard, webdataset_modules
 
 MAX_SHARDS = 1_000_000
 
 _FORMAT = 2
 _NUMBERS = ("shards", "offsets", "sizes", "labels")
+_CAPTIONS = ("shards", "offsets", "sizes", "caption_offsets", "caption_sizes")
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 def shard_paths(shards: str) -> list[str]:
@@ -64,7 +66,9 @@ class TarIndex:
         shards: Position of the shard in `paths` (N,).
         offsets: First byte of the image in the shard (N,).
         sizes: Bytes of the image (N,).
-        labels: Labels (N,).
+        labels: Labels (N,); none of captioned shards.
+        caption_offsets: First byte of the caption in the shard (N,); none of labelled shards.
+        caption_sizes: Bytes of the caption (N,).
     """
 
     paths: tuple[str, ...]
@@ -72,7 +76,9 @@ class TarIndex:
     shards: NDArray[np.int64]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    labels: NDArray[np.int64]
+    labels: NDArray[np.int64] = field(default_factory=_NONE.copy)
+    caption_offsets: NDArray[np.int64] = field(default_factory=_NONE.copy)
+    caption_sizes: NDArray[np.int64] = field(default_factory=_NONE.copy)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -83,7 +89,9 @@ class TarIndex:
         return f"{key!r} in shard {self.paths[int(self.shards[position])]}"
 
 
-def read_index(paths: Sequence[str], folder: str | Path | None = None, *, keep: bool = True) -> TarIndex:
+def read_index(
+    paths: Sequence[str], folder: str | Path | None = None, *, keep: bool = True, captions: bool = False
+) -> TarIndex:
     """The index of some shards, from a file of an earlier call where the shards are still the same.
 
     Reading all headers of ImageNet-1k takes minutes, reading the file an instant. Nothing but time is lost if the file
@@ -93,44 +101,55 @@ def read_index(paths: Sequence[str], folder: str | Path | None = None, *, keep: 
         paths: The shards.
         folder: Of the file; beside the first shard if None.
         keep: Whether an index that had to be made is written to its file.
+        captions: Whether samples have captions (`KEY.txt`) instead of labels.
 
     Raises:
-        ValueError: If a shard is damaged or a sample lacks its image or label; the message names shard and key.
+        ValueError: If a shard is damaged or a sample lacks its image, its label or its caption; the message names
+            shard and key.
     """
-    state = json.dumps([_FORMAT, [(path, (at := Path(path).stat()).st_size, at.st_mtime_ns) for path in paths]])
+    numbers = _CAPTIONS if captions else _NUMBERS
+    kind = [_FORMAT, "captions"] if captions else [_FORMAT]
+    state = json.dumps([*kind, [(path, (at := Path(path).stat()).st_size, at.st_mtime_ns) for path in paths]])
     name = hashlib.sha256(state.encode()).hexdigest()[:16]
     file = Path(folder or Path(paths[0]).parent) / f".hrvlm-index-{name}.npz"
-    arrays = _load(file, paths)
+    arrays = _load(file, paths, numbers)
     if arrays is None:
-        arrays = _scan(paths)
+        arrays = _scan(paths, numbers)
         if keep:
             _save(file, arrays)
     return TarIndex(tuple(paths), **arrays)
 
 
-def _load(file: Path, paths: Sequence[str]) -> dict[str, Any] | None:
+def _load(file: Path, paths: Sequence[str], numbers: Sequence[str]) -> dict[str, Any] | None:
     """A stored index; None if there is none, or one that was cut short or does not fit the shards."""
     try:
         with file.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             if any(entry.compress_type != ZIP_STORED for entry in stored.zip.infolist()):
                 return None  # not written by `_save`; nobody knows how much it unfolds to
-            arrays = {name: stored[name] for name in ("keys", *_NUMBERS)}
+            arrays = {name: stored[name] for name in ("keys", *numbers)}
     except Exception:  # of many kinds; whatever is wrong with it, the shards themselves are read instead
         return None
-    return arrays if _fits(arrays, paths) else None
+    return arrays if _fits(arrays, paths, numbers) else None
 
 
-def _fits(arrays: dict[str, Any], paths: Sequence[str]) -> bool:
-    """Whether arrays have the form of an index, and every picture lies within its shard."""
+def _fits(arrays: dict[str, Any], paths: Sequence[str], numbers: Sequence[str]) -> bool:
+    """Whether arrays have the form of an index, and every picture and caption lies within its shard."""
     count = len(arrays["keys"]) if arrays["keys"].ndim == 1 and arrays["keys"].dtype.kind == "S" else 0
-    if not count or any(arrays[name].shape != (count,) or arrays[name].dtype != np.int64 for name in _NUMBERS):
+    if not count or any(arrays[name].shape != (count,) or arrays[name].dtype != np.int64 for name in numbers):
         return False
-    shards, offsets, sizes, labels = (arrays[name] for name in _NUMBERS)
+    shards = arrays["shards"]
     if shards.min() < 0 or shards.max() >= len(paths) or (np.diff(shards) < 0).any():
         return False
     lengths = np.array([Path(path).stat().st_size for path in paths], dtype=np.int64)[shards]
-    within = (offsets >= 0) & (sizes >= 0) & (sizes <= MAX_IMAGE_BYTES) & (offsets <= lengths - sizes)
-    return bool(within.all() and labels.min() >= 0 and labels.max() <= MAX_LABEL)
+    if not _lie_within(arrays["offsets"], arrays["sizes"], lengths, MAX_IMAGE_BYTES):
+        return False
+    if "labels" in numbers:
+        return bool(arrays["labels"].min() >= 0 and arrays["labels"].max() <= MAX_LABEL)
+    return _lie_within(arrays["caption_offsets"], arrays["caption_sizes"], lengths, MAX_LABEL_BYTES)
+
+
+def _lie_within(offsets: NDArray[np.int64], sizes: NDArray[np.int64], lengths: NDArray[np.int64], most: int) -> bool:
+    return bool(((offsets >= 0) & (sizes >= 0) & (sizes <= most) & (offsets <= lengths - sizes)).all())
 
 
 def _save(file: Path, arrays: dict[str, Any]) -> None:
@@ -145,18 +164,22 @@ def _save(file: Path, arrays: dict[str, Any]) -> None:
             part.unlink()
 
 
-def _scan(paths: Sequence[str]) -> dict[str, Any]:
-    left_out = LeftOut()
+def _scan(paths: Sequence[str], names: Sequence[str]) -> dict[str, Any]:
+    left_out, captions = LeftOut(), names is _CAPTIONS
+
+    def said(sample: Sample) -> tuple[int, ...]:
+        return sample.caption if captions else (sample.label,)
+
     rows = [
-        (sample.key, number, *sample.image, sample.label)
+        (sample.key, number, *sample.image, *said(sample))
         for number, path in enumerate(paths)
-        for sample in scan_shard(path, left_out)
+        for sample in scan_shard(path, left_out, captions=captions)
     ]
     left_out.tell(f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}")
     if not rows:
         raise ValueError(f"expected samples in the shards, found none in {paths[0]} and {len(paths) - 1} more")
     keys, *numbers = zip(*rows, strict=True)
-    named = zip(_NUMBERS, numbers, strict=True)
+    named = zip(names, numbers, strict=True)
     # Names that are no UTF-8 come from tarfile with their bytes as surrogates.
     return {"keys": np.array([key.encode("utf-8", "surrogateescape") for key in keys])} | {
         name: np.array(values, dtype=np.int64) for name, values in named

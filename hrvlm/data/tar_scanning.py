@@ -1,7 +1,8 @@
 """The samples of a tar shard, from its headers and labels alone.
 
 A sample is a run of members with one key: `KEY.jpg` and `KEY.cls` (its label as digits) or `KEY.json` (its label under
-"label"). Which part of a name is the key, and how braces in shard names expand, is decided by webdataset itself.
+"label"); of captioned shards `KEY.jpg` and `KEY.txt`, and labels, where there are any, are not read. Which part of a
+name is the key, and how braces in shard names expand, is decided by webdataset itself.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ MAX_IMAGE_BYTES = 2**28
 MAX_LABEL_BYTES = 2**20
 MAX_LABEL = 2**31 - 1
 Found = TypeVar("Found")
+CAPTION = "txt"
 _LABELS = ("cls", "json")
 
 
@@ -65,13 +67,19 @@ class Sample:
         """The label; `cls` counts before `json`."""
         return self.labels["cls" if "cls" in self.labels else "json"]
 
+    @property
+    def caption(self) -> tuple[int, int]:
+        """Offset and size of the caption."""
+        return self.places[CAPTION]
 
-def scan_shard(path: str, left_out: LeftOut | None = None) -> Iterator[Sample]:
+
+def scan_shard(path: str, left_out: LeftOut | None = None, *, captions: bool = False) -> Iterator[Sample]:
     """The samples of one shard; only headers and labels are read.
 
     Args:
         path: A tar file.
         left_out: Counts files that are hidden or have no suffix, and so belong to no sample.
+        captions: Whether samples have captions instead of labels.
 
     Raises:
         ValueError: See `read_index`.
@@ -88,9 +96,9 @@ def scan_shard(path: str, left_out: LeftOut | None = None) -> Iterator[Sample]:
                     continue
                 if sample is None or key != sample.key:
                     if sample is not None:
-                        yield _whole(sample)
+                        yield _whole(sample, captions)
                     sample = Sample(key, path)
-                _add(sample, suffix.lower(), member, tar)
+                _add(sample, suffix.lower(), member, None if captions else tar)
             _check_end(tar)
     except (tarfile.TarError, OSError, EOFError) as error:
         last = f" after sample {sample.key!r}" if sample else ""
@@ -98,7 +106,7 @@ def scan_shard(path: str, left_out: LeftOut | None = None) -> Iterator[Sample]:
             f"expected a whole tar file as shard {path}, got one damaged{last} ({error}); replace it"
         ) from error
     if sample is not None:
-        yield _whole(sample)
+        yield _whole(sample, captions)
 
 
 class _Bounded(io.FileIO):
@@ -135,18 +143,19 @@ def _check_end(tar: tarfile.TarFile) -> None:
         raise tarfile.ReadError("bytes that are no header")
 
 
-def _add(sample: Sample, suffix: str, member: tarfile.TarInfo, tar: tarfile.TarFile) -> None:
-    """Notes where a member lies, and reads it if it is a label."""
+def _add(sample: Sample, suffix: str, member: tarfile.TarInfo, labels_of: tarfile.TarFile | None) -> None:
+    """Notes where a member lies, and reads it if it is a label and labels are asked for."""
     if suffix in sample.places:
         raise ValueError(f"expected one {suffix!r} of sample {sample.key!r} in shard {sample.path}, found two")
     where = f"{sample.key}.{suffix} in shard {sample.path}"
-    most = MAX_LABEL_BYTES if suffix in _LABELS else MAX_IMAGE_BYTES
-    if suffix in (*_LABELS, *SUFFIXES) and (member.size > most or member.issparse()):
+    most = MAX_LABEL_BYTES if suffix in (*_LABELS, CAPTION) else MAX_IMAGE_BYTES
+    read = SUFFIXES + (_LABELS if labels_of is not None else (CAPTION,))
+    if suffix in read and (member.size > most or member.issparse()):
         kind = "sparse" if member.issparse() else f"of {member.size}"
         raise ValueError(f"expected at most {most} bytes as {where}, stored in full, got a file {kind}; mend the shard")
     sample.places[suffix] = (member.offset_data, member.size)
-    if suffix in _LABELS:
-        stream = tar.extractfile(member)
+    if suffix in _LABELS and labels_of is not None:
+        stream = labels_of.extractfile(member)
         assert stream is not None, "a plain file has content"
         label = _label(stream.read(), suffix, where)
         if label is not None:
@@ -171,11 +180,13 @@ def _label(content: bytes, suffix: str, where: str) -> int | None:
     raise ValueError(f"expected a label 0, 1, … in {where}, at most {MAX_LABEL}, got {content[:40]!r}")
 
 
-def _whole(sample: Sample) -> Sample:
-    """The sample, if it has image and label."""
+def _whole(sample: Sample, captions: bool) -> Sample:
+    """The sample, if it has image and label, or image and caption."""
     if not any(suffix in sample.places for suffix in SUFFIXES):
         what = f"an image ({', '.join(SUFFIXES)})"
-    elif not sample.labels:
+    elif captions and CAPTION not in sample.places:
+        what = "a caption (.txt)"
+    elif not captions and not sample.labels:
         what = 'a label (.cls, or "label" in .json)'
     else:
         return sample

@@ -1,6 +1,7 @@
 """The interface that every fine-tuning objective has, so that training asks only for a perturbation and a loss.
 
 A training step is
+    labels = objective.targets(model, batch)
     adversarial = objective.perturb(model, images, labels, generator)
     loss, logs = objective.loss(model, adversarial, images, labels)
 after `objective.bind(forest)`, which makes the head (before optimisers and checkpoints), and
@@ -10,7 +11,8 @@ after `objective.bind(forest)`, which makes the head (before optimisers and chec
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,7 +115,7 @@ class Objective(nn.Module, ABC):
             model: The model to be trained; its train/eval modes are left as they are.
             images: A batch of clean images; only needed by heads that take scales from features.
         """
-        with evaluating(_module(model)):
+        with evaluating(module_of(model)):
             self.text_hidden = model.text_hidden(self.prompts())
             if self.head.needs_features:
                 features = model.project_text(self.text_hidden).float()
@@ -135,6 +137,27 @@ class Objective(nn.Module, ABC):
         with torch.autocast(self.text_hidden.device.type, enabled=False):  # small, and what certificates compute
             return model.project_text(self.text_hidden).float()
 
+    def targets(self, model: ImageTextModel, batch: Mapping[str, Any]) -> Tensor:
+        """What the images of a batch are trained towards, as `perturb` and `loss` take it for `labels`.
+
+        Args:
+            model: The model being trained.
+            batch: What the data module gives: "image", "label" and more.
+
+        Returns:
+            Classes `(B,)`; objectives without classes return what takes their place, a row for each image.
+
+        Raises:
+            ValueError: If the pictures have no classes.
+        """
+        labels: Tensor | None = batch.get("label")
+        if labels is None:
+            raise ValueError(
+                f"expected labelled pictures for {type(self).__name__}, got a batch without labels: use "
+                "ImageTextContrastiveObjective with captioned shards, or data with classes"
+            )
+        return labels
+
     def perturb(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> Adversarial:
@@ -152,7 +175,7 @@ class Objective(nn.Module, ABC):
         """
         if self.ascent.steps == 0 or self.threat_model.eps == 0.0:
             return Adversarial((Perturbed(images.detach()),))
-        with frozen_parameters(_module(model), self):
+        with frozen_parameters(module_of(model), self):
             return self.find_perturbation(model, images, labels, generator if self.ascent.random_start else None)
 
     @abstractmethod
@@ -194,7 +217,12 @@ class Objective(nn.Module, ABC):
         """
 
 
-def _module(model: ImageTextModel) -> nn.Module:
+def module_of(model: ImageTextModel) -> nn.Module:
+    """The model as the module that it also is.
+
+    Raises:
+        ValueError: If it is none.
+    """
     if not isinstance(model, nn.Module):
         raise ValueError(f"expected the model to be an nn.Module, got {type(model).__name__}")
     return model

@@ -140,20 +140,27 @@ def noisy_loss(
         model: The model, behind the batch's noise (`NoisyModel`) where there is any.
         adversarial: What `objective.perturb` found.
         images: Clean images `(B, 3, H, W)`.
-        labels: Classes `(B,)`.
+        labels: Classes `(B,)`, or what takes their place (`Objective.targets`).
         terms: What is added.
 
     Returns:
         As `Objective.loss`; terms are logged as "noise_terms".
+
+    Raises:
+        ValueError: If a term needs classes and the objective has none.
     """
     if not isinstance(model, NoisyModel):
         return objective.loss(model, adversarial, images, labels)
+    if terms.radius is not None and labels.is_floating_point():
+        raise ValueError(
+            f"expected no radius term with {type(objective).__name__}, which knows no classes: leave it out"
+        )
     with model.keeping():
         if objective.smooths or model.copies == 1:
             loss, logs = objective.loss(model, adversarial, images, labels)
         else:
             parts = tuple(replace(part, images=model.repeated(part.images)) for part in adversarial.parts)
-            every = model.repeated(images), labels.repeat(model.copies)
+            every = model.repeated(images), labels.repeat(model.copies, *[1] * (labels.ndim - 1))
             loss, logs = objective.loss(model, Adversarial(parts), *every)
         if terms == NoiseTerms():
             return loss, logs

@@ -1,4 +1,4 @@
-"""The model that training starts from, kept beside the one being trained: what PMG-AFT and FARE hold on to."""
+"""The model that training starts from, kept beside the one being trained: what PMG-AFT, FARE and others hold on to."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hrvlm.objectives.base import ImageTextModel
 from hrvlm.objectives.flat import TeCoAObjective
+from hrvlm.objectives.interface import ImageEncoder
 
 DIGEST_BYTES = 32
 
@@ -51,9 +52,8 @@ class ReferencedObjective(TeCoAObjective):
             self.reference_digest.copy_(digest)
         super().prepare(model, images)
 
-    @torch.no_grad()
-    def reference_features(self, images: Tensor) -> Tensor:
-        """Un-normalised features `(N, D)` of images `(N, 3, H, W)` in [0, 1], in float32 at least, without gradient.
+    def reference(self) -> ImageEncoder:
+        """The copy of the image tower.
 
         Raises:
             RuntimeError: If `prepare` was not called.
@@ -61,7 +61,17 @@ class ReferencedObjective(TeCoAObjective):
         if not self._reference:
             raise RuntimeError(f"expected {type(self).__name__}.prepare(model) before use: it copies the image tower")
         tower: Any = self._reference[0]
-        features: Tensor = tower.encode_image(images)
+        found: ImageEncoder = tower
+        return found
+
+    @torch.no_grad()
+    def reference_features(self, images: Tensor) -> Tensor:
+        """Un-normalised features `(N, D)` of images `(N, 3, H, W)` in [0, 1], in float32 at least, without gradient.
+
+        Raises:
+            RuntimeError: If `prepare` was not called.
+        """
+        features = self.reference().encode_image(images)
         return features.to(torch.promote_types(features.dtype, torch.float32))
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:

@@ -165,7 +165,7 @@ class RobustFineTuning(LightningModule):
         Raises:
             NonFiniteLossError: If loss or gradient are not numbers; the batch is saved first.
         """
-        images, labels = batch["image"], batch["label"]
+        images, labels = batch["image"], self.objective.targets(self.model, batch)
         torch.manual_seed(step_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
         starts = PerImageGenerator(start_seeds(self.seed, self.current_epoch, batch["index"].tolist()), self.device)
         model = self._seen(batch)

@@ -10,8 +10,10 @@ import os
 import re
 import shutil
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +89,6 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
         TreeError: if there is no unzipped WordNet, a file of it is absent, or it is not version 3.0.
     """
     import nltk
-    from nltk.corpus.reader.wordnet import WordNetCorpusReader
 
     chosen = nltk_data if nltk_data is not None else os.environ.get(ENVIRONMENT_VARIABLE)
     places = [os.path.realpath(chosen)] if chosen is not None else list(nltk.data.path)
@@ -101,7 +102,30 @@ def open_wordnet(nltk_data: str | Path | None = None) -> WordNetCorpusReader:
     with reading_wordnet(str(root)), warnings.catch_warnings():
         # the multilingual part, which nltk warns about, is not used here
         warnings.filterwarnings("ignore", message="The multilingual functions are not available")
-        return WordNetCorpusReader(root, None)
+        return _reader_class()(root, None)
+
+
+@cache
+def _reader_class() -> type[WordNetCorpusReader]:
+    """The reader of nltk, with its files closed when it goes: nltk keeps data files open, and never closes them."""
+    from nltk.corpus.reader.wordnet import WordNetCorpusReader
+
+    class ClosingReader(WordNetCorpusReader):
+        def __init__(self, root: Any, multilingual: None) -> None:
+            self._opened: list[Any] = []
+            weakref.finalize(self, _close, self._opened)
+            super().__init__(root, multilingual)
+
+        def open(self, file: str) -> Any:
+            self._opened.append(super().open(file))
+            return self._opened[-1]
+
+    return ClosingReader
+
+
+def _close(files: list[Any]) -> None:
+    for file in files:
+        file.close()
 
 
 @contextmanager

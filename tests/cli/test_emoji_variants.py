@@ -18,6 +18,9 @@ OBJECTIVES = {
     "tecoa": "TeCoAObjective",
     "pmg_aft": "PMGAFTObjective",
     "fare": "FAREObjective",
+    "agft": "AGFTObjective",
+    "subspace_alignment": "SubspaceAlignmentObjective",
+    "image_text_contrastive": "ImageTextContrastiveObjective",
     "clean": "CleanObjective",
     "hierarchical_tree": "HierarchicalObjective",
     "hierarchical_euclidean": "HierarchicalObjective",
@@ -68,6 +71,8 @@ def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     assert objective["class_path"].rpartition(".")[2] == OBJECTIVES[name]
     changed = [("model", "init_args", "objective"), ("model", "init_args", "trees")]
     changed += [("trainer", "default_root_dir"), ("trainer", "logger")]
+    captioned = name == "image_text_contrastive"
+    changed += [("data", "init_args", "caption_trees")] * captioned
     assert without(variant, *changed) == without(base, *changed)
     assert (module["trees"] == base["model"]["init_args"]["trees"]) == (name != "hierarchical_tree")
     attacked = base["model"]["init_args"]["objective"]["init_args"]
@@ -76,6 +81,10 @@ def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     assert [entry["init_args"]["name"] for entry in variant["trainer"]["logger"]] == [name, f"{name}/tensorboard"]
     chosen = make_settings(tmp_path)
     chosen["model"]["init_args"]["objective"] = objective
+    if captioned:
+        chosen["data"] = variant["data"]
+        chosen["data"]["init_args"]["batch_size"] = 8
+        chosen["model"]["init_args"]["trees"] = module["trees"]
     chosen["trainer"] |= {"callbacks": [], "max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 1}
     chosen["trainer"]["enable_checkpointing"] = False
     folder = run_train(tmp_path, chosen)

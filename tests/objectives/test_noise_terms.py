@@ -17,6 +17,7 @@ from hrvlm.objectives import (
     CleanObjective,
     Consistency,
     HierarchicalObjective,
+    ImageTextContrastiveObjective,
     MaximizedRadius,
     NoiseTerms,
     NoisyModel,
@@ -319,3 +320,11 @@ def test_weights_out_of_range_are_refused(arguments: dict[str, float]) -> None:
 def test_shares_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected leaf_sum_share in \[0, 1\], got 1.5"):
         made(HierarchicalObjective, weights={"leaf_sum_share": 1.5})
+
+
+def test_a_term_on_classes_is_refused_where_there_are_none(model, forest, batch) -> None:
+    images, _ = batch
+    objective = ready(ImageTextContrastiveObjective(), model, forest, images)
+    noisy, adversarial = NoisyModel(model, *noises(images)), Adversarial((Perturbed(images),))
+    with pytest.raises(ValueError, match="expected no radius term with ImageTextContrastiveObjective"):
+        noisy_loss(objective, noisy, adversarial, images, torch.rand(7, 8), NoiseTerms(radius=MaximizedRadius()))

@@ -13,17 +13,20 @@ import torch
 import torch.nn.functional as F
 from short_settings import made
 
-from hrvlm.attacks import ThreatModel
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models.heads import CosineHead, PoincareHead
 from hrvlm.objectives import (
     Adversarial,
+    AGFTObjective,
     CleanObjective,
     FAREObjective,
     HierarchicalObjective,
+    ImageTextContrastiveObjective,
     Objective,
     Perturbed,
     PMGAFTObjective,
     SmoothAdvObjective,
+    SubspaceAlignmentObjective,
     TeCoAObjective,
 )
 from hrvlm.objectives.groups import group_batch, group_points
@@ -36,6 +39,10 @@ OBJECTIVES = {
     "smooth_adv": lambda **k: made(SmoothAdvObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "pmg_aft": lambda **k: made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "fare": lambda **k: made(FAREObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
+    "agft": lambda: AGFTObjective(threat_model=ThreatModel(eps=EPS), ascent=Ascent(step_size=EPS / 2)),
+    "subspaces": lambda: SubspaceAlignmentObjective(
+        threat_model=ThreatModel(eps=EPS), ascent=Ascent(step_size=EPS / 2)
+    ),
 }  # fmt: skip
 
 
@@ -294,7 +301,17 @@ def is_primitive(value: object) -> bool:
 
 @pytest.mark.parametrize(
     "kind",
-    [HierarchicalObjective, TeCoAObjective, SmoothAdvObjective, CleanObjective, PMGAFTObjective, FAREObjective],
+    [
+        HierarchicalObjective,
+        TeCoAObjective,
+        SmoothAdvObjective,
+        CleanObjective,
+        PMGAFTObjective,
+        FAREObjective,
+        AGFTObjective,
+        SubspaceAlignmentObjective,
+        ImageTextContrastiveObjective,
+    ],
 )
 def test_objectives_are_built_from_primitive_keyword_arguments_and_values_of_such(kind: type[Objective]) -> None:
     for parameter in inspect.signature(kind).parameters.values():

@@ -14,16 +14,20 @@ from short_settings import made
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.objectives import (
+    AGFTObjective,
     CleanObjective,
     Consistency,
     FAREObjective,
     HierarchicalObjective,
+    ImageTextContrastiveObjective,
     MaximizedRadius,
     NoisyModel,
     PMGAFTObjective,
     SmoothAdvObjective,
+    SubspaceAlignmentObjective,
     TeCoAObjective,
     noisy_loss,
 )
@@ -42,6 +46,8 @@ FLAT = {
 }  # fmt: skip
 # The first half has no plant, the second no mammal; dogs and ants are on both sides; elm is on neither.
 LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
+CAPTIONS = [f"{number} of them" for number in (1, 2, 3, 4, 2, 5, 6, 7, 1, 8)]  # some on both sides
+VALUES = {"threat_model": ThreatModel(eps=0.05), "ascent": Ascent(steps=2, step_size=0.02)}
 ATTACK = {"eps": 0.05, "step_size": 0.02, "steps": 2}
 PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
 SHARES = {"leaf_sum_share": 0.5, "image_share": 0.5}
@@ -57,15 +63,20 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
     "fare": (FAREObjective, ATTACK, 1),
     "fare, l2": (FAREObjective, ATTACK | {"norm": "l2"}, 1),
+    "agft": (AGFTObjective, VALUES, 1),
+    "subspaces": (SubspaceAlignmentObjective, VALUES, 1),
+    "image-text": (ImageTextContrastiveObjective, VALUES, 1),
     "clean": (CleanObjective, {}, 1),
     "smoothed forest": (HierarchicalObjective, ATTACK | PARTS | {"weights": SHARES}, 2),
     "smooth-adv": (SmoothAdvObjective, ATTACK, 1),
     "tecoa, copies": (TeCoAObjective, ATTACK, 1),
+    "image-text, copies": (ImageTextContrastiveObjective, VALUES, 1),
 }
 TERMS = {"consistency": Consistency(weight=0.5), "radius": MaximizedRadius(weight=0.5, inverse_temperature=1.0)}
 NOISE = {
     "smoothed forest": TrainingNoise(sigma=0.1, copies=2, **TERMS),
     "smooth-adv": TrainingNoise(sigma=0.1, mode="uniform", copies=2),
+    "image-text, copies": TrainingNoise(sigma=0.1, copies=2),
     "tecoa, copies": TrainingNoise(sigma=0.1, share=0.7, copies=2, consistency=Consistency(weight=0.5)),
 }
 
@@ -119,7 +130,9 @@ class Step(nn.Module):
                 parameter += 0.02 * torch.randn_like(parameter)
 
     def forward(self, indices: Sequence[int]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        images, labels = images_of(indices), LABELS[list(indices)]
+        images = images_of(indices)
+        batch = {"image": images, "label": LABELS[list(indices)], "caption": [CAPTIONS[index] for index in indices]}
+        labels = self.objective.targets(self.model, batch)
         starts = PerImageGenerator([100 + index for index in indices])
         if self.noise is None:
             adversarial = self.objective.perturb(self.model, images, labels, starts)

@@ -41,7 +41,7 @@ class StablePiece(NamedTuple):
         The winner does not compete with itself, except through a duplicate, whose margin of 0 is never enough.
         """
         slack = self._slack(delta)
-        low, high, _ = _failing(self.margin, slack, self.length)
+        low, high, _ = failing_arcs(self.margin, slack, self.length)
         zero, end = torch.zeros_like(self.length)[:, None], self.length[:, None]
         begins = (self.margin.cosine + self.margin.offset > slack).all(dim=1)
         return torch.cat([zero, high.cummax(dim=1).values], dim=1), torch.cat([low, end], dim=1), begins
@@ -49,7 +49,7 @@ class StablePiece(NamedTuple):
     def binding(self, delta: float) -> Tensor:
         """Classes `(n, U)` whose failing arcs cover, up to `_NOTHING`, what all cover; at a point, the worst one."""
         slack = self._slack(delta)
-        low, high, column = _failing(self.margin, slack, self.length)
+        low, high, column = failing_arcs(self.margin, slack, self.length)
         covered = torch.cat([torch.zeros_like(high[:, :1]), high.cummax(dim=1).values[:, :-1]], dim=1)
         needed = (
             torch.zeros_like(slack).scatter_add_(
@@ -138,7 +138,7 @@ def _distances(weight: Tensor, winner: Tensor) -> Tensor:
     return torch.cdist(weight[distinct], weight, compute_mode="donot_use_mm_for_euclid_dist")[position]
 
 
-def _failing(margin: Sinusoids, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def failing_arcs(margin: Sinusoids, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Where on [0, length] each margin does not exceed its slack.
 
     Margin j fails where ``R cos(x - psi) <= slack - offset``: on the arc from psi + h to psi + 2 pi - h with
