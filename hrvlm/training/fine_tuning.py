@@ -23,7 +23,7 @@ from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
-from hrvlm.training.noise import drawn
+from hrvlm.training.noise import drawn, trained_under
 from hrvlm.training.randomness import noise_seeds, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts, TrainingNoise
@@ -83,6 +83,7 @@ class RobustFineTuning(LightningModule):
         self.optimizer_settings = optimizer
         self.average_decay, self.noise = trained.average_decay, noise
         self._terms = NoiseTerms() if noise is None else noise.terms
+        self.model.config = trained_under(noise, self.model.config)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
         self._compiled = switched(self.model.clip.visual, tower)
