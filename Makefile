@@ -2,7 +2,8 @@
 # make test         installs into .venv and runs all tests, in two processes of one thread each; lists the slowest 20
 # make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
-# make benchmark-training   all training methods side by side, hours on two cores; stopped, it goes on where it was
+# make benchmark-training   all training methods side by side, in two processes of one thread; hours; stopped, it goes on where it
+#                   was: ARGS="--minutes 60 --only tuning runs" does a part of it, see benchmarks/training.py
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
 PYTHON ?= python3
 VENV := .venv
@@ -46,7 +47,8 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 benchmark-training: $(INSTALLED)
-	$(BIN)/python benchmarks/training.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py $(ARGS) & other=$$!; \
+		OMP_NUM_THREADS=1 $(BIN)/python benchmarks/training.py $(ARGS); code=$$?; wait $$other && exit $$code
 
 benchmark-semantic: $(INSTALLED)
 	$(BIN)/python benchmarks/semantic.py

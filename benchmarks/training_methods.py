@@ -1,31 +1,43 @@
-"""What benchmarks/training.py compares: methods, ablations, and the learning rates that all may choose from."""
+"""What benchmarks/training.py compares: methods, each with and without noise, ablations, and how much is measured."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hrvlm.attacks import Ascent, ThreatModel
+from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.objectives import (
+    AGFTObjective,
     CleanObjective,
     FAREObjective,
     HierarchicalObjective,
+    ImageTextContrastiveObjective,
     Objective,
     PMGAFTObjective,
+    SubspaceAlignmentObjective,
     TeCoAObjective,
 )
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
 
 EPOCHS, BATCH_SIZE = 5, 128
 EPS, STEPS, STEP_SIZE = 4 / 255, 3, 2 / 255
+SIGMA = 0.25  # of the noise of training, in pixel units
+SEEDS = 5
 ONE_TREE = ("trees/emoji_unicode.yaml",)
 FOREST = (*ONE_TREE, "trees/emoji_wordnet.yaml")
-LEARNING_RATES = (5e-4, 1e-3, 2e-3)
+START_RATES = (1e-3, 2e-3, 4e-3)  # the grid grows by a factor of 2 while a method's choice lies on its edge
+LEAST_RATE, LARGEST_RATE = 1.25e-4, 3.2e-2
 ATTACK: dict[str, Any] = {
     "threat_model": ThreatModel(eps=EPS),
     "ascent": Ascent(steps=STEPS, step_size=STEP_SIZE),
 }
+NOISY = " + noise"
+PRETRAINED = "pretrained"
+SPLITS = ("unseen_artist", "unseen_classes")
+CERTIFIED_LEVELS = ("leaf", "group")
+REFERENCE, SMOOTHED, GAUSSIAN = "hierarchical_images", "hierarchical_smoothed", "gaussian"
 
 
 @dataclass(frozen=True)
@@ -35,13 +47,19 @@ class Method:
     Attributes:
         objective: Makes a fresh objective.
         trees: Tree files of training; their upper levels are those of evaluation too.
+        noise: Standard deviation of the noise of training, in pixel units; 0 for none.
+        captioned: Whether pictures come with captions, of superclasses too, beside their labels.
+        epochs: Of training.
         seeds: Number of runs.
-        rate_of: Method whose chosen learning rate is used; None chooses its own.
+        rate_of: Label of the method whose chosen learning rate is used; None chooses its own.
     """
 
     objective: Callable[[], Objective]
     trees: tuple[str, ...] = ONE_TREE
-    seeds: int = 3
+    noise: float = 0.0
+    captioned: bool = False
+    epochs: int = EPOCHS
+    seeds: int = SEEDS
     rate_of: str | None = None
 
 
@@ -54,33 +72,43 @@ def _hierarchical(weights: LossWeights = _weights(), **switches: Any) -> Callabl
     return lambda: HierarchicalObjective(weights=weights, **ATTACK, **switches)
 
 
-def _ablation(**switches: Any) -> Method:
-    return Method(_hierarchical(**switches), FOREST, seeds=1, rate_of="hierarchical_forest")
+def _noisy_seeds(name: str) -> int:
+    """Fewer seeds where methods under noise are not those that are to be told apart."""
+    return SEEDS if name in (REFERENCE, "tecoa", "pmg_aft") else 3
 
 
-METHODS: dict[str, Method] = {
-    "hierarchical_forest": Method(_hierarchical(), FOREST),
-    "hierarchical_tree": Method(_hierarchical(), rate_of="hierarchical_forest"),
-    "hierarchical_euclidean": Method(
-        _hierarchical(_weights(order=0.0, vicinity=0.0), head=HeadSettings(kind="cosine")),
-        FOREST,
-        rate_of="hierarchical_forest",
-    ),
+def _ablation(trees: tuple[str, ...] = FOREST, **switches: Any) -> Method:
+    return Method(_hierarchical(**switches), trees, seeds=1, rate_of=REFERENCE)
+
+
+ADVERSARIAL: dict[str, Method] = {
+    REFERENCE: Method(_hierarchical(), FOREST),
+    "hierarchical_averages": Method(_hierarchical(_weights(image_share=0.0)), FOREST),
     "tecoa": Method(lambda: TeCoAObjective(**ATTACK)),
     "pmg_aft": Method(lambda: PMGAFTObjective(**ATTACK)),
     "fare": Method(lambda: FAREObjective(**ATTACK)),
-    "clean": Method(CleanObjective),
+    "agft": Method(lambda: AGFTObjective(**ATTACK)),
+    "aos": Method(lambda: SubspaceAlignmentObjective(**ATTACK)),
+}
+CAPTIONED = Method(lambda: ImageTextContrastiveObjective(**ATTACK), captioned=True)
+CLEAN = Method(CleanObjective)
+
+# Under noise the clean objective is Gaussian augmentation. An epoch of it takes a fraction of the others' time, so it
+# gets more of them: as many as make its training as long as that of the smoothed method, see docs/methods.md.
+METHODS: dict[str, Method] = {
+    **ADVERSARIAL,
+    "image_text_contrastive": CAPTIONED,
+    "clean": CLEAN,
+    GAUSSIAN: replace(CLEAN, noise=SIGMA, epochs=20),
+    **{name + NOISY: replace(method, noise=SIGMA, seeds=_noisy_seeds(name)) for name, method in ADVERSARIAL.items()},
 }
 
-DIRECTIONS = HeadSettings(normalise_texts=True)
 # This project's own parts, then the paper's tables: parts of the loss, sources of negatives, strategies of the
 # perturbation, sides of the norm order.
 ABLATIONS: dict[str, Method] = {
-    "align_averages": _ablation(weights=_weights(image_share=0.0)),
-    # Two candidates for the method itself, from when texts were directions: on file with a learning rate chosen from
-    # the grid and more than one seed. Run anew they are ablations as the others: the forest's rate, one seed.
-    "text_directions": _ablation(head=DIRECTIONS),
-    "text_directions_averages": _ablation(head=DIRECTIONS, weights=_weights(image_share=0.0)),
+    "one_tree": _ablation(ONE_TREE),
+    "euclidean": _ablation(weights=_weights(order=0.0, vicinity=0.0), head=HeadSettings(kind="cosine")),
+    "text_directions": _ablation(head=HeadSettings(normalise_texts=True)),
     "hita": _ablation(weights=_weights(vicinity=0.0, order=0.0)),
     "hita_vicinity": _ablation(weights=_weights(order=0.0)),
     "hita_norm_order": _ablation(weights=_weights(vicinity=0.0)),
@@ -93,3 +121,67 @@ ABLATIONS: dict[str, Method] = {
     "order_image_only": _ablation(weights=_weights(order_text=0.0)),
     "order_text_only": _ablation(weights=_weights(order_image=0.0)),
 }
+EVERYTHING = {**METHODS, **ABLATIONS}
+
+
+def named(label: str) -> dict[str, Any]:
+    """What results call a method: its name, and the noise of its training."""
+    noise = EVERYTHING[label].noise if label in EVERYTHING else 0.0
+    return {"method": label.removesuffix(NOISY), "noise": noise}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured; the same pictures, evenly spread over a split, for all methods.
+
+    Attributes:
+        epochs: Shortens every training to at most this many.
+        batches: Shortens every epoch to at most this many batches; None for none.
+        splits: Pictures that are measured.
+        pgd: Pictures per split, clean and under PGD-20; None for all.
+        apgd: Of these, under APGD-CE and APGD-T where PGD-20 left them standing.
+        autoattack: Of these, under FAB-T and Square where all before left them standing, for the first seed.
+        certified: Pictures of each split that are certified.
+        certified_bare: The same, of models that never saw noise, for the first seed.
+        sigmas: Noise of certificates, in pixel units; seeds after the first are certified under that of training alone.
+        n0, n: Selection and estimation samples per picture.
+        tuning_n: Estimation samples where learning rates are chosen.
+        attack: Effort of the attacks.
+    """
+
+    epochs: int = 1000
+    batches: int | None = None
+    splits: tuple[str, ...] = SPLITS
+    pgd: int | None = None
+    apgd: int = 300
+    autoattack: int = 100
+    certified: dict[str, int] = field(default_factory=lambda: {"unseen_artist": 120, "unseen_classes": 40})
+    certified_bare: dict[str, int] = field(default_factory=lambda: {"unseen_artist": 60})
+    sigmas: tuple[float, ...] = (0.12, 0.25, 0.5)
+    n0: int = 100
+    n: int = 1000
+    tuning_n: int = 200
+    attack: AttackSettings = field(default_factory=AttackSettings)
+
+    def setting(self) -> dict[str, Any]:
+        """What results depend on, as JSON values."""
+        fixed = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "eps": EPS, "steps": STEPS, "noise": SIGMA}
+        return fixed | {"sizes": asdict(self) | {"sigmas": list(self.sigmas), "splits": list(self.splits)}}
+
+
+FULL = Sizes()
+TINY = Sizes(
+    epochs=1,
+    batches=1,
+    splits=SPLITS[1:],
+    pgd=12,
+    apgd=9,
+    autoattack=5,
+    certified={"unseen_classes": 4},
+    certified_bare={"unseen_classes": 2},
+    sigmas=(0.12, 0.25),
+    n0=4,
+    n=20,
+    tuning_n=10,
+    attack=AttackSettings(apgd_steps=2, fab_steps=2, square_queries=3, max_targets=2),
+)

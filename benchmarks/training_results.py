@@ -1,82 +1,85 @@
-"""The result file of benchmarks/training.py, which several processes may read and add to."""
+"""What benchmarks/training.py found so far, as lines of a file, which several processes may read and add to.
+
+A line is one piece of work's result with a number or a sign per picture, so that every average and test is recomputed
+from the file, and work that has a line is not done again, on this machine or another.
+"""
 
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from training_methods import BATCH_SIZE, EPOCHS, EPS, LEARNING_RATES
-from training_table import autoattack_images, chosen_rates, write_table
 
-ROWS = Path("runs/benchmark-training")
-KINDS = ("tuning", "runs", "rows")
+from hrvlm.rows.jsonl import cut_torn_line, read_rows
+
+RUNS = Path("runs/benchmark-training")
+Line = dict[str, Any]
 
 
 class Results:
-    """The result file: read and written under a lock, so that several processes may add to it."""
+    """The lines on file."""
 
-    def __init__(self, path: Path, images: int) -> None:
+    def __init__(self, path: Path, setting: dict[str, Any], runs: Path = RUNS) -> None:
         """Opens the file, which need not be there.
 
         Args:
             path: The file.
-            images: Pictures per split that AutoAttack is to see; 0 where none is to be run.
+            setting: What results depend on; JSON values.
+            runs: Folder of weights and locks, which need not last.
 
         Raises:
-            ValueError: If the AutoAttack rows on file come from another number of pictures.
+            ValueError: If the lines on file were measured with another setting.
         """
-        self.path, self.images = path, images
-        path.parent.mkdir(exist_ok=True)
-        kept = self.read()["setting"]["autoattack_images"]
-        if images not in (0, kept):
+        self.path, self.runs = path, runs
+        self._size, self._lines = -1, list[Line]()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with lock(self.runs, "results", wait=True):
+            if not self.lines():
+                self._append([{"part": "setting", **setting}])
+        kept = {key: value for key, value in self.lines()[0].items() if key != "part"}
+        if kept != setting:
+            changed = sorted(key for key in {*kept, *setting} if kept.get(key) != setting.get(key))
             raise ValueError(
-                f"expected --autoattack-images {kept}, as in the AutoAttack rows of {path}, got {images}: "
-                f"rows of different numbers do not compare; take {kept} or 0, or move the file away to start anew"
+                f"expected results of this benchmark's setting in {path}, got some with another {', '.join(changed)}: "
+                "they do not compare; move the file away to start anew, or go on with the version that made it"
             )
 
-    def read(self) -> dict[str, Any]:
-        """All there is."""
-        content: dict[str, Any] = {"setting": {}, **{kind: [] for kind in KINDS}}
+    def lines(self) -> list[Line]:
+        """All there are; read again where the file has grown."""
+        size = self.path.stat().st_size if self.path.exists() else 0
+        if size != self._size:
+            self._size, self._lines = size, read_rows(self.path) if size else []
+        return self._lines
+
+    def find(self, part: str, **values: Any) -> list[Line]:
+        """Lines of a part with these values."""
+        return [
+            line
+            for line in self.lines()
+            if line["part"] == part and all(line.get(key) == value for key, value in values.items())
+        ]
+
+    def add(self, lines: list[Line]) -> None:
+        """Appends lines, all of them or none."""
+        with lock(self.runs, "results", wait=True):
+            self._append(lines)
+
+    def _append(self, lines: list[Line]) -> None:
         if self.path.exists():
-            content |= json.loads(self.path.read_text(encoding="utf-8"))
-        attacked = any(row["attack"] == "autoattack" for row in content["rows"])
-        images = autoattack_images(content) if attacked or not self.images else self.images
-        setting = {"epochs": EPOCHS, "batch_size": BATCH_SIZE, "eps": EPS, "learning_rates": LEARNING_RATES}
-        machine = {"processor": platform.machine(), "torch": torch.__version__, "cuda": torch.cuda.is_available()}
-        setting["autoattack_images"] = images
-        return {"machine": machine, "setting": setting} | {kind: content[kind] for kind in KINDS}
-
-    def has(self, kind: str, **values: Any) -> bool:
-        """Whether an entry with these values is there."""
-        return any(all(entry[key] == value for key, value in values.items()) for entry in self.read()[kind])
-
-    def add(self, **entries: list[dict[str, Any]]) -> None:
-        """Appends entries by kind, and writes."""
-        with lock("results", wait=True):
-            content = self.read()
-            for kind, added in entries.items():
-                content[kind].extend(added)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-            temporary.replace(self.path)
-            write_table(content, self.path.with_suffix(".md"))
-
-    def rate(self, name: str) -> float | None:
-        """The learning rate with the best score; None while one is still untried."""
-        return chosen_rates(self.read()).get(name)
+            cut_torn_line(self.path)
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
 
 
 @contextmanager
-def lock(name: str, *, wait: bool) -> Iterator[bool]:
+def lock(folder: Path, name: str, *, wait: bool) -> Iterator[bool]:
     """Holds a lock that goes with the process; yields whether it was free."""
-    ROWS.mkdir(parents=True, exist_ok=True)
-    guard = FileLock(ROWS / f"{name}.lock", timeout=-1 if wait else 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    guard = FileLock(folder / f"{name}.lock", timeout=-1 if wait else 0)
     try:
         guard.acquire()
     except Timeout:
