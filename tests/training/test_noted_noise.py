@@ -76,7 +76,7 @@ def test_descriptions_that_say_what_no_training_does_are_refused(noise: Any, exp
 def test_results_note_the_noise_and_another_sigma_is_told(
     exported: Path, pictures: Path, tree_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = ["--checkpoint", str(exported), "--data", str(pictures), "--trees", str(tree_file), "--output"]
+    given = ["--checkpoint", str(exported), "--data", str(pictures), "--trees", f"[{tree_file}]", "--output"]
     small = ["--plan.num_images", "2", "--plan.n0", "8", "--plan.n", "40", "--plan.alpha", "0.05"]
     for sigma, told in (("0.5", True), ("0.1", False)):
         folder = tmp_path / sigma
