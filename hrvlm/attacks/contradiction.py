@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack, within_budget
-from hrvlm.attacks.ensemble import AttackSettings, margin, parting
+from hrvlm.attacks.ensemble import AttackSettings, parting
 from hrvlm.attacks.perturbation import perturb
 from hrvlm.attacks.pixel_classifier import undisturbed
+from hrvlm.attacks.score_losses import margin
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.models import HierarchicalClassifier, LevelKey, labels_of
 

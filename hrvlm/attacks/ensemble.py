@@ -17,13 +17,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 import torchattacks
 from torch import Tensor
 
 from hrvlm.attacks.perturbation import MAX_STEPS, check_steps, perturb
 from hrvlm.attacks.pixel_classifier import PixelClassifier
 from hrvlm.attacks.records import CLEAN
+from hrvlm.attacks.score_losses import margin
 from hrvlm.attacks.threat_model import ThreatModel
 
 AUTOATTACK = ("apgd-ce", "apgd-t", "fab-t", "square")
@@ -171,12 +171,6 @@ def _gradient_ascent(kind: str, steps: int, classifier: PixelClassifier, threat_
     if threat_model.norm == "linf":
         return Member(name, torchattacks.PGD(classifier, **common))
     return Member(name, torchattacks.PGDL2(classifier, eps_for_division=_TINY, **common))
-
-
-def margin(scores: Tensor, labels: Tensor) -> Tensor:
-    """By how much (N,) the best wrong class beats the right one, the loss of Carlini and Wagner."""
-    right = scores.gather(1, labels[:, None])[:, 0]
-    return scores.scatter(1, labels[:, None], -torch.inf).amax(dim=1) - right
 
 
 def _autoattack_member(

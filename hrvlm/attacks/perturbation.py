@@ -11,14 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrvlm.attacks.step_rules import Budget, StepRule
 from hrvlm.attacks.threat_model import ThreatModel
 
 MAX_STEPS = 100_000  # a thousand times what attacks are run with
+STEEPEST = StepRule()
 
 
 class NonFiniteError(RuntimeError):
@@ -62,6 +65,7 @@ def perturb(
     steps: int,
     step_size: float,
     generator: torch.Generator | None = None,
+    rule: StepRule = STEEPEST,
 ) -> Tensor:
     """Find a perturbation that raises a loss.
 
@@ -76,6 +80,7 @@ def perturb(
         steps: Number of ascent steps; 0 returns the clean images (or the random start).
         step_size: Length of a step in pixel units.
         generator: If given, start from a random point of the budget, else from the clean images.
+        rule: How a step follows from the gradients so far.
 
     Returns:
         Adversarial images, detached, within budget and bounds. The last iterate, as PGD is defined, not the best.
@@ -94,6 +99,7 @@ def perturb(
         step_size_image=step_size,
         step_size_text=0.0,
         generator=generator,
+        rule=rule,
     )
     return adversarial
 
@@ -109,11 +115,13 @@ def perturb_jointly(
     step_size_image: float,
     step_size_text: float,
     generator: torch.Generator | None = None,
+    rule: StepRule = STEEPEST,
 ) -> tuple[Tensor, Tensor | None]:
     """Find one perturbation of images and one of text features that together raise a loss.
 
     Args:
-        loss: Maps images and the text perturbation (None if there is none) to one loss or one per image.
+        loss: Maps images and the text perturbation (None if there is none) to one loss or one per image; called once
+            for each step.
         images: Clean images within the bounds.
         text_delta: Start of the text perturbation, any shape, usually zeros `(nodes, D)`; None perturbs images only.
         threat_model: Norm, budget and bounds of the images.
@@ -122,6 +130,7 @@ def perturb_jointly(
         step_size_image: Length of a step in pixel units.
         step_size_text: Length of a sign step of the text perturbation.
         generator: If given, images start from a random point of the budget.
+        rule: How a step follows from the gradients so far; texts, which all images share, are moved as one row.
 
     Returns:
         Adversarial images and text perturbation, detached.
@@ -136,23 +145,35 @@ def perturb_jointly(
         clean = images.detach().clone()  # a clone is a normal tensor even where `images` was made in inference mode
         delta = torch.zeros_like(clean) if generator is None else threat_model.random_start(clean, generator)
         text = None if text_delta is None else text_delta.detach().clone().clamp_(-eps_text, eps_text)
+        within = Budget(threat_model.step, partial(threat_model.project, images=clean))
+        of_images = rule.mover(within, step_size_image, steps)
+        of_texts = rule.mover(_text_budget(eps_text), step_size_text, steps)
         for step in range(steps):
-            image_gradient, text_gradient = _gradients(loss, clean + delta, text, step)
-            delta = threat_model.project(threat_model.step(delta, image_gradient, step_size_image), clean)
+            values, image_gradient, text_gradient = _gradients(loss, clean + delta, text, step)
+            delta = of_images.move(delta, image_gradient, values)
             if text is not None and text_gradient is not None:
-                text = (text + step_size_text * text_gradient.sign()).clamp_(-eps_text, eps_text)
+                text = of_texts.move(text[None], text_gradient[None], values.sum())[0]
         adversarial = (clean + threat_model.project(delta, clean)).clamp(*threat_model.bounds)
         threat_model.check(adversarial, clean)
     return adversarial, text
 
 
+def _text_budget(eps: float) -> Budget:
+    """Entries of at most eps; steps by the sign of the gradient."""
+    return Budget(
+        lambda position, gradient, size: position + size * gradient.sign(),
+        lambda position: position.clamp(-eps, eps),
+    )
+
+
 def _gradients(
     loss: Callable[[Tensor, Tensor | None], Tensor], images: Tensor, text: Tensor | None, step: int
-) -> tuple[Tensor, Tensor | None]:
-    """Gradients of the summed loss for images and text perturbation; None where the loss does not use the latter."""
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The loss, and gradients of its sum for images and text perturbation; None where it does not use the latter."""
     images = images.detach().requires_grad_()
     inputs = [images] if text is None else [images, text.detach().requires_grad_()]
-    value = loss(images, None if text is None else inputs[1]).sum()
+    values = loss(images, None if text is None else inputs[1])
+    value = values.sum()
     if not value.requires_grad:
         raise ValueError(
             "expected a loss that depends on the images, got one without gradient: do not detach inside it"
@@ -166,7 +187,7 @@ def _gradients(
     for gradient, what in zip(gradients, ("image gradient", "text gradient"), strict=False):
         if gradient is not None and not bool(gradient.isfinite().all()):
             raise NonFiniteError(what, step, images)
-    return gradients[0], gradients[1] if text is not None else None
+    return values.detach(), gradients[0], gradients[1] if text is not None else None
 
 
 def _check_steps(steps: int, step_size_image: float, eps_text: float, step_size_text: float) -> None:

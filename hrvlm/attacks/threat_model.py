@@ -81,13 +81,13 @@ class ThreatModel:
             perturbation = torch.where(norm > self.eps, perturbation * (self.eps / norm.clamp_min(1e-30)), perturbation)
         return torch.clamp(images + perturbation, *self.bounds) - images
 
-    def step(self, perturbation: Tensor, gradient: Tensor, step_size: float) -> Tensor:
+    def step(self, perturbation: Tensor, gradient: Tensor, step_size: float | Tensor) -> Tensor:
         """Steepest ascent in the norm: the gradient's sign for linf, its direction per image for l2 (none if zero).
 
         Args:
             perturbation: Current perturbation.
             gradient: Gradient of the loss, same shape.
-            step_size: Length of the step in pixel units, in this norm.
+            step_size: Length of the step in pixel units, in this norm; of each image for itself as `(N, 1, ...)`.
 
         Returns:
             The moved perturbation, not yet projected.

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -41,9 +41,33 @@ class TrainParser(ClearParser, LightningArgumentParser):
 
     for_certify = False
 
+    def dump(self, *args: Any, **kwargs: Any) -> str:
+        """Settings as text; they have been checked where they were parsed."""
+        return super().dump(*args, **{"skip_validation": True} | kwargs)
+
+    def instantiate(self, *args: Any, **kwargs: Any) -> Any:
+        """Makes the objects of a configuration; a parser outlives its run, which these instantiators hold."""
+        try:
+            return super().instantiate(*args, **kwargs)
+        finally:
+            self._instantiators = None
+
 
 class HrvlmCLI(LightningCLI):
     """LightningCLI that refuses settings under which attacks during training could not work."""
+
+    _made: ClassVar[dict[str, dict[str, Any]]] = {}  # what Lightning keeps of its parsers, by the program's name
+
+    def setup_parser(
+        self, add_subcommands: bool, main_kwargs: dict[str, Any], subparser_kwargs: dict[str, Any]
+    ) -> None:
+        """Makes the parsers; once in a process, for it takes long."""
+        program = main_kwargs["prog"]
+        if program not in self._made:
+            super().setup_parser(add_subcommands, main_kwargs, subparser_kwargs)
+            kept = ("parser", "_subcommand_parsers", "_subcommand_method_arguments")
+            self._made[program] = {name: getattr(self, name) for name in kept}
+        vars(self).update(self._made[program])
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Checks the checkpoint's file before Lightning opens it.

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hrvlm.attacks import Ascent, ThreatModel, perturb
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import CosineHead
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Perturbed
@@ -66,8 +66,7 @@ class AGFTObjective(ReferencedObjective):
         def loss(pixels: Tensor) -> Tensor:
             return alignment_loss(self._logits(model.encode_image(pixels), texts), original, self.gamma)
 
-        found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
-        return Adversarial((Perturbed(found),))
+        return Adversarial((Perturbed(self.ascent.perturb(loss, images, self.threat_model, generator)),))
 
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor

@@ -36,6 +36,7 @@ class Objective(nn.Module, ABC):
         trains_text: Whether the loss reaches the text projection. Where it does not, training switches its gradients
             off before wrapping the model for distributed training.
         smooths: Whether it sees all copies of a picture that a `NoisyModel` has, and averages over them itself.
+        ascent_options: Settings of the ascent that not every objective has, and this one does.
         head: The classifier head; trained with the model. Made by `bind`.
         forest: The trees; leaf order = class order. Set by `bind`.
         threat_model: Budget of the perturbation in training.
@@ -44,6 +45,7 @@ class Objective(nn.Module, ABC):
 
     trains_text: bool = True
     smooths: bool = False
+    ascent_options: frozenset[str] = frozenset()
     text_hidden: Tensor
 
     def __init__(
@@ -57,8 +59,15 @@ class Objective(nn.Module, ABC):
         Args:
             threat_model: Norm and budget of the perturbation, on images in [0, 1].
             ascent: How it is sought.
+
+        Raises:
+            ValueError: If the ascent is to do what this objective does not.
         """
         super().__init__()
+        for name in {"loss", "trees_per_step"} - self.ascent_options:
+            if getattr(ascent, name) is not None:
+                found = f"got {getattr(ascent, name)!r}: leave it out"
+                raise ValueError(f"expected no ascent.{name} with {type(self).__name__}, {found}")
         self.threat_model, self.ascent = threat_model.check_unit(), ascent
         self._forest: Forest | None = None
         self.register_buffer("text_hidden", torch.empty(0), persistent=False)

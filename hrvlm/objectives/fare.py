@@ -17,7 +17,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hrvlm.attacks import Ascent, ThreatModel, perturb
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models.finite import labels_of
 from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel, Perturbed
 from hrvlm.objectives.reference import ReferencedObjective
@@ -65,8 +65,7 @@ class FAREObjective(ReferencedObjective):
         def loss(pixels: Tensor) -> Tensor:
             return squared_distance(model.encode_image(pixels), target)
 
-        found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
-        return Adversarial((Perturbed(found),))
+        return Adversarial((Perturbed(self.ascent.perturb(loss, images, self.threat_model, generator)),))
 
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor

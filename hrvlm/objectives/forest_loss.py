@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
 from hrvlm.objectives.hierarchical import hita_terms, leaf_term, tree_terms
@@ -34,8 +35,8 @@ class ForestBatch:
         texts: Points of all nodes `(nodes, D)`, each in the columns that its trees' tables name.
         pool: Points `(P, D)`, or `(P, m, D)`, of the images that groups are averages of; `points` itself where they are
             the same.
-        image_share: See `hierarchical.hita_terms`.
-        leaf_sum_share: See `hierarchical.hita_terms`.
+        shares: Of images and of sums over leaves, see `hierarchical.hita_terms`.
+        raised: What a perturbation raises of rows of scores.
     """
 
     head: Head
@@ -44,19 +45,19 @@ class ForestBatch:
     points: Tensor
     texts: Tensor
     pool: Tensor
-    image_share: float = 0.0
-    leaf_sum_share: float = 0.0
+    shares: tuple[float, float] = (0.0, 0.0)
+    raised: ScoreLoss = cross_entropy
 
     def attacked_loss(self, weights: TermWeights, level: int | None) -> Tensor:
-        """Weighted HITA of all levels, or of one, summed over the trees: what a perturbation raises."""
+        """Weighted alignment loss of all levels, or of one, summed over the trees: what a perturbation raises."""
 
         def part(table: TreeTable, group: BatchGroups, points: Tensor, texts: Tensor, pool: Tensor | None) -> Tensor:
             chosen = weights.of_levels(table.num_levels, level, points)
             if level == 0:
-                return chosen[0] * leaf_term(points, texts, self.head, group, table)
+                return chosen[0] * leaf_term(points, texts, self.head, group, table, self.raised)
             rows = group_points(self.head, points, group, pool)
-            shares = {"image_share": self.image_share, "leaf_sum_share": self.leaf_sum_share}
-            return (chosen * hita_terms(rows, texts, self.head, group, table, **shares)).sum()
+            terms = hita_terms(rows, texts, self.head, group, table, loss=self.raised, **self._shares)
+            return (chosen * terms).sum()
 
         return self._sum(part)
 
@@ -80,13 +81,16 @@ class ForestBatch:
                 zeta_vicinity=zeta_vicinity,
                 zeta_gap=zeta_gap,
                 pool=pool,
-                image_share=self.image_share,
-                leaf_sum_share=self.leaf_sum_share,
+                **self._shares,
             )
             logs.append(numbers(terms, level))
             return weights.total(terms, level)
 
         return self._sum(part), logs
+
+    @property
+    def _shares(self) -> dict[str, float]:
+        return {"image_share": self.shares[0], "leaf_sum_share": self.shares[1]}
 
     def _sum(self, part: TreePart) -> Tensor:
         """Sum of the part over the trees, given each tree's own texts."""

@@ -38,6 +38,14 @@ def with_mean_gradient(value: Tensor) -> Tensor:
     return shared
 
 
+def with_mean_value(value: Tensor) -> Tensor:
+    """The mean over the processes of a number that each computes; its gradient stays each process's own."""
+    if process_count() == 1:
+        return value
+    mean: Tensor = _MeanValue.apply(value)
+    return mean
+
+
 class _Gathered(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
@@ -62,3 +70,15 @@ class _MeanGradient(torch.autograd.Function):
         total = gradient.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
         return total / process_count()
+
+
+class _MeanValue(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        total = value.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total / process_count()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient

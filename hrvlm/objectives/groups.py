@@ -8,11 +8,14 @@ pool, R = B + G_1 + … + G_L rows, D features.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.heads import Head
+from hrvlm.objectives.soft_targets import SoftTargets, soft_cross_entropy, tree_targets
 from hrvlm.trees import ClassTree, Direction
 
 
@@ -27,6 +30,7 @@ class TreeTable(nn.Module):
         node_parent: `(T,)`, index in the table of each node's parent; −1 at the top level.
         candidates: `(T, T)` bool, nodes that enter the softmax whose target is the row's node.
         columns: `(T,)`, index of each node in the forest's list of nodes (`forest_columns`).
+        soft_targets: `(T, T)`, probabilities of all nodes where the row's node is the target; None for hard targets.
     """
 
     ancestors: Tensor
@@ -34,8 +38,9 @@ class TreeTable(nn.Module):
     node_parent: Tensor
     candidates: Tensor
     columns: Tensor
+    soft_targets: Tensor | None
 
-    def __init__(self, tree: ClassTree, hnsa: Direction, columns: Tensor) -> None:
+    def __init__(self, tree: ClassTree, hnsa: Direction, columns: Tensor, soft: SoftTargets | None = None) -> None:
         """Build the tensors of `tree`; `hnsa` says from which neighbouring levels negatives come."""
         super().__init__()
         self.sizes = [len(level.ids) for level in tree.levels]
@@ -47,17 +52,24 @@ class TreeTable(nn.Module):
         tensors |= {"candidates": candidate_mask(tree, hnsa), "columns": columns}
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
+        self.register_buffer("soft_targets", None if soft is None else tree_targets(tree, soft), persistent=False)
+
+    def row_loss(self) -> ScoreLoss:
+        """The loss of rows of scores that is trained on: cross-entropy with hard or soft targets."""
+        if self.soft_targets is None:
+            return cross_entropy
+        return partial(soft_cross_entropy, probabilities=self.soft_targets)
 
     @property
     def num_levels(self) -> int:
         """Number of levels L+1."""
         return len(self.sizes)
 
-    def members(self, nodes: Tensor) -> Tensor:
-        """Which leaves lie under nodes of the table `(N,)`: bool `(N, leaves)`; a leaf lies under itself."""
-        levels = self.node_level[nodes]
-        places = nodes - torch.tensor(self.offsets, device=nodes.device)[levels]
-        return self.ancestors[levels] == places[:, None]
+    def leaves_under(self) -> Tensor:
+        """Which leaves lie under each node, bool `(T, leaves)`; a leaf lies under itself."""
+        levels = [torch.arange(size, device=self.ancestors.device) for size in self.sizes]
+        parts = [self.ancestors[level] == nodes[:, None] for level, nodes in enumerate(levels)]
+        return torch.cat(parts)
 
 
 def candidate_mask(tree: ClassTree, hnsa: Direction) -> Tensor:

@@ -6,8 +6,8 @@ cross-entropies and hinges are means over the rows of a level (images at the lea
 above it); the vicinity is a mean over images and concerns the leaf level only; the text norm order is a mean over all
 nodes of a level, in the batch or not.
 
-Under noise a row may have m copies: probabilities are averaged over them before the logarithm (see `cross_entropies`),
-hinges are averaged as they are. Where points `(…, m, D)` are taken, those of a single copy may come as `(…, D)`.
+Under noise a row may have m copies: losses then see the scores of the smoothed classifier (see `smoothed_scores`), and
+hinges are averaged over the copies. Where points `(…, m, D)` are taken, those of a single copy may come as `(…, D)`.
 
 Shapes: R rows of a batch (images, then groups), T nodes of a tree, L+1 levels, D features; see `groups`.
 """
@@ -19,10 +19,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import Head
-from hrvlm.objectives.cross_entropies import smoothed_cross_entropy, summed_cross_entropy
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
+from hrvlm.objectives.smoothed_scores import smoothed_scores, summed_scores
 
 
 class TreeTerms(NamedTuple):
@@ -46,6 +47,14 @@ class TreeTerms(NamedTuple):
 def level_weights(num_levels: int) -> Tensor:
     """ω_l = 1 − l/(L+1) for l = 0..L: `(L+1,)`, from 1 at the leaf down to 1/(L+1) at the top."""
     return 1.0 - torch.arange(num_levels) / num_levels
+
+
+def masked_loss(logits: Tensor, targets: Tensor, candidates: Tensor, loss: ScoreLoss = cross_entropy) -> Tensor:
+    """A loss `(R,)` of logits `(R, m, T)` that sees the candidates `(R, T)` of each row only.
+
+    The target must be a candidate.
+    """
+    return loss(smoothed_scores(logits, candidates), targets)
 
 
 def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:
@@ -74,8 +83,9 @@ def hita_terms(
     *,
     image_share: float = 0.0,
     leaf_sum_share: float = 0.0,
+    loss: ScoreLoss = cross_entropy,
 ) -> Tensor:
-    """Cross-entropy per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
+    """Alignment loss per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
 
     Args:
         rows: `(R, m, D)`, see `group_points`.
@@ -86,24 +96,24 @@ def hita_terms(
         image_share: Share in [0, 1] of the alignment above the leaves that concerns the images themselves, each with
             its ancestor's text, instead of the groups' averages.
         leaf_sum_share: Share in [0, 1] of the alignment above the leaves in which a node's probability is the sum of
-            its leaves', instead of that of its own text among its candidates.
+            its leaves', among the nodes of its level, instead of that of its own text among its candidates.
+        loss: Of rows of scores; the method's is the cross-entropy.
     """
-    return _hita(_scores(head, rows, text_points), groups, table, image_share, leaf_sum_share)
+    return _hita(_scores(head, rows, text_points), groups, table, (image_share, leaf_sum_share), loss)
 
 
-def leaf_term(points: Tensor, text_points: Tensor, head: Head, groups: BatchGroups, table: TreeTable) -> Tensor:
-    """Mean cross-entropy of the leaf level alone: neither groups nor nodes above the next level are scored.
-
-    Args:
-        points: Of the images, `(B, m, D)`.
-        text_points: `(T, D)`.
-        head: Scores.
-        groups: Groups of the batch.
-        table: Index tensors of the tree.
-    """
+def leaf_term(
+    points: Tensor,
+    text_points: Tensor,
+    head: Head,
+    groups: BatchGroups,
+    table: TreeTable,
+    loss: ScoreLoss = cross_entropy,
+) -> Tensor:
+    """Mean loss of the leaf level alone, of images `(B, m, D)`: neither groups nor nodes above the next level count."""
     columns, leaves = sum(table.sizes[:2]), groups.targets[: len(points)]
     candidates = table.candidates[leaves, :columns]
-    return smoothed_cross_entropy(_scores(head, points, text_points[:columns]), leaves, candidates).mean()
+    return masked_loss(_scores(head, points, text_points[:columns]), leaves, candidates, loss).mean()
 
 
 def _scores(head: Head, rows: Tensor, text_points: Tensor) -> Tensor:
@@ -113,31 +123,35 @@ def _scores(head: Head, rows: Tensor, text_points: Tensor) -> Tensor:
     return head.logits(rows.flatten(0, 1), text_points).unflatten(0, rows.shape[:2])
 
 
-def _losses(logits: Tensor, targets: Tensor, table: TreeTable, leaf_sum_share: float) -> Tensor:
-    """Cross-entropies `(N,)` of rows `(N, m, T)` with nodes of the tree."""
-    own = smoothed_cross_entropy(logits, targets, table.candidates[targets])
+def _losses(logits: Tensor, targets: Tensor, table: TreeTable, leaf_sum_share: float, loss: ScoreLoss) -> Tensor:
+    """Losses `(N,)` of rows `(N, m, T)` with nodes of the tree."""
+    own = masked_loss(logits, targets, table.candidates[targets], loss)
     if leaf_sum_share == 0.0:
         return own
-    summed = summed_cross_entropy(logits[..., : table.sizes[0]], table.members(targets))
-    return torch.where(table.node_level[targets] > 0, own.lerp(summed, leaf_sum_share), own)
+    summed, level = summed_scores(logits[..., : table.sizes[0]], table.leaves_under()), table.node_level[targets]
+    of_leaves = loss(torch.where(table.node_level == level[:, None], summed, float("-inf")), targets)
+    return torch.where(level > 0, own.lerp(of_leaves, leaf_sum_share), own)
 
 
-def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable, image_share: float, leaf_sum_share: float) -> Tensor:
-    losses = _losses(logits, groups.targets, table, leaf_sum_share)
+def _hita(
+    logits: Tensor, groups: BatchGroups, table: TreeTable, shares: tuple[float, float], loss: ScoreLoss
+) -> Tensor:
+    image_share, leaf_sum_share = shares
+    losses = _losses(logits, groups.targets, table, leaf_sum_share, loss)
     averages = level_means(losses, groups.row_level, table.num_levels)
     if image_share == 0.0 or table.num_levels == 1:
         return averages
-    of_images = _of_images(logits[: groups.num_images], groups, table, leaf_sum_share)
+    of_images = _of_images(logits[: groups.num_images], groups, table, leaf_sum_share, loss)
     return torch.cat([averages[:1], averages[1:].lerp(of_images, image_share)])
 
 
-def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable, leaf_sum_share: float) -> Tensor:
-    """Mean cross-entropy per level above the leaves `(L,)` of images `(B, m, T)` with their ancestors."""
+def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable, leaf_sum_share: float, loss: ScoreLoss) -> Tensor:
+    """Mean loss per level above the leaves `(L,)` of images `(B, m, T)` with their ancestors."""
     leaves = groups.targets[: len(logits)]
     losses = []
     for level in range(1, table.num_levels):
         targets = table.offsets[level] + table.ancestors[level, leaves]
-        losses.append(_losses(logits, targets, table, leaf_sum_share).mean())
+        losses.append(_losses(logits, targets, table, leaf_sum_share, loss).mean())
     return torch.stack(losses)
 
 
@@ -177,17 +191,12 @@ def tree_terms(
     leaf = groups.targets[:count]
     every_copy = image_points.flatten(0, -2), leaf.repeat_interleave(logits.shape[1])
     return TreeTerms(
-        hita=_hita(logits, groups, table, image_share, leaf_sum_share),
+        hita=_hita(logits, groups, table, (image_share, leaf_sum_share), table.row_loss()),
         vicinity=vicinity(head.distance(every_copy[0], text_points[every_copy[1]]), zeta_vicinity).mean(),
         order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
         order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),
-        accuracy=(labels_of(_answers(logits[:count, :, : table.sizes[0]])) == leaf).float().mean(),
+        accuracy=(labels_of(smoothed_scores(logits[:count, :, : table.sizes[0]])) == leaf).float().mean(),
     )
-
-
-def _answers(logits: Tensor) -> Tensor:
-    """What a smoothed classifier ranks classes by, `(B, m, K)` to `(B, K)`: one copy's logits, or mean probability."""
-    return logits[:, 0] if logits.shape[1] == 1 else logits.log_softmax(-1).logsumexp(1)
 
 
 def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, num_levels: int, zeta_gap: float) -> Tensor:

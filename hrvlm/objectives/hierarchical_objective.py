@@ -7,7 +7,7 @@ can be switched; with the cosine head the same levels are aligned in Euclidean s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -17,16 +17,17 @@ from hrvlm.attacks import Ascent, ThreatModel, perturb_jointly
 from hrvlm.models.heads import Head
 from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel, Objective, Perturbed
 from hrvlm.objectives.forest_loss import ForestBatch
-from hrvlm.objectives.gathering import across_processes, with_mean_gradient
+from hrvlm.objectives.gathering import across_processes, with_mean_gradient, with_mean_value
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch
 from hrvlm.objectives.level_scores import LevelScores, tree_scores
 from hrvlm.objectives.noisy_model import copies_of_points
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
+from hrvlm.objectives.turns import Turn, drawn_start, turns
 from hrvlm.old_keys import old_keys
 from hrvlm.trees import Direction, Forest
 
-Strategy = Literal["universal", "leaf", "per_level"]
-STRATEGIES = ("universal", "leaf", "per_level")
+Strategy = Literal["universal", "leaf", "per_level", "alternating"]
+STRATEGIES = ("universal", "leaf", "per_level", "alternating")
 Span = Literal["global", "local"]
 HEAD = (
     "curv", "norm_cap", "normalise_texts", "temperature", "image_scale", "text_scales", "logit_scale",
@@ -50,6 +51,7 @@ class HierarchicalObjective(Objective):
     """
 
     smooths = True
+    ascent_options = frozenset({"loss", "trees_per_step"})
     node_levels: Tensor
 
     def __init__(
@@ -75,7 +77,8 @@ class HierarchicalObjective(Objective):
             zeta_vicinity: Distance within which an image counts as aligned with its class text.
             zeta_gap: Gap of norms wanted between neighbouring levels.
             strategy: "universal": one perturbation raises the loss of all levels; "leaf": of the leaf level only;
-                "per_level": one perturbation per level, each used for that level's loss (L+1 times the cost).
+                "per_level": one perturbation per level, each used for that level's loss (L+1 times the cost);
+                "alternating": one perturbation, each step of which raises the loss of one level, in turn.
             threat_model: Norm and budget of the image perturbation.
             ascent: How it is sought.
             text_perturbation: Budget and step of the perturbation of projected text features.
@@ -94,6 +97,12 @@ class HierarchicalObjective(Objective):
         self.image_share, self.leaf_sum_share = weights.image_share, weights.leaf_sum_share
         self.weights.check(head.kind)
         self.strategy, self.hnsa, self.average_over = strategy, hnsa, average_over
+        self.soft_targets = weights.soft_targets
+        if ascent.rule == "apgd" and (strategy == "alternating" or ascent.trees_per_step is not None):
+            raise ValueError(
+                "expected ascent.rule sign or momentum where levels or trees take turns, got apgd: it compares the "
+                "losses of steps, which must be of one kind"
+            )
         self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
         self.text_perturbation = text_perturbation
 
@@ -109,7 +118,7 @@ class HierarchicalObjective(Objective):
         tables = []
         for index, tree in enumerate(forest):
             own = [torch.arange(place.start, place.stop) for i, level, place in places if level == 0 or i == index]
-            tables.append(TreeTable(tree, self.hnsa, torch.cat(own)))
+            tables.append(TreeTable(tree, self.hnsa, torch.cat(own), self.soft_targets))
         self.tables = nn.ModuleList(tables)
         levels = [torch.full((place.stop - place.start,), level) for _, level, place in places]
         self.register_buffer("node_levels", torch.cat(levels), persistent=False)
@@ -121,22 +130,27 @@ class HierarchicalObjective(Objective):
     def find_perturbation(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
     ) -> Adversarial:
-        """Ascend the weighted HITA loss of all levels, of the leaf level, or of each level in turn."""
+        """Ascend the weighted alignment loss of all levels, of the leaf level, or of each level in turn."""
         with torch.no_grad():
             features = self.text_features(model)
         groups = self._groups(labels)
         start = torch.zeros_like(features) if self.text_perturbation.eps > 0.0 else None
         fixed = None if start is not None else self.text_points(features)
+        whose = self._turns(generator)
 
         def ascend(level: int | None) -> tuple[Tensor, Tensor | None]:
+            steps = iter(whose)
+
             def loss(pixels: Tensor, delta: Tensor | None) -> Tensor:
+                turn = next(steps)
                 points = self._points(model, pixels)
                 with torch.autocast(points.device.type, enabled=False):
                     texts = fixed if delta is None else self.text_points(features + self._shared(delta))
                     assert texts is not None
-                    batch = self._batch(points, texts, groups)
+                    batch = self._batch(points, texts, groups, turn.trees)
+                    raised = batch.attacked_loss(self.weights, turn.level if level is None else level)
                     # Times the pool: gradients of single images keep one size, whatever the batch, for float16's sake.
-                    return batch.attacked_loss(self.weights, level) * len(batch.pool)
+                    return self._compared(raised * len(batch.pool))
 
             return perturb_jointly(
                 loss,
@@ -148,6 +162,7 @@ class HierarchicalObjective(Objective):
                 step_size_image=self.ascent.step_size,
                 step_size_text=self.text_perturbation.step,
                 generator=generator,
+                rule=self.ascent.step_rule(),
             )
 
         if self.strategy == "per_level":
@@ -193,9 +208,25 @@ class HierarchicalObjective(Objective):
         points = copies_of_points(self.head, model, pixels)
         return points.squeeze(1) if points.shape[1] == 1 else points
 
-    def _batch(self, points: Tensor, texts: Tensor, groups: list[BatchGroups]) -> ForestBatch:
-        shares = self.image_share, self.leaf_sum_share
-        return ForestBatch(self.head, self._tables(), groups, points, texts, self._pool(points), *shares)
+    def _batch(
+        self, points: Tensor, texts: Tensor, groups: list[BatchGroups], trees: Sequence[int] | None = None
+    ) -> ForestBatch:
+        """The loss of the chosen trees, or of all."""
+        chosen = range(len(groups)) if trees is None else trees
+        tables, groups = [self._tables()[tree] for tree in chosen], [groups[tree] for tree in chosen]
+        how = (self.image_share, self.leaf_sum_share), self.ascent.score_loss()
+        return ForestBatch(self.head, tables, groups, points, texts, self._pool(points), *how)
+
+    def _turns(self, generator: torch.Generator | None) -> list[Turn]:
+        """What each step raises; drawn from only where something takes turns, so that all else stays as it was."""
+        alternate, trees = self.strategy == "alternating", self.ascent.trees_per_step
+        start = drawn_start(generator) if alternate or trees is not None else 0
+        levels = [table.num_levels for table in self._tables()]
+        return turns(self.ascent.steps, levels, alternate=alternate, trees_per_step=trees, start=start)
+
+    def _compared(self, value: Tensor) -> Tensor:
+        """A loss whose size decides about steps, which all processes have to take alike."""
+        return with_mean_value(value) if self.ascent.rule == "apgd" and self.average_over == "global" else value
 
     def _pool(self, rows: Tensor) -> Tensor:
         """What groups are made of: rows of all processes, or of this one."""

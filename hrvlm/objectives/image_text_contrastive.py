@@ -24,7 +24,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
-from hrvlm.attacks import Ascent, ThreatModel, perturb
+from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models import evaluating
 from hrvlm.models.finite import labels_of
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Perturbed, module_of
@@ -91,8 +91,7 @@ class ImageTextContrastiveObjective(ReferencedObjective):
         def loss(pixels: Tensor) -> Tensor:
             return self._contrast(self.head.lift_image(model.encode_image(pixels)), captions)
 
-        found = perturb(loss, images, self.threat_model, self.ascent.steps, self.ascent.step_size, generator)
-        return Adversarial((Perturbed(found),))
+        return Adversarial((Perturbed(self.ascent.perturb(loss, images, self.threat_model, generator)),))
 
     def loss(
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor

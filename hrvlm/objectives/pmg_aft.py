@@ -19,13 +19,13 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.models.finite import labels_of
 from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel
 from hrvlm.objectives.reference import ReferencedObjective
+from hrvlm.objectives.soft_targets import SoftTargets
 from hrvlm.old_keys import old_keys
 
 KLOrder = Literal["from_adversarial", "from_other"]
@@ -35,6 +35,8 @@ KLOrder = Literal["from_adversarial", "from_other"]
 class PMGAFTObjective(ReferencedObjective):
     """TeCoA plus divergences from the frozen model's predictions and from the predictions on clean images."""
 
+    ascent_options = frozenset({"loss"})
+
     def __init__(
         self,
         *,
@@ -42,6 +44,7 @@ class PMGAFTObjective(ReferencedObjective):
         beta: float = 1.0,
         kl: KLOrder = "from_adversarial",
         logit_scale: float | None = None,
+        soft_targets: SoftTargets | None = None,
         threat_model: ThreatModel = ThreatModel(),
         ascent: Ascent = Ascent(),
     ) -> None:
@@ -52,13 +55,14 @@ class PMGAFTObjective(ReferencedObjective):
             beta: Weight β >= 0 of L_clean.
             kl: "from_adversarial" for KL(adversarial ‖ other), "from_other" for KL(other ‖ adversarial).
             logit_scale: Fixed scale of the cosines; None takes the model's.
+            soft_targets: Smooths the labels of L_robust, as TeCoA has them; the paper has hard ones, None.
             threat_model: Norm and budget of the perturbation.
             ascent: How it is sought.
 
         Raises:
             ValueError: If a weight is negative or the direction unknown.
         """
-        super().__init__(logit_scale=logit_scale, threat_model=threat_model, ascent=ascent)
+        super().__init__(logit_scale=logit_scale, soft_targets=soft_targets, threat_model=threat_model, ascent=ascent)
         for name, value in (("alpha", alpha), ("beta", beta)):
             if not value >= 0.0:
                 raise ValueError(f"expected {name} >= 0, got {value}: 0 switches the term off")
@@ -76,7 +80,7 @@ class PMGAFTObjective(ReferencedObjective):
             return self.head.logits(self.head.lift_image(features), texts)
 
         logits = predict(model.encode_image(adversarial.images))
-        robust = F.cross_entropy(logits, labels)
+        robust = self.classification_loss(logits, labels)
         with torch.no_grad():
             reference = predict(self.reference_features(adversarial.images))
         general = self._divergence(logits, reference)

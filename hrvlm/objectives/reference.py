@@ -31,6 +31,7 @@ class ReferencedObjective(TeCoAObjective):
         reference_digest: SHA-256 of the reference's weights, uint8 `(32,)`; zeros before `prepare`.
     """
 
+    ascent_options = frozenset()  # most of them ascend a loss of their own
     reference_digest: Tensor
 
     def __init__(self, **arguments: Any) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from hrvlm.models.heads import CosineHead, Head, PoincareHead
+from hrvlm.objectives.soft_targets import SoftTargets
 from hrvlm.objectives.weighing import TermWeights, check_weight
 
 HeadKind = Literal["poincare", "cosine"]
@@ -91,6 +92,7 @@ class LossWeights:
         order: Weight λ2 >= 0 of the norm order of images and of texts, where these are not given:
         order_image: Weight of the norm order of images.
         order_text: Weight of the norm order of texts.
+        soft_targets: Smooths the labels of every level over its tree; None for hard targets, which are the paper's.
 
     Raises:
         ValueError: If a weight is negative or no number, all level weights are 0, or a share is out of range.
@@ -103,6 +105,7 @@ class LossWeights:
     order: float = 1.0
     order_image: float | None = None
     order_text: float | None = None
+    soft_targets: SoftTargets | None = None
 
     def __post_init__(self) -> None:
         for name in ("image_share", "leaf_sum_share"):

@@ -72,6 +72,11 @@ class SubspaceAlignmentObjective(ReferencedObjective):
             ValueError: If a number is out of range, a view unknown, or a template without {}.
         """
         super().__init__(logit_scale=logit_scale, threat_model=threat_model, ascent=ascent)
+        if ascent.rule == "apgd":
+            raise ValueError(
+                f"expected ascent.rule sign or momentum with {type(self).__name__}, got apgd: its steps of the texts, "
+                "which all processes share, would depend on each process's own images"
+            )
         for name, value, fits in (("clean_weight", clean_weight, clean_weight >= 0.0), ("ridge", ridge, ridge > 0.0)):
             if not fits:
                 raise ValueError(f"expected {name} {'>' if name == 'ridge' else '>='} 0, got {value}")
@@ -105,6 +110,7 @@ class SubspaceAlignmentObjective(ReferencedObjective):
             step_size_image=self.ascent.step_size,
             step_size_text=budget.step,
             generator=generator,
+            rule=self.ascent.step_rule(),
         )
         return Adversarial((Perturbed(adversarial, delta),))
 

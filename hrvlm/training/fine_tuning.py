@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from hrvlm.attacks import NonFiniteError
@@ -23,11 +22,13 @@ from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
+from hrvlm.training.means import log_means
 from hrvlm.training.noise import drawn, trained_under
-from hrvlm.training.randomness import noise_seeds, start_seeds, step_seed
+from hrvlm.training.randomness import batch_seed, noise_seeds, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts, TrainingNoise
 from hrvlm.training.towers import switched
+from hrvlm.training.weight_perturbation import WeightPerturbedModule
 from hrvlm.trees import Forest, load_forest
 
 AVERAGE = "hrvlm_average"  # where checkpoints keep what an average of weights needs to go on
@@ -39,7 +40,7 @@ FORMER |= {"average_decay": "trained.average_decay"}
 
 
 @old_keys(**FORMER)
-class RobustFineTuning(LightningModule):
+class RobustFineTuning(WeightPerturbedModule):
     """Finds a perturbation of each batch, then descends the objective's loss on it; both under noise, if asked for.
 
     What is trained is the image tower, the text projection where the objective reaches it, and the head. The text tower
@@ -69,7 +70,7 @@ class RobustFineTuning(LightningModule):
             pretrained: Weights of an open_clip architecture, such as "openai", or a file of weights for the model (of
                 an image tower alone for "ViT-B-32/openai" and the like); null leaves an architecture untrained.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
-            trained: Which parts of the model are trained besides the head, and whether their average is kept.
+            trained: Which parts of the model are trained besides the head, and what else is done with their weights.
             optimizer: Learning rate, weight decay and warm-up.
             noise: Gaussian noise on what the model sees in training, see `hrvlm.training.noise`; null for none.
             tower: How the image tower is computed: compiled, or with less memory.
@@ -81,8 +82,8 @@ class RobustFineTuning(LightningModule):
         self.trees, self.num_levels, self.seed = list(trees), num_levels, seed
         self.freeze_batch_norm = trained.freeze_batch_norm or not trained.image_tower
         self.optimizer_settings = optimizer
-        self.average_decay, self.noise = trained.average_decay, noise
-        self._terms = NoiseTerms() if noise is None else noise.terms
+        self.average_decay, self.weight_perturbation = trained.average_decay, trained.weight_perturbation
+        self.noise, self._terms = noise, NoiseTerms() if noise is None else noise.terms
         self.model.config = trained_under(noise, self.model.config)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
@@ -157,6 +158,7 @@ class RobustFineTuning(LightningModule):
 
     def on_train_start(self) -> None:
         """Lightning starts from the modes it finds, and a loaded model is in evaluation mode."""
+        super().on_train_start()
         self.train()
         check_weights(self)
 
@@ -168,17 +170,20 @@ class RobustFineTuning(LightningModule):
         """
         images, labels = batch["image"], self.objective.targets(self.model, batch)
         torch.manual_seed(step_seed(self.seed, self.current_epoch, batch_idx, self.global_rank))
-        starts = PerImageGenerator(start_seeds(self.seed, self.current_epoch, batch["index"].tolist()), self.device)
+        seeds = start_seeds(self.seed, self.current_epoch, batch["index"].tolist())
+        starts = PerImageGenerator(seeds, self.device, batch_seed(self.seed, self.current_epoch, batch_idx))
         model = self._seen(batch)
-        with nullcontext() if self._compiled is None else self._compiled.in_place():
+        with nullcontext() if self._compiled is None else self._compiled.in_place(), self.moved.back_on_error():
             try:
                 adversarial = self.objective.perturb(model, images, labels, starts)
-                loss, logs = noisy_loss(self.objective, model, adversarial, images, labels, self._terms)
+                given = self.objective, model, adversarial, images, labels, self._terms
+                self.move_weights(lambda: noisy_loss(*given)[0])
+                loss, logs = noisy_loss(*given)
             except NonFiniteError as error:
                 raise self._stopped(batch, str(error)) from error
-        mean = self._log_means({"loss": loss.detach(), **logs})
-        if not bool(mean.isfinite()):  # on every process alike, so that none waits for one that stopped
-            raise self._stopped(batch, f"expected a finite loss, got {mean.item()}")
+            mean = log_means(self, {"loss": loss.detach(), **logs})
+            if not bool(mean.isfinite()):  # on every process alike, so that none waits for one that stopped
+                raise self._stopped(batch, f"expected a finite loss, got {mean.item()}")
         return loss
 
     def _seen(self, batch: dict[str, Any]) -> ImageTextModel:
@@ -187,16 +192,6 @@ class RobustFineTuning(LightningModule):
             return self.model
         seeds = noise_seeds(self.seed, self.current_epoch, batch["index"].tolist())
         return NoisyModel(self.model, *drawn(self.noise, batch["image"], seeds))
-
-    def _log_means(self, logs: Mapping[str, Tensor]) -> Tensor:
-        """Logs means over the processes, from one exchange, and returns that of the loss."""
-        values = torch.stack([value.detach().float() for value in logs.values()])
-        if self.trainer.world_size > 1:
-            values = torch.as_tensor(self.trainer.strategy.reduce(values, reduce_op="mean"))
-        means = dict(zip(logs, values, strict=True))
-        self.log_dict({f"train/{name}": value for name, value in means.items()}, prog_bar=False)
-        self.log("loss", means["loss"], prog_bar=True, logger=False)
-        return means["loss"]
 
     def _stopped(self, batch: dict[str, Any], what: str) -> NonFiniteLossError:
         return stopped(batch, what, step=self.global_step, rank=self.global_rank, folder=self._log_folder)
@@ -241,6 +236,7 @@ class RobustFineTuning(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Adds what is needed to load model and head without this class; an average takes the place of the weights."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint[DESCRIPTION] = describe(self.model, self.objective.head, list(self.forest.leaves))
         if self._average is not None:
             self._average.store(checkpoint, AVERAGE)

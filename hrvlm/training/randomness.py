@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 # Last numbers of the addresses: those of data (see `hrvlm.data.sampling`) end on 0 to 3.
-_STARTS, _STEPS, _NOISE = 4, 5, 6
+_STARTS, _STEPS, _NOISE, _BATCHES = 4, 5, 6, 7
 
 
 def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
@@ -46,6 +46,17 @@ def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:
         rank: Number of this process, from 0.
     """
     return _number(seed, epoch, batch, rank, _STEPS)
+
+
+def batch_seed(seed: int, epoch: int, batch: int) -> int:
+    """Seed of what the batches of all processes draw alike, such as which trees a perturbation begins with.
+
+    Args:
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        batch: Number of the batch in its epoch.
+    """
+    return _number(seed, epoch, batch, _BATCHES)
 
 
 def _number(*address: int) -> int:

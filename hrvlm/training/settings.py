@@ -41,8 +41,32 @@ class OptimizerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WeightPerturbation:
+    """How far weights are moved before each step of training, which costs one more forward and backward pass.
+
+    Source: Wu et al., NeurIPS 2020 (arXiv 2004.05884), see `hrvlm.training.weight_perturbation`.
+
+    Attributes:
+        gamma: Length >= 0 of the move of a layer's weights, as a share of their norm.
+        start_epoch: First epoch, from 0, in which weights are moved.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    gamma: float = 0.005
+    start_epoch: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.gamma < 1.0:
+            raise ValueError(f"expected gamma in [0, 1) of the weight perturbation, got {self.gamma}: 0.005 is usual")
+        if self.start_epoch < 0:
+            raise ValueError(f"expected start_epoch >= 0 of the weight perturbation, got {self.start_epoch}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedParts:
-    """Which parts of a model are trained, and what is kept of them.
+    """Which parts of a model are trained, and what is done with their weights besides.
 
     Attributes:
         image_tower: Whether the image tower is trained; else its batch norms are frozen as well.
@@ -51,6 +75,7 @@ class TrainedParts:
             to what the tower is shown, steps of the perturbation included, as may be wanted under noise.
         average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
             validated, certified, exported and stored as the checkpoint's model; null for none.
+        weight_perturbation: Takes each step of training at weights that were moved to raise its loss; null for none.
 
     Raises:
         ValueError: If the decay is not in (0, 1).
@@ -60,6 +85,7 @@ class TrainedParts:
     text_projection: bool = True
     freeze_batch_norm: bool = True
     average_decay: float | None = None
+    weight_perturbation: WeightPerturbation | None = None
 
     def __post_init__(self) -> None:
         if self.average_decay is not None:

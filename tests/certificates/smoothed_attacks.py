@@ -93,3 +93,19 @@ def attacked(
     found = [pgd(loss, one, eps, steps), apgd(loss, one, eps, steps, generator)]
     found.append(apgd(targeted_dlr(logits, label, targets), many, eps, steps, generator))
     return torch.cat(found).detach()
+
+
+def votes_of(holding: Callable[[range], int], votes: int, most: int) -> int:
+    """How many votes hold, counted in order and in parts, until they are more than `most`: then the rest is spared.
+
+    Args:
+        holding: how many votes of a range hold.
+        votes: how many there are.
+        most: more than these decide what is asked, whatever the rest says.
+    """
+    count, start = 0, 0
+    while start < votes and count <= most:
+        stop = min(votes, start + max(most + 1 - count, 8) + 4)
+        count += holding(range(start, stop))
+        start = stop
+    return count

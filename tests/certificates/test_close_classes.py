@@ -25,6 +25,7 @@ from hrvlm.certificates import (
     uncertainty_intervals,
     verify_rows,
 )
+from hrvlm.certificates.embedding.close_classes import WeightDifferences
 
 GAPS = [0.0, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8, 1e-6]
 SIZES = [(3, 2), (4, 3), (5, 64), (12, 4), (50, 16)]
@@ -134,8 +135,8 @@ def test_ordinary_classes_take_the_ordinary_way(monkeypatch: pytest.MonkeyPatch)
     def refuse(*_: object) -> None:
         raise AssertionError("margins from differences of weights were asked for")
 
-    monkeypatch.setattr("hrvlm.certificates.embedding.close_classes.close_margins", refuse)
-    monkeypatch.setattr("hrvlm.certificates.kinds.semantic.stable_arcs.close_margins", refuse)
+    for name in ("over_all", "each_over_all"):
+        monkeypatch.setattr(WeightDifferences, name, refuse)
     semantic_partition(problem.scorer, *problem.arguments)
     stable_coverage(problem.scorer, *problem.arguments, 0.05)
     invariant_extent(problem.scorer, *problem.arguments)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from scipy.stats import beta
+from smoothed_attacks import votes_of
 from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, frozen_parameters, perturb
@@ -23,6 +24,8 @@ from hrvlm.trees import load_forest
 TREES = Path(__file__).parents[2] / "trees"
 ATTRIBUTES = [Attribute(name="dark", target="a dark picture of a {}")]
 SIGMA, VOTES, ANGLES, INDICES = 0.1, 100, 40, range(0, 500, 100)
+MOST = max(count for count in range(VOTES) if beta.ppf(1 - 1e-5, count + 1, VOTES - count) < 0.5)
+"""So few copies show, at error 1e-5, that less than half of all hold."""
 
 
 @pytest.fixture(scope="module", params=["cosine", "poincare"])
@@ -82,18 +85,17 @@ def attack(classifier: HierarchicalClassifier, record: JointRecord, eps: float, 
 
 
 @torch.no_grad()
-def copies_that_hold(classifier: HierarchicalClassifier, image: Tensor, record: JointRecord, extent: float) -> int:
-    """How many of fresh noisy copies keep the class at every one of many turns up to the extent."""
-    noise = gaussian(tuple(image.shape), 22, record.index, range(VOTES), SIGMA)
+def refuted(classifier: HierarchicalClassifier, image: Tensor, record: JointRecord, extent: float) -> bool:
+    """Whether too few of fresh noisy copies keep the class at every one of many turns up to the extent."""
     angles = torch.linspace(0, extent, ANGLES, dtype=torch.float64)
-    points, key = turned_points(classifier, image + noise, record, angles)
-    labels = classifier.head.logits(points, classifier.text_points(key).double()).argmax(dim=1)
-    return int((labels.reshape(ANGLES, VOTES) == record.prediction).all(dim=0).sum())
 
+    def holding(draws: range) -> int:
+        noise = gaussian(tuple(image.shape), 22, record.index, draws, SIGMA)
+        points, key = turned_points(classifier, image + noise, record, angles)
+        labels = classifier.head.logits(points, classifier.text_points(key).double()).argmax(dim=1)
+        return int((labels.reshape(ANGLES, len(draws)) == record.prediction).all(dim=0).sum())
 
-def refuted(count: int) -> bool:
-    """Whether so few copies show, at error 1e-5, that less than half of all hold."""
-    return count < VOTES and bool(beta.ppf(1 - 1e-5, count + 1, VOTES - count) < 0.5)
+    return votes_of(holding, VOTES, MOST) <= MOST
 
 
 @pytest.mark.slow
@@ -109,9 +111,10 @@ def test_attacks_inside_the_certified_region_never_succeed_and_far_outside_they_
             assert extent is not None
             adversary = attack(classifier, record, 0.999 * radius, extent)
             assert (adversary - emoji("unseen_artist")[record.index][0]).norm() <= radius
-            assert not refuted(copies_that_hold(classifier, adversary, record, extent)), record.statement
-            far = attack(classifier, record, 20 * radius, extent)
-            outside += refuted(copies_that_hold(classifier, far, record, extent))
+            assert not refuted(classifier, adversary, record, extent), record.statement
+            if outside <= len(records) / 3:  # else enough have been seen
+                far = attack(classifier, record, 20 * radius, extent)
+                outside += refuted(classifier, far, record, extent)
         assert outside > len(records) / 3
 
 
@@ -123,7 +126,4 @@ def test_turns_beyond_the_certified_extent_change_the_vote(
     short = [record for record in records if (record.at_radii[0][1] or 0) < 1.5]
     assert short
     with inferring(classifier):
-        counts = [
-            copies_that_hold(classifier, emoji("unseen_artist")[record.index][0], record, 3.14) for record in short
-        ]
-    assert sum(refuted(count) for count in counts) >= 1
+        assert any(refuted(classifier, emoji("unseen_artist")[record.index][0], record, 3.14) for record in short)

@@ -10,7 +10,16 @@ import pytest
 import torch
 from semantic_problems import CURV, Problem, random_problem, unit
 
-from hrvlm.certificates import Reason, SemanticPartition, coverage_sweep, semantic_partition, stable_intervals
+from hrvlm.certificates import (
+    AffineScorer,
+    Reason,
+    SemanticPartition,
+    coverage_sweep,
+    semantic_partition,
+    stable_intervals,
+)
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.misalignment import coverage_of, stable_of
 
 CLASSES = (2, 3, 5, 10, 30, 100, 300, 1000)
 IMAGES, PLANES = 125, 5  # 2 scorers x 8 numbers of classes x 5 planes x 125 images = 10,000 problems
@@ -102,22 +111,19 @@ def compare(problem: Problem, found: Found, blur: float = 0.0) -> SemanticPartit
         found: is added to.
         blur: what rounding of the plane may change a score by.
     """
-    num_classes = len(problem.classes)
-    arguments = (problem.scorer, *problem.arguments)
-    partition = semantic_partition(*arguments)
-    stable = stable_intervals(*arguments, DELTA)
-    coverage = coverage_sweep(*arguments, [0.0, DELTA])
+    num_classes, scorer = len(problem.classes), problem.scorer
+    partition, stable, coverage = certified(scorer, problem)
     assert_finite(partition, coverage)
     assert bool((coverage[1] <= coverage[0] + 1e-12).all())
     found.ways |= set(torch.sign(partition.stop - partition.start).tolist())
     angles = grid(partition, 96 if num_classes < 100 else 24)
-    weight = problem.scorer.weight.numpy()
+    weight = scorer.weight.numpy()
     for some in np.array_split(np.arange(len(problem.images)), min(len(problem.images), max(1, num_classes // 25))):
         part = Problem(problem.kind, problem.classes, problem.images[some], problem.source, problem.target)
         values = scores(part, paths(part, angles[some]))
-        order = np.argsort(-values, axis=-1, kind="stable")[..., :1]
+        order = values.argmax(-1)[..., None]  # the first of equals
         best = np.take_along_axis(values, order, -1)
-        moved = np.linalg.norm(weight[order] - weight, axis=-1)
+        moved = distances(weight, order[..., 0])
         margin = best - values
         own = np.arange(num_classes) == order
         slack = np.where(own, math.inf, margin - DELTA * moved).min(-1)
@@ -145,6 +151,31 @@ def compare(problem: Problem, found: Found, blur: float = 0.0) -> SemanticPartit
             found.compared += int(clear.any())
             found.unstable += int((slack[row] < 0).any())
     return partition
+
+
+def certified(
+    scorer: AffineScorer, problem: Problem
+) -> tuple[SemanticPartition, list[list[tuple[float, float, int]]], torch.Tensor]:
+    """Partition, stable intervals for DELTA, and coverage for 0 and DELTA.
+
+    Where it takes long to find the partition, the other two are of this one; that they are those of a partition of
+    their own is seen where it is found quickly.
+    """
+    arguments = (scorer, *problem.arguments)
+    partition, rotation = semantic_partition(*arguments), Rotation.tolerant(*problem.arguments)
+    stable = stable_of(scorer, rotation, partition, DELTA)
+    coverage = coverage_of(scorer, rotation, partition, [0.0, DELTA])
+    if len(problem.classes) <= 100:
+        assert stable == stable_intervals(*arguments, DELTA)
+        assert torch.equal(coverage, coverage_sweep(*arguments, [0.0, DELTA]))
+    return partition, stable, coverage
+
+
+def distances(weight: np.ndarray, winners: np.ndarray) -> np.ndarray:
+    """Distances of winners' weights, any shape, from all weights, class after class: the last axis is K."""
+    distinct, place = np.unique(winners, return_inverse=True)
+    rows = np.stack([np.linalg.norm(weight[k] - weight, axis=-1) for k in distinct])
+    return rows[place].reshape(*winners.shape, len(weight))
 
 
 def assert_finite(partition: SemanticPartition, coverage: torch.Tensor) -> None:

@@ -43,8 +43,9 @@ RECERTIFY = (
     "--output",
     "scored",
 )
+FEW = ("--plan.num_images", "1", "--plan.n", "20")  # whether the file is read shows at the first image
 FRESH = (*RUN[:-1], "new")
-CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new")
+CAPTIONER = ("run", "--config", "certify/oracle_action", "--checkpoint", "captioner", "--output", "new", *FEW)
 CLASSES = ("--leaves", "classes.txt")
 GENERATOR = ("--config", "answers.yaml", "--checkpoint", "captioner", "--output")
 ANSWERS = ("answers", *GENERATOR, "new.jsonl")

@@ -48,11 +48,12 @@ def kill_two_processes(arguments: Callable[..., list[str]], folder: Path, rows: 
     """Kills a run of the script in two processes as soon as each has written a row; returns what it said."""
     command = [sys.executable, "certify.py", *arguments(folder, "--devices", "2")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # one that ran in this process must have left no trace in it
-    with (folder / "log").open("wb") as log:
-        both = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
-    paths = [shard_path(folder / rows, rank) for rank in range(2)]
-    while both.poll() is None and not all(path.is_file() and path.stat().st_size for path in paths):
-        time.sleep(0.001)
-    os.killpg(both.pid, signal.SIGKILL)
-    both.wait()
+    with (
+        (folder / "log").open("wb") as log,
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True) as both,
+    ):
+        paths = [shard_path(folder / rows, rank) for rank in range(2)]
+        while both.poll() is None and not all(path.is_file() and path.stat().st_size for path in paths):
+            time.sleep(0.001)
+        os.killpg(both.pid, signal.SIGKILL)
     return (folder / "log").read_text()

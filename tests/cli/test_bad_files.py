@@ -18,6 +18,7 @@ from bad_files import BAD, marker
 from bad_places import ANSWERED, ATTACK, AUDIT, PLACES, RECERTIFY, RUN, TARGETED_ATTACK, Place
 from command_runs import command_line
 from good_files import write_more
+from parsed_lines import ParsedLines
 from torch.utils.data import BatchSampler, DataLoader
 
 from hrvlm.cli import certify, main, train
@@ -134,13 +135,14 @@ def untouched(folder: Path, apart_from: Path) -> dict[Path, tuple[int, int]]:
     return {path: (state.st_mtime_ns, state.st_size) for path, state in found.items()}
 
 
-def check_good(place: Place, good: Path, folder: Path, patch: pytest.MonkeyPatch) -> None:
+def check_good(place: Place, good: Path, folder: Path, patch: pytest.MonkeyPatch, lines: ParsedLines) -> None:
     """A command that a good file is there for uses it: whatever it says of bad ones, they are the reason."""
     if not (good / place.file).exists():
         return
     shutil.copytree(good, folder, copy_function=copier(good))
     patch.chdir(folder)
-    found = answer(place.program, place.command)
+    with lines.remembered():
+        found = answer(place.program, place.command)
     assert not found.code, found
     patch.chdir(folder.parent)
     shutil.rmtree(folder)
@@ -153,7 +155,8 @@ def test_bad_files_are_answered_by_a_sentence(name: str, good: Path, tmp_path: P
     place, faults, refused = PLACES[name], {}, 0
     folder = tmp_path / "copy"
     path = folder / place.file
-    check_good(place, good, folder, monkeypatch)
+    lines = ParsedLines(path)
+    check_good(place, good, folder, monkeypatch, lines)
     for kind, write in BAD.items():
         if not folder.exists():
             shutil.copytree(good, folder, copy_function=copier(good))
@@ -164,7 +167,8 @@ def test_bad_files_are_answered_by_a_sentence(name: str, good: Path, tmp_path: P
         path.unlink(missing_ok=True)
         path.parent.mkdir(exist_ok=True)
         write(path)
-        found = answer(place.program, place.command)
+        with lines.remembered():
+            found = answer(place.program, place.command)
         refused += found.code != 0
         if problem := fault(place, found):
             faults[kind] = problem

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,8 +73,10 @@ def arguments(
     return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
 
 
-def start(*command: str, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
+@contextmanager
+def program(*command: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """A program in a group of its own; whatever a test finds, nothing of it is left, neither processes nor pipes."""
+    with subprocess.Popen(
         [sys.executable, *command],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
@@ -81,7 +84,22 @@ def start(*command: str, **environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts programs that end with the test."""
+    with ExitStack() as programs:
+        yield lambda *command, **environment: programs.enter_context(program(*command, **environment))
 
 
 def members(group: int) -> list[int]:
@@ -111,7 +129,7 @@ def ended(process: subprocess.Popen[str]) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("place", ["python", "compiled"])
-def test_one_sentence_and_a_fitting_code_wherever_the_program_is(number: int, place: str) -> None:
+def test_one_sentence_and_a_fitting_code_wherever_the_program_is(number: int, place: str, start: Start) -> None:
     process = start("-c", WAITING, place)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
@@ -123,7 +141,7 @@ def test_one_sentence_and_a_fitting_code_wherever_the_program_is(number: int, pl
     assert f"program: stopped by {signal.Signals(number).name}" in said
 
 
-def test_a_signal_that_is_ignored_stays_ignored() -> None:
+def test_a_signal_that_is_ignored_stays_ignored(start: Start) -> None:
     code = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n{WAITING}".replace("sleep(60)", "sleep(1)")
     process = start("-c", code, "python")
     assert process.stdout is not None
@@ -136,7 +154,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_two_processes_end_together_and_the_command_goes_on(
-    number: int, arguments: Callable[..., list[str]], tmp_path: Path
+    number: int, arguments: Callable[..., list[str]], start: Start, tmp_path: Path
 ) -> None:
     process = start("certify.py", *arguments(tmp_path, "--devices", "2"))
     parts = [shard_path(tmp_path / ROWS, rank) for rank in range(2)]
@@ -160,7 +178,7 @@ def test_two_processes_end_together_and_the_command_goes_on(
 @pytest.mark.slow
 @pytest.mark.parametrize(("strategy", "started"), [("ddp", 1), ("ddp_fork", 2)])
 def test_the_loss_of_another_process_is_one_sentence(
-    strategy: str, started: int, arguments: Callable[..., list[str]], tmp_path: Path
+    strategy: str, started: int, arguments: Callable[..., list[str]], start: Start, tmp_path: Path
 ) -> None:
     process = start("certify.py", *arguments(tmp_path, "--devices", "2", "--strategy", strategy))
     while process.poll() is None and len(members(process.pid)) <= started:
@@ -178,7 +196,7 @@ def test_the_loss_of_another_process_is_one_sentence(
 
 
 @pytest.mark.slow
-def test_a_process_that_waits_for_a_lost_one_says_so_in_one_sentence() -> None:
+def test_a_process_that_waits_for_a_lost_one_says_so_in_one_sentence(start: Start) -> None:
     """Started as by torchrun on many nodes: no launcher of this node sees the end of the other process first."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         job = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "TORCHELASTIC_RUN_ID": "job"}
@@ -192,7 +210,7 @@ def test_a_process_that_waits_for_a_lost_one_says_so_in_one_sentence() -> None:
 
 
 @pytest.mark.slow
-def test_training_is_ended_by_a_signal_with_its_code(tmp_path: Path) -> None:
+def test_training_is_ended_by_a_signal_with_its_code(start: Start, tmp_path: Path) -> None:
     short = ["--trainer.callbacks=null", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
     endless = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=100000", "--trainer.enable_progress_bar=false"]
     process = start("train.py", "fit", "--config", "configs/emoji/quickstart.yaml", *short, *endless)

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from short_settings import made
 from torch import Tensor
 
+from hrvlm.attacks.score_losses import cross_entropy, difference_of_logits_ratio
 from hrvlm.models.heads import CosineHead
 from hrvlm.objectives import (
     Adversarial,
@@ -26,10 +27,10 @@ from hrvlm.objectives import (
     TeCoAObjective,
     noisy_loss,
 )
-from hrvlm.objectives.cross_entropies import smoothed_cross_entropy, summed_cross_entropy
 from hrvlm.objectives.forest_loss import ForestBatch
 from hrvlm.objectives.groups import group_batch, group_points
 from hrvlm.objectives.noise_terms import consistency, radius_shortfall
+from hrvlm.objectives.smoothed_scores import smoothed_scores, summed_scores
 
 COPIES = 3
 EPS = 8 / 255
@@ -71,12 +72,11 @@ def test_cross_entropies_are_those_of_mean_probabilities_in_plain_loops() -> Non
         among = [
             share for copy in scores for share, in_it in zip(softmax(copy, whole), MEMBERS[row], strict=True) if in_it
         ]
-        assert float(smoothed_cross_entropy(logits, TARGETS, CANDIDATES)[row].detach()) == pytest.approx(-math.log(own))
-        assert float(summed_cross_entropy(logits, MEMBERS)[row].detach()) == pytest.approx(
-            -math.log(sum(among) / COPIES), abs=1e-12
-        )
+        found = cross_entropy(smoothed_scores(logits, CANDIDATES), TARGETS)[row]
+        assert float(found.detach()) == pytest.approx(-math.log(own))
+        assert float(summed_scores(logits, MEMBERS)[row, row].detach()) == pytest.approx(math.log(sum(among) / COPIES))
     plain = F.cross_entropy(logits[:, 0], TARGETS, reduction="none")
-    assert torch.equal(smoothed_cross_entropy(logits[:, :1], TARGETS), plain)
+    assert torch.equal(cross_entropy(smoothed_scores(logits[:, :1]), TARGETS), plain)
 
 
 def test_terms_are_those_of_the_papers_in_plain_loops() -> None:
@@ -104,8 +104,9 @@ def test_terms_are_those_of_the_papers_in_plain_loops() -> None:
 def test_gradients_are_the_numerical_ones() -> None:
     logits = logits_of(4, COPIES, 5)
     check = torch.autograd.gradcheck
-    assert check(lambda x: smoothed_cross_entropy(x, TARGETS, CANDIDATES), logits)
-    assert check(lambda x: summed_cross_entropy(x, MEMBERS), logits)
+    assert check(lambda x: cross_entropy(smoothed_scores(x, CANDIDATES), TARGETS), logits)
+    assert check(lambda x: difference_of_logits_ratio(smoothed_scores(x, CANDIDATES), TARGETS), logits)
+    assert check(lambda x: summed_scores(x, MEMBERS), logits)
     assert check(lambda x: consistency(x.log_softmax(-1)), logits)
     assert check(lambda x: radius_shortfall(x.log_softmax(-1), TARGETS, 1.5, 2.0), logits)
 
@@ -132,7 +133,7 @@ def test_hierarchical_gradients_are_the_numerical_ones(share: float, forest) -> 
     groups = [group_batch(table, torch.tensor([0, 1, 3, 5])) for table in objective._tables()]
 
     def loss(points: Tensor, texts: Tensor) -> Tensor:
-        batch = ForestBatch(objective.head, objective._tables(), groups, points, texts, points, 0.4, share)
+        batch = ForestBatch(objective.head, objective._tables(), groups, points, texts, points, (0.4, share))
         return batch.loss(objective.weights, None, zeta_vicinity=0.3, zeta_gap=0.05)[0]
 
     assert torch.autograd.gradcheck(loss, (points, texts), fast_mode=True)

@@ -24,6 +24,7 @@ from hrvlm.objectives import (
     HierarchicalObjective,
     ImageTextContrastiveObjective,
     MaximizedRadius,
+    NoiseTerms,
     NoisyModel,
     PMGAFTObjective,
     SmoothAdvObjective,
@@ -31,8 +32,11 @@ from hrvlm.objectives import (
     TeCoAObjective,
     noisy_loss,
 )
+from hrvlm.objectives.settings import LossWeights
+from hrvlm.objectives.soft_targets import SoftTargets
 from hrvlm.training.noise import drawn
 from hrvlm.training.settings import TrainingNoise
+from hrvlm.training.weight_perturbation import MovedWeights
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
 LEAVES = ("ant", "bee", "cat", "dog", "elm", "fir")
@@ -47,30 +51,39 @@ FLAT = {
 # The first half has no plant, the second no mammal; dogs and ants are on both sides; elm is on neither.
 LABELS = torch.tensor([0, 1, 3, 2, 3, 0, 5, 0, 5, 1])
 CAPTIONS = [f"{number} of them" for number in (1, 2, 3, 4, 2, 5, 6, 7, 1, 8)]  # some on both sides
-VALUES = {"threat_model": ThreatModel(eps=0.05), "ascent": Ascent(steps=2, step_size=0.02)}
-ATTACK = {"eps": 0.05, "step_size": 0.02, "steps": 2}
+ATTACK = {"threat_model": ThreatModel(eps=0.05), "ascent": Ascent(step_size=0.02, steps=2)}
 PARTS = {"eps_text": 0.01, "zeta_vicinity": 0.3, "zeta_gap": 0.5}
-SHARES = {"leaf_sum_share": 0.5, "image_share": 0.5}
+L2 = ThreatModel("l2", 0.05)
+LARGE: dict[str, Any] = {"steps": 5, "step_size": 0.05}
+MARGIN = Ascent(rule="momentum", loss="margin", **LARGE)
+HALVING = Ascent(rule="apgd", loss="dlr", **LARGE)
+ONE_TREE = Ascent(trees_per_step=1, **LARGE)
+SHARES = LossWeights(leaf_sum_share=0.5, image_share=0.5, soft_targets=SoftTargets())
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
     "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
-    "l2, images only": (HierarchicalObjective, ATTACK | PARTS | {"norm": "l2", "eps_text": 0.0}, 2),
+    "l2, images only": (HierarchicalObjective, ATTACK | PARTS | {"threat_model": L2, "eps_text": 0.0}, 2),
     "per level": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "per_level"}, 2),
     "euclidean": (HierarchicalObjective, ATTACK | {"head": "cosine", "lambda_order": 0.0}, 2),
     "local": (HierarchicalObjective, ATTACK | PARTS | {"average_over": "local"}, 2),
+    "momentum, margin": (HierarchicalObjective, ATTACK | PARTS | {"ascent": MARGIN}, 2),
+    "apgd, ratio": (HierarchicalObjective, ATTACK | PARTS | {"ascent": HALVING}, 2),
+    "in turn": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "alternating", "ascent": ONE_TREE}, 2),
+    "soft targets": (HierarchicalObjective, ATTACK | PARTS | {"weights": LossWeights(soft_targets=SoftTargets())}, 2),
+    "weights moved": (HierarchicalObjective, ATTACK | PARTS, 2),
     "tecoa": (TeCoAObjective, ATTACK, 1),
     "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
     "fare": (FAREObjective, ATTACK, 1),
-    "fare, l2": (FAREObjective, ATTACK | {"norm": "l2"}, 1),
-    "agft": (AGFTObjective, VALUES, 1),
-    "subspaces": (SubspaceAlignmentObjective, VALUES, 1),
-    "image-text": (ImageTextContrastiveObjective, VALUES, 1),
+    "fare, l2": (FAREObjective, ATTACK | {"threat_model": L2}, 1),
+    "agft": (AGFTObjective, ATTACK, 1),
+    "subspaces": (SubspaceAlignmentObjective, ATTACK, 1),
+    "image-text": (ImageTextContrastiveObjective, ATTACK, 1),
     "clean": (CleanObjective, {}, 1),
     "smoothed forest": (HierarchicalObjective, ATTACK | PARTS | {"weights": SHARES}, 2),
     "smooth-adv": (SmoothAdvObjective, ATTACK, 1),
     "tecoa, copies": (TeCoAObjective, ATTACK, 1),
-    "image-text, copies": (ImageTextContrastiveObjective, VALUES, 1),
+    "image-text, copies": (ImageTextContrastiveObjective, ATTACK, 1),
 }
 TERMS = {"consistency": Consistency(weight=0.5), "radius": MaximizedRadius(weight=0.5, inverse_temperature=1.0)}
 NOISE = {
@@ -79,6 +92,7 @@ NOISE = {
     "image-text, copies": TrainingNoise(sigma=0.1, copies=2),
     "tecoa, copies": TrainingNoise(sigma=0.1, share=0.7, copies=2, consistency=Consistency(weight=0.5)),
 }
+MOVED = {"weights moved": 0.05}  # by which share of their norm
 
 
 class SmallModel(nn.Module):
@@ -116,6 +130,7 @@ class Step(nn.Module):
         torch.manual_seed(0)
         self.noise = NOISE.get(case)
         kind_of_loss, arguments, trees = CASES[case]
+        self.gamma = MOVED.get(case, 0.0)
         self.model, self.objective = kind(), made(kind_of_loss, **arguments)
         parents = [DEEP, FLAT][:trees]
         kinds = [
@@ -133,13 +148,16 @@ class Step(nn.Module):
         images = images_of(indices)
         batch = {"image": images, "label": LABELS[list(indices)], "caption": [CAPTIONS[index] for index in indices]}
         labels = self.objective.targets(self.model, batch)
-        starts = PerImageGenerator([100 + index for index in indices])
-        if self.noise is None:
-            adversarial = self.objective.perturb(self.model, images, labels, starts)
-            return self.objective.loss(self.model, adversarial, images, labels)
-        model = NoisyModel(self.model, *drawn(self.noise, images, [200 + index for index in indices]))
+        starts = PerImageGenerator([100 + index for index in indices], batch_seed=3)
+        model, terms = self.model, NoiseTerms()
+        if self.noise is not None:
+            model = NoisyModel(self.model, *drawn(self.noise, images, [200 + index for index in indices]))
+            terms = self.noise.terms
         adversarial = self.objective.perturb(model, images, labels, starts)
-        return noisy_loss(self.objective, model, adversarial, images, labels, self.noise.terms)
+        if self.gamma > 0.0:
+            loss, _ = self.objective.loss(model, adversarial, images, labels)
+            MovedWeights().move(loss, self.parameters(), self.gamma, None)
+        return noisy_loss(self.objective, model, adversarial, images, labels, terms)
 
 
 def images_of(indices: Sequence[int]) -> torch.Tensor:

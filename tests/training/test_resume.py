@@ -23,10 +23,18 @@ from hrvlm.data.sampling import Address, EpochSampler, ShardSampler
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 NOISE = {"sigma": 0.1, "mode": "uniform", "share": 0.8, "copies": 2, "consistency": {"weight": 1.0}}
+IN_TURN = {
+    "class_path": "hrvlm.objectives.HierarchicalObjective",
+    "init_args": {"strategy": "alternating", "ascent": {"steps": 1, "rule": "momentum", "trees_per_step": 1}},
+}
 # batches after which the process kills itself, further settings; an epoch has 8 batches, 3 steps if accumulating
 RUNS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
-    "averaging": (13, {}, {"trained": {"average_decay": 0.9}}),
-    "accumulating": (13, {"accumulate_grad_batches": 3}, {"noise": NOISE}),
+    "averaging": (13, {}, {"trained": {"average_decay": 0.9, "weight_perturbation": {"gamma": 0.05}}}),
+    "accumulating": (
+        13,
+        {"accumulate_grad_batches": 3},
+        {"noise": NOISE, "objective": IN_TURN},
+    ),
     "shards": (13, {}, {}),
 }
 SIZES = (9, 3, 12, 8)  # of the shards: uneven, with 32 pictures in all

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,10 +19,108 @@ from torch import Tensor
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.envelope import LEAST, MOST, Sinusoids, first_change, first_crossing, lows
 from hrvlm.certificates.embedding.rotation import Rotation
-from hrvlm.certificates.embedding.sweeps import EnvelopeSweep, joined
 
 _EPS = sys.float_info.epsilon
-_PROVEN = 1e-8  # radians from the ends of an interval, where its winner meets the next one, beyond which it is proven
+_NUMBERS = 2**20  # of differences of weights that are held at once
+
+
+@dataclass(frozen=True, eq=False)
+class WeightDifferences:
+    """Margins at some images from differences of weights, whoever wins; what no winner changes is computed once.
+
+    Attributes:
+        weight: `(U, D)` of the classes `scorer.first`.
+        bias: `(N, U)` of these.
+        features: `(N, D)`.
+        axes: e1 and e2, `(D,)` or `(N, D)`.
+        sizes: `(N,)` norms of the features.
+        parts: `(N,)` components of the features along e1 and e2, 0 where no rotation moves them.
+        share: `(N,)` error of a margin in units of the sizes of what it is computed from.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    features: Tensor
+    axes: tuple[Tensor, Tensor]
+    sizes: Tensor
+    parts: tuple[Tensor, Tensor]
+    share: Tensor
+
+    @classmethod
+    def of(cls, scorer: AffineScorer, rotation: Rotation) -> WeightDifferences:
+        """Those of images in the coordinates of a rotation, for the scorer of these images."""
+        features, (e1, e2, angle) = rotation.features, rotation.plane
+        count, (classes, dimension) = len(features), scorer.distinct.shape
+        bias = scorer.bias if classes == scorer.num_classes else scorer.bias[..., scorer.first]
+        first, second = ((features * axis).sum(dim=1) * ~rotation.flat for axis in (e1, e2))
+        # Of sums of D products, in a plane that prompts at a small angle determine the less exactly.
+        share = (8 * dimension + 64) * _EPS / angle.sin().abs().clamp(min=_EPS)
+        sizes = features.norm(dim=1)
+        return cls(
+            scorer.distinct,
+            bias.expand(count, classes),
+            features,
+            (e1, e2),
+            sizes,
+            (first, second),
+            share.expand(count),
+        )
+
+    def _axes(self, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        first, second = (axis if axis.dim() == 1 else axis[index] for axis in self.axes)
+        return first, second
+
+    def rows(self, index: Tensor | slice) -> WeightDifferences:
+        """The same of some images."""
+        rest = (self.sizes[index], (self.parts[0][index], self.parts[1][index]), self.share[index])
+        return WeightDifferences(self.weight, self.bias[index], self.features[index], self._axes(index), *rest)
+
+    def over_all(self, place: int) -> tuple[Tensor, ...]:
+        """A winner `scorer.first[place]` less all classes, `(N, U)` or `(U,)` where it is the same for all images.
+
+        Returns:
+            margins at the images, their parts along e1 and e2, distances of weights, sizes that errors are relative
+            to, and where the squares of distances are numbers.
+        """
+        gap, shift = self.weight[place] - self.weight, self.bias[:, place, None] - self.bias
+        start = self.features @ gap.T + shift
+        along1, along2 = (axis @ gap.T for axis in self.axes)
+        return start, along1, along2, *self._sized(gap, shift)
+
+    def each_over_all(self, places: list[int]) -> tuple[Tensor, ...]:
+        """As `over_all`, of each image's own winner; products are those of one image alone, to the last bit."""
+        winners = torch.tensor(places, dtype=torch.long, device=self.weight.device)
+        shift = self.bias.gather(1, winners[:, None]) - self.bias
+        found = [torch.empty_like(shift) for _ in range(3)]
+        rest = [torch.empty_like(shift), torch.empty_like(shift), torch.empty_like(shift, dtype=torch.bool)]
+        for some in torch.arange(len(places), device=winners.device).split(max(1, _NUMBERS // self.weight.numel())):
+            gaps = self.weight[winners[some], None] - self.weight
+            for i, gap in zip(some.tolist(), gaps, strict=True):
+                row = slice(i, i + 1)
+                for part, vector in zip(found, (self.features[row], *self._axes(row)), strict=True):
+                    part[row] = vector @ gap.T
+            first, last = int(some[0]), int(some[-1]) + 1
+            for part, sized in zip(rest, self.rows(slice(first, last))._sized(gaps, shift[first:last]), strict=True):
+                part[first:last] = sized
+        found[0] += shift
+        return *found, *rest
+
+    def _sized(self, gap: Tensor, shift: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Distances of weights, sizes that errors are relative to, and where the squares of distances are numbers."""
+        distances = torch.linalg.vector_norm(gap, dim=-1)
+        measured = (distances > LEAST) & (distances < MOST)
+        others = (~measured).nonzero(as_tuple=True)  # the winner, and few besides
+        measured[others] = ~gap[others].any(dim=-1)
+        return distances, distances * self.sizes[:, None] + shift.abs(), measured
+
+    def margins(self, direction: Tensor, over: Sequence[Tensor]) -> tuple[Sinusoids, Tensor, Tensor]:
+        """What `close_margins` returns, of the winners' differences `over` all classes."""
+        start, along1, along2, distances, size, measured = over
+        first, second = (part[:, None] for part in self.parts)
+        cosine = first * along1 + second * along2
+        sine = direction[:, None] * (first * along2 - second * along1)
+        error = torch.where(measured, size * self.share[:, None], sys.float_info.max)
+        return Sinusoids(cosine, sine, start - cosine), error, distances.expand_as(start)
 
 
 def close_margins(
@@ -38,28 +138,19 @@ def close_margins(
         Margin sinusoids `(N, U)`, bounds `(N, U)` on the error of their values, and distances `(N, U)` of the weights;
         all are 0 for the winner itself.
     """
-    count, classes = len(winner), len(scorer.first)
-    start, along1, along2, size = (scorer.distinct.new_zeros(count, classes) for _ in range(4))
-    e1, e2, angle = rotation.plane
-    norm = rotation.features.norm(dim=1)
-    measured = torch.ones_like(start, dtype=torch.bool)
-    distances, bias = torch.zeros_like(start), scorer.bias[..., scorer.first].expand(count, classes)
-    for place in winner.unique().tolist():
+    given, places = WeightDifferences.of(scorer, rotation), winner.unique().tolist()
+    if len(places) == 1:
+        return given.margins(direction, given.over_all(places[0]))
+    shape = (len(winner), len(scorer.first))
+    parts = [
+        *(scorer.distinct.new_zeros(shape) for _ in range(5)),
+        torch.ones(shape, dtype=torch.bool, device=winner.device),
+    ]
+    for place in places:
         rows = (winner == place).nonzero().squeeze(1)
-        gap = scorer.distinct[place] - scorer.distinct
-        shift = bias[rows, place, None] - bias[rows]
-        start[rows] = rotation.features[rows] @ gap.T + shift
-        along1[rows], along2[rows] = ((axis if axis.dim() == 1 else axis[rows]) @ gap.T for axis in (e1, e2))
-        distances[rows] = gap.norm(dim=1)
-        size[rows] = distances[rows] * norm[rows, None] + shift.abs()
-        measured[rows] = ~gap.any(dim=1) | ((distances[rows] > LEAST) & (distances[rows] < MOST))
-    first, second = ((rotation.features * axis).sum(dim=1) * ~rotation.flat for axis in (e1, e2))
-    cosine = first[:, None] * along1 + second[:, None] * along2
-    sine = direction[:, None] * (first[:, None] * along2 - second[:, None] * along1)
-    # Of sums of D products, in a plane that prompts at a small angle determine the less exactly.
-    share = (8 * scorer.distinct.shape[1] + 64) * _EPS / angle.sin().abs().clamp(min=_EPS)
-    error = torch.where(measured, size * share.expand(count)[:, None], sys.float_info.max)
-    return Sinusoids(cosine, sine, start - cosine), error, distances
+        for part, found in zip(parts, given.rows(rows).over_all(place), strict=True):
+            part[rows] = found
+    return given.margins(direction, parts)
 
 
 def settled(scorer: AffineScorer, rotation: Rotation, winner: Tensor) -> Tensor:
@@ -104,77 +195,3 @@ def first_change_told(
     reach = first_crossing(least)[0].clamp(max=math.pi)
     wins = ((least.cosine + least.offset >= 0) & (lows(least, reach) >= -error / 2)).all(dim=1)
     return angle.index_copy(0, rows, reach), sound.index_copy(0, rows, wins)
-
-
-def sweep_closely(
-    scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: Tensor, winner: Tensor
-) -> EnvelopeSweep:
-    """As `envelope_sweep.sweep_envelope`, image by image, with margins from differences of weights at every step.
-
-    An interval is verified where its winner leads every other class by more than the error of the margin, but for the
-    last `_PROVEN` radians at its ends.
-
-    Args:
-        scorer: scorer of these images.
-        rotation: their coordinates.
-        direction: `(N,)` as in `close_margins`.
-        length: `(N,)` angles to travel, in [0, pi].
-        winner: `(N,)` positions in `scorer.first` of the winners at the images.
-    """
-    each = (torch.tensor([row], dtype=torch.long, device=length.device) for row in range(len(length)))
-    return joined(
-        [_swept(scorer.rows(i), rotation.rows(i), direction[i], float(length[i]), int(winner[i])) for i in each]
-    )
-
-
-def _swept(scorer: AffineScorer, rotation: Rotation, direction: Tensor, length: float, now: int) -> EnvelopeSweep:
-    """The sweep of one image."""
-    here, ends, labels, smallest, proven = 0.0, [0.0], [], math.inf, False
-    margin = _PROVEN if length > 4 * _PROVEN else 0.0
-    for _ in range(2 * len(scorer.first) + 1):
-        now, ahead, error = _leader(scorer, rotation, direction, here, now)
-        angle, overtaker = first_crossing(ahead)
-        stop = min(here + float(angle), length)
-        proven = _exceed(ahead, error, stop - here, margin)
-        ends.append(stop if proven else length)
-        labels.append(now)
-        if stop > here and len(scorer.first) > 1:
-            left = ahead.values(error.new_tensor([(stop - here) / 2])) - error
-            left[0, now] = math.inf
-            smallest = min(smallest, max(0.0, float(left.min())))
-        if not proven or stop >= length:
-            break
-        here, now = stop, int(overtaker)
-    return EnvelopeSweep(
-        breaks=direction.new_tensor([ends]),
-        labels=torch.tensor([labels], dtype=torch.long, device=direction.device),
-        smallest_margin=direction.new_tensor([smallest]),
-        verified=torch.tensor([proven and ends[-1] >= length], dtype=torch.bool, device=direction.device),
-        told=torch.tensor([True], dtype=torch.bool, device=direction.device),
-    )
-
-
-def _leader(
-    scorer: AffineScorer, rotation: Rotation, direction: Tensor, here: float, now: int
-) -> tuple[int, Sinusoids, Tensor]:
-    """The winner of one image at an angle, where `now` wins up to rounding; its margins from there, and their errors.
-
-    Close classes overtake a third one so nearly together that the first of them is found here.
-    """
-    for _ in range(len(scorer.first)):
-        place = torch.tensor([now], dtype=torch.long, device=direction.device)
-        margin, error, _ = close_margins(scorer, rotation, direction, place)
-        ahead = margin.turned(direction.new_tensor([here]))
-        lost = ahead.cosine + ahead.offset + error
-        if not bool((lost < 0).any()):
-            break
-        now = int((ahead.cosine + ahead.offset).argmin())
-    return now, ahead, error
-
-
-def _exceed(ahead: Sinusoids, error: Tensor, way: float, margin: float) -> bool:
-    """Whether margins exceed their errors over a way, but for so much at its ends."""
-    if way <= 2 * margin:
-        return bool((ahead.cosine + ahead.sine + ahead.offset + error).isfinite().all())
-    within = ahead.turned(error.new_tensor([margin]))
-    return bool((lows(within, error.new_tensor([way - 2 * margin])) >= error).all())

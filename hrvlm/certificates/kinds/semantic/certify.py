@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.close_classes import settled, sweep_closely
+from hrvlm.certificates.embedding.close_classes import settled
+from hrvlm.certificates.embedding.close_sweep import sweep_closely
 from hrvlm.certificates.embedding.envelope_sweep import sweep_envelope
 from hrvlm.certificates.embedding.partition import Reason, SemanticPartition, certified_mask, chunks
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, shorter_way

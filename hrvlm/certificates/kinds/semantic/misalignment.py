@@ -98,7 +98,7 @@ def stable_intervals(
     """
     scorer.check_points(features)
     rotation = Rotation.tolerant(features, source, target)
-    return _stable(scorer, rotation, along_rotation(scorer, rotation, target_extent=target_extent), delta)
+    return stable_of(scorer, rotation, along_rotation(scorer, rotation, target_extent=target_extent), delta)
 
 
 def uncertainty_intervals(
@@ -119,7 +119,7 @@ def uncertainty_intervals(
     scorer.check_points(features)
     rotation = Rotation.tolerant(features, source, target)
     partition = along_rotation(scorer, rotation, target_extent=target_extent)
-    stable = _stable(scorer, rotation, partition, delta)
+    stable = stable_of(scorer, rotation, partition, delta)
     return [_rest(partition.intervals(i), pieces) for i, pieces in enumerate(stable)]
 
 
@@ -138,8 +138,8 @@ def _rest(whole: Pieces, stable: Pieces) -> Pieces:
     return found
 
 
-def _stable(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, delta: float) -> list[Pieces]:
-    """Stable intervals of each image."""
+def stable_of(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, delta: float) -> list[Pieces]:
+    """Stable intervals of each image in a partition along a rotation."""
     _checked([delta])
     sign = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     found: list[Pieces] = [[] for _ in range(len(partition))]
