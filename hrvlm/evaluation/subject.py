@@ -16,6 +16,7 @@ from hrvlm.data.decoding import WHITE
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.models.denoisers import denoiser_of
 from hrvlm.models.descriptions import noted_noise
 from hrvlm.trees import Forest, load_forest
 
@@ -132,6 +133,7 @@ def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str,
     """
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
     found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found |= denoiser_of(classifier.model)
     found |= noted_noise(classifier.model.config)
     return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
