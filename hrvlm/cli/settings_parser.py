@@ -62,6 +62,8 @@ def add_checkpoint(parser: ClearParser) -> None:
     parser.add_argument(
         "--preprocessing", type=str | None, help=f"mean and deviation in the place of the stated: {kinds}"
     )
+    parser.add_argument("--denoiser", type=str | None, help="folder of a denoiser that images go through first")
+    parser.add_argument("--denoiser_sigma", type=float | None, help="noise that a diffusion model as denoiser takes")
 
 
 def checkpoint_of(options: Any) -> Checkpoint:
@@ -70,7 +72,7 @@ def checkpoint_of(options: Any) -> Checkpoint:
     Raises:
         ValueError: If they name none, or two.
     """
-    names = ("architecture", "weights", "activation", "preprocessing")
+    names = ("architecture", "weights", "activation", "preprocessing", "denoiser", "denoiser_sigma")
     if options.checkpoint is None and options.architecture is None and options.weights is None:
         raise ValueError("expected --checkpoint, or --architecture and --weights, to name a model, got none of them")
     return Checkpoint(name=options.checkpoint, **{name: getattr(options, name) for name in names})

@@ -11,7 +11,7 @@ import re
 
 from jsonargparse import set_parsing_settings
 
-from hrvlm.evaluation.trust import TRUSTED, trusted_modules
+from hrvlm.trust import TRUSTED, trusted_modules
 
 # Of PyTorch only what configurations are made of: elsewhere in it are functions that load programs.
 PACKAGES = ("hrvlm", "lightning", "pytorch_lightning", "torch.nn", "torch.optim", "torchmetrics")

@@ -12,9 +12,9 @@ from hrvlm.data.shards import ShardDataModule
 from hrvlm.data.sources import Columns
 from hrvlm.evaluation.source_options import SourceOptions
 from hrvlm.evaluation.subject import Subject, answered_pictures, data_and_forest, data_identity
-from hrvlm.evaluation.trust import trusted_modules
 from hrvlm.old_keys import nested, places_of
 from hrvlm.trees import Forest
+from hrvlm.trust import trusted_modules
 
 MAX_IMAGE_SIZE = 4096  # of pictures in a report
 DATA_MODULES = (

@@ -16,6 +16,7 @@ from hrvlm.data.decoding import WHITE
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
+from hrvlm.models.denoisers import denoiser_of
 from hrvlm.trees import Forest, load_forest
 
 
@@ -128,6 +129,7 @@ def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str,
     """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
     found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
+    found |= denoiser_of(classifier.model)
     return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 

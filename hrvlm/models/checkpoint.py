@@ -25,6 +25,8 @@ class Checkpoint:
         activation: Takes the place of the activation that architecture or checkpoint state; null for theirs.
         preprocessing: Takes the place of mean and standard deviation that architecture or checkpoint state: "openai"
             (CLIP's own), "imagenet", "inception" (0.5 each, as SigLIP's) or "none"; null for theirs.
+        denoiser: Folder of a denoiser that images go through first; see `hrvlm.models.denoisers.load_denoiser`.
+        denoiser_sigma: Noise in pixel units that a diffusion model as denoiser takes off; null for other denoisers.
     """
 
     name: str | None = None
@@ -32,6 +34,8 @@ class Checkpoint:
     weights: str | None = None
     activation: Activation | None = None
     preprocessing: Preprocessing | None = None
+    denoiser: str | None = None
+    denoiser_sigma: float | None = None
 
     def __post_init__(self) -> None:
         for name, choices in (("activation", get_args(Activation)), ("preprocessing", get_args(Preprocessing))):
@@ -49,10 +53,13 @@ class Checkpoint:
                 'expected a checkpoint by its name, or an architecture such as "ViT-B-32" and a file of weights, got '
                 f"{said or 'neither'}"
             )
+        if self.denoiser is None and self.denoiser_sigma is not None:
+            raise ValueError(f"expected denoiser_sigma with a denoiser, got {self.denoiser_sigma} without one")
 
     def __str__(self) -> str:
         """As records and pages call it."""
-        return self.name if self.name is not None else f"{self.architecture} with {Path(str(self.weights)).name}"
+        named = self.name if self.name is not None else f"{self.architecture} with {Path(str(self.weights)).name}"
+        return named if self.denoiser is None else f"{named} behind the denoiser {Path(self.denoiser).name}"
 
     @property
     def path(self) -> Path:
@@ -81,12 +88,12 @@ def name_alone(given: str | Path | Checkpoint, what: str) -> str:
         ValueError: If it is more than a name.
     """
     checkpoint = as_checkpoint(given)
-    if checkpoint.name is None or checkpoint.is_overridden:
+    if checkpoint.name is None or checkpoint.is_overridden or checkpoint.denoiser is not None:
         raise ValueError(f"expected {what} by its name alone, got also architecture, weights, activation or such")
     return checkpoint.name
 
 
 def stated(checkpoint: Checkpoint) -> dict[str, Any]:
     """What a checkpoint states besides its name, by name; nothing for what is known by its name alone."""
-    names = ("architecture", "weights", "activation", "preprocessing")
+    names = ("architecture", "weights", "activation", "preprocessing", "denoiser", "denoiser_sigma")
     return {name: value for name in names if (value := getattr(checkpoint, name)) is not None}

@@ -9,6 +9,7 @@ import yaml
 
 from hrvlm.models.checkpoint import Checkpoint, as_checkpoint
 from hrvlm.models.checkpoints import load
+from hrvlm.models.denoisers import Denoised
 from hrvlm.models.export import export_model
 from hrvlm.models.layouts.transformers_export import export_tower, export_transformers
 from hrvlm.trees.bounded_text import read_text
@@ -45,6 +46,11 @@ def export_checkpoint(
     """
     check_place(output)
     loaded = load(checkpoint)
+    if isinstance(loaded.model, Denoised):
+        raise ValueError(
+            "expected a model without a denoiser to export, got one behind a denoiser, which folders do not hold: "
+            "export the checkpoint alone, and name the denoiser beside the folder wherever it is used"
+        )
     if to != "open_clip":
         return (export_tower if to == "tower" else export_transformers)(loaded.model, output, half=half)
     path = _beside(as_checkpoint(checkpoint).path) if config is None else Path(config)

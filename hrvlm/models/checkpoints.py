@@ -19,6 +19,7 @@ from hrvlm.models._head import Head
 from hrvlm.models.building import CONFIG_FILE, from_config, from_open_clip
 from hrvlm.models.checkpoint import UNTRAINED, Activation, Checkpoint, Preprocessing, as_checkpoint
 from hrvlm.models.checkpoint_files import read_checkpoint
+from hrvlm.models.denoisers import Denoised, load_denoiser
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
 from hrvlm.models.head_files import described_head, rebuild_head
@@ -70,7 +71,7 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
         checkpoint: A training checkpoint (.ckpt); an exported folder, or another of open_clip's form (with or without
             "local-dir:" before); a folder of a CLIP or SigLIP model of transformers; "emoji" (the packaged model); an
             open_clip name with its pretrained tag such as "ViT-B-32/openai" (the tag "none" leaves it untrained);
-            "hf-hub:NAME"; or a `Checkpoint` with the file of weights for an architecture.
+            "hf-hub:NAME"; or a `Checkpoint` with the file of weights for an architecture, or with a denoiser.
 
     Returns:
         Model and head, in evaluation mode.
@@ -79,6 +80,15 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
         ValueError: If nothing of the kind is there, or its parts do not fit each other.
     """
     given = as_checkpoint(checkpoint)
+    loaded = _load_alone(given)
+    if given.denoiser is None:
+        return loaded
+    denoiser = load_denoiser(given.denoiser, given.denoiser_sigma)
+    return LoadedModel(Denoised(denoiser, loaded.model).eval(), loaded.head, loaded.classes)
+
+
+def _load_alone(given: Checkpoint) -> LoadedModel:
+    """The model without its denoiser."""
     if given.name is None:
         model = load_beside(given, _by_name)
         return LoadedModel(model, cosine_head(model), None)
@@ -191,8 +201,10 @@ def load_model(
     if isinstance(name, Checkpoint):
         return load(name).model
     named, file = (None if part is None else str(part) for part in (name, weights))
-    parts = {"name": named, "architecture": architecture, "weights": file}
-    return load(Checkpoint(**parts, activation=activation, preprocessing=preprocessing)).model
+    beside = Checkpoint(
+        name=named, architecture=architecture, weights=file, activation=activation, preprocessing=preprocessing
+    )
+    return load(beside).model
 
 
 def cosine_head(model: VisionLanguageModel) -> CosineHead:

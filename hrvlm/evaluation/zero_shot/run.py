@@ -19,6 +19,7 @@ from hrvlm.evaluation.zero_shot.records import HeadName, done_zero_shot_keys, ze
 from hrvlm.evaluation.zero_shot.settings import ClassifiedData, ZeroShotPlan, ZeroShotSettings, open_data
 from hrvlm.evaluation.zero_shot.summary import begun_aims, summarise_zero_shot
 from hrvlm.models import Checkpoint, Head, LoadedModel, cosine_head, load, one_thread, state_digest
+from hrvlm.models.denoisers import denoiser_of
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes
@@ -92,6 +93,7 @@ def _identity(
         "data": {data.images.name: data.identity() for data in sources},
         **{key: getattr(plan, key) for key in names},
         "settings": asdict(plan.settings),
+        **denoiser_of(loaded.model),
     }
 
 
