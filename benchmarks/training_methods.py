@@ -20,6 +20,7 @@ from hrvlm.objectives import (
     TeCoAObjective,
 )
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
+from hrvlm.training.settings import TrainedParts
 
 EPOCHS, BATCH_SIZE = 5, 128
 EPS, STEPS, STEP_SIZE = 4 / 255, 3, 2 / 255
@@ -51,6 +52,7 @@ class Method:
         copies: Noises of each picture in a step.
         captioned: Whether pictures come with captions, of superclasses too, beside their labels.
         epochs: Of training.
+        trained: What is trained, and what is done with weights besides.
         seeds: Number of runs.
         rate_of: Label of the method whose chosen learning rate is used; None chooses its own.
     """
@@ -61,6 +63,7 @@ class Method:
     copies: int = 1
     captioned: bool = False
     epochs: int = EPOCHS
+    trained: TrainedParts = TrainedParts()
     seeds: int = SEEDS
     rate_of: str | None = None
 
