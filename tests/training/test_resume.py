@@ -19,6 +19,7 @@ from hrvlm.data.resuming import ResumableLoader
 from hrvlm.data.sampling import Address, EpochSampler, ShardSampler
 
 ROOT = Path(__file__).parents[2]
+NOISE = {"sigma": 0.1, "mode": "uniform", "share": 0.8, "copies": 2, "consistency": {"weight": 1.0}}
 IN_TURN = {
     "class_path": "hrvlm.objectives.HierarchicalObjective",
     "init_args": {"strategy": "alternating", "ascent": {"steps": 1, "rule": "momentum", "trees_per_step": 1}},
@@ -29,7 +30,7 @@ RUNS: dict[str, tuple[int, dict[str, Any], dict[str, Any]]] = {
     "accumulating": (
         13,
         {"accumulate_grad_batches": 3},
-        {"noise": {"sigma": 0.1, "mode": "uniform", "share": 0.8}, "objective": IN_TURN},
+        {"noise": NOISE, "objective": IN_TURN},
     ),
     "shards": (13, {}, {}),
 }
