@@ -20,6 +20,7 @@ from hrvlm.objectives import (
     TeCoAObjective,
 )
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
+from hrvlm.training.settings import TrainedParts
 
 EPOCHS, BATCH_SIZE = 5, 128
 EPS, STEPS, STEP_SIZE = 4 / 255, 3, 2 / 255
@@ -50,6 +51,7 @@ class Method:
         noise: Standard deviation of the noise of training, in pixel units; 0 for none.
         captioned: Whether pictures come with captions, of superclasses too, beside their labels.
         epochs: Of training.
+        trained: What is trained, and what is done with weights besides.
         seeds: Number of runs.
         rate_of: Label of the method whose chosen learning rate is used; None chooses its own.
     """
@@ -59,6 +61,7 @@ class Method:
     noise: float = 0.0
     captioned: bool = False
     epochs: int = EPOCHS
+    trained: TrainedParts = TrainedParts()
     seeds: int = SEEDS
     rate_of: str | None = None
 

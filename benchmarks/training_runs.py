@@ -29,6 +29,7 @@ def fine_tune(method: Method, seed: int, learning_rate: float, sizes: Sizes, pat
     module = RobustFineTuning(
         objective=method.objective(),
         trees=method.trees,
+        trained=method.trained,
         optimizer=OptimizerSettings(learning_rate=learning_rate, warmup_steps=10),
         noise=TrainingNoise(sigma=method.noise) if method.noise else None,
         seed=seed,

@@ -93,6 +93,11 @@ def test_methods_that_do_not_differ_are_seldom_told_apart(benchmark: Callable[[s
 def test_no_difference_at_all_is_no_evidence(benchmark: Callable[[str], ModuleType]) -> None:
     crossed = benchmark("statistics").crossed
     assert crossed(np.zeros((3, 10))).p_value == 1.0
+    opposed = crossed(
+        [[1.0, -1.0, 0.5, -0.5], [-1.0, 1.0, -0.5, 0.5]]
+    )  # all variance is that of single runs on pictures
+    assert opposed.p_value == 1.0
+    assert opposed.error == pytest.approx((5 / 3 / 8) ** 0.5)
     with pytest.raises(ValueError, match=r"expected differences \(seeds, pictures\) of at least two pictures, got"):
         crossed(np.zeros((3, 1)))
 
@@ -112,10 +117,10 @@ def test_the_certified_depth_counts_the_levels_that_hold(benchmark: Callable[[st
 
 def test_subsets_of_pictures_lie_in_each_other(benchmark: Callable[[str], ModuleType]) -> None:
     attacks = benchmark("attacks")
-    nested = attacks.narrowed(attacks.narrowed(attacks.narrowed([501], None), 300), 100)
-    assert nested == [501, 501, 300, 100]
+    nested = attacks.narrowed(attacks.narrowed(attacks.narrowed([501], None), 300), 70)
+    assert nested == [501, 501, 300, 70]
     inner, outer = attacks.subset(nested), attacks.subset(nested[:3])
-    assert len(set(inner)) == 100
+    assert len(set(inner)) == 70
     assert len(set(outer)) == 300
     assert set(inner) < set(outer) < set(range(501))
 

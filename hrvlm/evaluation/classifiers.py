@@ -18,6 +18,7 @@ from hrvlm.evaluation.folders import LOCK
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import data_identity, identity, load_subject
 from hrvlm.models import Checkpoint
+from hrvlm.models.descriptions import NOISE_KEY, noted_noise, told_noise
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import Key, Record
 from hrvlm.whole_files import check_place, path_of
@@ -60,5 +61,9 @@ class ClassifierWork:
         )
 
     def remarks(self) -> list[str]:
-        """No sentences: all that there is to say is in the rows."""
-        return []
+        """A sentence where images are certified at another sigma than the model says it was trained for."""
+        noise = noted_noise(self.classifier.model.config).get(NOISE_KEY)
+        sigma, noisy = self.plan.sigma, self.plan.smoothing or self.plan.profile is not None
+        if not noise or not noisy or sigma == noise["sigma"] or (noise["mode"] == "uniform" and sigma < noise["sigma"]):
+            return []
+        return [f"certified at sigma {sigma:g} a model trained under {told_noise(self.classifier.model.config)}"]

@@ -17,6 +17,7 @@ from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load, state_digest
 from hrvlm.models.denoisers import denoiser_of
+from hrvlm.models.descriptions import noted_noise
 from hrvlm.trees import Forest, load_forest
 
 
@@ -126,10 +127,14 @@ def _device(name: str) -> torch.device:
 
 
 def identity(classifier: HierarchicalClassifier, split: str | None) -> dict[str, Any]:
-    """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels."""
+    """What the rows of every command depend on: weights, trees, split, and decoding where it is over levels.
+
+    The noise that the weights were trained under, which they say of themselves, stands beside them.
+    """
     state = classifier.model.state_dict() | classifier.head.state_dict(prefix="head.")
     found = {"weights": state_digest(state), "trees": described_trees(classifier), "split": split}
     found |= denoiser_of(classifier.model)
+    found |= noted_noise(classifier.model.config)
     return found if classifier.decoding == "independent" else found | {"decoding": classifier.decoding}
 
 

@@ -17,7 +17,7 @@ from open_clip.transform import PreprocessCfg, merge_preprocess_dict
 
 from hrvlm import shipped
 from hrvlm.models.companions import TOKENIZER_FILE, local_text_tower, stored_tokenizer, tokenizer_from_files
-from hrvlm.models.descriptions import BoundError, check_parameters, checked_description, offline
+from hrvlm.models.descriptions import BoundError, check_parameters, checked_description, noted_noise, offline
 from hrvlm.models.finite import check_finite
 from hrvlm.models.timm_siglip import state_activation
 from hrvlm.models.vision_language import ImageSide, VisionLanguageModel
@@ -82,7 +82,7 @@ def from_config(
     except (OSError, ImportError, ValueError) as error:  # of libraries of Hugging Face, if they were asked
         raise _not_at_hand(error, text_cfg, name) from error
     set_model_preprocess_cfg(clip, preprocess | {"size": clip.visual.image_size})
-    return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"])
+    return wrap(clip, tokenizer, name=name, model_cfg=config["model_cfg"], **noted_noise(config))
 
 
 def _size(kind: type[Any], described: dict[str, Any]) -> int:
@@ -203,11 +203,11 @@ def described_model(architecture: str, tag: str | None) -> dict[str, Any]:
     return model_cfg | {"quick_gelu": True} if trained.get("quick_gelu") else model_cfg
 
 
-def wrap(clip: Any, tokenizer: Any, *, name: str, model_cfg: dict[str, Any]) -> VisionLanguageModel:
-    """Puts the pixel interface around an open_clip model, in evaluation mode."""
+def wrap(clip: Any, tokenizer: Any, *, name: str, model_cfg: dict[str, Any], **noted: Any) -> VisionLanguageModel:
+    """Puts the pixel interface around an open_clip model in evaluation mode; `noted` is more of its description."""
     settings = clip.visual.preprocess_cfg.items()
     preprocess = {key: list(value) if isinstance(value, tuple) else value for key, value in settings}
-    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
+    config = {"model_cfg": model_cfg, "preprocess_cfg": preprocess, **noted}
     return VisionLanguageModel(clip, tokenizer, name=name, config=config).eval()
 
 

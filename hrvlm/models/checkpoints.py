@@ -26,7 +26,7 @@ from hrvlm.models.head_files import described_head, rebuild_head
 from hrvlm.models.heads import CosineHead
 from hrvlm.models.layouts.beside_architecture import load_beside
 from hrvlm.models.layouts.hub import SCHEME, load_from_hub
-from hrvlm.models.layouts.traits import overridden, say_traits
+from hrvlm.models.layouts.traits import overridden, say_noise, say_traits
 from hrvlm.models.layouts.transformers_folder import is_transformers_folder, load_transformers_folder
 from hrvlm.models.vision_language import VisionLanguageModel
 
@@ -103,10 +103,13 @@ def _load_alone(given: Checkpoint) -> LoadedModel:
 def _load_named(name: str, given: Checkpoint) -> LoadedModel:
     path = Path(name)
     if path.suffix == ".ckpt":
-        return _load_checkpoint(path)
+        loaded = _load_checkpoint(path)
+        say_noise(loaded.model)
+        return loaded
     model = _by_name(name, given)
     if not given.is_overridden:
         _said(model, name)
+    say_noise(model)
     folder = PACKAGED.get(name, Path(name.removeprefix(LOCAL)))
     trained = load_head(folder, model) if (folder / CONFIG_FILE).is_file() else None
     return LoadedModel(model, *trained) if trained is not None else LoadedModel(model, cosine_head(model), None)

@@ -23,6 +23,7 @@ LIMITS = {
     "num_hidden_layers": 512, "num_layers": 512, "num_decoder_layers": 512, "encoder_layers": 512,
     "decoder_layers": 512, "hidden_size": 32_768, "d_model": 32_768, "max_position_embeddings": 1_000_000,
 }  # fmt: skip
+NOISE_KEY, MAX_SIGMA = "training_noise", 2  # in pixel units of [0, 1]
 MAX_NUMBER = 10**7  # of every other setting
 TOKENIZER_SETTINGS = ("clean", "strip_sep_token", "language")
 _HUB_NAME = re.compile(r"(?!\.)[\w.-]+(/(?!\.)[\w.-]+)?")
@@ -81,6 +82,37 @@ def check_numbers(value: Any, key: str) -> None:
         limit = LIMITS.get(key, MAX_NUMBER)
         if not -MAX_NUMBER <= value <= limit:
             raise BoundError(f"expected {key} of at most {limit}, got {value}")
+
+
+def noted_noise(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What a description says of the Gaussian noise that its weights were trained under, as a part of a description.
+
+    Args:
+        config: As in an `open_clip_config.json`; "training_noise" is this project's addition, which open_clip ignores.
+
+    Returns:
+        {"training_noise": {"sigma": …, "mode": "fixed" or "uniform", "share": …}}, empty where nothing is said.
+
+    Raises:
+        ValueError: If it says what no training does.
+    """
+    if NOISE_KEY not in config:
+        return {}
+    noise = _mapping(config[NOISE_KEY], NOISE_KEY)
+    known = set(noise) == {"sigma", "mode", "share"} and noise["mode"] in ("fixed", "uniform")
+    if not known or not 0 < _number(noise["sigma"]) <= MAX_SIGMA or not 0 <= _number(noise["share"]) <= 1:
+        raise ValueError(f"expected {NOISE_KEY} with sigma in (0, {MAX_SIGMA}], mode and share, got {str(noise)[:120]}")
+    return {NOISE_KEY: dict(noise)}
+
+
+def told_noise(config: Mapping[str, Any]) -> str | None:
+    """The same in words; None where nothing is said."""
+    noise = config.get(NOISE_KEY)
+    if noise is None:
+        return None
+    strength = f"sigma {noise['sigma']:g}" if noise["mode"] == "fixed" else f"sigma up to {noise['sigma']:g}"
+    some = "" if noise["share"] == 1 else f", on {100 * noise['share']:g} % of the pictures"
+    return f"Gaussian noise of {strength}{some}"
 
 
 @contextmanager

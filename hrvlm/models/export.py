@@ -21,6 +21,7 @@ from hrvlm.models._head import Head
 from hrvlm.models._modes import evaluating
 from hrvlm.models.building import CONFIG_FILE, from_config, read_config
 from hrvlm.models.companions import FILES, read_files, write_files
+from hrvlm.models.descriptions import told_noise
 from hrvlm.models.finite import check_finite, check_probe
 from hrvlm.models.model_card import CARD_FILE, NEW_CARD_FILE, model_card
 from hrvlm.models.vision_language import VisionLanguageModel
@@ -66,7 +67,8 @@ def export_model(
         stored, probe = _write(model, written, half)
         if head is not None:
             head_files.write_head(written, head, classes, stored, probe)
-        card = model_card(model.name, head=head, classes=classes, settings=settings, half=half)
+        noise = told_noise(model.config)
+        card = model_card(model.name, head=head, classes=classes, settings=settings, half=half, noise=noise)
         old = folder / CARD_FILE  # somebody may have filled it in
         kept = old.is_file() and old.read_bytes() != card.encode()
         (written / (NEW_CARD_FILE if kept else CARD_FILE)).write_text(card, encoding="utf-8")

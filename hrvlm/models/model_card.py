@@ -102,6 +102,7 @@ def model_card(
     classes: Sequence[str] | None = None,
     settings: Mapping[str, Any] | None = None,
     half: bool = False,
+    noise: str | None = None,
 ) -> str:
     """Writes the card.
 
@@ -111,6 +112,7 @@ def model_card(
         classes: Class ids that it was trained on.
         settings: The run's configuration as training writes it to `config.yaml`; files are named, folders left out.
         half: Whether the weights are stored in 16 bits.
+        noise: What it was trained under besides attacks, in words.
 
     Returns:
         Markdown with a YAML head; what is not known reads "[fill in: …]".
@@ -129,7 +131,7 @@ def model_card(
         classes="[fill in: which]" if classes is None else f"{len(classes)}, listed in `head/head.json`",
         objective=_objective(objective),
         trees=_trees(run),
-        threat=_threat(_part(objective, "init_args")),
+        threat=_threat(_part(objective, "init_args")) + ("" if noise is None else f"; {noise}"),
         schedule=_schedule(settings, run),
         head_hint="" if head is None else ", and has the trained head",
     )

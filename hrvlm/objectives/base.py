@@ -11,7 +11,7 @@ after `objective.bind(forest)`, which makes the head (before optimisers and chec
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from hrvlm.attacks import Ascent, ThreatModel, frozen_parameters
 from hrvlm.models import evaluating, level_keys
 from hrvlm.models.heads import Head
 from hrvlm.objectives.interface import Adversarial, ImageTextModel, Perturbed
+from hrvlm.objectives.level_scores import LevelScores, leaf_scores
 from hrvlm.trees import Forest
 
 PERTURBATION = {"norm": "threat_model.norm", "eps": "threat_model.eps"} | {
@@ -34,6 +35,7 @@ class Objective(nn.Module, ABC):
     Attributes:
         trains_text: Whether the loss reaches the text projection. Where it does not, training switches its gradients
             off before wrapping the model for distributed training.
+        smooths: Whether it sees all copies of a picture that a `NoisyModel` has, and averages over them itself.
         ascent_options: Settings of the ascent that not every objective has, and this one does.
         head: The classifier head; trained with the model. Made by `bind`.
         forest: The trees; leaf order = class order. Set by `bind`.
@@ -42,6 +44,7 @@ class Objective(nn.Module, ABC):
     """
 
     trains_text: bool = True
+    smooths: bool = False
     ascent_options: frozenset[str] = frozenset()
     text_hidden: Tensor
 
@@ -189,6 +192,22 @@ class Objective(nn.Module, ABC):
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
     ) -> Adversarial:
         """`perturb` with gradients of all parameters switched off."""
+
+    def level_scores(
+        self, model: ImageTextModel, points: Tensor, labels: Tensor, level: int | None = None
+    ) -> Iterable[LevelScores]:
+        """Answers at the levels that the loss is about, here the leaves, for terms beside it.
+
+        Args:
+            model: The model being trained.
+            points: Of every copy of the images under noise, `(B, m, D)`.
+            labels: Classes `(B,)`.
+            level: The only level that counts; None for all.
+        """
+        del level
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.trains_text):
+            texts = self.head.lift_text(self.text_features(model)[: len(self.forest.leaves)], 0)
+        return [leaf_scores(self.head, points, texts, labels)]
 
     @abstractmethod
     def loss(

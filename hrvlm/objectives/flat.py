@@ -68,6 +68,10 @@ class TeCoAObjective(Objective):
         with torch.no_grad():
             return self.head.lift_text(self.text_features(model)[: len(self.forest.leaves)], 0)
 
+    def leaf_scores(self, model: ImageTextModel, images: Tensor, texts: Tensor) -> Tensor:
+        """Scores `(B, K)` of images `(B, 3, H, W)` against points of leaf texts `(K, D)`."""
+        return self.head.logits(self.head.lift_image(model.encode_image(images)), texts)
+
     def find_perturbation(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None
     ) -> Adversarial:
@@ -75,8 +79,7 @@ class TeCoAObjective(Objective):
         texts, raised = self.leaf_points(model), self.ascent.score_loss()
 
         def loss(pixels: Tensor) -> Tensor:
-            logits = self.head.logits(self.head.lift_image(model.encode_image(pixels)), texts)
-            return raised(logits, labels)
+            return raised(self.leaf_scores(model, pixels, texts), labels)
 
         return Adversarial((Perturbed(self.ascent.perturb(loss, images, self.threat_model, generator)),))
 
@@ -84,8 +87,7 @@ class TeCoAObjective(Objective):
         self, model: ImageTextModel, adversarial: Adversarial, images: Tensor, labels: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Mean cross-entropy on the adversarial images; clean images play no part."""
-        points = self.head.lift_image(model.encode_image(adversarial.images))
-        logits = self.head.logits(points, self.leaf_points(model))
+        logits = self.leaf_scores(model, adversarial.images, self.leaf_points(model))
         loss = self.classification_loss(logits, labels)
         accuracy = (labels_of(logits) == labels).float().mean()
         return loss, {"loss": loss.detach(), "adversarial_accuracy": accuracy.detach()}

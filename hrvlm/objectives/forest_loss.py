@@ -31,10 +31,11 @@ class ForestBatch:
         head: Scores, distances, averages and norms.
         tables: Index tensors of each tree.
         groups: Groups of the batch in each tree.
-        points: Points of the images `(B, D)`.
+        points: Points of the images `(B, D)`, or `(B, m, D)` of m copies of them under noises of their own.
         texts: Points of all nodes `(nodes, D)`, each in the columns that its trees' tables name.
-        pool: Points `(P, D)` of the images that groups are averages of; `points` itself where they are the same.
-        image_share: See `hierarchical.hita_terms`.
+        pool: Points `(P, D)`, or `(P, m, D)`, of the images that groups are averages of; `points` itself where they are
+            the same.
+        shares: Of images and of sums over leaves, see `hierarchical.hita_terms`.
         raised: What a perturbation raises of rows of scores.
     """
 
@@ -44,7 +45,7 @@ class ForestBatch:
     points: Tensor
     texts: Tensor
     pool: Tensor
-    image_share: float = 0.0
+    shares: tuple[float, float] = (0.0, 0.0)
     raised: ScoreLoss = cross_entropy
 
     def attacked_loss(self, weights: TermWeights, level: int | None) -> Tensor:
@@ -55,7 +56,7 @@ class ForestBatch:
             if level == 0:
                 return chosen[0] * leaf_term(points, texts, self.head, group, table, self.raised)
             rows = group_points(self.head, points, group, pool)
-            terms = hita_terms(rows, texts, self.head, group, table, image_share=self.image_share, loss=self.raised)
+            terms = hita_terms(rows, texts, self.head, group, table, loss=self.raised, **self._shares)
             return (chosen * terms).sum()
 
         return self._sum(part)
@@ -80,12 +81,16 @@ class ForestBatch:
                 zeta_vicinity=zeta_vicinity,
                 zeta_gap=zeta_gap,
                 pool=pool,
-                image_share=self.image_share,
+                **self._shares,
             )
             logs.append(numbers(terms, level))
             return weights.total(terms, level)
 
         return self._sum(part), logs
+
+    @property
+    def _shares(self) -> dict[str, float]:
+        return {"image_share": self.shares[0], "leaf_sum_share": self.shares[1]}
 
     def _sum(self, part: TreePart) -> Tensor:
         """Sum of the part over the trees, given each tree's own texts."""

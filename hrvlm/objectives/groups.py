@@ -65,6 +65,12 @@ class TreeTable(nn.Module):
         """Number of levels L+1."""
         return len(self.sizes)
 
+    def leaves_under(self) -> Tensor:
+        """Which leaves lie under each node, bool `(T, leaves)`; a leaf lies under itself."""
+        levels = [torch.arange(size, device=self.ancestors.device) for size in self.sizes]
+        parts = [self.ancestors[level] == nodes[:, None] for level, nodes in enumerate(levels)]
+        return torch.cat(parts)
+
 
 def candidate_mask(tree: ClassTree, hnsa: Direction) -> Tensor:
     """Which nodes compete with each node: its own level, and hierarchy-aware negatives of the neighbouring levels.
@@ -157,13 +163,17 @@ def group_points(head: Head, image_points: Tensor, groups: BatchGroups, pool: Te
 
     Args:
         head: Decides what an average is.
-        image_points: `(B, D)`.
+        image_points: `(B, D)`, or `(B, m, D)` of m copies of the images, which form groups apart.
         groups: Groups of the batch.
         pool: `(P, D)`, points of the images that groups are averages of; `image_points` if not given.
 
     Returns:
-        Points `(R, D)`, with gradients to the images and the pool.
+        Points `(R, D)`, or `(R, m, D)`, with gradients to the images and the pool.
     """
+    if image_points.ndim == 3:
+        pools = [None] * image_points.shape[1] if pool is None else pool.unbind(1)
+        pairs = zip(image_points.unbind(1), pools, strict=True)
+        return torch.stack([group_points(head, points, groups, own) for points, own in pairs], dim=1)
     rows, points = [image_points], head.average(image_points if pool is None else pool, groups.memberships[0])
     for membership in groups.memberships[1:]:
         points = head.average(points, membership)

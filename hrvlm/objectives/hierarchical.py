@@ -6,6 +6,9 @@ cross-entropies and hinges are means over the rows of a level (images at the lea
 above it); the vicinity is a mean over images and concerns the leaf level only; the text norm order is a mean over all
 nodes of a level, in the batch or not.
 
+Under noise a row may have m copies: losses then see the scores of the smoothed classifier (see `smoothed_scores`), and
+hinges are averaged over the copies. Where points `(…, m, D)` are taken, those of a single copy may come as `(…, D)`.
+
 Shapes: R rows of a batch (images, then groups), T nodes of a tree, L+1 levels, D features; see `groups`.
 """
 
@@ -20,6 +23,7 @@ from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.finite import labels_of
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
+from hrvlm.objectives.smoothed_scores import smoothed_scores, summed_scores
 
 
 class TreeTerms(NamedTuple):
@@ -46,11 +50,11 @@ def level_weights(num_levels: int) -> Tensor:
 
 
 def masked_loss(logits: Tensor, targets: Tensor, candidates: Tensor, loss: ScoreLoss = cross_entropy) -> Tensor:
-    """A loss `(R,)` of logits `(R, T)` that sees the candidates `(R, T)` of each row only.
+    """A loss `(R,)` of logits `(R, m, T)` that sees the candidates `(R, T)` of each row only.
 
     The target must be a candidate.
     """
-    return loss(torch.where(candidates, logits, float("-inf")), targets)
+    return loss(smoothed_scores(logits, candidates), targets)
 
 
 def norm_order(child_norms: Tensor, parent_norms: Tensor, zeta_gap: float) -> Tensor:
@@ -78,21 +82,24 @@ def hita_terms(
     table: TreeTable,
     *,
     image_share: float = 0.0,
+    leaf_sum_share: float = 0.0,
     loss: ScoreLoss = cross_entropy,
 ) -> Tensor:
     """Alignment loss per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
 
     Args:
-        rows: `(R, D)`, see `group_points`.
+        rows: `(R, m, D)`, see `group_points`.
         text_points: `(T, D)`.
         head: Scores.
         groups: Groups of the batch.
         table: Index tensors of the tree.
         image_share: Share in [0, 1] of the alignment above the leaves that concerns the images themselves, each with
             its ancestor's text, instead of the groups' averages.
+        leaf_sum_share: Share in [0, 1] of the alignment above the leaves in which a node's probability is the sum of
+            its leaves', among the nodes of its level, instead of that of its own text among its candidates.
         loss: Of rows of scores; the method's is the cross-entropy.
     """
-    return _hita(head.logits(rows, text_points), groups, table, image_share, loss)
+    return _hita(_scores(head, rows, text_points), groups, table, (image_share, leaf_sum_share), loss)
 
 
 def leaf_term(
@@ -103,28 +110,48 @@ def leaf_term(
     table: TreeTable,
     loss: ScoreLoss = cross_entropy,
 ) -> Tensor:
-    """Mean loss of the leaf level alone: neither groups nor nodes above the next level are scored."""
+    """Mean loss of the leaf level alone, of images `(B, m, D)`: neither groups nor nodes above the next level count."""
     columns, leaves = sum(table.sizes[:2]), groups.targets[: len(points)]
     candidates = table.candidates[leaves, :columns]
-    return masked_loss(head.logits(points, text_points[:columns]), leaves, candidates, loss).mean()
+    return masked_loss(_scores(head, points, text_points[:columns]), leaves, candidates, loss).mean()
 
 
-def _hita(logits: Tensor, groups: BatchGroups, table: TreeTable, image_share: float, loss: ScoreLoss) -> Tensor:
-    losses = masked_loss(logits, groups.targets, table.candidates[groups.targets], loss)
+def _scores(head: Head, rows: Tensor, text_points: Tensor) -> Tensor:
+    """Logits `(R, m, T)` of rows `(R, m, D)`, or `(R, 1, T)` of rows `(R, D)`."""
+    if rows.ndim == 2:
+        return head.logits(rows, text_points)[:, None]
+    return head.logits(rows.flatten(0, 1), text_points).unflatten(0, rows.shape[:2])
+
+
+def _losses(logits: Tensor, targets: Tensor, table: TreeTable, leaf_sum_share: float, loss: ScoreLoss) -> Tensor:
+    """Losses `(N,)` of rows `(N, m, T)` with nodes of the tree."""
+    own = masked_loss(logits, targets, table.candidates[targets], loss)
+    if leaf_sum_share == 0.0:
+        return own
+    summed, level = summed_scores(logits[..., : table.sizes[0]], table.leaves_under()), table.node_level[targets]
+    of_leaves = loss(torch.where(table.node_level == level[:, None], summed, float("-inf")), targets)
+    return torch.where(level > 0, own.lerp(of_leaves, leaf_sum_share), own)
+
+
+def _hita(
+    logits: Tensor, groups: BatchGroups, table: TreeTable, shares: tuple[float, float], loss: ScoreLoss
+) -> Tensor:
+    image_share, leaf_sum_share = shares
+    losses = _losses(logits, groups.targets, table, leaf_sum_share, loss)
     averages = level_means(losses, groups.row_level, table.num_levels)
     if image_share == 0.0 or table.num_levels == 1:
         return averages
-    of_images = _of_images(logits[: groups.num_images], groups, table, loss)
+    of_images = _of_images(logits[: groups.num_images], groups, table, leaf_sum_share, loss)
     return torch.cat([averages[:1], averages[1:].lerp(of_images, image_share)])
 
 
-def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable, loss: ScoreLoss) -> Tensor:
-    """Mean loss per level above the leaves `(L,)` of images `(B, T)` with their ancestors."""
+def _of_images(logits: Tensor, groups: BatchGroups, table: TreeTable, leaf_sum_share: float, loss: ScoreLoss) -> Tensor:
+    """Mean loss per level above the leaves `(L,)` of images `(B, m, T)` with their ancestors."""
     leaves = groups.targets[: len(logits)]
     losses = []
     for level in range(1, table.num_levels):
         targets = table.offsets[level] + table.ancestors[level, leaves]
-        losses.append(masked_loss(logits, targets, table.candidates[targets], loss).mean())
+        losses.append(_losses(logits, targets, table, leaf_sum_share, loss).mean())
     return torch.stack(losses)
 
 
@@ -139,11 +166,12 @@ def tree_terms(
     zeta_gap: float,
     pool: Tensor | None = None,
     image_share: float = 0.0,
+    leaf_sum_share: float = 0.0,
 ) -> TreeTerms:
     """All terms of one tree.
 
     Args:
-        image_points: Points of the (adversarial) images `(B, D)`.
+        image_points: Points of the (adversarial) images `(B, m, D)`.
         text_points: Points of the tree's nodes `(T, D)`, in the order of the table.
         head: Scores, distances, averages and norms.
         groups: Groups of the batch.
@@ -152,20 +180,22 @@ def tree_terms(
         zeta_gap: Gap of norms wanted between a node and its parent.
         pool: Points of the images that groups are averages of, see `group_points`.
         image_share: See `hita_terms`.
+        leaf_sum_share: See `hita_terms`.
 
     Returns:
         The terms, see `TreeTerms`.
     """
     count = len(image_points)
     rows = group_points(head, image_points, groups, pool)
-    logits = head.logits(rows, text_points)
+    logits = _scores(head, rows, text_points)
     leaf = groups.targets[:count]
+    every_copy = image_points.flatten(0, -2), leaf.repeat_interleave(logits.shape[1])
     return TreeTerms(
-        hita=_hita(logits, groups, table, image_share, table.row_loss()),
-        vicinity=vicinity(head.distance(image_points, text_points[leaf]), zeta_vicinity).mean(),
+        hita=_hita(logits, groups, table, (image_share, leaf_sum_share), table.row_loss()),
+        vicinity=vicinity(head.distance(every_copy[0], text_points[every_copy[1]]), zeta_vicinity).mean(),
         order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
         order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),
-        accuracy=(labels_of(logits[:count, : table.sizes[0]]) == leaf).float().mean(),
+        accuracy=(labels_of(smoothed_scores(logits[:count, :, : table.sizes[0]])) == leaf).float().mean(),
     )
 
 
@@ -173,7 +203,7 @@ def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, num_levels: int,
     """Mean norm-order hinge per pair of levels (l, l+1).
 
     Args:
-        norms: `(R,)`, all levels.
+        norms: `(R,)`, or `(R, m)` of m copies whose hinges are averaged; all levels.
         parents: `(R,)`, index of the parent; −1 at the top level, whose rows come last.
         levels: `(R,)`, level of each row.
         num_levels: L+1.
@@ -184,4 +214,5 @@ def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, num_levels: int,
     """
     child = parents >= 0
     hinges = norm_order(norms[child], norms[parents[child]], zeta_gap)
+    hinges = hinges if hinges.ndim == 1 else hinges.mean(dim=1)
     return level_means(hinges, levels[child], max(num_levels - 1, 0))

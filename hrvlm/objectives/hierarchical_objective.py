@@ -7,7 +7,7 @@ can be switched; with the cosine head the same levels are aligned in Euclidean s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -19,6 +19,8 @@ from hrvlm.objectives.base import PERTURBATION, Adversarial, ImageTextModel, Obj
 from hrvlm.objectives.forest_loss import ForestBatch
 from hrvlm.objectives.gathering import across_processes, with_mean_gradient, with_mean_value
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch
+from hrvlm.objectives.level_scores import LevelScores, tree_scores
+from hrvlm.objectives.noisy_model import copies_of_points
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
 from hrvlm.objectives.turns import Turn, drawn_start, turns
 from hrvlm.old_keys import old_keys
@@ -43,8 +45,12 @@ class HierarchicalObjective(Objective):
 
     The sum over the trees is the paper's: the leaf level, which all trees share, counts once per tree, each time with
     that tree's hierarchy-aware negatives.
+
+    Behind m noises (`NoisyModel`) this is SmoothAdv's objective (arXiv 1906.04584) at every set of nodes: one
+    perturbation is sought through all of them, and probabilities are averaged over them before the logarithm.
     """
 
+    smooths = True
     ascent_options = frozenset({"loss", "trees_per_step"})
     node_levels: Tensor
 
@@ -87,7 +93,8 @@ class HierarchicalObjective(Objective):
         _check_name("strategy", strategy, STRATEGIES)
         _check_name("hnsa", hnsa, ("both", "up", "down", "none"))
         _check_name("average_over", average_over, ("global", "local"))
-        self.head_settings, self.weights, self.image_share = head, weights.terms(), weights.image_share
+        self.head_settings, self.weights = head, weights.terms()
+        self.image_share, self.leaf_sum_share = weights.image_share, weights.leaf_sum_share
         self.weights.check(head.kind)
         self.strategy, self.hnsa, self.average_over = strategy, hnsa, average_over
         self.soft_targets = weights.soft_targets
@@ -136,7 +143,7 @@ class HierarchicalObjective(Objective):
 
             def loss(pixels: Tensor, delta: Tensor | None) -> Tensor:
                 turn = next(steps)
-                points = self.head.lift_image(model.encode_image(pixels))
+                points = self._points(model, pixels)
                 with torch.autocast(points.device.type, enabled=False):
                     texts = fixed if delta is None else self.text_points(features + self._shared(delta))
                     assert texts is not None
@@ -174,7 +181,7 @@ class HierarchicalObjective(Objective):
         total, logs = features.new_zeros(()), defaultdict[str, list[Tensor]](list)
         groups = self._groups(labels)
         for part in adversarial.parts:
-            points = self.head.lift_image(model.encode_image(part.images))
+            points = self._points(model, part.images)
             with torch.autocast(points.device.type, enabled=False):
                 texts = self.text_points(features if part.text_delta is None else features + part.text_delta)
                 batch = self._batch(points, texts, groups)
@@ -186,14 +193,29 @@ class HierarchicalObjective(Objective):
         # Means over the trees that have the level.
         return total, {"loss": total.detach()} | {name: torch.stack(values).mean() for name, values in logs.items()}
 
+    def level_scores(
+        self, model: ImageTextModel, points: Tensor, labels: Tensor, level: int | None = None
+    ) -> Iterator[LevelScores]:
+        """Answers at every level of every tree, or at one, see `Objective.level_scores`."""
+        texts = self.text_points(self.text_features(model))
+        for table in self._tables():
+            weights = self.weights.of_levels(table.num_levels, level, points)
+            own = texts.index_select(0, table.columns)
+            yield from tree_scores(self.head, table, points, own, labels, weights, self.leaf_sum_share)
+
+    def _points(self, model: ImageTextModel, pixels: Tensor) -> Tensor:
+        """Points `(B, m, D)` of pictures under each of their noises, `(B, D)` where there is one at most."""
+        points = copies_of_points(self.head, model, pixels)
+        return points.squeeze(1) if points.shape[1] == 1 else points
+
     def _batch(
         self, points: Tensor, texts: Tensor, groups: list[BatchGroups], trees: Sequence[int] | None = None
     ) -> ForestBatch:
         """The loss of the chosen trees, or of all."""
         chosen = range(len(groups)) if trees is None else trees
         tables, groups = [self._tables()[tree] for tree in chosen], [groups[tree] for tree in chosen]
-        raised = self.ascent.score_loss()
-        return ForestBatch(self.head, tables, groups, points, texts, self._pool(points), self.image_share, raised)
+        how = (self.image_share, self.leaf_sum_share), self.ascent.score_loss()
+        return ForestBatch(self.head, tables, groups, points, texts, self._pool(points), *how)
 
     def _turns(self, generator: torch.Generator | None) -> list[Turn]:
         """What each step raises; drawn from only where something takes turns, so that all else stays as it was."""

@@ -10,10 +10,12 @@ shown the pictures without noise, as they were before training, for what they an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from hrvlm.models.heads import Head
 from hrvlm.objectives.interface import ImageEncoder, ImageTextModel
 
 
@@ -24,7 +26,7 @@ class NoisyModel(nn.Module):
     perturbation therefore keeps its budget and [0, 1] on the pictures without noise.
 
     Attributes:
-        noise: `(1, B, 3, H, W)`.
+        noise: `(m, B, 3, H, W)`, m copies for each of the batch's pictures.
         sigmas: Standard deviations `(B,)` of the noise in pixel units.
     """
 
@@ -33,23 +35,64 @@ class NoisyModel(nn.Module):
 
         Args:
             model: An `nn.Module`; its modes and flags stay its own.
-            noise: `(1, B, 3, H, W)`.
+            noise: `(m, B, 3, H, W)`.
             sigmas: `(B,)`.
         """
         super().__init__()
         self.model = model
         self.noise, self.sigmas = noise, sigmas
+        self._kept: dict[tuple[str, int], tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def copies(self) -> int:
+        """Number m of noises of each picture."""
+        return len(self.noise)
 
     def encode_image(self, images: Tensor) -> Tensor:
-        """Un-normalised features `(B, D)` of the batch's pictures `(B, 3, H, W)` under their noise.
+        """Un-normalised features under noise.
+
+        Args:
+            images: The batch's pictures `(B, 3, H, W)`, which get their first noise; or these k times, one whole batch
+                after another, `(k·B, 3, H, W)` with k <= m, which get their first k.
+
+        Returns:
+            `(k·B, D)`.
 
         Raises:
-            ValueError: If these are not as many as the noise is for.
+            ValueError: If these are not the pictures that the noise is for.
         """
-        if images.shape != self.noise.shape[1:]:
+        return self._once("features", images, self._encode)
+
+    def _encode(self, images: Tensor) -> Tensor:
+        copies, rest = divmod(len(images), self.noise.shape[1])
+        if rest or not 0 < copies <= self.copies or images.shape[1:] != self.noise.shape[2:]:
             expected, got = (tuple(shape) for shape in (self.noise.shape[1:], images.shape))
-            raise ValueError(f"expected the images {expected} that the noise was drawn for, got {got}")
-        return self.model.encode_image(images + self.noise[0])
+            raise ValueError(
+                f"expected the images {expected} that the noise was drawn for, at most {self.copies} times, got {got}"
+            )
+        noisy = images.unflatten(0, (copies, -1)) + self.noise[:copies]
+        return self.model.encode_image(noisy.flatten(0, 1))
+
+    def repeated(self, images: Tensor) -> Tensor:
+        """The batch's pictures `(B, 3, H, W)` once for every copy, `(m·B, 3, H, W)`; the same tensor where kept."""
+        return self._once("repeated", images, lambda pixels: pixels.repeat(self.copies, 1, 1, 1))
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Inside, what was made of a tensor of pictures is kept, so that losses which share it encode it once."""
+        self._kept = {}
+        try:
+            yield
+        finally:
+            self._kept = None
+
+    def _once(self, what: str, images: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
+        if self._kept is None:
+            return make(images)
+        # The pictures are kept as well: their identity is theirs for as long as they live.
+        if (what, id(images)) not in self._kept:
+            self._kept[what, id(images)] = images, make(images)
+        return self._kept[what, id(images)][1]
 
     def frozen_image_tower(self) -> ImageEncoder:
         """The model's, without noise."""
@@ -67,3 +110,10 @@ class NoisyModel(nn.Module):
     def logit_scale(self) -> Tensor:
         """The model's."""
         return self.model.logit_scale
+
+
+def copies_of_points(head: Head, model: ImageTextModel, images: Tensor) -> Tensor:
+    """Points `(B, m, D)` of pictures `(B, 3, H, W)` under each of their noises; m = 1 for a model without noise."""
+    copies = model.copies if isinstance(model, NoisyModel) else 1
+    shown = model.repeated(images) if isinstance(model, NoisyModel) else images
+    return head.lift_image(model.encode_image(shown)).unflatten(0, (copies, -1)).transpose(0, 1)

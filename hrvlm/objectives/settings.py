@@ -86,6 +86,8 @@ class LossWeights:
         levels: Weights ω >= 0 of the alignment per level of the deepest tree, leaf first; None for the paper's.
         image_share: Share in [0, 1] of the alignment above the leaves that concerns each image itself instead of the
             averages of groups; 0 is the paper's method.
+        leaf_sum_share: Share in [0, 1] of the alignment above the leaves in which a superclass is the sum of its
+            leaves' probabilities, as profiles certify it, instead of its own text; 0 is the paper's method.
         vicinity: Weight λ1 >= 0 of the vicinity.
         order: Weight λ2 >= 0 of the norm order of images and of texts, where these are not given:
         order_image: Weight of the norm order of images.
@@ -93,11 +95,12 @@ class LossWeights:
         soft_targets: Smooths the labels of every level over its tree; None for hard targets, which are the paper's.
 
     Raises:
-        ValueError: If a weight is negative or no number, all level weights are 0, or the share is out of range.
+        ValueError: If a weight is negative or no number, all level weights are 0, or a share is out of range.
     """
 
     levels: Sequence[float] | None = None
     image_share: float = 0.0
+    leaf_sum_share: float = 0.0
     vicinity: float = 0.5
     order: float = 1.0
     order_image: float | None = None
@@ -105,8 +108,9 @@ class LossWeights:
     soft_targets: SoftTargets | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.image_share <= 1.0:
-            raise ValueError(f"expected image_share in [0, 1], got {self.image_share}: it is a share of the alignment")
+        for name in ("image_share", "leaf_sum_share"):
+            if not 0.0 <= (share := getattr(self, name)) <= 1.0:
+                raise ValueError(f"expected {name} in [0, 1], got {share}: it is a share of the alignment")
         check_weight("order", self.order)
         self.terms()
 

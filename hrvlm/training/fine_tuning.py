@@ -17,13 +17,13 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address, evenly_spread
 from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
-from hrvlm.objectives import ImageTextModel, NoisyModel, Objective
+from hrvlm.objectives import ImageTextModel, NoiseTerms, NoisyModel, Objective, noisy_loss
 from hrvlm.old_keys import old_keys
 from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
 from hrvlm.training.means import log_means
-from hrvlm.training.noise import drawn
+from hrvlm.training.noise import drawn, trained_under
 from hrvlm.training.randomness import batch_seed, noise_seeds, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
 from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts, TrainingNoise
@@ -83,7 +83,8 @@ class RobustFineTuning(WeightPerturbedModule):
         self.freeze_batch_norm = trained.freeze_batch_norm or not trained.image_tower
         self.optimizer_settings = optimizer
         self.average_decay, self.weight_perturbation = trained.average_decay, trained.weight_perturbation
-        self.noise = noise
+        self.noise, self._terms = noise, NoiseTerms() if noise is None else noise.terms
+        self.model.config = trained_under(noise, self.model.config)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
         self._compiled = switched(self.model.clip.visual, tower)
@@ -175,8 +176,9 @@ class RobustFineTuning(WeightPerturbedModule):
         with nullcontext() if self._compiled is None else self._compiled.in_place(), self.moved.back_on_error():
             try:
                 adversarial = self.objective.perturb(model, images, labels, starts)
-                self.move_weights(lambda: self.objective.loss(model, adversarial, images, labels)[0])
-                loss, logs = self.objective.loss(model, adversarial, images, labels)
+                given = self.objective, model, adversarial, images, labels, self._terms
+                self.move_weights(lambda: noisy_loss(*given)[0])
+                loss, logs = noisy_loss(*given)
             except NonFiniteError as error:
                 raise self._stopped(batch, str(error)) from error
             mean = log_means(self, {"loss": loss.detach(), **logs})

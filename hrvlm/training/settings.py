@@ -6,9 +6,11 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Literal, get_args
 
+from hrvlm.objectives.noise_terms import Consistency, MaximizedRadius, NoiseTerms
 from hrvlm.training.averaging import check_decay
 
 NoiseMode = Literal["fixed", "uniform"]
+MOST_COPIES = 64  # each costs a pass of every picture
 LARGEST_SIGMA = 2.0  # of noise on pixels in [0, 1], as in certification: more leaves nothing of them
 
 # Former names of the optimiser's settings, which stood beside the others.
@@ -129,6 +131,11 @@ class TrainingNoise:
         mode: "fixed": every picture's noise has that deviation; "uniform": one drawn evenly from [0, sigma] for each
             picture, so that a model serves several.
         share: Share in [0, 1] of the pictures that get noise; the others are shown without.
+        copies: Noises m >= 1 of each picture in a step. Objectives that smooth (`Objective.smooths`) seek their
+            perturbation through all of them and average probabilities; the loss of others is the mean over them.
+        consistency: Weights of consistency regularisation over the copies, of which there are two or more then; null
+            for none.
+        radius: Weights of MACER's term on the certified radius, best with several copies; null for none.
 
     Raises:
         ValueError: If a number is out of range or the mode unknown.
@@ -137,6 +144,14 @@ class TrainingNoise:
     sigma: float = 0.25
     mode: NoiseMode = "fixed"
     share: float = 1.0
+    copies: int = 1
+    consistency: Consistency | None = None
+    radius: MaximizedRadius | None = None
+
+    @property
+    def terms(self) -> NoiseTerms:
+        """What is added to the objective's loss."""
+        return NoiseTerms(consistency=self.consistency, radius=self.radius)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.sigma <= LARGEST_SIGMA:
@@ -150,3 +165,7 @@ class TrainingNoise:
             )
         if not 0.0 <= self.share <= 1.0:
             raise ValueError(f"expected share of the noise in [0, 1], got {self.share}: 1 gives it to every picture")
+        least = 1 if self.consistency is None else 2
+        if not least <= self.copies <= MOST_COPIES:
+            why = ": consistency compares copies of a picture" if least == 2 and self.copies == 1 else ""
+            raise ValueError(f"expected copies of the noise from {least} to {MOST_COPIES}, got {self.copies}{why}")

@@ -26,6 +26,7 @@ from hrvlm.certificates import (
     verify_rows,
 )
 from hrvlm.certificates.embedding.close_classes import WeightDifferences
+from hrvlm.certificates.embedding.close_sweep import _next
 
 GAPS = [0.0, 1e-17, 1e-16, 1e-15, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8, 1e-6]
 SIZES = [(3, 2), (4, 3), (5, 64), (12, 4), (50, 16)]
@@ -208,3 +209,17 @@ def test_bounds_on_mean_margins_of_close_classes_are_true(kind: str, gap: float)
         assert found.radius(0.0) == 0 or truth > 0
         won += found.radius(0.0) > 0
     assert won > 0 or gap < 1e-12
+
+
+def test_classes_that_overtake_each_other_in_a_circle_end_where_all_tries_would() -> None:
+    rng = np.random.default_rng(0)
+    for classes in [2, 3, 5, 12] * 20:
+        better = [int(rng.choice([k for k in range(classes) if k != own])) for own in range(classes)]
+        plain = found = 0
+        for _ in range(classes - 1):
+            plain = better[plain]
+        tried, going = [found], True
+        for _ in range(classes - 1):
+            if going:
+                found, going = _next(tried, better[found], classes)
+        assert found == plain

@@ -28,14 +28,20 @@ HEAVY = ["torch", "scipy", "nltk", *MODELS]
 
 def imported(program: str, *arguments: str) -> set[str]:
     """Heavy packages that a command has imported when it ends."""
+    return imported_by_all(program, [*arguments])
+
+
+def imported_by_all(program: str, *commands: list[str]) -> set[str]:
+    """Heavy packages that any of several commands has imported, one after the other in one process."""
     code = (
         "import json, sys\n"
         f"from hrvlm.cli.{program} import main\n"
-        "try:\n    main(sys.argv[1:])\n"
-        "except SystemExit as stopped:\n    assert not stopped.code, stopped.code\n"
+        f"for words in {list(commands)}:\n"
+        "    try:\n        main(words)\n"
+        "    except SystemExit as stopped:\n        assert not stopped.code, stopped.code\n"
         f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -72,19 +78,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_rows_are_checked_and_exported_without_libraries_of_models(folder: Path) -> None:
-    assert imported("certify", "verify", str(folder)).isdisjoint(MODELS)
-    assert imported("certify", "export", str(folder), "--to", "tsv").isdisjoint(MODELS)
-    assert list(folder.glob("*.tsv"))
-
-
-def test_models_are_compared_without_libraries_of_models(
+def test_rows_are_checked_exported_and_compared_without_libraries_of_models(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     other = tmp_path_factory.mktemp("other")
     shutil.copy(folder / folder_names.ROWS_OF["run"], other)
-    words = ["compare", str(folder), str(other), "--output", str(other)]
-    assert imported("certify", *words).isdisjoint(MODELS)
+    commands = [["verify", str(folder)], ["export", str(folder), "--to", "tsv"]]
+    commands.append(["compare", str(folder), str(other), "--output", str(other)])
+    assert imported_by_all("certify", *commands).isdisjoint(MODELS)
+    assert list(folder.glob("*.tsv"))
     assert len(list(other.glob("comparison.*"))) == 4
 
 

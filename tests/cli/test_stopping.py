@@ -68,7 +68,7 @@ def arguments(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Callable[..., list[str]]:
     """Command line of a run that takes longer than these tests wait, but for the few images that are asked for."""
-    plan = small_plan | {"num_images": 12, "n": 5_000}
+    plan = small_plan | {"num_images": 12, "n": 2_000}
     folder = tmp_path_factory.mktemp("runs")
     return command_line("run", tiny_model, pictures=pictures, tree=tree_file, plan=plan, folder=folder)
 
@@ -213,7 +213,8 @@ def test_a_process_that_waits_for_a_lost_one_says_so_in_one_sentence(start: Star
 def test_training_is_ended_by_a_signal_with_its_code(start: Start, tmp_path: Path) -> None:
     short = ["--trainer.callbacks=null", "--trainer.logger=false", f"--trainer.default_root_dir={tmp_path}"]
     endless = ["--trainer.limit_train_batches=1", "--trainer.max_epochs=100000", "--trainer.enable_progress_bar=false"]
-    process = start("train.py", "fit", "--config", "configs/emoji/quickstart.yaml", *short, *endless)
+    brief = ["--trainer.limit_val_batches=1"]  # for the first checkpoint to be there soon
+    process = start("train.py", "fit", "--config", "configs/emoji/quickstart.yaml", *short, *endless, *brief)
     while process.poll() is None and not list(tmp_path.rglob("*.ckpt")):
         time.sleep(0.05)
     process.send_signal(signal.SIGTERM)

@@ -57,7 +57,8 @@ def test_trees_are_found_by_name_and_by_path(site: Path, tmp_path: Path) -> None
 @pytest.mark.slow
 def test_training_certifying_and_verifying_far_from_the_repository(site: Path, tmp_path: Path) -> None:
     command = str(site / "bin" / "hrvlm")
-    short = ["--trainer.max_epochs=1", "--trainer.limit_train_batches=1", "--trainer.callbacks=null"]
+    few = ["--trainer.limit_train_batches=1", "--trainer.limit_val_batches=1"]
+    short = ["--trainer.max_epochs=1", "--trainer.callbacks=null", *few]
     run(site, tmp_path, command, "train", "fit", "--config", "quickstart", *short)
     assert list((tmp_path / "runs" / "quickstart").rglob("config.yaml"))
     small = ["--plan.num_images=2", "--plan.n0=8", "--plan.n=64"]

@@ -158,10 +158,10 @@ def test_level_weights_fall_from_one_to_one_over_the_number_of_levels() -> None:
     assert level_weights(1).tolist() == [1.0]
 
 
-def test_masked_cross_entropy_sees_candidates_only_and_has_finite_gradients() -> None:
+def test_cross_entropy_sees_candidates_only_and_has_finite_gradients() -> None:
     logits = torch.tensor([[-4001.0, -4000.0, 500.0], [0.0, 0.0, 0.0]], requires_grad=True)
     candidates = torch.tensor([[True, True, False], [False, True, False]])
-    loss = masked_loss(logits, torch.tensor([0, 1]), candidates)
+    loss = masked_loss(logits[:, None], torch.tensor([0, 1]), candidates)
     torch.testing.assert_close(loss, torch.tensor([math.log(1 + math.e), 0.0]), rtol=1e-3, atol=0)
     (gradient,) = torch.autograd.grad(loss.sum(), logits)
     assert gradient.isfinite().all()

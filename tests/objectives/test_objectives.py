@@ -25,6 +25,7 @@ from hrvlm.objectives import (
     Objective,
     Perturbed,
     PMGAFTObjective,
+    SmoothAdvObjective,
     SubspaceAlignmentObjective,
     TeCoAObjective,
 )
@@ -35,6 +36,7 @@ OBJECTIVES = {
     "poincare": lambda **k: made(HierarchicalObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "cosine": lambda **k: OBJECTIVES["poincare"](**({"head": "cosine", "lambda_order": 0.0} | k)),
     "tecoa": lambda **k: made(TeCoAObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
+    "smooth_adv": lambda **k: made(SmoothAdvObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "pmg_aft": lambda **k: made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "fare": lambda **k: made(FAREObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "agft": lambda: AGFTObjective(threat_model=ThreatModel(eps=EPS), ascent=Ascent(step_size=EPS / 2)),
@@ -302,6 +304,7 @@ def is_primitive(value: object) -> bool:
     [
         HierarchicalObjective,
         TeCoAObjective,
+        SmoothAdvObjective,
         CleanObjective,
         PMGAFTObjective,
         FAREObjective,

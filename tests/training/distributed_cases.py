@@ -19,15 +19,23 @@ from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.objectives import (
     AGFTObjective,
     CleanObjective,
+    Consistency,
     FAREObjective,
     HierarchicalObjective,
     ImageTextContrastiveObjective,
+    MaximizedRadius,
+    NoiseTerms,
+    NoisyModel,
     PMGAFTObjective,
+    SmoothAdvObjective,
     SubspaceAlignmentObjective,
     TeCoAObjective,
+    noisy_loss,
 )
 from hrvlm.objectives.settings import LossWeights
 from hrvlm.objectives.soft_targets import SoftTargets
+from hrvlm.training.noise import drawn
+from hrvlm.training.settings import TrainingNoise
 from hrvlm.training.weight_perturbation import MovedWeights
 from hrvlm.trees import ClassTree, Forest, Node, TreeInfo
 
@@ -50,6 +58,7 @@ LARGE: dict[str, Any] = {"steps": 5, "step_size": 0.05}
 MARGIN = Ascent(rule="momentum", loss="margin", **LARGE)
 HALVING = Ascent(rule="apgd", loss="dlr", **LARGE)
 ONE_TREE = Ascent(trees_per_step=1, **LARGE)
+SHARES = LossWeights(leaf_sum_share=0.5, image_share=0.5, soft_targets=SoftTargets())
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
     "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
@@ -71,6 +80,17 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "subspaces": (SubspaceAlignmentObjective, ATTACK, 1),
     "image-text": (ImageTextContrastiveObjective, ATTACK, 1),
     "clean": (CleanObjective, {}, 1),
+    "smoothed forest": (HierarchicalObjective, ATTACK | PARTS | {"weights": SHARES}, 2),
+    "smooth-adv": (SmoothAdvObjective, ATTACK, 1),
+    "tecoa, copies": (TeCoAObjective, ATTACK, 1),
+    "image-text, copies": (ImageTextContrastiveObjective, ATTACK, 1),
+}
+TERMS = {"consistency": Consistency(weight=0.5), "radius": MaximizedRadius(weight=0.5, inverse_temperature=1.0)}
+NOISE = {
+    "smoothed forest": TrainingNoise(sigma=0.1, copies=2, **TERMS),
+    "smooth-adv": TrainingNoise(sigma=0.1, mode="uniform", copies=2),
+    "image-text, copies": TrainingNoise(sigma=0.1, copies=2),
+    "tecoa, copies": TrainingNoise(sigma=0.1, share=0.7, copies=2, consistency=Consistency(weight=0.5)),
 }
 MOVED = {"weights moved": 0.05}  # by which share of their norm
 
@@ -108,6 +128,7 @@ class Step(nn.Module):
     def __init__(self, case: str, kind: type[SmallModel] = SmallModel) -> None:
         super().__init__()
         torch.manual_seed(0)
+        self.noise = NOISE.get(case)
         kind_of_loss, arguments, trees = CASES[case]
         self.gamma = MOVED.get(case, 0.0)
         self.model, self.objective = kind(), made(kind_of_loss, **arguments)
@@ -128,11 +149,15 @@ class Step(nn.Module):
         batch = {"image": images, "label": LABELS[list(indices)], "caption": [CAPTIONS[index] for index in indices]}
         labels = self.objective.targets(self.model, batch)
         starts = PerImageGenerator([100 + index for index in indices], batch_seed=3)
-        adversarial = self.objective.perturb(self.model, images, labels, starts)
+        model, terms = self.model, NoiseTerms()
+        if self.noise is not None:
+            model = NoisyModel(self.model, *drawn(self.noise, images, [200 + index for index in indices]))
+            terms = self.noise.terms
+        adversarial = self.objective.perturb(model, images, labels, starts)
         if self.gamma > 0.0:
-            loss, _ = self.objective.loss(self.model, adversarial, images, labels)
+            loss, _ = self.objective.loss(model, adversarial, images, labels)
             MovedWeights().move(loss, self.parameters(), self.gamma, None)
-        return self.objective.loss(self.model, adversarial, images, labels)
+        return noisy_loss(self.objective, model, adversarial, images, labels, terms)
 
 
 def images_of(indices: Sequence[int]) -> torch.Tensor:

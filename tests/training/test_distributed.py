@@ -15,7 +15,8 @@ PROCESSES = 2
 def shares(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each of two real processes found, by case."""
     folder = tmp_path_factory.mktemp("processes")
-    torch.multiprocessing.spawn(work, (PROCESSES, str(folder)), nprocs=PROCESSES)
+    arguments = (PROCESSES, str(folder))
+    torch.multiprocessing.start_processes(work, arguments, nprocs=PROCESSES, start_method="fork")
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
 
 

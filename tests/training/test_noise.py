@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from hrvlm.attacks.randomness import PerImageGenerator
 from hrvlm.objectives import (
     CleanObjective,
+    Consistency,
     FAREObjective,
     HierarchicalObjective,
     NoisyModel,
@@ -22,6 +24,7 @@ from hrvlm.objectives import (
     PMGAFTObjective,
     TeCoAObjective,
 )
+from hrvlm.training.captioning import CaptionTraining
 from hrvlm.training.fine_tuning import RobustFineTuning
 from hrvlm.training.noise import drawn
 from hrvlm.training.randomness import noise_seeds, start_seeds
@@ -76,6 +79,10 @@ def test_noise_belongs_to_pictures_and_epochs_and_to_nothing_else(mode: Any) -> 
     others = [noise_of(part, noise) for part in ([5, 2], [7, 0, 1])]
     assert torch.equal(others[0][0], whole[:, [5, 2]])
     assert torch.equal(others[1][1], sigmas[[7, 0, 1]])
+    more, strengths = noise_of(list(range(8)), replace(noise, copies=3))
+    assert torch.equal(more[:1], whole)
+    assert torch.equal(strengths, sigmas)
+    assert not torch.equal(more[1], more[2])
     again, _ = noise_of(list(range(8)), noise, epoch=1)
     assert not torch.equal(again, whole)
     assert set(noise_seeds(3, 0, range(50))).isdisjoint(start_seeds(3, 0, range(50)))
@@ -136,7 +143,7 @@ def test_the_reference_sees_pictures_without_noise(name: str) -> None:
 
 def test_other_pictures_than_the_noise_is_for_are_refused() -> None:
     noisy = NoisyModel(SmallModel(), *noise_of([0, 1], TrainingNoise()))
-    with pytest.raises(ValueError, match=r"expected the images \(2, 3, 8, 8\) that the noise was drawn for, got \(3,"):
+    with pytest.raises(ValueError, match=r"expected the images \(2, 3, 8, 8\) .* at most 1 times, got \(3,"):
         noisy.encode_image(images_of([0, 1, 2]))
 
 
@@ -148,11 +155,18 @@ def test_other_pictures_than_the_noise_is_for_are_refused() -> None:
         ({"sigma": float("nan")}, "got nan"),
         ({"mode": "gaussian"}, "expected mode of the noise as one of fixed, uniform, got 'gaussian'"),
         ({"share": 1.5}, r"expected share of the noise in \[0, 1\], got 1.5"),
+        ({"copies": 0}, "expected copies of the noise from 1 to 64, got 0$"),
+        ({"consistency": Consistency()}, "from 2 to 64, got 1: consistency compares copies of a picture"),
     ],
 )
 def test_bad_settings_of_noise_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TrainingNoise(**settings)
+
+
+def test_captions_have_no_copies_to_compare() -> None:
+    with pytest.raises(ValueError, match=r"expected training_noise of one copy and without terms .* got copies 2"):
+        CaptionTraining(training_noise=TrainingNoise(copies=2))
 
 
 def test_training_shows_the_model_the_noise_of_each_picture(

@@ -104,21 +104,36 @@ def _ahead(walks: list[_Walk], differences: WeightDifferences, direction: Tensor
     A walk's winner wins up to rounding. Close classes overtake a third one so nearly together that the first of them is
     found here.
     """
-    here = direction.new_tensor([walk.here for walk in walks])
+    here, classes = direction.new_tensor([walk.here for walk in walks]), len(differences.weight)
+    tried, seeking = [[walk.now] for walk in walks], torch.ones_like(direction, dtype=torch.bool)
     ahead, error = _margins([walk.now for walk in walks], differences, direction, here)
-    for _ in range(len(differences.weight) - 1):
+    for _ in range(classes - 1):
         value = ahead.cosine + ahead.offset
-        lost = (value + error < 0).any(dim=1).nonzero().squeeze(1)
+        lost = ((value + error < 0).any(dim=1) & seeking).nonzero().squeeze(1)
         if not lost.numel():
             break
         for i in lost.tolist():
-            walks[i].now = int(value[i].argmin())
+            walks[i].now, seeking[i] = _next(tried[i], int(value[i].argmin()), classes)
         now = [walks[i].now for i in lost.tolist()]
         again, its_error = _margins(now, differences.rows(lost), direction[lost], here[lost])
         error[lost] = its_error
         for part, new in ((ahead.cosine, again.cosine), (ahead.sine, again.sine), (ahead.offset, again.offset)):
             part[lost] = new
     return ahead, error
+
+
+def _next(tried: list[int], best: int, classes: int) -> tuple[int, bool]:
+    """The class to try after those `tried`, and whether others are to follow.
+
+    Rounding may lead round in a circle of classes; the one that is reached after as many tries as there are `classes`
+    is known without them.
+    """
+    if best not in tried:
+        tried.append(best)
+        return best, True
+    start = tried.index(best)
+    circle = tried[start:]
+    return circle[(classes - 1 - start) % len(circle)], False
 
 
 def _margins(

@@ -20,6 +20,7 @@ from hrvlm.evaluation.zero_shot.settings import ClassifiedData, ZeroShotPlan, Ze
 from hrvlm.evaluation.zero_shot.summary import begun_aims, summarise_zero_shot
 from hrvlm.models import Checkpoint, Head, LoadedModel, cosine_head, load, one_thread, state_digest
 from hrvlm.models.denoisers import denoiser_of
+from hrvlm.models.descriptions import noted_noise
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
 from hrvlm.training.launching import Processes
@@ -94,6 +95,7 @@ def _identity(
         **{key: getattr(plan, key) for key in names},
         "settings": asdict(plan.settings),
         **denoiser_of(loaded.model),
+        **noted_noise(loaded.model.config),
     }
 
 

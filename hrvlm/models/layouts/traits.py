@@ -18,6 +18,7 @@ from open_clip.constants import (
 
 from hrvlm.models.building import from_config
 from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing
+from hrvlm.models.descriptions import told_noise
 from hrvlm.models.vision_language import VisionLanguageModel
 
 _log = logging.getLogger("hrvlm.models")
@@ -132,6 +133,13 @@ def say_traits(model: VisionLanguageModel, what: str) -> None:
         f"{model.name}: {what}; activation {activation_of(model.config)}, preprocessing {named} (mean {mean}, "
         f"deviation {std}, {size} {model.interpolation})",
     )
+
+
+def say_noise(model: VisionLanguageModel) -> None:
+    """Says in a line which noise a model was trained under, if it says so itself."""
+    told = told_noise(model.config)
+    if told is not None:
+        _log.warning("%s", f"{model.name}: trained under {told}")
 
 
 def _close(values: Any, rounded: Any) -> bool:

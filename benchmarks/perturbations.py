@@ -1,0 +1,238 @@
+"""Tries stronger perturbations of training at equal cost, on validation pictures of the emoji only.
+
+    python benchmarks/perturbations.py [--variants NAME ...] [--seeds N] [--minutes M] [--learning-rate R] [--tiny]
+
+Every variant changes the hierarchical method of benchmarks/training.py in one switch, or in a pair of them, and takes
+as many forward and backward passes per batch (adversarial weights cost one, so that ascent has a step less). 200
+validation pictures, clean, under PGD-20 and under the worst case of PGD-20, APGD-CE and APGD-T, at the leaves and, as a
+mean, at the upper levels of the Unicode tree. One learning rate for all: which variants are worth a comparison with
+rates of their own is the question here, not which one wins.
+
+What benchmarks/results/perturbations_lines.jsonl holds is not repeated, so it may be stopped and started at will, and
+several processes may work at it side by side. Tables are written from the lines on file when everything is done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from training import ADVICE, RESULTS, work_through
+from training_attacks import APGD, LEAF, PGD, TOGETHER, first_lines, following_lines
+from training_methods import EPS, FOREST, STEP_SIZE, STEPS, TINY, Method, Sizes
+from training_results import Results
+from training_runs import Subject, fine_tune
+from training_statistics import crossed
+from training_summary import machine
+
+from hrvlm.attacks import Ascent, ThreatModel
+from hrvlm.objectives import HierarchicalObjective
+from hrvlm.objectives.settings import LossWeights
+from hrvlm.objectives.soft_targets import SoftTargets
+from hrvlm.training.failure import NonFiniteLossError
+from hrvlm.training.settings import TrainedParts, WeightPerturbation
+
+NAME, RUNS = "perturbations", Path("runs/benchmark-perturbations")
+SPLIT, SEEDS, RATE = "validation", 2, 2e-3
+PLAIN = "plain"
+FULL = Sizes(splits=(SPLIT,), pgd=200, apgd=200)
+SMOKE = replace(TINY, splits=(SPLIT,))
+ATTACKS, LEVELS = ("clean", PGD, APGD), (LEAF, "superclass")
+PASSES = STEPS + 1  # forward and backward, of a batch
+
+
+def variant(
+    ascent: dict[str, Any] | None = None,
+    trained: TrainedParts = TrainedParts(),
+    **switches: Any,  # frozen
+) -> Method:
+    """The hierarchical method with some switches; without what costs a pass, ascent takes the steps that are left."""
+    steps = STEPS - (trained.weight_perturbation is not None)
+    chosen = Ascent(**{"steps": steps, "step_size": STEP_SIZE, **(ascent or {})})
+    given = {"weights": LossWeights(image_share=1.0), "threat_model": ThreatModel(eps=EPS), **switches}
+    return Method(lambda: HierarchicalObjective(ascent=chosen, **given), FOREST, trained=trained)
+
+
+MOMENTUM, APGD_STEPS = {"rule": "momentum"}, {"rule": "apgd", "step_size": 2 * EPS}
+MARGIN, RATIO, ONE_TREE = {"loss": "margin"}, {"loss": "dlr"}, {"trees_per_step": 1}
+SOFT = LossWeights(image_share=1.0, soft_targets=SoftTargets())
+MOVED, AVERAGED = WeightPerturbation(), 0.99
+VARIANTS: dict[str, Method] = {
+    PLAIN: variant(),
+    "momentum": variant(MOMENTUM),
+    "apgd_steps": variant(APGD_STEPS),
+    "margin": variant(MARGIN),
+    "ratio": variant(RATIO),
+    "alternating": variant(strategy="alternating"),
+    "one_tree": variant(ONE_TREE),
+    "soft_targets": variant(weights=SOFT),
+    "weights_moved": variant(trained=TrainedParts(weight_perturbation=MOVED)),
+    "weights_averaged": variant(trained=TrainedParts(average_decay=AVERAGED)),
+    "momentum + margin": variant(MOMENTUM | MARGIN),
+    "apgd_steps + ratio": variant(APGD_STEPS | RATIO),
+    "momentum + alternating": variant(MOMENTUM, strategy="alternating"),
+    "alternating + one_tree": variant(ONE_TREE, strategy="alternating"),
+    "momentum + soft_targets": variant(MOMENTUM, weights=SOFT),
+    "momentum + weights_averaged": variant(MOMENTUM, TrainedParts(average_decay=AVERAGED)),
+    "soft_targets + weights_averaged": variant(weights=SOFT, trained=TrainedParts(average_decay=AVERAGED)),
+    "weights_moved + weights_averaged": variant(
+        trained=TrainedParts(weight_perturbation=MOVED, average_decay=AVERAGED)
+    ),
+}
+
+
+def passes(method: Method) -> int:
+    """Forward and backward passes per batch: the ascent's, that of the weights' perturbation, and the step's own."""
+    return method.objective().ascent.steps + (method.trained.weight_perturbation is not None) + 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A variant and a seed: the piece of work that a process takes; see `training_tasks.Task`."""
+
+    label: str
+    seed: int
+    plan: Plan
+    part: str = "runs"
+
+    @property
+    def name(self) -> str:
+        """For its lock and the log."""
+        return f"{self.label}.seed={self.seed}"
+
+    def done(self) -> bool:
+        """Whether its result is there."""
+        return bool(self.plan.results.find("runs", label=self.label, seed=self.seed))
+
+    def ready(self) -> bool:
+        """It builds on nothing."""
+        return True
+
+    def work(self) -> list[dict[str, Any]]:
+        """Trains and attacks; a run that diverged has no accuracy."""
+        method, sizes = VARIANTS[self.label], self.plan.sizes
+        path, common = self.plan.results.runs / f"{self.name}.ckpt", {"label": self.label, "seed": self.seed}
+        run = {"part": "runs", **common, "passes": passes(method)}
+        try:
+            run |= fine_tune(method, self.seed, self.plan.rate, sizes, path)
+        except NonFiniteLossError:
+            return [run | {"diverged": True}]
+        model = Subject(path)
+        lines = [line for line in first_lines(model, SPLIT, sizes) if line["level"] != TOGETHER]
+        lines += following_lines(model, APGD, [line for line in lines if line["attack"] == PGD], sizes)
+        path.unlink()
+        return [*({"part": "accuracy", **common, **line} for line in lines), run]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which variants and seeds, how much of each, and what is known so far."""
+
+    labels: Sequence[str]
+    seeds: int
+    sizes: Sizes
+    rate: float
+    results: Results
+
+    def tasks(self) -> list[Trial]:
+        """Seed by seed."""
+        return [Trial(label, seed, self) for seed in range(self.seeds) for label in self.labels]
+
+
+def values(lines: list[dict[str, Any]], label: str, attack: str, level: str) -> dict[int, list[float]]:
+    """Accuracy by seed and picture, of superclasses the mean over the upper levels."""
+    own = [
+        line for line in lines if (line["part"], line.get("label"), line.get("attack")) == ("accuracy", label, attack)
+    ]
+    chosen = [line for line in own if (line["level"] == LEAF) == (level == LEAF)]
+    seeds = sorted({line["seed"] for line in chosen})
+    rows = {seed: [list(map(int, line["right"])) for line in chosen if line["seed"] == seed] for seed in seeds}
+    return {seed: [fmean(column) for column in zip(*found, strict=True)] for seed, found in rows.items()}
+
+
+def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
+    """Setting, a row per variant, seed, attack and level, and runs."""
+    found: dict[str, Any] = {"machine": machine(), "setting": {}, "rows": [], "runs": []}
+    found["setting"] = {key: value for key, value in lines[0].items() if key != "part"}
+    found["runs"] = [{k: v for k, v in line.items() if k != "part"} for line in lines if line["part"] == "runs"]
+    for label in dict.fromkeys(run["label"] for run in found["runs"]):
+        for attack in ATTACKS:
+            for level in LEVELS:
+                for seed, row in values(lines, label, attack, level).items():
+                    place = {"variant": label, "seed": seed, "split": SPLIT, "attack": attack, "level": level}
+                    found["rows"].append(place | {"accuracy": fmean(row), "pictures": len(row)})
+    return found
+
+
+def markdown(lines: list[dict[str, Any]]) -> str:
+    """Accuracies in percent, and under each how it differs from the plain ascent, with the standard error."""
+    setting, columns = lines[0], [(attack, level) for attack in ATTACKS for level in LEVELS]
+    header = ["variant", "seeds", *(f"{attack} {level}" for attack, level in columns), "passes", "s per epoch"]
+    table = [
+        f"Emoji, validation pictures, attacks at {255 * EPS:.0f}/255, learning rate {setting['learning_rate']:g}; "
+        f"percent, mean over seeds, and difference to `{PLAIN}` ± standard error over seeds and pictures.",
+        "",
+        f"| {' | '.join(header)} |",
+        "|" + " --- |" * len(header),
+    ]
+    runs = [line for line in lines if line["part"] == "runs"]
+    for label in dict.fromkeys(run["label"] for run in runs):
+        own = [run for run in runs if run["label"] == label]
+        seconds = [run["seconds_per_epoch"] for run in own if "seconds_per_epoch" in run]
+        cells = [_cell(lines, label, *column) for column in columns]
+        end = [str(own[0]["passes"]), f"{fmean(seconds):.0f}" if seconds else "diverged"]
+        table.append(f"| {' | '.join([label, str(len(own)), *cells, *end])} |")
+    return "\n".join(table)
+
+
+def _cell(lines: list[dict[str, Any]], label: str, attack: str, level: str) -> str:
+    own, plain = (values(lines, name, attack, level) for name in (label, PLAIN))
+    if not own:
+        return ""
+    mean = f"{100 * fmean(map(fmean, own.values())):.1f}"
+    shared = sorted(own.keys() & plain.keys())
+    if label == PLAIN or not shared:
+        return mean
+    found = crossed([[a - b for a, b in zip(own[seed], plain[seed], strict=True)] for seed in shared])
+    return f"{mean} ({100 * found.estimate:+.1f} ± {100 * found.error:.1f})"
+
+
+def write(lines: list[dict[str, Any]], folder: Path) -> None:
+    """Writes the results and their table."""
+    (folder / f"{NAME}.json").write_text(json.dumps(summary(lines), indent=1) + "\n", encoding="utf-8")
+    (folder / f"{NAME}.md").write_text(markdown(lines) + "\n", encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs what is missing, until done or out of time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing further after this time")
+    parser.add_argument("--learning-rate", type=float, default=RATE, help="of all variants")
+    parser.add_argument("--tiny", action="store_true", help="a few pictures and steps, to see that all works")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results")
+    given = parser.parse_args(arguments)
+    if given.tiny and given.results == RESULTS:
+        parser.error("expected --results with --tiny, whose numbers mean nothing: name another folder")
+    warnings.filterwarnings("ignore", message=f".*({'|'.join(ADVICE)}).*")
+    sizes, runs = SMOKE if given.tiny else FULL, RUNS if given.results == RESULTS else given.results / "runs"
+    try:
+        setting = sizes.setting() | {"learning_rate": given.learning_rate}
+        results = Results(given.results / f"{NAME}_lines.jsonl", setting, runs)
+    except ValueError as error:
+        parser.error(str(error))
+    started, plan = time.monotonic(), Plan(given.variants, given.seeds, sizes, given.learning_rate, results)
+    if work_through(plan, ["runs"], lambda: time.monotonic() - started < 60 * given.minutes):
+        write(results.lines(), given.results)
+
+
+if __name__ == "__main__":
+    main()
