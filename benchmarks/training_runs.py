@@ -31,7 +31,7 @@ def fine_tune(method: Method, seed: int, learning_rate: float, sizes: Sizes, pat
         trees=method.trees,
         trained=method.trained,
         optimizer=OptimizerSettings(learning_rate=learning_rate, warmup_steps=10),
-        noise=TrainingNoise(sigma=method.noise) if method.noise else None,
+        noise=TrainingNoise(sigma=method.noise, copies=method.copies) if method.noise else None,
         seed=seed,
     )
     epochs = min(method.epochs, sizes.epochs)

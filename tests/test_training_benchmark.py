@@ -17,6 +17,8 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from hrvlm.objectives import Objective
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -113,6 +115,20 @@ def test_the_certified_depth_counts_the_levels_that_hold(benchmark: Callable[[st
     assert [certificates.depth(chain, radius) for radius in (0.1, 0.2, 0.3, 0.5)] == [2, 2, 1, 0]
     assert certificates.depth([0.3, 0.4, 0.5], 0.25) == 3
     assert certificates.mean_depths([chain, [0.3, 0.4, 0.5]])["0.25"] == 2.0
+
+
+def test_all_methods_can_be_made_and_take_a_rate_that_is_chosen(benchmark: Callable[[str], ModuleType]) -> None:
+    methods = benchmark("methods")
+    asked = {"clean", "tecoa", "pmg_aft", "fare", "agft", "aos", "hierarchical_averages", "hierarchical_images"}
+    assert asked | {"gaussian", "hierarchical_smoothed"} <= set(methods.METHODS)
+    assert {name + methods.NOISY for name in asked - {"clean"}} <= set(methods.METHODS)
+    assert len({tuple(methods.named(label).values()) for label in methods.EVERYTHING}) == len(methods.EVERYTHING)
+    assert {name: method.noise for name, method in methods.ABLATIONS.items() if method.noise} == {}
+    for label, method in methods.EVERYTHING.items():
+        assert isinstance(method.objective(), Objective)
+        assert (method.noise > 0) == (methods.named(label)["noise"] > 0)
+        chosen = method.rate_of or label
+        assert methods.METHODS[chosen].rate_of is None
 
 
 def test_subsets_of_pictures_lie_in_each_other(benchmark: Callable[[str], ModuleType]) -> None:

@@ -7,6 +7,7 @@ Pearson for k of n exceeds p, just below that bound, with a probability of exact
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 import torch
@@ -33,6 +34,7 @@ def half_space(images: Tensor) -> dict[str, Tensor]:
     return {"k": (images[:, 0, 0, 0] > 0.5).long()}
 
 
+@cache
 def runs(margin: float, procedure: str, seed: int, **options: float) -> list[SmoothingRecord]:
     """One row per run; the image lies `margin` inside class 1."""
     image = torch.full((1, 1, 1), 0.5, dtype=torch.float64).add(margin).float()

@@ -83,7 +83,8 @@ def test_no_parameter_needs_a_gradient_while_the_perturbation_is_found(name: str
     parameters = [*model.parameters(), *objective.parameters()]
     model.image.register_forward_hook(lambda *_: seen.append(any(p.requires_grad for p in parameters)))
     objective.perturb(model, images, labels)
-    assert seen == [False] * 3
+    passes = 9 if name == "subspaces" else 3  # it looks at three views in every step
+    assert seen == [False] * passes
 
 
 def level_losses(objective: HierarchicalObjective, model, part: Perturbed, images, labels) -> list[float]:

@@ -6,6 +6,7 @@ Certificates are made here and verified by the same derivation from what their r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
 
 from hrvlm.certificates.statistics.anytime import anytime_lower, decision_boundaries
@@ -40,6 +41,8 @@ NOISE_SPACES = {
     "grid": "pixels of the image rounded to 8 bits, before resizing",
 }
 """Where the noise of each mode is added; the second goes with integer noise and with nothing else."""
+
+_anytime_lower = lru_cache(maxsize=2**16, typed=True)(anytime_lower)  # a search; counts repeat over the images of a run
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def derive(
         upper = float(clopper_pearson_upper(runner_up or 0, n, alpha / 2))
         return Claim(lower, upper, float(radius_between(lower, upper, sigma)))
     share = alpha / 2 if split == SAME else alpha
-    bound = anytime_lower if method == "anytime" else clopper_pearson_lower
+    bound = _anytime_lower if method == "anytime" else clopper_pearson_lower
     lower = float(bound(count, n, share))
     if split == SAME and lower <= MAJORITY:
         lower = 0.0
