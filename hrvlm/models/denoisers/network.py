@@ -17,7 +17,7 @@ LARGEST = 4096  # of width and depth: thousands of times what a denoiser needs
 class ConvolutionalDenoiser(nn.Module):
     """Images with noise to images without, of any size; untrained it leaves images as they are."""
 
-    def __init__(self, *, width: int = 32, blocks: int = 5) -> None:
+    def __init__(self, *, width: int = 32, blocks: int = 4) -> None:
         """Builds the layers.
 
         Args:
