@@ -20,8 +20,8 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
         yield "calibrated", True, "states two stretches for one rate, form and group"
     waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
     named = {label for pair in (*record.distances, *record.margins) for label in pair[:2]}
-    if record.calibrated and not named <= waves.keys():
-        return  # which is found where the stable part is derived
+    if not record.calibrated or not named <= waves.keys():
+        return  # a lacking score is found where the stable part is derived
     whole = _raw(record)
     rivals = [rival for rival in rivals_of(record, waves) if rival.winner == record.prediction]
     for stretch in record.calibrated:
