@@ -18,6 +18,7 @@ from hrvlm.evaluation.folders import LOCK
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import data_identity, identity, load_subject
 from hrvlm.models import Checkpoint
+from hrvlm.models.denoisers import removed_sigma
 from hrvlm.models.descriptions import NOISE_KEY, noted_noise, told_noise
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import Key, Record
@@ -61,9 +62,14 @@ class ClassifierWork:
         )
 
     def remarks(self) -> list[str]:
-        """A sentence where images are certified at another sigma than the model says it was trained for."""
-        noise = noted_noise(self.classifier.model.config).get(NOISE_KEY)
-        sigma, noisy = self.plan.sigma, self.plan.smoothing or self.plan.profile is not None
-        if not noise or not noisy or sigma == noise["sigma"] or (noise["mode"] == "uniform" and sigma < noise["sigma"]):
+        """Sentences where images are certified at another sigma than model or denoiser say they were made for."""
+        model, sigma = self.classifier.model, self.plan.sigma
+        if not self.plan.smoothing and self.plan.profile is None:
             return []
-        return [f"certified at sigma {sigma:g} a model trained under {told_noise(self.classifier.model.config)}"]
+        found, noise = [], noted_noise(model.config).get(NOISE_KEY)
+        if noise and sigma != noise["sigma"] and not (noise["mode"] == "uniform" and sigma < noise["sigma"]):
+            found.append(f"certified at sigma {sigma:g} a model trained under {told_noise(model.config)}")
+        denoised = removed_sigma(model)
+        if denoised not in (None, sigma):
+            found.append(f"certified at sigma {sigma:g} behind a denoiser that takes off noise of {denoised:g}")
+        return found

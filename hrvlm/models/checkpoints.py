@@ -19,7 +19,8 @@ from hrvlm.models._head import Head
 from hrvlm.models.building import CONFIG_FILE, from_config, from_open_clip
 from hrvlm.models.checkpoint import UNTRAINED, Activation, Checkpoint, Preprocessing, as_checkpoint
 from hrvlm.models.checkpoint_files import read_checkpoint
-from hrvlm.models.denoisers import Denoised, load_denoiser
+from hrvlm.models.denoisers import Denoised
+from hrvlm.models.denoisers.files import read_denoiser
 from hrvlm.models.export import load_folder, load_head
 from hrvlm.models.finite import check_finite
 from hrvlm.models.head_files import described_head, rebuild_head
@@ -83,8 +84,8 @@ def load(checkpoint: str | Path | Checkpoint) -> LoadedModel:
     loaded = _load_alone(given)
     if given.denoiser is None:
         return loaded
-    denoiser = load_denoiser(given.denoiser, given.denoiser_sigma)
-    return LoadedModel(Denoised(denoiser, loaded.model).eval(), loaded.head, loaded.classes)
+    denoiser, settings = read_denoiser(given.denoiser, given.denoiser_sigma)
+    return LoadedModel(Denoised(denoiser, loaded.model, settings=settings).eval(), loaded.head, loaded.classes)
 
 
 def _load_alone(given: Checkpoint) -> LoadedModel:

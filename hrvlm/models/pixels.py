@@ -21,6 +21,17 @@ def check_type(images: Tensor) -> None:
         raise ValueError(f"expected images of a floating-point type, got {images.dtype}; {HINT}")
 
 
+def check_images(images: Tensor) -> None:
+    """Refuses batches of another shape, and pictures of integers.
+
+    Raises:
+        ValueError: If the shape is not (N, 3, H, W), or pixels are no floating-point numbers.
+    """
+    check_type(images)
+    if images.dim() != 4 or images.shape[1] != 3:
+        raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
+
+
 def clean_picture(data: Any, index: int) -> tuple[Tensor, Any]:
     """A picture (3, H, W) of a data set and its label.
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrvlm.models.companions import companion_files
-from hrvlm.models.pixels import check_type
+from hrvlm.models.pixels import check_images
 from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
 
 Tokenizer = Callable[[list[str]], Tensor]
@@ -77,9 +77,7 @@ class VisionLanguageModel(nn.Module):
         Raises:
             ValueError: If the shape is not (N, 3, H, W), or pixels are integers.
         """
-        check_type(images)
-        if images.dim() != 4 or images.shape[1] != 3:
-            raise ValueError(f"expected images of shape (N, 3, H, W), got {tuple(images.shape)}")
+        check_images(images)
         if tuple(images.shape[2:]) != self.image_size:
             size, mode = self.image_size, self.interpolation
             images = F.interpolate(images, size, mode=mode, antialias=True, align_corners=False)

@@ -14,10 +14,20 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hrvlm import load_model
+from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.cli import certify
 from hrvlm.cli import main as hrvlm_main
+from hrvlm.evaluation.classifiers import ClassifierWork
+from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.models import Checkpoint, inference_copy, load, state_digest
-from hrvlm.models.denoisers import ConvolutionalDenoiser, Denoised, export_denoiser, load_denoiser
+from hrvlm.models.denoisers import (
+    ConvolutionalDenoiser,
+    Denoised,
+    denoiser_of,
+    export_denoiser,
+    load_denoiser,
+    removed_sigma,
+)
 from hrvlm.models.denoisers.diffusion import OneStepDiffusion, clean_estimate, nearest_step
 
 
@@ -61,6 +71,12 @@ def test_a_denoised_model_sees_denoised_images(tiny_model: Path, folder: Path, d
         assert torch.equal(loaded.model.frozen_image_tower().encode_image(images), expected)
         torch.testing.assert_close(inference_copy(loaded.model).encode_image(images), expected)
     assert torch.equal(loaded.model.text_features(["a"]), plain.text_features(["a"]))
+    # Whatever else sees pictures, as a captioner does, sees them denoised.
+    assert torch.equal(loaded.model.preprocess(images), plain.preprocess(denoiser(images)))
+    with pytest.raises(ValueError, match=r"expected images of shape \(N, 3, H, W\), got \(3, 20, 20\)"):
+        loaded.model.encode_image(images[0])
+    with pytest.raises(ValueError, match="expected images of a floating-point type"):
+        loaded.model.encode_image(images.to(torch.uint8))
     images.requires_grad_()  # attacks go through the denoiser
     (gradient,) = torch.autograd.grad(loaded.model.encode_image(images).sum(), images)
     assert bool(gradient.abs().sum() > 0)
@@ -99,9 +115,32 @@ def test_only_classes_of_trusted_modules_are_made(tmp_path: Path, monkeypatch: p
     assert "my_denoisers" not in sys.modules
     monkeypatch.setenv("HRVLM_TRUSTED_MODULES", "my_denoisers")
     assert torch.equal(load_denoiser(given)(torch.ones(1, 3, 2, 2)), torch.full((1, 3, 2, 2), 0.75))
+    monkeypatch.setenv("HRVLM_TRUSTED_MODULES", "my_denoisers,my_absent")
+    with pytest.raises(ValueError, match=r"expected a module at hand in class_path in .*, got 'my_absent'"):
+        load_denoiser(described(tmp_path / "absent", class_path="my_absent.Scaled"))
     wrong = described(tmp_path / "wrong", class_path="my_denoisers.Scaled", init_args={"shift": 1})
     with pytest.raises(ValueError, match=r"expected arguments of my_denoisers\.Scaled as init_args"):
         load_denoiser(wrong)
+
+
+def test_what_weights_do_not_tell_is_told_by_digests(
+    tmp_path: Path, tiny_model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_offsets.py").write_text(OWN_MODULE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HRVLM_TRUSTED_MODULES", "my_offsets")
+    told: dict[str, Any] = {"class_path": "my_offsets.Scaled"}
+    folders = [described(tmp_path / f"{at}", **told, init_args={"offset": at}) for at in (0.25, 0.5)]
+    models = [load(Checkpoint(name=str(tiny_model), denoiser=str(given))).model for given in (*folders, folder)]
+    models += [models[0].frozen_image_tower()]
+    stated = [denoiser_of(model)["denoiser"].split() for model in models]
+    assert [kind for kind, _ in stated] == ["Scaled", "Scaled", "ConvolutionalDenoiser", "Scaled"]
+    assert stated[0] == stated[3] != stated[1]
+    assert state_digest(models[0].state_dict()) != state_digest(models[1].state_dict())
+    assert stated[2][1] == state_digest(load_denoiser(folder).state_dict())  # of its own class weights tell all
+    diffusions = [OneStepDiffusion(nn.Identity(), ALPHAS, 0.25, kind) for kind in ("epsilon", "sample")]
+    plain = load_model(tiny_model)
+    assert len({str(denoiser_of(Denoised(each, plain, settings=each.settings))) for each in diffusions}) == 2
 
 
 @pytest.mark.parametrize(
@@ -193,10 +232,21 @@ def test_a_pipeline_of_diffusers_is_one_step_of_its_u_net(pipeline: Path, tiny_m
     alpha = float(ALPHAS[step])
     model = load(Checkpoint(name=str(tiny_model), denoiser=str(pipeline), denoiser_sigma=0.25)).model
     assert isinstance(model, Denoised)
+    assert (removed_sigma(model), removed_sigma(load_model(tiny_model))) == (0.25, None)
     with torch.no_grad():
         noisy = alpha**0.5 * (2 * images - 1)
         estimate = (noisy - (1 - alpha) ** 0.5 * unet(noisy, step).sample) / alpha**0.5
         torch.testing.assert_close(model.denoiser(images), (estimate.clamp(-1, 1) + 1) / 2, rtol=1e-4, atol=1e-4)
+
+
+def test_certificates_at_another_sigma_than_is_taken_off_are_told(
+    pipeline: Path, tiny_model: Path, pictures: Path
+) -> None:
+    behind = Checkpoint(name=str(tiny_model), denoiser=str(pipeline), denoiser_sigma=0.25)
+    for sigma, told in ((0.25, []), (0.5, ["certified at sigma 0.5 behind a denoiser that takes off noise of 0.25"])):
+        plan = CertificationPlan(sigma=sigma, num_images=1)
+        work = ClassifierWork(behind, CertificationSettings(data=str(pictures), plan=plan), torch.device("cpu"))
+        assert work.remarks() == told
 
 
 def test_pipelines_of_other_kinds_are_refused(pipeline: Path, tmp_path: Path) -> None:

@@ -107,3 +107,10 @@ def test_a_folder_for_open_clip_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text("{}")
     with pytest.raises(ValueError, match="expected a folder of its own for an export to transformers"):
         export_tower(source(), tmp_path)
+
+
+def test_the_noise_of_training_goes_along(tmp_path: Path) -> None:
+    model, noise = source(), {"sigma": 0.25, "mode": "fixed", "share": 1.0}
+    model.config["training_noise"] = noise
+    loaded_by_transformers(export_transformers(model, tmp_path / "whole"))
+    assert load(tmp_path / "whole").model.config["training_noise"] == noise

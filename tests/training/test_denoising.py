@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from hrvlm import load_model
 from hrvlm.models.denoisers import load_denoiser
+from hrvlm.objectives import Consistency
 from hrvlm.training.denoising import DenoiserTraining
 from hrvlm.training.noise import drawn
 from hrvlm.training.randomness import noise_seeds
@@ -52,6 +53,12 @@ def test_training_takes_noise_off_and_exports_what_it_trained(trained: tuple[Pat
     with torch.no_grad():
         denoised = load_denoiser(exported)(noisy)
     assert float((denoised - flat).square().mean()) < 0.8 * float((noisy - flat).square().mean())
+
+
+def test_noise_that_asks_for_more_than_a_denoiser_does_is_refused(tiny_model: Path) -> None:
+    for terms in ({}, {"consistency": Consistency(weight=1.0)}):
+        with pytest.raises(ValueError, match="expected noise of one copy and without terms on classes"):
+            DenoiserTraining(model=str(tiny_model), noise=TrainingNoise(sigma=0.25, copies=2, **terms))
 
 
 def test_loss_is_both_errors_under_noise_by_address(tiny_model: Path) -> None:

@@ -42,6 +42,13 @@ class OneStepDiffusion(nn.Module):
         self.alpha: Tensor
         self.register_buffer("alpha", alphas[self.step].float())
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What tells it from others of the same weights, as JSON values."""
+        config = dict(getattr(self.unet, "config", {}))
+        kept = {name: value for name, value in config.items() if not name.startswith("_")}  # no paths, no versions
+        return {"step": self.step, "prediction": self.prediction, "unet": kept}
+
     def forward(self, images: Tensor) -> Tensor:
         """Images `(N, 3, H, W)` in [0, 1] plus noise to clean images in [0, 1]."""
         noisy = self.alpha.sqrt() * (2.0 * images - 1.0)

@@ -48,7 +48,12 @@ def export_denoiser(denoiser: ConvolutionalDenoiser, folder: str | Path) -> Path
 
 
 def load_denoiser(folder: str | Path, sigma: float | None = None) -> nn.Module:
-    """Loads a denoiser in evaluation mode.
+    """Loads a denoiser in evaluation mode; see `read_denoiser`."""
+    return read_denoiser(folder, sigma)[0]
+
+
+def read_denoiser(folder: str | Path, sigma: float | None = None) -> tuple[nn.Module, dict[str, Any] | None]:
+    """Loads a denoiser in evaluation mode, with what tells it from others of its class and weights, see `Denoised`.
 
     Args:
         folder: With `denoiser.json` (`class_path` and `init_args`) and `denoiser.safetensors`, or a pipeline of
@@ -63,7 +68,8 @@ def load_denoiser(folder: str | Path, sigma: float | None = None) -> nn.Module:
         raise ValueError(f"expected a denoiser on this machine, got the address {folder}; copy it here first")
     path = Path(folder)
     if (path / PIPELINE_FILE).is_file():
-        return load_one_step(path, sigma).eval()
+        diffusion = load_one_step(path, sigma).eval()
+        return diffusion, diffusion.settings
     if not (path / DESCRIPTION_FILE).is_file():
         raise ValueError(
             f"expected a folder with {DESCRIPTION_FILE} and {WEIGHTS_FILE}, or a pipeline of diffusers with "
@@ -71,7 +77,7 @@ def load_denoiser(folder: str | Path, sigma: float | None = None) -> nn.Module:
         )
     if sigma is not None:
         raise ValueError(f"expected no denoiser_sigma with {folder}: only diffusion models are told how much noise")
-    denoiser = _made(path / DESCRIPTION_FILE)
+    denoiser, described = _made(path / DESCRIPTION_FILE)
     try:
         state = load_file(path / WEIGHTS_FILE)
         check_finite(state, path / WEIGHTS_FILE)
@@ -79,11 +85,11 @@ def load_denoiser(folder: str | Path, sigma: float | None = None) -> nn.Module:
     except (SafetensorError, OSError, RuntimeError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected {path / WEIGHTS_FILE} to hold the weights of its denoiser: {problem}") from error
-    return denoiser.eval()
+    return denoiser.eval(), None if isinstance(denoiser, ConvolutionalDenoiser) else described
 
 
-def _made(file: Path) -> nn.Module:
-    """The module that a description names, untrained."""
+def _made(file: Path) -> tuple[nn.Module, dict[str, Any]]:
+    """The module that a description names, untrained, and the description."""
     try:
         described = load_json(read_text(file))
         class_path, arguments = described["class_path"], described.get("init_args", {})
@@ -91,14 +97,17 @@ def _made(file: Path) -> nn.Module:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ValueError(f"expected class_path and init_args of a denoiser in {file}: {problem}") from error
-    found = getattr(importlib.import_module(_trusted(module, file)), name, None)
+    try:
+        found = getattr(importlib.import_module(_trusted(module, file)), name, None)
+    except ImportError as error:
+        raise ValueError(f"expected a module at hand in class_path in {file}, got {module!r}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise ValueError(f"expected a class of modules as class_path in {file}, got {class_path!r}")
     try:
         made: Any = found(**arguments)
     except TypeError as error:
         raise ValueError(f"expected arguments of {class_path} as init_args in {file}: {error}") from error
-    return made
+    return made, {"class_path": class_path, "init_args": arguments}
 
 
 def _trusted(module: str, file: Path) -> str:

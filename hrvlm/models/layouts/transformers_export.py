@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hrvlm.models.building import CONFIG_FILE as OPEN_CLIP_CONFIG
 from hrvlm.models.companions import SAMPLES, SETTINGS_FILE, TOKENIZER_FILE, write_files
+from hrvlm.models.descriptions import noted_noise
 from hrvlm.models.layouts.transformers_folder import CONFIG_FILE, IMAGES_FILE, load_transformers_folder
 from hrvlm.models.layouts.transformers_keys import (
     Entry,
@@ -46,7 +47,7 @@ def export_transformers(model: VisionLanguageModel, folder: str | Path, *, half:
     Raises:
         ValueError: If transformers has no such model, or the folder holds an export for open_clip.
     """
-    settings = settings_of(model)
+    settings = settings_of(model) | noted_noise(model.config)
     entries = clip_entries if settings["model_type"] == "clip" else siglip_entries
     layers = [settings[name]["num_hidden_layers"] for name in ("text_config", "vision_config")]
     files = _tokenizer_files(model)

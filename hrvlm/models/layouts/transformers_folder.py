@@ -9,6 +9,7 @@ from typing import Any
 from hrvlm.models.building import from_config
 from hrvlm.models.checkpoint import Preprocessing
 from hrvlm.models.companions import SETTINGS_FILE, TOKENIZER_FILE, read_files
+from hrvlm.models.descriptions import noted_noise
 from hrvlm.models.layouts.fitting import load_fitting
 from hrvlm.models.layouts.traits import STATISTICS
 from hrvlm.models.layouts.transformers_config import DEFAULTS, description, towers_of
@@ -47,10 +48,10 @@ def load_transformers_folder(folder: Path, preprocessing: Preprocessing | None =
     try:
         text, vision = towers_of(config)
         model_cfg = description(config, settings if isinstance(settings, dict) else {}, folder.name)
-        preprocess = _preprocessing(folder, vision["image_size"], preprocessing)
+        preprocess, noise = _preprocessing(folder, vision["image_size"], preprocessing), noted_noise(config)
     except ValueError as error:
         raise ValueError(f"expected a model that open_clip has in {folder}: {error}") from error
-    described = {"model_cfg": model_cfg, "preprocess_cfg": preprocess}
+    described = {"model_cfg": model_cfg, "preprocess_cfg": preprocess, **noise}
     state = read_folder_weights(folder)
     model = from_config(described, name=folder.name, num_bytes=weights_size(folder), files=files)
     entries = clip_entries if config["model_type"] == "clip" else siglip_entries
