@@ -8,9 +8,16 @@ from typing import Any
 from hrvlm.evaluation.comparison_rows import DECODING, Results
 from hrvlm.rows.strict import shown
 
-FREE = frozenset({"weights", "head", "seed", "num_images", "batch_size", "eps", "noise_shared"})
-"""What may differ: the model, random numbers, how many images of the data and how many at once; budgets, of which only
-those that both have are compared; and whether other epochs met the same noise, which is remarked upon."""
+FREE = frozenset(
+    {
+        *("weights", "head", "denoiser", "training_noise", "calibration"),
+        *("seed", "num_images", "batch_size", "eps", "noise_shared"),
+    }
+)
+"""What may differ: the model, what it was trained under and stands behind, and its calibration, if this is for the same
+images; random numbers, how many images of the data and how many at once; budgets, of which only those that both have
+are compared; and whether other epochs met the same noise, which is remarked upon."""
+POPULATION = "population"
 SETS = "data"
 """Names data sets, of which likewise only those that both have are compared."""
 NOTES = "given_"
@@ -72,8 +79,11 @@ def _is_digest(name: str) -> bool:
 def _with_sets(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
     """Settings with some of their data sets, and without what belongs to the model."""
     named = settings.get(SETS)
-    chosen = {SETS: {name: named[name] for name in sorted(names)}} if isinstance(named, Mapping) else {}
+    chosen: dict[str, Any] = {SETS: {name: named[name] for name in sorted(names)}} if isinstance(named, Mapping) else {}
     decodes = isinstance(settings.get(DECODING), str)  # levels, which belongs to the model; of answers it is a mapping
+    calibration = settings.get("calibration")
+    if isinstance(calibration, Mapping):
+        chosen[POPULATION] = calibration.get(POPULATION)
     return {name: value for name, value in {**settings, **chosen}.items() if name != DECODING or not decodes}
 
 

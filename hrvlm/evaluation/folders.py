@@ -15,6 +15,8 @@ from hrvlm.rows.shards import check_unused, shard_files
 from hrvlm.whole_files import check_place, write_whole
 
 LOCK = "running.lock"
+UNUSUAL = ("calibration", "decoding", "denoiser")
+"""What settings note only where there is one: rows that were made with it are not gone on with without."""
 
 
 def _quiet(*_: Any) -> None:
@@ -79,6 +81,7 @@ def _check_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
     if noted is None:
         return rows
     changed = [name for name, value in settings.items() if noted.get(name) != value]
+    changed += [name for name in UNUSUAL if name in noted and name not in settings]
     if begun and changed:
         raise ValueError(
             f"expected the {', '.join(changed)} that the rows in {output} were made with; choose another output"

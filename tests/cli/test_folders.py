@@ -110,6 +110,16 @@ def test_settings_of_other_programs_and_rows_without_settings_are_left_alone(
     assert content(tmp_path) == before
 
 
+@pytest.mark.parametrize("name", ["calibration", "decoding", "denoiser"])
+def test_rows_made_with_something_unusual_are_not_gone_on_with_without_it(name: str, tmp_path: Path) -> None:
+    with opened_folder(tmp_path, "run", OURS | {name: "special"}):
+        some_rows(tmp_path, "certificates.jsonl")
+    before = content(tmp_path)
+    with pytest.raises(ValueError, match=f"expected the {name} that the rows in"), opened_folder(tmp_path, "run", OURS):
+        pass
+    assert content(tmp_path) == before
+
+
 @pytest.mark.parametrize("place", ["file", "file/deeper/still"])
 def test_an_output_that_cannot_be_a_folder_is_told(place: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")

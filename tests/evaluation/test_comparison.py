@@ -235,6 +235,25 @@ def test_seeds_numbers_of_images_and_notes_may_differ(tmp_path: Path) -> None:
     assert line(compared(one, other), "smoothed accuracy").means == (1, 1)
 
 
+def test_what_models_were_trained_under_and_stand_behind_may_differ_but_not_whom_calibrations_are_for(
+    tmp_path: Path,
+) -> None:
+    noise = {"sigma": 0.25, "mode": "fixed", "share": 1.0}
+    plain = run_folder(tmp_path / "a", [95], "a", calibration={"digest": "d", "population": "foxes", "thresholds": []})
+    given = {"denoiser": "Some 1", "training_noise": noise}
+    for name, population in (("b", "foxes"), ("c", "bears")):
+        run_folder(
+            tmp_path / name,
+            [99],
+            name,
+            **given,
+            calibration={"digest": name, "population": population, "thresholds": []},
+        )
+    assert line(compared(plain, tmp_path / "b"), "smoothed accuracy").means == (1, 1)
+    with pytest.raises(ValueError, match=r"got population 'foxes' in .* and 'bears' in"):
+        compared(plain, tmp_path / "c")
+
+
 def test_other_labels_of_the_same_image_are_other_pictures(tmp_path: Path) -> None:
     rows = [attacked(0, "clean", False, label=2, prediction=0), attacked(0, "pgd20", False, label=2, prediction=0)]
     changed = [row | {"attacked": False, "clean_correct": False} for row in rows]
