@@ -13,9 +13,11 @@ from torch import Tensor
 
 from hrvlm.certificates import clopper_pearson_lower, clopper_pearson_upper
 from hrvlm.certificates.kinds.classifiers import classifiers_of
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord, read_calibration
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
+from hrvlm.certificates.statistics.risk import excess_probability
 from hrvlm.data.references import pictures_identity
 from hrvlm.evaluation.calibration_settings import CheckSettings
 from hrvlm.evaluation.shown_features import ShownImages, claims_of
@@ -47,7 +49,8 @@ class CheckRecord:
         violated: of how many some picture contradicts a claim.
         lower: exact bound below the violation rate, false with probability ALPHA / 2 at most.
         upper: and above.
-        contradicted: whether the rate is above epsilon, an error of all verdicts together in ALPHA of the checks.
+        contradicted: whether it is known that the threshold does not keep epsilon, see `contradicts`; an error of all
+            verdicts together in ALPHA of the checks.
     """
 
     over: str
@@ -144,5 +147,24 @@ def _record(statement: ThresholdRecord, form: str, violated: int, images: int, a
         violated=violated,
         lower=float(clopper_pearson_lower(violated, images, ALPHA / 2)),
         upper=float(clopper_pearson_upper(violated, images, ALPHA / 2)),
-        contradicted=bool(clopper_pearson_lower(violated, images, alpha) > statement.epsilon),
+        contradicted=contradicts(statement, form, violated, images, alpha),
     )
+
+
+def contradicts(statement: ThresholdRecord, form: str, violated: int, images: int, alpha: float) -> bool:
+    """Whether a violation rate contradicts what a form of a threshold says of epsilon.
+
+    The form with confidence says that this threshold's own rate is at most epsilon, the marginal one that the rate is
+    so on average over calibrations.
+
+    Args:
+        statement: what was calibrated.
+        form: "marginal", or a confidence.
+        violated: of how many images some picture contradicts the claim.
+        images: number of them, exchangeable with the calibration's if its assumption holds.
+        alpha: probability of an error.
+    """
+    if form == MARGINAL:
+        probability = excess_probability(violated, images, calibrated_on=statement.images, epsilon=statement.epsilon)
+        return probability <= alpha
+    return bool(clopper_pearson_lower(violated, images, alpha) > statement.epsilon)

@@ -66,6 +66,11 @@ class ShownImages:
 
     def __init__(self, classifier: HierarchicalClassifier, data: Any, plan: ShownChanges) -> None:
         self.classifier, self.data, self.plan = classifier, data, plan
+        if classifier.decoding != "independent":
+            raise ValueError(
+                f"expected labels that every level decodes by itself, as calibrated claims are, got "
+                f"{classifier.decoding!r}: leave decoding out"
+            )
         self.references = TargetPictures(data)
         for name in plan.sequences:
             if not hasattr(data, "shown"):

@@ -15,6 +15,7 @@ from hrvlm.certificates import SemanticRecord, ThresholdScale, calibrated_extent
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
+from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, calibrated_stretches
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
@@ -165,6 +166,7 @@ def test_a_calibration_of_something_else_is_refused_by_name(
     [
         ({"epsilons": (0.1, 0.1)}, "expected different epsilons"),
         ({"epsilons": (1.0,)}, r"expected epsilons in \(0, 1\)"),
+        ({"confidence": 1 - 1e-9}, r"expected a confidence from 0\.0001 to 0\.999999, got 0\.999999999"),
         ({"joint": ("trees",)}, "expected joint of levels, changes or all, got 'trees'"),
         ({"fit_share": 0.6, "choice_share": 0.5}, "expected fit_share and choice_share below 1 together"),
     ],
@@ -172,6 +174,27 @@ def test_a_calibration_of_something_else_is_refused_by_name(
 def test_options_that_calibrate_nothing_are_refused(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         CalibrationOptions(**options)  # type: ignore[arg-type]
+
+
+def test_pictures_without_finite_scores_are_of_no_group(problem: Problem, tmp_path) -> None:
+    chosen = CalibrationOptions(epsilons=(0.3,), groups="t/1")
+    parts = [shown(problem, seed=seed) for seed in range(2)]
+    claims = {CLAIM: calibrate_claim(parts[0].speed(), *parts, chosen)}
+    labels = torch.where(torch.arange(60) < 5, -1, torch.arange(60) % 2)
+    found = list(statements_of(claims, {"cosine": labels}, chosen))
+    assert [s.group for s in found] == [None, ("t", 1, 0), ("t", 1, 1)]
+    assert sum(s.images for s in found[1:]) == 55
+
+
+def test_a_picture_at_the_very_end_of_a_change_lies_on_its_whole_stretch() -> None:
+    problem = random_problem("cosine", 12, 5, 40, seed=5)
+    rotation = Rotation.tolerant(*problem.arguments)
+    stretches = FirstStretches(problem.scorer, rotation, along_rotation(problem.scorer, rotation))
+    end = stretches.whole.nextafter(torch.tensor(9.0, dtype=torch.float64))
+    beyond = stretches.keeps(torch.zeros(40, dtype=torch.float64), end, ThresholdScale())
+    clear = stretches.reach(0.01, ThresholdScale())[0] == stretches.whole  # no class that it changes to
+    assert int(clear.sum()) > 5
+    assert bool(beyond[clear].all())
 
 
 def test_parts_share_no_image() -> None:

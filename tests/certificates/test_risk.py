@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import binomtest
 
 from hrvlm.certificates import calibrate_risk
-from hrvlm.certificates.statistics.risk import smallest_valid
+from hrvlm.certificates.statistics.binomial import clopper_pearson_lower
+from hrvlm.certificates.statistics.risk import excess_probability, smallest_valid
 
 GRID = np.linspace(0, 1, 101)
 
@@ -143,3 +146,29 @@ def test_walking_the_thresholds_upwards_would_be_seen() -> None:
     upwards = alone[counts].argmax(axis=1)
     assert (risks[chosen] > epsilon).mean() <= largest(1 - confidence)
     assert (risks[upwards] > epsilon).mean() > 0.5
+
+
+def test_right_marginal_thresholds_are_seldom_called_wrong_though_their_rates_often_exceed_epsilon() -> None:
+    rng, runs, n, images, epsilon = np.random.default_rng(8), 4000, 59, 400, 0.1
+    critical = rng.choice(GRID, (runs, n + images))  # with ties
+    counts = np.array([losses(some[:n]).sum(axis=0) for some in critical])
+    chosen = np.array([GRID[smallest_valid(count, n, epsilon=epsilon)] for count in counts])  # type: ignore[index]
+    violated = (critical[:, n:] > chosen[:, None]).sum(axis=1)
+    found = {int(v): excess_probability(int(v), images, calibrated_on=n, epsilon=epsilon) for v in set(violated)}
+    error = np.mean([found[int(v)] <= 0.05 for v in violated])
+    assert error <= 0.05 + 2 * (0.05 * 0.95 / runs) ** 0.5
+    assert np.mean(clopper_pearson_lower(violated, images, 0.05) > epsilon) > 0.2
+    assert excess_probability(100, images, calibrated_on=n, epsilon=epsilon) < 0.01
+
+
+def test_the_excess_is_the_chance_among_orders_of_exchangeable_images() -> None:
+    """Two of nine may fail, eps = .2: with three more, all orders of twelve different values are as probable."""
+    orders = np.array(list(combinations(range(12), 3)))  # ranks of the further images, 0 the largest
+    rest = np.array([sorted(set(range(12)) - set(order)) for order in orders.tolist()])
+    beyond = (orders < rest[:, [1]]).sum(axis=1)  # above the second largest of the nine
+    for violated in range(4):
+        expected = np.mean(beyond >= violated)
+        assert excess_probability(violated, 3, calibrated_on=9, epsilon=0.2) == pytest.approx(expected)
+    assert [excess_probability(v, 3, calibrated_on=3, epsilon=0.2) for v in (0, 1)] == [1.0, 0.0]
+    with pytest.raises(ValueError, match="expected 0 <= successes <= trials"):
+        excess_probability(4, 3, calibrated_on=9, epsilon=0.2)

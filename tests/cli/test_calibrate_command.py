@@ -10,7 +10,11 @@ import torch
 import yaml
 
 from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
+from hrvlm.certificates.kinds.semantic.calibration import ThresholdRecord
+from hrvlm.certificates.kinds.semantic.speed import PathSpeed
 from hrvlm.cli.certify import main
+from hrvlm.evaluation.calibration_check import contradicts
 from hrvlm.evaluation.calibration_settings import ShownChanges
 from hrvlm.evaluation.shown_features import ShownImages
 from hrvlm.evaluation.subject import Subject, load_subject
@@ -75,7 +79,7 @@ def test_rows_of_a_run_rest_on_the_calibration(
     assert "under another artist, camera or change it is void" in page
     assert "calibrated at 0.2 (marginal)" in page
     main(["export", str(tmp_path / "out"), "--to", "parquet"])
-    capsys.readouterr()
+    assert "expected the calibration that the rows in" in refused([*words, str(tmp_path / "out")], capsys)
 
 
 def refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -94,6 +98,9 @@ def test_a_calibration_of_another_model_or_other_levels_is_refused(
     words = ["run", "--checkpoint", "emoji", "--output", output, "--config", chosen, "--plan.calibration"]
     assert "got one of other weights: make one with" in refused([*words, str(other)], capsys)
     words.append(str(calibration))
+    assert "expected semantic certificates of some attributes with a calibration" in refused(
+        [*words, "--plan.semantic", "false"], capsys
+    )
     assert "other levels, trees or prompts of classes" in refused([*words, "--num_levels", "2"], capsys)
     assert "other prompts or pictures of change 'bright'" in refused(
         [*words, "--plan.attributes", '[{"name": "bright", "target": "a bright {}"}]'], capsys
@@ -128,6 +135,16 @@ def test_a_second_set_tells_whether_rates_hold(
     assert {check["over"] for check in found[false]} == {"alone", "group", "levels"}
 
 
+def test_a_rate_may_contradict_one_form_and_not_the_other() -> None:
+    """Of 99 images 9 may violate a claim: one marginal threshold in ten has a rate above .14."""
+    record = ThresholdRecord(
+        over="alone", scorer="cosine", target_kind="text", attribute="small", tree="t", level=0, epsilon=0.1,
+        scale=ThresholdScale(), speed=PathSpeed(), images=99, curve=(), thresholds={"marginal": 0.1, "0.95": 0.1},
+    )  # fmt: skip
+    found = {form: [contradicts(record, form, v, 1000, 0.05) for v in (100, 140, 250)] for form in record.thresholds}
+    assert found == {"marginal": [False, False, True], "0.95": [False, True, True]}
+
+
 def test_changes_without_pictures_are_refused(
     pictures: Path, tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +154,8 @@ def test_changes_without_pictures_are_refused(
     assert "expected pictures of change 'size: small' in order" in refused(words, capsys)
     shown = ["--plan.sequences", "{'size: small': {stop: {size: 0.5}}}"]
     assert "expected data that can be shown in several ways" in refused([*words, *shown], capsys)
+    decoded = refused([*words, *shown, "--decoding", "path"], capsys)
+    assert "expected labels that every level decodes by itself, as calibrated claims are, got 'path'" in decoded
     wrong = ["--plan.sequences", "{'size: small': {stop: {sizes: 0.5}}}"]
     assert "expected a sequence of appearances of change 'size: small'" in refused([*words, *wrong], capsys)
 

@@ -13,10 +13,13 @@ distribution; nothing is said of one image by itself, or of images from elsewher
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import betabinom
 
-from hrvlm.certificates.statistics.binomial import check_probability, clopper_pearson_upper
+from hrvlm.certificates.statistics.binomial import check_probability, checked_counts, clopper_pearson_upper
 
 
 def calibrate_risk(losses: ArrayLike, *, epsilon: float, confidence: float | None = None) -> int | None:
@@ -71,3 +74,31 @@ def smallest_valid(counts: ArrayLike, n: int, *, epsilon: float, confidence: flo
     failing = np.flatnonzero(~valid)
     lowest = int(failing[-1]) + 1 if len(failing) else 0  # downwards from the largest, up to the first that fails
     return lowest if lowest < len(found) else None
+
+
+def excess_probability(violated: int, images: int, *, calibrated_on: int, epsilon: float) -> float:
+    """How probable so many violations, or more, among further images are at most where a marginal threshold is right.
+
+    The rate of one marginal threshold may well lie above epsilon: it does so on average over calibrations only. With
+    ``k = floor(epsilon (n + 1))`` the threshold lies no lower than the k-th largest of n exchangeable values, and the
+    number of further ones beyond that one is beta-binomial, whatever their distribution.
+
+    Args:
+        violated: number of further images whose claim is violated, in [0, images].
+        images: number of further images, at least 1.
+        calibrated_on: number n >= 1 of images that the threshold was chosen on.
+        epsilon: rate that was allowed, in (0, 1).
+
+    Returns:
+        Probability in [0, 1], over calibration images and further ones.
+
+    Raises:
+        ValueError: if a number lies outside its range.
+    """
+    checked_counts(violated, images)
+    checked_counts(0, calibrated_on)
+    check_probability(epsilon, "epsilon")
+    most = math.floor(epsilon * (calibrated_on + 1))
+    if violated == 0 or most == 0:  # no threshold is right on so few images, and nothing is claimed
+        return float(violated == 0)
+    return float(betabinom.sf(violated - 1, images, most, calibrated_on + 1 - most))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.envelope import Sinusoids, first_crossing, lows
+from hrvlm.certificates.embedding.envelope import ROUNDING, Sinusoids, first_crossing, lows
 from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import UNITS, ThresholdUnit
@@ -149,7 +149,8 @@ class FirstStretches:
             margin, slack = _asked(piece, threshold[piece.rows][None], weights, growth)
             at = position[piece.rows]
             low = (lows(margin, torch.minimum(at, piece.length)) - slack).amin(dim=1)
-            kept[piece.rows] = (low > 0) & (at <= piece.length)
+            # A picture at the very end lies on the stretch, whichever way the end was rounded.
+            kept[piece.rows] = (low > 0) & (at <= piece.length + ROUNDING)
         return kept
 
 

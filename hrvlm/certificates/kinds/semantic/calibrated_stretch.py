@@ -14,7 +14,8 @@ ThresholdUnit = Literal["weights", "margin"]
 """Distances of the classes' weights, in which a threshold is a misalignment; or margins themselves."""
 UNITS: tuple[ThresholdUnit, ...] = get_args(ThresholdUnit)
 MARGINAL = "marginal"
-FORM = Annotated[str, Meta(pattern=r"^(marginal|0\.[0-9]+)$")]
+CONFIDENCE = r"0\.[0-9]+"
+FORM = Annotated[str, Meta(pattern=rf"^(marginal|{CONFIDENCE})$")]
 Group = tuple[str, int, int]
 """Tree, level and class that the images of a group are predicted to be."""
 

@@ -25,8 +25,8 @@ def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
         f"over calibrations and the next image{further}."
     ]
     words.append(
-        "It assumes that calibration and certified images are exchangeable and that the change is shown as in "
-        "calibration, at its steps only; it is a statement over images, not about one, each claim at its own epsilon "
-        "unless claims are joint; under another artist, camera or change it is void."
+        "It assumes that calibration and certified images are exchangeable and named alike in prompts, and that the "
+        "change is shown as in calibration, at its steps only; it is a statement over images, not about one, each "
+        "claim at its own epsilon unless claims are joint; under another artist, camera or change it is void."
     )
     return words

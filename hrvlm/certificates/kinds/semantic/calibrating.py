@@ -6,6 +6,7 @@ measured in is chosen by the share of the change that is claimed, and on the thi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL, UNITS, Over
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CONFIDENCE, MARGINAL, UNITS, Over
 from hrvlm.certificates.kinds.semantic.calibration import ThresholdRecord
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange, violation_counts, worst_of
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
@@ -59,6 +60,8 @@ class CalibrationOptions:
             check_probability(epsilon, "epsilons")
         if self.confidence is not None:
             check_probability(self.confidence, "confidence")
+            if not re.fullmatch(CONFIDENCE, _named(self.confidence)):
+                raise ValueError(f"expected a confidence from 0.0001 to 0.999999, got {self.confidence}")
         if unknown := sorted(set(self.joint) - {"levels", "changes", "all"}):
             raise ValueError(f"expected joint of levels, changes or all, got {unknown[0]!r}")
         check_probability(self.fit_share, "fit_share")
@@ -82,7 +85,7 @@ class CalibrationOptions:
     def thresholds(self, critical: Tensor, epsilon: float) -> dict[str, float | None]:
         """By form the smallest valid threshold of images with critical positions `(n,)`, None where there is none."""
         counts, n = violation_counts(critical), len(critical)
-        forms = {MARGINAL: None} | ({} if self.confidence is None else {f"{self.confidence:g}": self.confidence})
+        forms = {MARGINAL: None} | ({} if self.confidence is None else {_named(self.confidence): self.confidence})
         places = {name: smallest_valid(counts, n, epsilon=epsilon, confidence=form) for name, form in forms.items()}
         return {name: None if place is None else THRESHOLDS[place] for name, place in places.items()}
 
@@ -153,7 +156,7 @@ def statements_of(
             yield replace(alone, claimed=calibrated.claimed[epsilon])
             if options.groups is not None:
                 labels = groups[claim[0]]
-                for label in labels.unique().tolist():
+                for label in labels[labels >= 0].unique().tolist():
                     some = critical[labels == label]
                     yield _statement("group", claim, epsilon, (scale, speed), some, options, group=label)
     for over in options.joint:
@@ -196,6 +199,11 @@ def _statement(
         curve=tuple((THRESHOLDS[g], counts[g]) for g in changing),
         thresholds=options.thresholds(critical, epsilon),
     )  # fmt: skip
+
+
+def _named(confidence: float) -> str:
+    """A confidence as rows name it."""
+    return f"{confidence:g}"
 
 
 def group_level(groups: str | None) -> tuple[str, int]:

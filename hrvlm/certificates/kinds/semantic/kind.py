@@ -47,7 +47,7 @@ class SemanticKind(Kind[SemanticRecord]):
 
     def without(self, plan: Any) -> dict[str, Any]:
         """See `Kind.without`."""
-        return {"semantic": False}
+        return {"semantic": False, "calibration": None}
 
     def check_options(self, plan: Any) -> None:
         """Bounds are in units of the features."""
@@ -55,6 +55,10 @@ class SemanticKind(Kind[SemanticRecord]):
         if len(set(deltas)) != len(deltas) or not all(0 <= delta <= LARGEST_DELTA for delta in deltas):
             raise ValueError(
                 f"expected different deltas from 0 to {LARGEST_DELTA:g}, got {deltas}: bounds in feature units"
+            )
+        if plan.calibration is not None and self.options(plan) is None:
+            raise ValueError(
+                "expected semantic certificates of some attributes with a calibration, got none: it is for nothing else"
             )
 
     def check_model(self, plan: Any, scorers: Sequence[str], identity: Callable[[], Mapping[str, Any]]) -> None:
