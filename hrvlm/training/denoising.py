@@ -57,9 +57,10 @@ class DenoiserTraining(LightningModule):
             seed: Start of the random numbers of the noise.
 
         Raises:
-            ValueError: If a weight is negative, or both are 0.
+            ValueError: If a weight is negative, or both are 0, or the noise is more than a denoiser is shown.
         """
         super().__init__()
+        noise.check_plain("noise", "denoisers know nothing of")
         if not (0.0 <= pixel_weight < math.inf and 0.0 <= feature_weight < math.inf and pixel_weight + feature_weight):
             given = f"{pixel_weight} and {feature_weight}"
             raise ValueError(f"expected pixel_weight and feature_weight >= 0, one of them above, got {given}")

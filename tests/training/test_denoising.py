@@ -12,6 +12,7 @@ import torch.nn.functional as F
 
 from hrvlm import load_model
 from hrvlm.models.denoisers import load_denoiser
+from hrvlm.objectives import MaximizedRadius
 from hrvlm.training.denoising import DenoiserTraining
 from hrvlm.training.noise import drawn
 from hrvlm.training.randomness import noise_seeds
@@ -70,6 +71,12 @@ def test_loss_is_both_errors_under_noise_by_address(tiny_model: Path) -> None:
     assert all(parameter.grad is not None for parameter in module.denoiser.parameters())
     assert all(parameter.grad is None for parameter in module._model[0].parameters())
     assert all(name.startswith("denoiser.") for name in module.state_dict())
+
+
+def test_noise_that_no_loss_of_pictures_uses_is_refused(tiny_model: Path) -> None:
+    for more in ({"copies": 2}, {"radius": MaximizedRadius()}):
+        with pytest.raises(ValueError, match=r"expected noise of one copy and without terms .*: leave them out"):
+            DenoiserTraining(model=str(tiny_model), noise=TrainingNoise(**more))
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 1.0), (0.0, 0.0), (1.0, float("nan"))])
