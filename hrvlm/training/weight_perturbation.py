@@ -52,7 +52,8 @@ class MovedWeights:
             NonFiniteError: If a gradient is NaN or infinite without such a factor.
         """
         weights = [parameter for parameter in parameters if parameter.requires_grad and parameter.ndim > 1]
-        found = torch.autograd.grad(loss if scale is None else scale * loss, weights, allow_unused=True)
+        with torch.autocast(loss.device.type, enabled=False):  # else products of the backward pass lose their bits
+            found = torch.autograd.grad(loss if scale is None else scale * loss, weights, allow_unused=True)
         used = [(weight, gradient) for weight, gradient in zip(weights, found, strict=True) if gradient is not None]
         gradients = [_mean_over_processes(gradient) for _, gradient in used]
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
