@@ -57,7 +57,7 @@ class MovedWeights:
             NonFiniteError: If a gradient is NaN or infinite without such a factor.
         """
         weights = moved_weights(parameters)
-        with torch.autocast(loss.device.type, enabled=False):  # as a backward pass: what ran in float32 stays in it
+        with torch.autocast(loss.device.type, enabled=False):  # else products of the backward pass lose their bits
             found = torch.autograd.grad(loss if scale is None else scale * loss, weights, allow_unused=True)
         used = [(weight, gradient) for weight, gradient in zip(weights, found, strict=True) if gradient is not None]
         gradients = [_mean_over_processes(gradient) for _, gradient in used]
