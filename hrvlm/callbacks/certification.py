@@ -30,7 +30,7 @@ from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.rows.record import Record
 from hrvlm.training.fine_tuning import RobustFineTuning
 
-FINAL = "final"
+BEFORE, FINAL = "before", "final"
 
 
 class CertificationCallback(EvaluationCallback):
@@ -55,6 +55,7 @@ class CertificationCallback(EvaluationCallback):
         split: str | None = None,
         every_n_epochs: int = 1,
         final_seed: int | None = None,
+        before: bool = False,
     ) -> None:
         """Chooses images and certificates.
 
@@ -66,6 +67,8 @@ class CertificationCallback(EvaluationCallback):
             final_seed: Seed, other than the plan's, of noise with which the result is certified when training has
                 ended: the checkpoint chosen by what this callback logs, if a `ModelCheckpoint` monitors that, else the
                 last weights. These rows lie in `certificates/final`; null for none.
+            before: Whether the model that training starts from, as plain CLIP classifies, is certified too, by the same
+                plan. These rows lie in `certificates/before`.
 
         Raises:
             ValueError: If every_n_epochs < 1, or final_seed is the plan's.
@@ -77,7 +80,8 @@ class CertificationCallback(EvaluationCallback):
             raise ValueError(f"expected a final_seed other than the plan's seed, got {final_seed}")
         self.plan, self.split, self.every_n_epochs = plan, split, every_n_epochs
         self.final_plan = None if final_seed is None else replace(plan, seed=final_seed)
-        self.noise_shared = False
+        self.before, self.noise_shared = before, False
+        self.before_summary: dict[str, Any] = {}
         self.summary: dict[str, Any] = {}
         self.final_summary: dict[str, Any] = {}
 
@@ -85,6 +89,17 @@ class CertificationCallback(EvaluationCallback):
     def state_key(self) -> str:
         """Tells several certifications apart in a checkpoint."""
         return f"CertificationCallback[{self.label},split={self.split},sigma={self.plan.sigma},seed={self.plan.seed}]"
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Certifies the start, where that is wanted; a resumed run has done so already."""
+        if not self.before or trainer.ckpt_path is not None:
+            return
+        module = fine_tuned(pl_module)
+        with on_device(trainer, module):
+            start = module.zero_shot_classifier()
+            rows = self._certify(trainer, module, start, self.plan, BEFORE, shared=False)
+        self.before_summary = summarise(rows, self.plan.radii)
+        log_directly(trainer, scalars(self.before_summary, f"{self.label}/{BEFORE}"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies with the weights of this moment; every process takes its share of the images."""

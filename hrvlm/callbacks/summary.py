@@ -49,7 +49,8 @@ def _tables(callback: Any) -> list[Any]:
         return [robustness_table(rows, title=title), *transfer_tables(after), *coherence_tables(after)]
     if isinstance(callback, CertificationCallback):
         last = _certificates(callback.summary, "last epoch", SHARED if callback.noise_shared else None)
-        return [*last, *_certificates(callback.final_summary, "final, fresh noise", None)]
+        before = _certificates(callback.before_summary, "before training", None)
+        return [*before, *last, *_certificates(callback.final_summary, "final, fresh noise", None)]
     return []
 
 

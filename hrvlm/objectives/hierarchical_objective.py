@@ -22,7 +22,7 @@ from hrvlm.objectives.groups import BatchGroups, TreeTable, group_batch
 from hrvlm.objectives.level_scores import LevelScores, tree_scores
 from hrvlm.objectives.noisy_model import copies_of_points
 from hrvlm.objectives.settings import HeadSettings, LossWeights, TextPerturbation
-from hrvlm.objectives.turns import Turn, drawn_start, turns
+from hrvlm.objectives.turns import Turn, check_turns, drawn_start, turns
 from hrvlm.old_keys import old_keys
 from hrvlm.trees import Direction, Forest
 
@@ -98,11 +98,7 @@ class HierarchicalObjective(Objective):
         self.weights.check(head.kind)
         self.strategy, self.hnsa, self.average_over = strategy, hnsa, average_over
         self.soft_targets = weights.soft_targets
-        if ascent.rule == "apgd" and (strategy == "alternating" or ascent.trees_per_step is not None):
-            raise ValueError(
-                "expected ascent.rule sign or momentum where levels or trees take turns, got apgd: it compares the "
-                "losses of steps, which must be of one kind"
-            )
+        check_turns(ascent, alternate=strategy == "alternating")
         self.zeta_vicinity, self.zeta_gap = zeta_vicinity, zeta_gap
         self.text_perturbation = text_perturbation
 

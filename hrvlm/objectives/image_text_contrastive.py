@@ -77,10 +77,9 @@ class ImageTextContrastiveObjective(ReferencedObjective):
                 "expected pictures with captions, got a batch without: set caption_trees of EmojiDataModule, or use "
                 "hrvlm.data.caption_shards.CaptionShardDataModule"
             )
-        with evaluating(module_of(model)):
-            hidden = model.text_hidden(batch["caption"])
-        with torch.autocast(hidden.device.type, enabled=False):  # as certificates compute texts
-            return self.head.lift_text(model.project_text(hidden).float(), 0)
+        device = self.text_hidden.device.type
+        with evaluating(module_of(model)), torch.autocast(device, enabled=False):  # as other texts are computed
+            return self.head.lift_text(model.project_text(model.text_hidden(batch["caption"])).float(), 0)
 
     def find_perturbation(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None

@@ -75,6 +75,8 @@ class NoisyModel(nn.Module):
 
     def repeated(self, images: Tensor) -> Tensor:
         """The batch's pictures `(B, 3, H, W)` once for every copy, `(m·B, 3, H, W)`; the same tensor where kept."""
+        if self.copies == 1:
+            return images
         return self._once("repeated", images, lambda pixels: pixels.repeat(self.copies, 1, 1, 1))
 
     @contextmanager

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+from hrvlm.attacks import Ascent
+
 
 @dataclass(frozen=True)
 class Turn:
@@ -23,6 +25,24 @@ class Turn:
 
     level: int | None
     trees: tuple[int, ...]
+
+
+def check_turns(ascent: Ascent, *, alternate: bool) -> None:
+    """Refuses an ascent that does not go with turns, where levels or trees take some.
+
+    Raises:
+        ValueError: If it compares the losses of steps, or would begin with the same trees in every batch.
+    """
+    if ascent.rule == "apgd" and (alternate or ascent.trees_per_step is not None):
+        raise ValueError(
+            "expected ascent.rule sign or momentum where levels or trees take turns, got apgd: it compares the losses "
+            "of steps, which must be of one kind"
+        )
+    if ascent.trees_per_step is not None and not ascent.random_start:
+        raise ValueError(
+            "expected ascent.random_start true with ascent.trees_per_step, got false: every batch would begin with the "
+            "first trees, and others might never have a turn"
+        )
 
 
 def turns(steps: int, levels: Sequence[int], *, alternate: bool, trees_per_step: int | None, start: int) -> list[Turn]:

@@ -17,7 +17,6 @@ from hrvlm.generative.captioner import IGNORED, Captioner, Vocabulary
 from hrvlm.generative.captioner_files import export_captioner
 from hrvlm.generative.captions import PROMPTS, answer, reference_answers, sentences
 from hrvlm.models import load_model
-from hrvlm.objectives.noise_terms import NoiseTerms
 from hrvlm.old_keys import old_keys
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.randomness import step_seed
@@ -68,11 +67,7 @@ class CaptionTraining(LightningModule):
             seed: Start of the random numbers: noise, empty pictures and dropout.
         """
         super().__init__()
-        if training_noise.copies > 1 or training_noise.terms != NoiseTerms():
-            raise ValueError(
-                "expected training_noise of one copy and without terms on classes, which captions have not, got copies "
-                f"{training_noise.copies}, consistency {training_noise.consistency}, radius {training_noise.radius}"
-            )
+        training_noise.check_plain("training_noise", "captions have not")
         values: dict[str, Any] = {"decoder": decoder, "optimizer": optimizer, "training_noise": training_noise}
         self.save_hyperparameters(ignore=list(values))
         # As plain values, for checkpoints are opened without running code of theirs.

@@ -17,7 +17,6 @@ from torch import Tensor
 
 from hrvlm.models import load_model
 from hrvlm.models.denoisers import ConvolutionalDenoiser, export_denoiser
-from hrvlm.objectives.noise_terms import NoiseTerms
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.noise import drawn
 from hrvlm.training.randomness import noise_seeds
@@ -58,14 +57,10 @@ class DenoiserTraining(LightningModule):
             seed: Start of the random numbers of the noise.
 
         Raises:
-            ValueError: If a weight is negative, or both are 0; if noise is to have several copies or terms on classes.
+            ValueError: If a weight is negative, or both are 0, or the noise is more than a denoiser is shown.
         """
         super().__init__()
-        if noise.copies > 1 or noise.terms != NoiseTerms():
-            raise ValueError(
-                "expected noise of one copy and without terms on classes, which a denoiser has not, got copies "
-                f"{noise.copies}, consistency {noise.consistency}, radius {noise.radius}"
-            )
+        noise.check_plain("noise", "denoisers know nothing of")
         if not (0.0 <= pixel_weight < math.inf and 0.0 <= feature_weight < math.inf and pixel_weight + feature_weight):
             given = f"{pixel_weight} and {feature_weight}"
             raise ValueError(f"expected pixel_weight and feature_weight >= 0, one of them above, got {given}")

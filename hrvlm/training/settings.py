@@ -153,6 +153,22 @@ class TrainingNoise:
         """What is added to the objective's loss."""
         return NoiseTerms(consistency=self.consistency, radius=self.radius)
 
+    def check_plain(self, name: str, why: str) -> None:
+        """Refuses what only objectives on classes make use of.
+
+        Args:
+            name: Of the argument.
+            why: End of "terms on classes, which …".
+
+        Raises:
+            ValueError: If there are several copies or terms.
+        """
+        if self.copies > 1 or self.terms != NoiseTerms():
+            raise ValueError(
+                f"expected {name} of one copy and without terms on classes, which {why}, got copies {self.copies}, "
+                f"consistency {self.consistency}, radius {self.radius}: leave them out"
+            )
+
     def __post_init__(self) -> None:
         if not 0.0 < self.sigma <= LARGEST_SIGMA:
             hint = f": write {self.sigma:g}/255" if LARGEST_SIGMA < self.sigma <= 255 else ""

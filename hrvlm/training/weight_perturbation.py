@@ -31,6 +31,11 @@ def steepest(weight: Tensor, gradient: Tensor, gamma: float) -> Tensor:
     return gamma * weight.norm() * scaled / scaled.norm().clamp_min(torch.finfo(gradient.dtype).tiny)
 
 
+def moved_weights(parameters: Iterable[nn.Parameter]) -> list[nn.Parameter]:
+    """Those of a model's parameters that are moved: trained, of two or more dimensions."""
+    return [parameter for parameter in parameters if parameter.requires_grad and parameter.ndim > 1]
+
+
 class MovedWeights:
     """Weights that may be away from where they belong, and the way back to the last bit."""
 
@@ -51,8 +56,9 @@ class MovedWeights:
         Raises:
             NonFiniteError: If a gradient is NaN or infinite without such a factor.
         """
-        weights = [parameter for parameter in parameters if parameter.requires_grad and parameter.ndim > 1]
-        found = torch.autograd.grad(loss if scale is None else scale * loss, weights, allow_unused=True)
+        weights = moved_weights(parameters)
+        with torch.autocast(loss.device.type, enabled=False):  # else products of the backward pass lose their bits
+            found = torch.autograd.grad(loss if scale is None else scale * loss, weights, allow_unused=True)
         used = [(weight, gradient) for weight, gradient in zip(weights, found, strict=True) if gradient is not None]
         gradients = [_mean_over_processes(gradient) for _, gradient in used]
         if not all(bool(gradient.isfinite().all()) for gradient in gradients):
@@ -105,11 +111,16 @@ class WeightPerturbedModule(LightningModule):
         self.moved = MovedWeights()
 
     def on_train_start(self) -> None:
-        """Refuses strategies under which no process holds whole weights.
+        """Refuses strategies under which no process holds whole weights, and models without any to move.
 
         Raises:
-            ValueError: If the trainer has one, and weights are to be moved.
+            ValueError: If weights are to be moved, and the trainer has such a strategy or the model none of them.
         """
+        if self.weight_perturbation is not None and not moved_weights(self.parameters()):
+            raise ValueError(
+                "expected trained matrices or convolutions for trained.weight_perturbation, got none: leave it out, or "
+                "train the image tower"
+            )
         allowed = isinstance(self.trainer.strategy, SingleDeviceStrategy | DDPStrategy)
         if self.weight_perturbation is not None and not allowed:
             name = type(self.trainer.strategy).__name__

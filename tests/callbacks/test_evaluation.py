@@ -14,9 +14,13 @@ import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from hrvlm import load_forest, load_model
 from hrvlm.callbacks import CertificationCallback, ExportModel, GeometryCallback
 from hrvlm.certificates.kinds.summary import scalars
+from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.data import open_images
+from hrvlm.models import HierarchicalClassifier, cosine_head
 
 CERTIFY = "hrvlm.callbacks.CertificationCallback"
 CHECKPOINT = "lightning.pytorch.callbacks.ModelCheckpoint"
@@ -87,7 +91,7 @@ def several(
     name = "certificates_all/smoothing/kinds/1/average_certified_radius"
     chosen = configured(
         make_settings(folder),
-        (CERTIFY, plan()),
+        (CERTIFY, plan() | {"before": True}),
         (CERTIFY, plan(sigma=0.05)),
         (CERTIFY, everything | {"name": "all", "final_seed": 7}),
         (CHECKPOINT, {"monitor": name, "mode": "max", "filename": "chosen", "every_n_epochs": 2}),
@@ -106,6 +110,23 @@ def test_callbacks_of_one_class_write_and_log_beside_each_other(several: Path) -
         radii = [r["radius"] if r["correct"] and not r["abstain"] else 0.0 for r in rows if r["level"] == 0]
         mean = float(names[f"{label}/smoothing/kinds/0/average_certified_radius"])
         assert mean == pytest.approx(sum(radii) / len(radii))
+
+
+def test_certificates_before_training_are_those_of_plain_clip(
+    several: Path, tiny_model: Path, pictures: Path, tree_file: Path
+) -> None:
+    data, model = open_images(str(pictures)), load_model(str(tiny_model))
+    classifier = HierarchicalClassifier(model, cosine_head(model), load_forest([tree_file], leaves=data.class_names))
+    chosen = CertificationPlan(**PLAN)  # type: ignore[arg-type]
+    steps = certify_images(classifier, data, chosen.indices(len(data)), chosen)
+    expected = [record.to_row() for records in steps for record in records]
+    found = rows_of(several / "certificates" / "before")
+    assert json.loads(json.dumps(expected)) == found
+    assert found != rows_of(several / "certificates" / "epoch=000")
+    radii = [row["radius"] if row["correct"] and not row["abstain"] else 0.0 for row in found if row["level"] == 0]
+    mean = float(logged(several)["certificates/before/smoothing/kinds/0/average_certified_radius"])
+    assert mean == pytest.approx(sum(radii) / len(radii))
+    assert not (several / "certificates_2" / "before").exists()
 
 
 def test_every_kind_of_certificate_is_logged(several: Path) -> None:

@@ -49,12 +49,15 @@ NOW: dict[str, Any] = {
         "trainable_temperature": False,
     },
     "weights": {
-        "levels": [1.0, 0.5], "image_share": 0.25, "vicinity": 0.1, "order": 0.0, "order_image": None,
+        "levels": [1.0, 0.5], "image_share": 0.25, "leaf_sum_share": 0.0, "soft_targets": None, "vicinity": 0.1,
+        "order": 0.0, "order_image": None,
         "order_text": 0.0,
     },
     "hnsa": "up", "zeta_vicinity": 0.7, "zeta_gap": 0.1, "strategy": "leaf", "average_over": "local",
     "threat_model": {"norm": "l2", "eps": 0.5, "bounds": [0.0, 1.0]},
-    "ascent": {"steps": 5, "step_size": 0.125, "random_start": False},
+    "ascent": {"steps": 5, "step_size": 0.125, "random_start": False} | {
+        "rule": "sign", "momentum": None, "loss": None, "trees_per_step": None,
+    },
     "text_perturbation": {"eps": 0.001, "step_size": None},
 }  # fmt: skip
 
@@ -109,7 +112,10 @@ def test_a_file_of_an_earlier_run_says_the_same_as_before_with_one_line(
     module = found["model"]["init_args"]
     assert module["objective"]["init_args"] == NOW
     assert module["optimizer"] == {"learning_rate": 0.25, "weight_decay": 1e-4, "warmup_steps": 10}
-    assert module["trained"] == {"image_tower": False, "text_projection": True, "freeze_batch_norm": True}
+    assert module["trained"] == {
+        "image_tower": False, "text_projection": True, "freeze_batch_norm": True, "average_decay": None,
+        "weight_perturbation": None,
+    }  # fmt: skip
     assert module["tower"] == {"compile_backend": "eager", "checkpoint_activations": False}
     (line,) = (line for line in said if SAID in line)
     assert line.startswith("train.py: ")

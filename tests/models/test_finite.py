@@ -20,11 +20,13 @@ ROOT = Path(__file__).parents[2]
 NONE = [torch.nan, torch.inf, -torch.inf]
 # Where a maximum is no label of scores, or where scores have been found finite before.
 ALLOWED = {
+    "hrvlm/attacks/score_losses.py": 1,  # the three best scores as values, of which no label is taken
     "hrvlm/certificates/embedding/close_classes.py": 1,  # a lead, of winners that are known to be finite
     "hrvlm/certificates/kinds/joint/counts.py": 1,  # counts
     "hrvlm/certificates/sampling/procedures.py": 1,  # counts
     "hrvlm/certificates/kinds/profile/claim.py": 3,  # counts, and whether any are enough
     "hrvlm/certificates/kinds/semantic/certify.py": 1,  # the first reason that applies
+    "hrvlm/certificates/kinds/semantic/speed.py": 1,  # the nearest point of a path
     "hrvlm/certificates/kinds/semantic/stable_arcs.py": 1,  # arcs of classes whose scores are finite
     "hrvlm/data/shards.py": 1,  # the largest label of an index
     "hrvlm/generative/decoding.py": 1,  # tokens: what is not finite is masked there

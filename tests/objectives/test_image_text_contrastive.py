@@ -98,6 +98,14 @@ def test_gradient_is_right_in_double_precision_and_reaches_the_image_tower_alone
     assert all(parameter.grad is not None for parameter in model.image.parameters())
 
 
+def test_captions_are_computed_outside_autocast_as_other_texts_are(model, forest) -> None:
+    objective, plain = ready(model, forest), model.text_hidden
+    model.text_hidden = lambda texts: plain(texts) @ torch.eye(10)  # a tower that autocast would compute in few bits
+    expected = objective.targets(model, {"caption": CAPTIONS})
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(objective.targets(model, {"caption": CAPTIONS}), expected)
+
+
 def test_pictures_without_captions_and_negative_weights_are_refused(model, forest, batch) -> None:
     objective = ready(model, forest)
     with pytest.raises(ValueError, match="expected pictures with captions, got a batch without"):

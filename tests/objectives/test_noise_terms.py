@@ -273,6 +273,17 @@ def test_other_objectives_take_every_noise_for_a_picture_and_encode_it_once(mode
     assert torch.equal(logs["loss"], total.detach())
 
 
+def test_a_term_on_a_single_noise_takes_no_pass_of_its_own(model, forest, batch) -> None:
+    images, labels = batch
+    objective = ready(CleanObjective(), model, forest, images)
+    noisy, adversarial = NoisyModel(model, *noises(images, copies=1)), Adversarial((Perturbed(images),))
+    shown: list[int] = []
+    model.image.register_forward_hook(lambda _, given, __: shown.append(len(given[0])))
+    _, logs = noisy_loss(objective, noisy, adversarial, images, labels, NoiseTerms(radius=MaximizedRadius()))
+    assert shown == [len(images)]
+    assert "noise_terms" in logs
+
+
 @pytest.mark.parametrize("share", [0.0, 0.4])
 def test_terms_of_the_hierarchical_objective_are_of_every_level_by_its_weight(
     share: float, model, forest, batch

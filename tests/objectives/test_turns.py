@@ -155,6 +155,11 @@ def test_tecoa_raises_the_named_loss_of_the_leaves(name: str, model, forest, bat
             "expected ascent.rule sign or momentum where levels or trees take turns, got apgd",
         ),
         (HierarchicalObjective, {"ascent": Ascent(rule="apgd", trees_per_step=1)}, "take turns, got apgd"),
+        (
+            HierarchicalObjective,
+            {"ascent": Ascent(trees_per_step=1, random_start=False)},
+            "expected ascent.random_start true with ascent.trees_per_step, got false",
+        ),
     ],
 )
 def test_switches_that_do_not_go_together_are_refused(kind, switches, message: str) -> None:

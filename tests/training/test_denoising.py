@@ -12,7 +12,7 @@ import torch.nn.functional as F
 
 from hrvlm import load_model
 from hrvlm.models.denoisers import load_denoiser
-from hrvlm.objectives import Consistency
+from hrvlm.objectives import MaximizedRadius
 from hrvlm.training.denoising import DenoiserTraining
 from hrvlm.training.noise import drawn
 from hrvlm.training.randomness import noise_seeds
@@ -55,12 +55,6 @@ def test_training_takes_noise_off_and_exports_what_it_trained(trained: tuple[Pat
     assert float((denoised - flat).square().mean()) < 0.8 * float((noisy - flat).square().mean())
 
 
-def test_noise_that_asks_for_more_than_a_denoiser_does_is_refused(tiny_model: Path) -> None:
-    for terms in ({}, {"consistency": Consistency(weight=1.0)}):
-        with pytest.raises(ValueError, match="expected noise of one copy and without terms on classes"):
-            DenoiserTraining(model=str(tiny_model), noise=TrainingNoise(sigma=0.25, copies=2, **terms))
-
-
 def test_loss_is_both_errors_under_noise_by_address(tiny_model: Path) -> None:
     module = DenoiserTraining(model=str(tiny_model), width=4, blocks=1, pixel_weight=3.0, feature_weight=0.5, seed=2)
     with torch.no_grad():
@@ -77,6 +71,12 @@ def test_loss_is_both_errors_under_noise_by_address(tiny_model: Path) -> None:
     assert all(parameter.grad is not None for parameter in module.denoiser.parameters())
     assert all(parameter.grad is None for parameter in module._model[0].parameters())
     assert all(name.startswith("denoiser.") for name in module.state_dict())
+
+
+def test_noise_that_no_loss_of_pictures_uses_is_refused(tiny_model: Path) -> None:
+    for more in ({"copies": 2}, {"radius": MaximizedRadius()}):
+        with pytest.raises(ValueError, match=r"expected noise of one copy and without terms .*: leave them out"):
+            DenoiserTraining(model=str(tiny_model), noise=TrainingNoise(**more))
 
 
 @pytest.mark.parametrize("weights", [(-1.0, 1.0), (0.0, 0.0), (1.0, float("nan"))])

@@ -113,13 +113,17 @@ def weights(module: nn.Module) -> dict[str, torch.Tensor]:
 @pytest.fixture
 def fit(tiny_model: Path, tree_file: Path, pictures: Path, tmp_path: Path) -> Callable[..., Any]:
     def run(
-        observer: Observer, perturbation: WeightPerturbation | None, kind: type = HierarchicalObjective, **switches
+        observer: Observer,
+        perturbation: WeightPerturbation | None,
+        kind: type = HierarchicalObjective,
+        parts: dict[str, bool] | None = None,
+        **switches,
     ):
         module = RobustFineTuning(
             objective=kind(threat_model=ThreatModel(eps=0.02), ascent=Ascent(steps=1, step_size=0.02)),
             trees=[str(tree_file)],
             model=str(tiny_model),
-            trained=TrainedParts(weight_perturbation=perturbation),
+            trained=TrainedParts(weight_perturbation=perturbation, **(parts or {})),
             optimizer=OptimizerSettings(learning_rate=1e-3, warmup_steps=0),
         )
         files = {"train_folder": str(pictures), "evaluation_folders": {"validation": str(pictures)}}
@@ -197,6 +201,11 @@ def test_a_run_stopped_before_its_gradients_leaves_weights_and_checkpoints_as_th
     assert not equal(seen["moved"], seen["before"])
     stored = torch.load(tmp_path / "stopped.ckpt", weights_only=True)["state_dict"]
     assert equal(seen["before"], stored)
+
+
+def test_a_run_without_trained_matrices_is_refused(fit: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match=r"expected trained matrices .* for trained\.weight_perturbation"):
+        fit(Observer(), WeightPerturbation(), parts={"image_tower": False, "text_projection": False})
 
 
 @pytest.mark.parametrize(

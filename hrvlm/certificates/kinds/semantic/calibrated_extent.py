@@ -109,7 +109,8 @@ class FirstStretches:
     def reaches(self, thresholds: Tensor, scales: Sequence[Sequence[ThresholdScale]]) -> tuple[Tensor, Tensor]:
         """The same for M thresholds of each image at once: all of shape `(M, N)`."""
         growth = thresholds.new_tensor([[scale.growth for scale in row] for row in scales])
-        weights = torch.tensor([[scale.unit == "weights" for scale in row] for row in scales], device=growth.device)
+        by_weights = [[scale.unit == "weights" for scale in row] for row in scales]
+        weights = torch.tensor(by_weights, dtype=torch.bool, device=growth.device)
         extent, other = torch.zeros_like(thresholds), torch.full(thresholds.shape, -1, device=growth.device)
         for piece in self._pieces:
             rows = piece.rows
