@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import torch
 
+from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
 from hrvlm.certificates.sampling.feature_store import FeatureStore
@@ -62,14 +64,23 @@ class ClassifierWork:
         )
 
     def remarks(self) -> list[str]:
-        """Sentences where images are certified at another sigma than model or denoiser say they were made for."""
-        model, sigma = self.classifier.model, self.plan.sigma
+        """Sentences on images of the calibration itself, and on another sigma than model or denoiser were made for."""
+        model, sigma, found = self.classifier.model, self.plan.sigma, self._calibrated_on()
         if not self.plan.smoothing and self.plan.profile is None:
-            return []
-        found, noise = [], noted_noise(model.config).get(NOISE_KEY)
+            return found
+        noise = noted_noise(model.config).get(NOISE_KEY)
         if noise and sigma != noise["sigma"] and not (noise["mode"] == "uniform" and sigma < noise["sigma"]):
             found.append(f"certified at sigma {sigma:g} a model trained under {told_noise(model.config)}")
         denoised = removed_sigma(model)
         if denoised not in (None, sigma):
             found.append(f"certified at sigma {sigma:g} behind a denoiser that takes off noise of {denoised:g}")
         return found
+
+    def _calibrated_on(self) -> list[str]:
+        """A sentence where semantic certificates are calibrated on images of the same data."""
+        if self.plan.calibration is None:
+            return []
+        known = read_calibration(self.plan.calibration).pictures
+        data = {"split": self.settings.split, **data_identity(self.data)}
+        same = all(known.get(name) == value for name, value in json.loads(json.dumps(data)).items())
+        return ["certified on images of the calibration itself: its rates are promised of other images"] * same

@@ -58,7 +58,9 @@ def test_rows_of_a_run_rest_on_the_calibration(
     chosen = str(run_config(config, tmp_path / "run.yaml"))
     words = ["run", "--config", chosen, "--checkpoint", "emoji", "--output"]
     main([*words, str(tmp_path / "raw")])
+    assert "images of the calibration" not in capsys.readouterr().out
     main([*words, str(tmp_path / "out"), "--plan.calibration", str(calibration)])
+    assert "certified on images of the calibration itself" in " ".join(capsys.readouterr().out.split())
     main(["verify", str(tmp_path / "out")])
     rows = [json.loads(line) for line in (tmp_path / "out" / "certificates.jsonl").read_text().splitlines()]
     raw = [json.loads(line) for line in (tmp_path / "raw" / "certificates.jsonl").read_text().splitlines()]
