@@ -17,14 +17,13 @@ from __future__ import annotations
 import argparse
 import json
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from training import ADVICE, RESULTS, work_through
+from training import RESULTS, parsed, work_through
 from training_attacks import APGD, LEAF, PGD, TOGETHER, first_lines, following_lines
 from training_methods import EPS, FOREST, STEP_SIZE, STEPS, TINY, Method, Sizes
 from training_results import Results
@@ -215,14 +214,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=SEEDS)
-    parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing further after this time")
     parser.add_argument("--learning-rate", type=float, default=RATE, help="of all variants")
-    parser.add_argument("--tiny", action="store_true", help="a few pictures and steps, to see that all works")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results")
-    given = parser.parse_args(arguments)
-    if given.tiny and given.results == RESULTS:
-        parser.error("expected --results with --tiny, whose numbers mean nothing: name another folder")
-    warnings.filterwarnings("ignore", message=f".*({'|'.join(ADVICE)}).*")
+    given = parsed(parser, arguments)
     sizes, runs = SMOKE if given.tiny else FULL, RUNS if given.results == RESULTS else given.results / "runs"
     try:
         setting = sizes.setting() | {"learning_rate": given.learning_rate}

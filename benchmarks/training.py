@@ -72,20 +72,26 @@ def _take(todo: Sequence[Task], results: Results) -> bool:
     return busy
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs what is missing, until done or out of time."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
-    parser.add_argument("--methods", nargs="+", choices=list(EVERYTHING), default=list(EVERYTHING), metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=1000, help="at most this many seeds of each method")
+def parsed(parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Arguments, with those that benchmarks of training share; silences advice on runs of their kind."""
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start nothing further after this time")
-    parser.add_argument("--no-tune", action="store_true", help="take the middle learning rate for all")
     parser.add_argument("--tiny", action="store_true", help="a few pictures and steps, to see that all works")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of results")
     given = parser.parse_args(arguments)
     if given.tiny and given.results == RESULTS:
         parser.error("expected --results with --tiny, whose numbers mean nothing: name another folder")
     warnings.filterwarnings("ignore", message=f".*({'|'.join(ADVICE)}).*")
+    return given
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs what is missing, until done or out of time."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART")
+    parser.add_argument("--methods", nargs="+", choices=list(EVERYTHING), default=list(EVERYTHING), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=1000, help="at most this many seeds of each method")
+    parser.add_argument("--no-tune", action="store_true", help="take the middle learning rate for all")
+    given = parsed(parser, arguments)
     sizes = TINY if given.tiny else FULL
     try:
         runs = RUNS if given.results == RESULTS else given.results / "runs"
