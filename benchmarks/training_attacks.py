@@ -1,14 +1,15 @@
 """Accuracy for benchmarks/training.py: right or wrong per picture, level and attack.
 
-Images that an earlier attack broke are done. PGD-20 sees all pictures of a split; APGD-CE and APGD-T see those of a
-subset that PGD-20 left standing, and "apgd" is the worst case of the three; FAB-T and Square see those of a smaller
-subset that are still standing, and "autoattack" is the worst case of all. Each level is attacked through its own
-classifier, and all pictures that are left share a batch.
+Images that an earlier attack broke are done. PGD-20 sees all pictures of a split; APGD-CE and APGD-T at few targets see
+those of a subset that PGD-20 left standing, and "apgd" is the worst case of the three; APGD-T at all its targets, FAB-T
+and Square see those of a smaller subset that are still standing, and "autoattack" is the worst case of all. Each level
+is attacked through its own classifier, and all pictures that are left share a batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from training_methods import EPS, Sizes
@@ -22,7 +23,7 @@ from hrvlm.models import HierarchicalClassifier, LevelKey
 
 LEAF, TOGETHER = "leaf", "all levels"
 PGD, APGD, AUTOATTACK = "pgd20", "apgd", "autoattack"
-FOLLOWING = {APGD: ("apgd-ce", "apgd-t"), AUTOATTACK: ("fab-t", "square")}
+FOLLOWING = {APGD: ("apgd-ce", "apgd-t"), AUTOATTACK: ("apgd-t", "fab-t", "square")}
 
 
 def level_name(classifier: HierarchicalClassifier, key: LevelKey) -> str:
@@ -63,6 +64,8 @@ def following_lines(subject: Subject, attack: str, before: list[dict[str, Any]],
     classifier, data = subject.on(split)
     standing = {line["level"]: signs(line) for line in before}
     nested = narrowed(before[0]["subset"], getattr(sizes, attack))
+    if attack == APGD:
+        sizes = replace(sizes, attack=replace(sizes.attack, max_targets=sizes.apgd_targets))
     found = []
     for key in classifier.keys:
         level = level_name(classifier, key)
