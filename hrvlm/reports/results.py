@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -25,11 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = "metrics.csv"
-FIGURES = (
-    "certified_accuracy", "certified_profile", "semantic_invariance", "transfer_matrix", "attack_curves",
-    "level_geometry", "training_curves",
-)  # fmt: skip
-"""Figures of results by their names in `hrvlm.reports.plots`, in the order in which they are looked for."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +138,7 @@ class Results:
         """A figure of these rows.
 
         Args:
-            figure: one of `FIGURES`; None takes the first that there are rows for.
+            figure: its name in `hrvlm.plots`; None takes the first that there are rows for, see `plots`.
 
         Raises:
             ValueError: if there are no rows for it.
@@ -163,11 +159,11 @@ class Results:
         """What draws each figure that there are rows for."""
         from hrvlm.reports import plots
 
-        kinds = {record.kind for record in self.certificates}
         drawn: dict[str, tuple[bool, Callable[[], Figure]]] = {
-            "certified_accuracy": ("smoothing" in kinds, lambda: plots.certified_accuracy(self.certificates)),
-            "certified_profile": ("profile" in kinds, lambda: plots.certified_profile(self.certificates)),
-            "semantic_invariance": ("semantic" in kinds, lambda: plots.semantic_invariance(self.certificates)),
+            name: (True, partial(plots.certificate_figure, name, self.certificates))
+            for name in plots.certificate_figures(self.certificates)
+        }
+        drawn |= {
             "transfer_matrix": (self._attacked() != [], lambda: plots.transfer_matrix(self._attacked())),
             "attack_curves": (
                 bool(self.records.get("targeted-attack")),

@@ -15,6 +15,7 @@ from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.rows.record import Record
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 R = TypeVar("R", bound=Record)
@@ -66,6 +67,10 @@ class KindReport(ABC, Generic[R]):
     def tab_separated(self, records: Sequence[R]) -> dict[str, str] | None:
         """Texts of tab-separated tables by file name, see `hrvlm.rows.tab_separated`; None if there is no such form."""
         return None
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[R]], Figure]]:
+        """Figures of all records as matplotlib's, by their names in `hrvlm.reports.plots`; none where none is drawn."""
+        return {}
 
 
 def report_of(kind: Kind[Any]) -> KindReport[Any]:

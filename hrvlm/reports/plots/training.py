@@ -118,10 +118,9 @@ def _after(first: str) -> Callable[[str], str | None]:
 
 
 def _mean_radius(name: str) -> str | None:
-    """Tree and level of a mean certified radius that was logged in training."""
-    parts = name.split("/")
-    shown_so = len(parts) == 5 and parts[1] == "smoothing" and parts[4] == "average_certified_radius"
-    return "/".join(parts[2:4]) if shown_so else None
+    """Kind, tree and level of a mean certified radius that was logged in training."""
+    *place, last = name.split("/")
+    return "/".join(place[1:]) if last == "average_certified_radius" else None
 
 
 _PANELS: Mapping[str, Callable[[str], str | None]] = {
