@@ -59,7 +59,7 @@ class ImageColumns:
             place = (heading, judged.tree, judged.level, judged.level_name, judged.about)
             view = self._views.get(place)
             if view is None:
-                names = f"{judged.tree}/{judged.level}" + (f"/{judged.about}" if judged.names else "")
+                names = printable(f"{judged.tree}/{judged.level}" + (f"/{judged.about}" if judged.names else ""))
                 view = self._views[place] = _View(unit, names)
             view.add(index, judged)
             self.indices.add(index)
