@@ -26,18 +26,18 @@ def transfer_matrix(rows: Iterable[Any], attack: str | None = None) -> Figure:
         ValueError: if there is no such attack, or rows of several stages or budgets are mixed.
     """
     transfer = summarise_robustness(row if isinstance(row, Mapping) else asdict(row) for row in rows)["transfer"]
-    attack = next(iter(transfer), None) if attack is None else attack
-    if attack not in transfer:
-        names = ", ".join(transfer) or "clean images alone"
-        raise ValueError(f"expected rows of the attack {attack or 'of this figure'}, got those of {names}")
-    pairs = transfer[attack]
+    chosen = next(iter(transfer), "of this figure") if attack is None else attack
+    if chosen not in transfer:
+        held = ", ".join(transfer) or "clean images alone"
+        raise ValueError(f"expected rows of the attack {chosen}, got those of {held}")
+    pairs = transfer[chosen]
     names = level_names(pairs)
     sources = [level for level in names if level in {(p["attacked_tree"], p["attacked_level"]) for p in pairs}]
     cells = np.full((len(sources), len(names)), np.nan)
     for pair in pairs:
         row = sources.index((pair["attacked_tree"], pair["attacked_level"]))
         cells[row, list(names).index((pair["tree"], pair["level"]))] = 100 * pair["accuracy"]
-    return _heat_map(cells, [names[level] for level in sources], list(names.values()), attack)
+    return _heat_map(cells, [names[level] for level in sources], list(names.values()), chosen)
 
 
 def _heat_map(cells: Any, down: list[str], across: list[str], attack: str) -> Figure:
