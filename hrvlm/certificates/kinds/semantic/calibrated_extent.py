@@ -154,6 +154,42 @@ class FirstStretches:
             kept[piece.rows] = (low > 0) & (at <= piece.length + ROUNDING)
         return kept
 
+    def supremum(self, position: Tensor, scale: ThresholdScale) -> Tensor:
+        """The threshold `(N,)` from which on stretches no longer hold positions, radians past the image in [0, pi].
+
+        Up to rounding, for which `keeps` has the last word; 0 or less, down to minus infinity, where not even the
+        stretch at threshold 0 holds the position.
+        """
+        found = torch.full_like(self.whole, -math.inf)
+        for piece in self._pieces:
+            at = position[piece.rows]
+            ratio = _least_ratio(piece, torch.minimum(at, piece.length), scale).amin(dim=1)
+            found[piece.rows] = torch.where(at <= piece.length + ROUNDING, ratio, -math.inf)
+        return found
+
+
+def _least_ratio(piece: StablePiece, end: Tensor, scale: ThresholdScale) -> Tensor:
+    """Least share `(n, U)`, on [0, end], of each margin in what a threshold of 1 asks of it; infinite for no rival.
+
+    With m the margin less its error, ``m(t) / (1 + g sin t)`` is stationary where ``a sin t - (b - g c) cos t = -g a``.
+    """
+    cosine, sine, growth = piece.margin.cosine, piece.margin.sine, scale.growth
+    offset, end = piece.margin.offset - piece.error, end[:, None]
+    tilted = sine - growth * offset
+    amplitude = torch.hypot(cosine, tilted)
+    turn = (-growth * cosine / torch.where(amplitude > 0, amplitude, 1.0)).clamp(-1, 1).asin()
+    phase = torch.atan2(tilted, cosine)
+    least = cosine + offset
+    for angle in (end.expand_as(least), phase + turn, phase + math.pi - turn):
+        inside = torch.minimum(angle.remainder(2 * math.pi), end)  # beyond the end: the end itself once more
+        swing = inside.sin()
+        value = (cosine * inside.cos() + sine * swing + offset) / (1 + growth * swing)
+        least = torch.minimum(least, value)
+    finite = piece.distances.isfinite()
+    if scale.unit == "weights":
+        least = torch.where(least > 0, least / torch.where(finite, piece.distances, 1.0), least)
+    return torch.where(finite, least, -piece.distances)
+
 
 def _first(partition: SemanticPartition) -> SemanticPartition:
     """The partition cut off where the image's label first changes."""
