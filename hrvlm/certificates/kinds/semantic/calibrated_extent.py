@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -129,14 +130,17 @@ class FirstStretches:
         scores is as good.
         """
         column = int(torch.searchsorted(self._classes, other))
-        for piece in self._pieces:
-            for row in (piece.rows == i).nonzero().squeeze(1).tolist():
-                margin = piece.margin
-                cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
-                distance = float(piece.distances[row, column])
-                error = float(piece.error[row, column])
-                return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
-        raise IndexError(i)
+        piece, row = self._places[i]
+        margin = piece.margin
+        cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
+        distance = float(piece.distances[row, column])
+        error = float(piece.error[row, column])
+        return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[StablePiece, int]]:
+        """Piece and row of each image."""
+        return {i: (piece, row) for piece in self._pieces for row, i in enumerate(piece.rows.tolist())}
 
     def keeps(self, threshold: Tensor, position: Tensor, scale: ThresholdScale) -> Tensor:
         """Whether the stretches at thresholds `(N,)` hold positions `(N,)`, radians past the image in [0, pi].

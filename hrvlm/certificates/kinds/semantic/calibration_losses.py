@@ -108,6 +108,11 @@ def claimed_share(extent: Tensor, whole: Tensor, speed: PathSpeed) -> Tensor:
     return torch.where(extent > 0, speed.share(fraction).clamp(max=1.0), 0.0)
 
 
+def share_of(extent: float, whole: float, speed: PathSpeed) -> float:
+    """The same of one stretch."""
+    return min(1.0, speed.share_of(extent / whole)) if extent > 0 and whole > 0 else 0.0
+
+
 def violation_counts(critical: Tensor) -> list[int]:
     """How many of some images `(n,)` violate their claim at each of `THRESHOLDS`."""
     found = torch.bincount(critical.cpu(), minlength=len(THRESHOLDS) + 1)
