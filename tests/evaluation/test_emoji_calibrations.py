@@ -24,8 +24,8 @@ SHOWN = {
     "background: blue": AppearanceSequence(stop={"background": [0.2, 0.4, 0.9]}, steps=4),
     "size: small": AppearanceSequence(stop={"size": 0.5}, steps=4),
 }
-LEVELS = [f"{change}, {tree}/{level}" for change in SHOWN for tree, count in (("emoji_unicode", 3), ("emoji_wordnet", 4))
-          for level in range(count) if (tree, level) != ("emoji_wordnet", 0)]  # fmt: skip
+TREES = {"emoji_unicode": range(3), "emoji_wordnet": range(1, 4)}
+LEVELS = [f"{change}, {tree}/{level}" for change in SHOWN for tree, levels in TREES.items() for level in levels]
 
 
 @pytest.fixture(scope="module")
