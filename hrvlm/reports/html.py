@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
 from hrvlm.attacks.summary import robustness_measures
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import kind_named
-from hrvlm.certificates.kinds.report import Judged
-from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
-from hrvlm.figures import svg
-from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
+from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.reports.certificates import reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
@@ -23,13 +20,15 @@ from hrvlm.reports.page import page_section, render_page, table_cells
 from hrvlm.reports.pictures import small_pictures
 from hrvlm.reports.radii import round_radii
 from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
-from hrvlm.reports.targeted_attack_figures import attack_curves
-from hrvlm.reports.targeted_attack_table import targeted_attack_table
-from hrvlm.reports.zero_shot_tables import zero_shot_tables
-from hrvlm.rows.measures import ALL
+from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
 
+if TYPE_CHECKING:
+    from hrvlm.generative.targeted_attack_records import TargetedAttackRecord
+
 Row = Mapping[str, Any]
+Told: TypeAlias = tuple[str, KindReport[Any], Sequence[Record]]
+"""Name, report and records of a kind."""
 
 
 @dataclass(frozen=True)
@@ -86,19 +85,19 @@ def render_report(
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records, attacked = certificates.records, [RobustnessRecord.from_row(row) for row in robustness]
-    pushes = [TargetedAttackRecord.from_row(row) for row in targeted_attacks]
+    pushes = _pushes(targeted_attacks)
     if not records and not attacked and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
+    told = list(reports_of(records))
     if radii is None:
-        top = (report.largest_radius(group) for _, report, group in reports_of(records))
-        radii = round_radii(max(top, default=0.0))
+        radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
     columns, overview = ImageColumns(), Overview()
-    _collect(records, attacked, radii, columns, overview)
-    head = overview.section(_warnings(records, radii))
+    _collect(told, attacked, radii, columns, overview)
+    head = overview.section(_warnings(told, radii))
     sections = [
         *([] if head is None else [head]),
         *_zero_shot(zero_shot),
-        *_certificates(records, radii),
+        *_certificates(told, summarise(records, radii)),
         *_robustness(robustness),
         *_targeted_attacks(pushes),
         *more,
@@ -115,7 +114,7 @@ def render_report(
 
 
 def _collect(
-    records: Iterable[Record], attacked: Iterable[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
+    told: Sequence[Told], attacked: Iterable[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
     overview: Overview,
 ) -> None:  # fmt: skip
     """What records say of their images, into the table of images and the overview; attacks first."""
@@ -124,17 +123,22 @@ def _collect(
         images[each.stage != "before", each.index].append(each)
         if own_level(asdict(each)):
             columns.add("Attacks", "", each.index, [_judged(each)])
-    for (_, index), group in sorted(images.items()):
+    for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
             stage = "" if group[0].stage is None else f", {group[0].stage} training"
-            overview.add(f"{budget}{stage}", index, [measured])
-    for _, report, group in reports_of(records):
-        for record in group:
-            columns.add(report.heading, report.unit, record.index, report.judged(record), report.change(record))
-            measured = kind_named(record.kind).measures(record, radii)
-            shared = record.names_leaf  # trees share their leaves
-            found = ((replace(m, tree=ALL) if shared and not m.level else m, value) for m, value in measured)
-            overview.add(report.heading, record.index, found)
+            overview.add(f"{budget}{stage}", [measured])
+    for name, report, records in told:
+        kind = kind_named(name)
+        for record in records:
+            cells, change = report.judged(record), report.change(record)
+            if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
+                overview.add(report.heading, _shared(record, kind.measures(record, radii)))
+
+
+def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
+    """Measures of leaves go by no tree: trees share them."""
+    for measure, value in measured:
+        yield (replace(measure, tree=ALL) if record.names_leaf and not measure.level else measure), value
 
 
 def _judged(record: RobustnessRecord) -> Judged:
@@ -165,9 +169,9 @@ def _counted(
     return ", ".join(words for words, count in zip(told, counts, strict=True) if count)
 
 
-def _warnings(records: Sequence[Record], radii: Sequence[float]) -> Iterator[str]:
+def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:
     """Radii that no image could have been certified at, and what kinds warn of."""
-    for _, report, group in reports_of(records):
+    for _, report, group in told:
         yield from report.warnings(group)
         ceiling = report.ceiling(group)
         beyond = [radius for radius in radii if ceiling is not None and radius > ceiling]
@@ -178,9 +182,8 @@ def _warnings(records: Sequence[Record], radii: Sequence[float]) -> Iterator[str
             )
 
 
-def _certificates(records: list[Record], radii: Sequence[float]) -> Iterable[dict[str, Any]]:
-    summary = summarise(records, radii)
-    for name, report, group in reports_of(records):
+def _certificates(told: Sequence[Told], summary: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    for name, report, group in told:
         drawn, tables = report.figures(group), [report.table(summary[name])]
         yield page_section(name, report.heading, report.caption, drawn, tables, guarantee=report.guarantee(group))
 
@@ -201,12 +204,28 @@ def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
 
 def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
     if rows:
+        from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot  # with libraries that others do without
+        from hrvlm.reports.zero_shot_tables import zero_shot_tables
+
         text = "Every picture is given the class whose prompts it is nearest to; nothing here is certified."
         yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
 
 
+def _pushes(rows: Sequence[Row]) -> list[TargetedAttackRecord]:
+    if not rows:
+        return []
+    from hrvlm.generative.targeted_attack_records import TargetedAttackRecord  # with libraries that others do without
+
+    return [TargetedAttackRecord.from_row(row) for row in rows]
+
+
 def _targeted_attacks(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
     if records:
+        from hrvlm.figures import svg
+        from hrvlm.generative.targeted_attack_records import summarise_targeted_attacks
+        from hrvlm.reports.targeted_attack_figures import attack_curves
+        from hrvlm.reports.targeted_attack_table import targeted_attack_table
+
         words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
         text = (
             "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
