@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from hrvlm.evaluation.folder_names import read_settings
+from hrvlm.evaluation.training_runs import training_run
 from hrvlm.evaluation.verification import rules_of, verify, verify_files
 from hrvlm.rows.measures import Measure
 from hrvlm.rows.verifying import Group
@@ -130,10 +131,11 @@ def read_results(folder: Path) -> list[Results]:
 
 def _of_training(folder: Path) -> dict[str, list[Path]]:
     """Files of rows of a training run by the command that makes such rows; none of other folders."""
-    attacked = sorted(folder.glob("robustness/after.rank=*.jsonl"))
-    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), reverse=True)]
-    certified = next((paths for end in ends if (paths := sorted(end.glob("rank=*.jsonl")))), [])
-    return {command: paths for command, paths in (("attack", attacked), ("run", certified)) if paths}
+    run = training_run(folder)
+    if run is None:
+        return {}
+    found = {"attack": run.robustness.get("after", []), "run": run.end}
+    return {command: paths for command, paths in found.items() if paths}
 
 
 def _level(record: Any) -> Hashable:

@@ -17,14 +17,16 @@ from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
 from hrvlm.reports.overview import Overview
 from hrvlm.reports.page import page_section, render_page, table_cells
-from hrvlm.reports.pictures import small_pictures
+from hrvlm.reports.pictures import Held, small_pictures
 from hrvlm.reports.radii import round_radii
 from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
+from hrvlm.trees.words import printable
 
 if TYPE_CHECKING:
     from hrvlm.generative.targeted_attack_records import TargetedAttackRecord
+    from hrvlm.trees import Forest
 
 Row = Mapping[str, Any]
 Told: TypeAlias = tuple[str, KindReport[Any], Sequence[Record]]
@@ -40,19 +42,34 @@ class AtHand:
         names: Names of the classes per (tree, level).
         parents: Per (tree, level) the node of the next level that each node lies in.
         path: File of a data set index, or None.
-        held: Small pictures of an earlier page, which are shown where the data set is not at hand.
+        held: What an earlier page shows, which is kept where the data set is not at hand.
     """
 
     picture: Callable[[int], Any] | None = None
     names: Mapping[tuple[str, int], Sequence[str]] = field(default_factory=dict)
     parents: Mapping[tuple[str, int], Sequence[int]] = field(default_factory=dict)
     path: Callable[[int], str | None] = lambda index: None
-    held: Mapping[int, str] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
+
+    @classmethod
+    def of(cls, data: Any, forest: Forest | None) -> AtHand:
+        """Of a data set of (picture, label), and the trees over its classes.
+
+        Args:
+            data: the data set.
+            forest: None where there are no trees.
+        """
+        levels = [(tree, level.index) for tree in forest or () for level in tree.levels]
+        names = {(tree.name, k): tree.levels[k].names for tree, k in levels}
+        parents = {(tree.name, k): tree.parents(k).tolist() for tree, k in levels if k + 1 < len(tree.levels)}
+        return cls(lambda index: data[index][0], names, parents)
 
     def name(self, tree: str, level: int, label: int) -> str | None:
         """A class in words, where it is known."""
         known = self.names.get((tree, level))
-        return known[label] if known is not None and 0 <= label < len(known) else None
+        if known is None:
+            return self.held.names.get(printable(f"{tree}/{level}"), {}).get(str(label))
+        return known[label] if 0 <= label < len(known) else None
 
 
 def render_report(
@@ -114,14 +131,15 @@ def render_report(
 
 
 def _collect(
-    told: Sequence[Told], attacked: Iterable[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
+    told: Sequence[Told], attacked: Sequence[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
     overview: Overview,
 ) -> None:  # fmt: skip
     """What records say of their images, into the table of images and the overview; attacks first."""
     images: dict[tuple[bool, int], list[RobustnessRecord]] = defaultdict(list)
+    same = _same_pictures(told, attacked)
     for each in attacked:
         images[each.stage != "before", each.index].append(each)
-        if own_level(asdict(each)):
+        if same and own_level(asdict(each)):
             columns.add("Attacks", "", each.index, [_judged(each)])
     for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
@@ -133,6 +151,13 @@ def _collect(
             cells, change = report.judged(record), report.change(record)
             if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
                 overview.add(report.heading, _shared(record, kind.measures(record, radii)))
+
+
+def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -> bool:
+    """Whether attacks were on the pictures that certificates are about, as far as their leaves tell."""
+    leaves = {each.index: each.label for each in attacked if each.level == 0}
+    records = (record for _, _, group in told for record in group if record.names_leaf and record.labelled)
+    return all(leaves.get(record.index, record.label) == record.label for record in records)
 
 
 def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
@@ -153,8 +178,9 @@ def _judged(record: RobustnessRecord) -> Judged:
 def _data(columns: ImageColumns, at_hand: AtHand) -> dict[str, Any] | None:
     if not columns.indices:
         return None
-    pictures = small_pictures(columns.indices, at_hand.picture) or dict(at_hand.held)
-    return columns.to_json(at_hand.name, at_hand.path, pictures, at_hand.parents)
+    pictures = small_pictures(columns.indices, at_hand.picture) or at_hand.held.pictures
+    found = columns.to_json(at_hand.name, at_hand.path, pictures, at_hand.parents)
+    return found | ({} if at_hand.parents else {"parents": at_hand.held.parents})
 
 
 def _counted(
