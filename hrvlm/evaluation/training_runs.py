@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hrvlm.evaluation.folder_names import rows_of_training
+
 _PART = re.compile(r"before|final|epoch=\d+")
 
 
@@ -30,8 +32,7 @@ class TrainingRun:
     @property
     def end(self) -> list[Path]:
         """Certificates of the end: on fresh noise if there are such, else of the last epoch."""
-        trained = [paths for part, paths in self.certificates.items() if part != "before"]
-        return trained[-1] if trained else []
+        return rows_of_training(self.folder).get("run", [])
 
 
 def training_run(folder: Path) -> TrainingRun | None:
