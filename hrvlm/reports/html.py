@@ -12,20 +12,24 @@ from hrvlm.attacks.summary import robustness_measures
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.reports.attack_sections import (
+    robustness_sections,
+    targeted_attack_sections,
+    targeted_attacks_of,
+    zero_shot_sections,
+)
 from hrvlm.reports.certificates import reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
 from hrvlm.reports.overview import Overview
-from hrvlm.reports.page import page_section, render_page, table_cells
+from hrvlm.reports.page import page_section, render_page
 from hrvlm.reports.pictures import Held, small_pictures
 from hrvlm.reports.radii import round_radii
-from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
 from hrvlm.trees.words import printable
 
 if TYPE_CHECKING:
-    from hrvlm.generative.targeted_attack_records import TargetedAttackRecord
     from hrvlm.trees import Forest
 
 Row = Mapping[str, Any]
@@ -102,7 +106,7 @@ def render_report(
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records, attacked = certificates.records, [RobustnessRecord.from_row(row) for row in robustness]
-    pushes = _pushes(targeted_attacks)
+    pushes = targeted_attacks_of(targeted_attacks)
     if not records and not attacked and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
     told = list(reports_of(records))
@@ -113,10 +117,10 @@ def render_report(
     head = overview.section(_warnings(told, radii))
     sections = [
         *([] if head is None else [head]),
-        *_zero_shot(zero_shot),
+        *zero_shot_sections(zero_shot),
         *_certificates(told, summarise(records, radii)),
-        *_robustness(robustness),
-        *_targeted_attacks(pushes),
+        *robustness_sections(robustness),
+        *targeted_attack_sections(pushes),
         *more,
     ]
     return render_page(
@@ -212,52 +216,3 @@ def _certificates(told: Sequence[Told], summary: Mapping[str, Any]) -> Iterable[
     for name, report, group in told:
         drawn, tables = report.figures(group), [report.table(summary[name])]
         yield page_section(name, report.heading, report.caption, drawn, tables, guarantee=report.guarantee(group))
-
-
-def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["norm"], row["eps"], row["stage"]), []).append(row)
-    in_order = sorted(groups.items(), key=lambda item: item[0][2] == "after")
-    for number, ((norm, eps, stage), group) in enumerate(in_order):
-        budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
-        first = robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")
-        tables = [table_cells(first), *(table_cells(table, heat=True) for table in transfer_tables(group))]
-        tables += [table_cells(table) for table in coherence_tables(group)]
-        text = "Upper bounds of robustness, found by attacks; nothing here is certified."
-        yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], []) | {"tables": tables}
-
-
-def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
-    if rows:
-        from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot  # with libraries that others do without
-        from hrvlm.reports.zero_shot_tables import zero_shot_tables
-
-        text = "Every picture is given the class whose prompts it is nearest to; nothing here is certified."
-        yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
-
-
-def _pushes(rows: Sequence[Row]) -> list[TargetedAttackRecord]:
-    if not rows:
-        return []
-    from hrvlm.generative.targeted_attack_records import TargetedAttackRecord  # with libraries that others do without
-
-    return [TargetedAttackRecord.from_row(row) for row in rows]
-
-
-def _targeted_attacks(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
-    if records:
-        from hrvlm.figures import svg
-        from hrvlm.generative.targeted_attack_records import summarise_targeted_attacks
-        from hrvlm.reports.targeted_attack_figures import attack_curves
-        from hrvlm.reports.targeted_attack_table import targeted_attack_table
-
-        words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
-        text = (
-            "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
-            "elsewhere a stronger attack may succeed."
-        )
-        table = targeted_attack_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
-        yield page_section(
-            "pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table]
-        )
