@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,11 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.transform(self.reader.image(position)), int(self.index.labels[position])
+
+    def source(self, index: int) -> str:
+        """Shard and key of a picture, which stand for a file."""
+        shard = Path(self.index.paths[int(self.index.shards[index])]).name
+        return f"{shard}/{self.index.keys[index].decode('utf-8', 'backslashreplace')}"
 
     def labels(self) -> list[int]:
         """Labels of all pictures."""
