@@ -122,6 +122,7 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         self.transform = evaluation_transform(image_size)
         self.index = read_index(shard_paths(shards), index_folder, keep=keep_index)
         self.background, self.reader = background, ShardReader(self.index, background)
+        self.source = self.index.source
         highest = int(self.index.labels.argmax())
         if self.index.labels[highest] >= len(self.class_ids):
             label = int(self.index.labels[highest])
@@ -135,11 +136,6 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
 
     def __getitem__(self, position: int) -> tuple[Tensor, int]:
         return self.transform(self.reader.image(position)), int(self.index.labels[position])
-
-    def source(self, index: int) -> str:
-        """Shard and key of a picture, which stand for a file."""
-        shard = Path(self.index.paths[int(self.index.shards[index])]).name
-        return f"{shard}/{self.index.keys[index].decode('utf-8', 'backslashreplace')}"
 
     def labels(self) -> list[int]:
         """Labels of all pictures."""
