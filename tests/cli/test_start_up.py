@@ -23,7 +23,7 @@ from hrvlm.trees import load_forest, load_tree
 ROOT = Path(__file__).parents[2]
 CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
 MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
-HEAVY = ["torch", "scipy", "nltk", *MODELS]
+HEAVY = ["torch", "scipy", "nltk", "numba", *MODELS]
 
 
 def imported(program: str, *arguments: str) -> set[str]:
@@ -88,6 +88,19 @@ def test_rows_are_checked_exported_and_compared_without_libraries_of_models(
     assert imported_by_all("certify", *commands).isdisjoint(MODELS)
     assert list(folder.glob("*.tsv"))
     assert len(list(other.glob("comparison.*"))) == 4
+
+
+def test_rows_are_verified_and_samples_planned_with_numbers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "certificates"))
+    from kind_examples import EXAMPLES
+
+    files = [tmp_path / f"{name}.jsonl" for name in EXAMPLES]
+    for path, example in zip(files, EXAMPLES.values(), strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in example.rows()), encoding="utf-8")
+    commands = [["plan", "--sigma", "0.25", "--loss", "0.1"], *(["verify", str(path)] for path in files)]
+    assert imported_by_all("certify", *commands) == {"scipy"}
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
