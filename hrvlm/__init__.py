@@ -17,6 +17,11 @@ __all__ = ["data", "geometry", "load_forest", "load_model", "load_tree", "models
 _MODULE_OF = {"load_forest": "hrvlm.trees", "load_model": "hrvlm.models", "load_tree": "hrvlm.trees"}
 
 
+def __dir__() -> list[str]:
+    """The names that can be asked for."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Imports what is asked for: models and data take seconds, which commands that need neither would wait for."""
     if name not in __all__:

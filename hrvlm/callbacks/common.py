@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from hrvlm.callbacks.run_progress import RunProgress
+from hrvlm.evaluation.progress import Followed, following
 from hrvlm.training.fine_tuning import RobustFineTuning
 
 TRIAL_IMAGES = 2
@@ -65,13 +66,15 @@ def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 
 @contextmanager
-def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Progress]:
-    """A bar on the first process, gone when done; task 0 is the work."""
-    shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not shown) as progress:
-        progress.add_task(what, total=total)
-        yield progress
+def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Followed]:
+    """Shows on the first process how far the work of a callback has come, in the run's display where it has one."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RunProgress):
+        shown = bar.task(what, total)
+    else:
+        shown = following(what, total, shown=trainer.is_global_zero and bar is not None)
+    with shown as followed:
+        yield followed
 
 
 def log_directly(trainer: Trainer, numbers: Mapping[str, float]) -> None:

@@ -120,7 +120,7 @@ class GeometryCallback(EvaluationCallback):
                         self.steps,
                     )
                     points[key] = classifier.image_points(attacked).cpu()
-                    bar.advance(bar.task_ids[0], len(part))
+                    bar.advance(len(part))
                 for row, index in enumerate(part):
                     own = {key: values[row] for key, values in points.items()}
                     samples.append({"index": index, "label": int(labels[row]), "points": own})

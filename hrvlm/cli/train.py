@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -20,6 +21,7 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.callbacks.folders import check_results
+from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
@@ -34,6 +36,8 @@ EXPECTED_WARNINGS = (
     r"It is recommended to use `self\.log",
     r"LightningCLI's args parameter is intended to run from within Python",  # `hrvlm train` hands its arguments on
 )
+# Of Lightning's hints, those that advertise, tell of hardware that is not there, or announce what takes no time.
+IDLE_HINTS = ("💡 Tip", "TPU available: False", "HPU available: False", "Loading `train_dataloader` to estimate")
 
 
 class TrainParser(ClearParser, LightningArgumentParser):
@@ -97,9 +101,10 @@ class HrvlmCLI(LightningCLI):
         """Leaves the configuration as it was given, where Lightning puts settings of the checkpoint in its place."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, which opens no checkpoint that could run code."""
+        """The trainer, which opens no checkpoint that could run code, and shows progress wherever it runs."""
         trainer = super().instantiate_trainer(**kwargs)
         secure(trainer)
+        in_place_of_lightnings(trainer)
         return trainer
 
     def before_fit(self) -> None:
@@ -121,7 +126,7 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
     with clear_errors(program, _ending_signals()), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        with _terminated(program):
+        with _without_idle_hints(), _terminated(program):
             HrvlmCLI(
                 LightningModule,
                 LightningDataModule,
@@ -133,6 +138,21 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
                 trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
                 args=arguments,
             )
+
+
+@contextmanager
+def _without_idle_hints() -> Iterator[None]:
+    """Keeps hints that nobody can do anything about from the output."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(_says_something)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_says_something)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(IDLE_HINTS)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE, Colour, colour, decode_image
+from hrvlm.data.described import Described
 from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, ShardSampler, address_generator
@@ -83,7 +84,7 @@ class ShardReader:
             os.close(descriptor)
 
 
-class ShardDataset(Dataset[tuple[Tensor, int]]):
+class ShardDataset(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] with labels, by position: shorter side resized, centre cut out.
 
     Attributes:
