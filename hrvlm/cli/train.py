@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -23,6 +24,7 @@ import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can n
 from hrvlm.callbacks.folders import check_results
 from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.trainer_lists import classes_of, move_loggers, say_once
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
 from hrvlm.training.trainer_settings import check_trainer
@@ -44,6 +46,18 @@ class TrainParser(ClearParser, LightningArgumentParser):
     """Lightning's parser, with errors that are the message alone."""
 
     for_certify = False
+    root_of_files: str | None = None
+    """The `default_root_dir` that configurations name, before the command line changes it."""
+
+    def has_read(self, path: str, before: Any, after: Any) -> None:
+        """Says which callbacks a configuration takes away, and notes where the files want results."""
+        self.root_of_files = after.get("trainer.default_root_dir")
+        kept = classes_of(after.get("trainer.callbacks"))
+        if lost := [name for name in classes_of(before.get("trainer.callbacks")) if name not in kept]:
+            say_once(
+                f"{self.prog.split()[0]}: callbacks: of {path} replaces the list before it, without "
+                f"{', '.join(lost)}; callbacks+: would add to it"
+            )
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Settings as text; they have been checked where they were parsed."""
@@ -79,6 +93,8 @@ class HrvlmCLI(LightningCLI):
         Raises:
             ValueError: If it is no whole checkpoint on this machine.
         """
+        for each in self._subcommand_parsers.values():
+            each.root_of_files = None  # type: ignore[attr-defined]  # a `TrainParser`, which outlives its run
         super().parse_arguments(parser, args)
         given = self.config[self.config["subcommand"]]
         check_asked(given.get("ckpt_path"), given.get("weights_only"))
@@ -90,7 +106,9 @@ class HrvlmCLI(LightningCLI):
         Raises:
             ValueError: If training could not do what they say.
         """
-        check_trainer(self.config[self.subcommand].trainer)
+        settings = self.config[self.subcommand]
+        check_trainer(settings.trainer)
+        move_loggers(settings.trainer, self._subcommand_parsers[self.subcommand].root_of_files)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -114,6 +132,14 @@ class HrvlmCLI(LightningCLI):
             ValueError: If they cannot.
         """
         check_results(self.trainer, self.model)
+
+
+def parsers(program: str) -> dict[str, TrainParser]:
+    """The parsers of the commands, by name, without running one."""
+    with suppress(SystemExit), redirect_stdout(io.StringIO()):
+        main(["--help"], program)
+    found: dict[str, TrainParser] = HrvlmCLI._made[program]["_subcommand_parsers"]
+    return found
 
 
 def main(arguments: list[str] | None = None, program: str = "train.py") -> None:

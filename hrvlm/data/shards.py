@@ -51,9 +51,8 @@ class ShardReader:
             ValueError: If the shard is gone or the caption is no text; the message names shard and key.
         """
         index = self.index
-        content = self._read(
-            position, int(index.caption_offsets[position]), int(index.caption_sizes[position]), "caption"
-        )
+        start, size = int(index.caption_offsets[position]), int(index.caption_sizes[position])
+        content = self._read(position, start, size, "caption")
         try:
             return composed(content.decode("utf-8").strip())
         except UnicodeDecodeError as error:

@@ -15,7 +15,7 @@ import hrvlm.certificates
 from hrvlm.certificates import RecordWriter
 from hrvlm.certificates.sampling.replay import replay
 from hrvlm.cli import certify
-from hrvlm.cli.command import CERTIFY, RENAMED
+from hrvlm.cli.command_table import CERTIFY, HRVLM, RENAMED
 from hrvlm.evaluation import folder_names, folders
 from hrvlm.models import load_model
 from hrvlm.trees import load_forest, load_tree
@@ -62,6 +62,13 @@ def imported_by_all(program: str, *commands: list[str]) -> set[str]:
 )
 def test_help_and_trees_import_nothing_heavy(program: str, arguments: list[str]) -> None:
     assert imported(program, *arguments) == set()
+
+
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    commands = [["train", "fit", "--help"], ["train", "validate", "--help"], ["--version"], ["train", "--help"]]
+    commands += [["certify", name, "--help"] for name in CERTIFY]
+    commands += [[name, "--help"] for name in HRVLM]
+    assert imported_by_all("main", *commands) == set()
 
 
 def test_trees_are_compared_without_libraries_of_models() -> None:
