@@ -40,5 +40,11 @@ def _state(tower: Sequence[nn.Parameter]) -> Any:
     if any(parameter.requires_grad or parameter.is_inference() for parameter in tower):
         return None
     casts = torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")
-    numbers = tuple((parameter.data_ptr(), parameter._version, parameter.dtype) for parameter in tower)
-    return numbers, casts, torch.is_inference_mode_enabled()
+    return tuple(map(_told, tower)), casts, torch.is_inference_mode_enabled()
+
+
+def _told(parameter: nn.Parameter) -> Any:
+    """Where a parameter lies, how often it was written to, and two sums of it: a place in memory may be used again."""
+    values = parameter.detach()
+    sums = values.sum(dtype=torch.float64), torch.linalg.vector_norm(values, dtype=torch.float64)
+    return values.data_ptr(), parameter._version, values.dtype, *(float(number) for number in sums)
