@@ -48,7 +48,7 @@ def verify(
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
     if folder.is_file():
-        found, settings = {_command_of(folder): [folder]}, None
+        found, settings = {command_of(folder): [folder]}, None
     else:
         parts = {command: shard_files(folder / name) for command, name in ROWS_OF.items()}
         found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
@@ -120,7 +120,7 @@ def rules_of(command: str, settings: dict[str, Any], expect: int | None = None) 
     return CERTIFICATES, header_of(settings, num_images=expect)
 
 
-def _command_of(path: Path) -> str:
+def command_of(path: Path) -> str:
     """The command that made a file of rows, by the kind of its first one."""
     from hrvlm.rows.lines import iterate_lines, kind_of
 
