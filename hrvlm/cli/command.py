@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from hrvlm.cli.command_table import CERTIFY, PROGRAMS, RENAMED, Entry
@@ -30,6 +31,12 @@ class Command:
     parser: Callable[[], ClearParser]
     run: Callable[[Any, Any], None]
     add_actions: Callable[[ClearParser], None] | None = None
+
+
+def loaded(entry: Entry) -> Command:
+    """The command of an entry, whose module is imported now."""
+    command: Command = import_module(f"hrvlm.cli.commands.{entry.module}").COMMAND
+    return command
 
 
 def run_command(
@@ -58,7 +65,7 @@ def run_command(
         parser = parser_of(words[0] if words else "", commands, program, description, others)
         given = parser.parse_args(words)
         chosen = parser.instantiate_classes(given)
-        commands[given.command].load().run(chosen[given.command], given[given.command])
+        loaded(commands[given.command]).run(chosen[given.command], given[given.command])
 
 
 def parser_of(
@@ -85,7 +92,7 @@ def _parser_of(
     for name, text in others:
         subparsers.add_subcommand(name, ClearParser(), help=text)
     for name, entry in commands:
-        command = entry.load() if name == wanted else None
+        command = loaded(entry) if name == wanted else None
         options = ClearParser() if command is None else command.parser()
         options.description = options.description or entry.text
         options.example = f"{name} {entry.example}" if entry.example else ""

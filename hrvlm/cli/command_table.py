@@ -4,11 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hrvlm.cli.command import Command
 
 
 @dataclass(frozen=True)
@@ -26,11 +21,6 @@ class Entry:
     text: str
     group: str = ""
     example: str = ""
-
-    def load(self) -> Command:
-        """The command itself."""
-        command: Command = import_module(f"hrvlm.cli.commands.{self.module}").COMMAND
-        return command
 
 
 MEASURE, ROWS, CALIBRATE, BEGIN, PROGRAMS = (

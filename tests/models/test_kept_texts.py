@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ TEXTS = ["a picture of a fox", "a picture of a bee"]
 
 
 @pytest.fixture
-def model(tiny_model: Path) -> Iterator[VisionLanguageModel]:
-    yield load_model(str(tiny_model)).requires_grad_(False).eval()
+def model(tiny_model: Path) -> VisionLanguageModel:
+    return load_model(str(tiny_model)).requires_grad_(False).eval()
 
 
 def passes(model: VisionLanguageModel) -> list[int]:
