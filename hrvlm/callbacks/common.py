@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
 
+from hrvlm.attacks import ThreatModel
 from hrvlm.callbacks.run_progress import RunProgress
 from hrvlm.evaluation.progress import Followed, following
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -54,6 +56,29 @@ def fine_tuned(module: LightningModule) -> RobustFineTuning:
     if not isinstance(module, RobustFineTuning):
         raise ValueError(f"expected a RobustFineTuning module for this callback, got {type(module).__name__}")
     return module
+
+
+def budget(given: ThreatModel | None, module: RobustFineTuning, callback: str) -> ThreatModel:
+    """What a callback attacks with: the budget given to it, or that of training where none is.
+
+    Says in a line if training defends against another budget of the same norm: each is set at its own place.
+
+    Args:
+        given: Of the callback.
+        module: What is trained.
+        callback: The callback's class, for the line.
+    """
+    objective = module.objective
+    trained = objective.threat_model
+    if given is None:
+        return trained
+    if objective.ascent.steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
+        told = " and ".join(f"{eps * 255:.3g}/255" for eps in (given.eps, trained.eps))
+        rank_zero_info(
+            f"{callback} attacks with another eps than training defends against, {told}: each has a threat_model; "
+            "threat_model: null of the callback takes that of training"
+        )
+    return given
 
 
 def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
