@@ -71,6 +71,7 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
     assert imported_by_all("main", *commands) == set()
 
 
+@pytest.mark.slow
 def test_trees_are_compared_without_libraries_of_models() -> None:
     assert imported("main", "tree", "diff", CIFAR10, CIFAR10).isdisjoint(["torch", "nltk", *MODELS])
 
