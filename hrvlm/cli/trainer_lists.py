@@ -36,7 +36,7 @@ def move_loggers(trainer: Any, root_of_files: str | None) -> None:
         return
     loggers = trainer.get("logger")
     for logger in loggers if isinstance(loggers, list) else [loggers]:
-        arguments = logger.get("init_args") if hasattr(logger, "get") else None
+        arguments: Any = logger.get("init_args") if hasattr(logger, "get") else None
         folder = None if arguments is None else arguments.get("save_dir")
         if folder is None:
             continue
