@@ -58,27 +58,22 @@ def fine_tuned(module: LightningModule) -> RobustFineTuning:
     return module
 
 
-def budget(given: ThreatModel | None, module: RobustFineTuning, callback: str) -> ThreatModel:
-    """What a callback attacks with: the budget given to it, or that of training where none is.
-
-    Says in a line if training defends against another budget of the same norm: each is set at its own place.
+def tell_other_budget(given: ThreatModel, module: LightningModule, callback: str) -> None:
+    """Says in a line if training defends against another budget of the norm of a callback: each has its own place.
 
     Args:
-        given: Of the callback.
+        given: What the callback attacks with.
         module: What is trained.
         callback: The callback's class, for the line.
     """
-    objective = module.objective
-    trained = objective.threat_model
-    if given is None:
-        return trained
-    if objective.ascent.steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
-        told = " and ".join(f"{eps * 255:.3g}/255" for eps in (given.eps, trained.eps))
+    if not isinstance(module, RobustFineTuning):
+        return
+    trained, steps = module.objective.threat_model, module.objective.ascent.steps
+    if steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
         rank_zero_info(
-            f"{callback} attacks with another eps than training defends against, {told}: each has a threat_model; "
-            "threat_model: null of the callback takes that of training"
+            f"{callback} attacks with eps {given.eps * 255:.3g}/255, training defends against "
+            f"{trained.eps * 255:.3g}/255: the threat_model of each is set at its own place"
         )
-    return given
 
 
 def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

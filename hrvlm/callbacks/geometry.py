@@ -13,7 +13,14 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.callbacks.common import budget, chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import (
+    chosen_images,
+    fine_tuned,
+    gather_rows,
+    progress_bar,
+    results_folder,
+    tell_other_budget,
+)
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
@@ -21,7 +28,6 @@ from hrvlm.evaluation.level_geometry import GEOMETRY, summarise_geometry
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 from hrvlm.objectives.level_geometry import level_geometry
 from hrvlm.old_keys import old_keys
-from hrvlm.training.fine_tuning import RobustFineTuning
 from hrvlm.whole_files import write_whole
 
 CLEAN = "clean"
@@ -49,7 +55,7 @@ class GeometryCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = 64,
-        threat_model: ThreatModel | None = ThreatModel(),
+        threat_model: ThreatModel = ThreatModel(),
         steps: int = 10,
         batch_size: int = 128,
         every_n_epochs: int = 1,
@@ -60,7 +66,7 @@ class GeometryCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            threat_model: Norm and budget of the attack; those of training if null.
+            threat_model: Norm and budget of the attack.
             steps: Of PGD.
             batch_size: Images per pass.
             every_n_epochs: Looks after epochs n, 2n, …
@@ -70,7 +76,7 @@ class GeometryCallback(EvaluationCallback):
         for setting, value in (("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
-        self._given, self.threat_model = threat_model, (threat_model or ThreatModel()).check_unit()
+        self.threat_model = threat_model.check_unit()
         self.split, self.num_images, self.steps, self.batch_size = split, num_images, steps, batch_size
         self.every_n_epochs = every_n_epochs
         self.rows: list[dict[str, Any]] = []
@@ -81,10 +87,9 @@ class GeometryCallback(EvaluationCallback):
         return f"pgd{self.steps}"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; takes the budget of training where none is given."""
+        """See `EvaluationCallback.setup`; says whether training has another budget."""
         super().setup(trainer, pl_module, stage)
-        if isinstance(pl_module, RobustFineTuning):
-            self.threat_model = budget(self._given, pl_module, type(self).__name__)
+        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the weights of this moment; every process attacks its share of the images."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -12,10 +11,9 @@ from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import budget, fine_tuned, log_directly, on_device, results_folder
+from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder, tell_other_budget
 from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.old_keys import old_keys
-from hrvlm.training.fine_tuning import RobustFineTuning
 
 BEFORE, AFTER = "before", "after"
 
@@ -37,7 +35,7 @@ class RobustnessCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = None,
-        threat_model: ThreatModel | None = ThreatModel(),
+        threat_model: ThreatModel = ThreatModel(),
         steps: int = 20,
         attacks: list[str] | None = None,
         transfer: bool = True,
@@ -51,7 +49,7 @@ class RobustnessCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            threat_model: Norm and budget of the attacks; those of training if null.
+            threat_model: Norm and budget of the attacks.
             steps: Of PGD, where no attacks are named.
             attacks: Such as ["pgd20", "cw", "autoattack"], see `hrvlm.attacks.adapter.attack`; PGD if null.
             transfer: Whether attacks are judged at every level, not only at the one they were aimed at.
@@ -63,22 +61,20 @@ class RobustnessCallback(EvaluationCallback):
         check_steps(steps)
         self.plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            threat_model=threat_model or ThreatModel(),
+            threat_model=threat_model,
             num_images=num_images,
             batch_size=batch_size,
             transfer=transfer,
             settings=settings or AttackSettings(),
         )
         self.split, self.before = split, before
-        self._given, self.threat_model = threat_model, self.plan.threat_model
+        self.threat_model = threat_model
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; takes the budget of training where none is given."""
+        """See `EvaluationCallback.setup`; says whether training has another budget."""
         super().setup(trainer, pl_module, stage)
-        if isinstance(pl_module, RobustFineTuning):
-            self.threat_model = budget(self._given, pl_module, type(self).__name__)
-            self.plan = replace(self.plan, threat_model=self.threat_model)
+        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the start; a resumed run has done so already."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hrvlm.cli.results import look_around
 from hrvlm.evaluation.noted import noted_data
+from hrvlm.reports.folder_page import look_around
 
 
 def test_what_settings_lack_is_named() -> None:
