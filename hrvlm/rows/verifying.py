@@ -207,7 +207,7 @@ class _Common:
         self.found: dict[tuple[Group, str], dict[Hashable, list[Any]]] = {}
 
     def known(self, record: Any, group: Group, name: str, value: Hashable) -> bool:
-        """Counts what enough rows, or the settings, have said before; whether it was such, as most facts of a run are."""
+        """Counts what enough rows, or the settings, have said before; whether it was such. Most facts of a run are."""
         place = (group, name)
         if place in self.expected:
             return self.expected[place] == value
