@@ -85,7 +85,7 @@ def test_a_newcomer_trains_certifies_exports_and_loads_the_export_far_from_the_r
 ) -> None:
     command = str(site / "bin" / "hrvlm")
     few = ["--trainer.limit_train_batches=1", "--data.init_args.batch_size=4", "--trainer.max_epochs=1"]
-    run(site, tmp_path, command, "train", "fit", "--config", "quickstart", "--trainer.callbacks=null", *few)
+    run(site, tmp_path, command, "train", "--config", "quickstart", "--trainer.callbacks=null", *few)
     (checkpoint,) = (tmp_path / "runs" / "quickstart").rglob("*.ckpt")
     small = ["--plan.num_images=2", "--plan.n0=8", "--plan.n=64"]
     chosen = ["--checkpoint", str(checkpoint), "--config", "certify/emoji", "--output", "certified"]
