@@ -1,5 +1,7 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
-# make test         installs into .venv and runs all tests, in two processes of one thread each; lists the slowest 20
+# make test         installs into .venv and runs the tests but those marked slow, in two processes of one thread each
+# make test-slow    the tests marked slow: exhaustive sweeps, killed and distributed programs, long searches; CI runs both
+# make test-all     both at once; all three list their slowest 20
 # make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
 # make benchmark-training   all training methods side by side, in two processes of one thread; hours; stopped, it goes on where it
@@ -10,8 +12,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := configs/emoji/quickstart.yaml
+# Bytecode is written whatever the shell says: rewritten assertions else cost each process a third of its collection.
+PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: quickstart demo-generative test lint format benchmark-semantic benchmark-training clean
+.PHONY: quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training clean
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -34,7 +38,13 @@ demo-generative: $(INSTALLED)
 		--output runs/generative/targeted_attack
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
+	$(PYTEST) -m "not slow"
+
+test-slow: $(INSTALLED)
+	$(PYTEST) -m slow
+
+test-all: $(INSTALLED)
+	$(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

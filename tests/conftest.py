@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from sweeps import COLLECTED
 
 # Modules of the tests whose classes their configurations name.
 os.environ["HRVLM_TRUSTED_MODULES"] = "recording,oracle_runs,test_constructing,test_evaluation,test_trainer_switches"
@@ -39,9 +40,11 @@ LONG = [
 ]  # fmt: skip
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Puts long files first, and lets tests that train ignore Lightning's advice; everything else stays an error."""
+    config.stash[COLLECTED] = [(item.path, item.get_closest_marker("slow") is not None) for item in items]
+    yield
     order = {name: place for place, name in enumerate(LONG)}
     items.sort(key=lambda item: order.get(item.path.name, len(LONG)))
     for item in items:

@@ -173,5 +173,7 @@ def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:
         return AtHand(), str(error)
     except Exception as error:  # what a folder says may be wrong in any way; its rows are told of all the same
         return AtHand(), f"the data set is not at hand ({' '.join(str(error).split())})"
-    names = {(tree.name, level.index): level.names for tree in forest or () for level in tree.levels}
-    return AtHand(lambda index: data[index][0], names), ""
+    levels = [(tree, level.index) for tree in forest or () for level in tree.levels]
+    names = {(tree.name, level): tree.levels[level].names for tree, level in levels}
+    parents = {(tree.name, k): tree.parents(k).tolist() for tree, k in levels if k + 1 < len(tree.levels)}
+    return AtHand(lambda index: data[index][0], names, parents), ""

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torchattacks
 from small_classifiers import BUDGETS, QUICK, Linear, images, network
+from sweeps import sweep
 from torch import Tensor
 
 from hrvlm.attacks import AttackSettings, NonFiniteError, ThreatModel, attack, pgd
@@ -36,7 +37,7 @@ def labels_of(net: Callable[[Tensor], Tensor], pixels: Tensor, wrong: int = 0) -
     return labels
 
 
-@pytest.mark.parametrize("classes", [2, 3, 5])
+@pytest.mark.parametrize("classes", sweep([2, 3, 5], quick=[3]))
 @pytest.mark.parametrize("norm", BUDGETS)
 @pytest.mark.parametrize("name", NAMES)
 def test_images_keep_budget_and_bounds_and_only_right_ones_are_attacked(name: str, norm: Any, classes: int) -> None:
@@ -133,7 +134,9 @@ def state(net: torch.nn.Module) -> list[Any]:
     return copy.deepcopy([modes, flags, gradients, values, switches, torch.get_rng_state().tolist()])
 
 
-@pytest.mark.parametrize("around", [nullcontext, torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize(
+    "around", sweep([nullcontext, torch.no_grad, torch.inference_mode], quick=[torch.inference_mode])
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_everything_is_left_as_it_was(name: str, around: Callable[[], Any]) -> None:
     net = network()
@@ -219,7 +222,7 @@ def test_gradients_that_are_none_stop_the_attack(name: str) -> None:
         attack(logits, pixels, labels, ThreatModel("linf", 0.03), name, QUICK)
 
 
-@pytest.mark.parametrize("none", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("none", sweep([torch.nan, torch.inf, -torch.inf], quick=[torch.nan]))
 @pytest.mark.parametrize("name", NAMES)
 def test_scores_that_are_none_are_wrong(name: str, none: float) -> None:
     """Those of image 1 are none as it is, those of even images once they are changed at all."""

@@ -13,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import ModelCheckpoint
+from sweeps import sweep
 
 from hrvlm import load_forest, load_model
 from hrvlm.callbacks import CertificationCallback, ExportModel, GeometryCallback
@@ -184,7 +185,7 @@ CASES: dict[str, tuple[str, list[tuple[str, dict[str, Any]]]]] = {
 
 
 @pytest.mark.filterwarnings("ignore:Be aware that when using `ckpt_path`")
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", sweep(CASES, quick=("each epoch",)))
 def test_an_evaluation_that_fails_leaves_weights_to_go_on_from(
     case: str, make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -97,6 +97,7 @@ def test_the_checkpoint_of_the_highest_robust_accuracy_is_known_and_holds_the_we
     assert [record.to_row() for part in found for record in part] == rows_of(validated, "robust", int(best.stem))
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_and_without_and_goes_on_from_a_checkpoint_inside_an_epoch(
     validated: Path, make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
 ) -> None:

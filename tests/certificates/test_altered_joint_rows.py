@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sweeps import sweep
 from test_altered_rows import raised, unchecked, unnoticed
 from test_joint_rows import PLAN, certified, family, samples
 
@@ -18,7 +19,7 @@ PLANS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module", params=PLANS)
+@pytest.fixture(scope="module", params=sweep(PLANS, quick=("with others",)))
 def rows(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     """Rows that certify every radius and extent they were asked for."""
     families = [family()]

@@ -10,6 +10,7 @@ import torch
 from exact_semantics import Exact
 from mpmath import mpf
 from semantic_problems import CURV, Problem, random_problem
+from sweeps import sweep
 from test_semantic_evidence import of_problem, rows_of
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -59,7 +60,9 @@ def travelled(pieces: list[tuple[float, float, int]], start: float) -> list[tupl
     return [(abs(a - start), abs(b - start), label) for a, b, label in pieces]
 
 
-@pytest.mark.parametrize(("kind", "gap", "num_classes", "dimension"), [*cases(), ("cosine", 1e-14, *SIZES[4])])
+@pytest.mark.parametrize(
+    ("kind", "gap", "num_classes", "dimension"), sweep([*cases(), ("cosine", 1e-14, *SIZES[4])], quick=cases()[::5])
+)
 def test_labels_and_stable_parts_are_true(kind: str, gap: float, num_classes: int, dimension: int) -> None:
     problem = close_problem(kind, gap, num_classes, dimension, seed=3)
     delta = 0.1 if kind == "cosine" else 0.03
@@ -85,7 +88,7 @@ def test_labels_and_stable_parts_are_true(kind: str, gap: float, num_classes: in
     assert certified >= NUM_IMAGES - 1
 
 
-@pytest.mark.parametrize(("kind", "gap", "num_classes", "dimension"), cases())
+@pytest.mark.parametrize(("kind", "gap", "num_classes", "dimension"), sweep(cases(), quick=cases()[::5]))
 def test_extents_are_true_and_hardly_shorter_than_they_are(
     kind: str, gap: float, num_classes: int, dimension: int
 ) -> None:

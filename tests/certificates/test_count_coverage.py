@@ -194,6 +194,7 @@ def share_above(p: float, reused: bool, seed: int) -> float:
     return float((two_stages(reused)(pilot, rng.binomial(sizes()[pilot], p)) > p).mean())
 
 
+@pytest.mark.slow
 def test_sample_sizes_chosen_from_a_pilot_are_sound_with_fresh_counts_alone() -> None:
     """How many samples follow depends on the pilot: the bound holds with fresh counts, not with the pilot's as well."""
     assert len(set(sizes().tolist())) >= 4

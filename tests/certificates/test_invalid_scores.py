@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from sweeps import sweep
 from torch import Tensor
 
 from hrvlm.certificates import gaussian, verify_rows
@@ -88,7 +89,7 @@ def failing(encode: Callable[[Tensor], Tensor], none: float) -> Callable[[Tensor
     return failing_encode
 
 
-@pytest.mark.parametrize("none", [torch.nan, torch.inf, -torch.inf])
+@pytest.mark.parametrize("none", sweep([torch.nan, torch.inf, -torch.inf], quick=[torch.nan]))
 def test_copies_without_finite_scores_count_for_no_class(
     classifier: HierarchicalClassifier, data: Any, none: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import binom, norm
+from sweeps import sweep
 
 from hrvlm.certificates import ExtentGrid, at_least, extent_at_radius, needed_count, radius_at_extent
 from hrvlm.certificates.statistics.means import betting_lower, betting_upper
@@ -31,7 +32,7 @@ def share_false(claims: list[float | None], truth: float) -> float:
     return float(np.mean([claim is not None and claim > truth for claim in claims]))
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.25, 0.75])
+@pytest.mark.parametrize("radius", sweep([0.0, 0.25, 0.75], quick=[0.25]))
 def test_extents_at_a_radius_are_false_at_most_at_alpha(radius):
     n, alpha = 150, 0.05
     found = histograms(np.random.default_rng(3), n, radius)
@@ -114,7 +115,7 @@ LAWS = {
 MEANS = {"fair coin": 0.5, "rare": 0.03, "narrow": 0.55, "skewed": 0.3 / 3.3}
 
 
-@pytest.mark.parametrize("law", list(LAWS))
+@pytest.mark.parametrize("law", sweep(LAWS, quick=("skewed",)))
 def test_bounds_on_means_are_false_at_most_at_alpha(law):
     n, alpha = 50, 0.05
     values = LAWS[law](np.random.default_rng(9), (n, RUNS))

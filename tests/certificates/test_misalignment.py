@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from semantic_problems import Problem, random_problem
+from sweeps import sweep
 
 from hrvlm.certificates import AffineScorer, Reason, semantic_partition, stable_coverage, stable_intervals
 
@@ -21,7 +22,10 @@ def slack_margin(problem: Problem, i: int, angles: np.ndarray, delta: float) -> 
 
 
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
-@pytest.mark.parametrize(("num_classes", "dimension", "delta"), [(2, 3, 0.1), (5, 4, 0.03), (60, 5, 0.02), (5, 3, 0.0)])
+@pytest.mark.parametrize(
+    ("num_classes", "dimension", "delta"),
+    sweep([(2, 3, 0.1), (5, 4, 0.03), (60, 5, 0.02), (5, 3, 0.0)], quick=[(5, 4, 0.03)]),
+)
 def test_coverage_against_a_dense_grid(kind, num_classes, dimension, delta):
     problem = random_problem(kind, num_classes, dimension, 60, seed=21)
     if kind == "poincare":

@@ -95,6 +95,7 @@ def test_a_mean_is_added():
         fill_gaussian(noisy, 7, 123, range(4), 0.5, mean[:, :, :1])
 
 
+@pytest.mark.slow
 def test_another_process_draws_the_same():
     code = (
         "from hrvlm.certificates import gaussian, grid_noise\n"

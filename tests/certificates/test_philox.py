@@ -103,6 +103,7 @@ def test_numbers_outside_their_ranges() -> None:
         random_words(2**30 + 1, 0, 0, [], 0)
 
 
+@pytest.mark.slow
 def test_the_interpreter_makes_the_same_words_and_noise() -> None:
     """Noise is the same to the last bit without compiled code, so no operation is fused or put in another order."""
     code = (

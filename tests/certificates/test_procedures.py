@@ -8,6 +8,7 @@ import pytest
 import torch
 from brightness import COARSE, LEAF, SIGMA, two_levels
 from scipy.stats import binom, norm
+from sweeps import sweep
 
 from hrvlm.certificates import (
     Sample,
@@ -51,7 +52,7 @@ def labels_of(sample, draws, key):
     return two_levels(sample.image + gaussian((1, 2, 3), 3, sample.index, draws, SIGMA))[key]
 
 
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", sweep(PLANS, quick=("split", "adaptive")))
 def test_rows_do_not_depend_on_batches_and_verify(name):
     expected = sorted((r.to_row() for r in run(PLANS[name])), key=lambda r: (r["index"], r["level"]))
     for batch_size, threads in [(1, 0), (37, 2), (4000, 3)]:
@@ -138,7 +139,7 @@ def many(margin, count):
     return (Sample(i, image, {"k": 1}) for i in range(count))
 
 
-@pytest.mark.parametrize("procedure", ["shared", "two bounds", "pilot", "adaptive"])
+@pytest.mark.parametrize("procedure", sweep(["shared", "two bounds", "pilot", "adaptive"], quick=["shared"]))
 def test_every_procedure_is_false_at_most_at_alpha(procedure):
     """Smoothed half-space of known margin, through the sampling machinery; for a goal, exactly at the margin."""
     alpha, images, margin = 0.1, 500, SIGMA * norm.ppf(0.7)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from semantic_problems import CURV, Problem, random_problem, unit
+from sweeps import sweep
 
 from hrvlm.certificates import (
     AffineScorer,
@@ -184,9 +185,8 @@ def assert_finite(partition: SemanticPartition, coverage: torch.Tensor) -> None:
     assert not bool(partition.smallest_margin.isnan().any())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
-@pytest.mark.parametrize("num_classes", CLASSES)
+@pytest.mark.parametrize("num_classes", sweep(CLASSES, quick=(3, 30)))
 def test_labels_and_stable_parts_are_those_of_the_scores(kind: str, num_classes: int) -> None:
     found = Found()
     for plane in range(PLANES):
@@ -198,9 +198,8 @@ def test_labels_and_stable_parts_are_those_of_the_scores(kind: str, num_classes:
     assert abs(np.mean(found.errors)) < 0.005  # no share of the range is left out or added throughout
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
-@pytest.mark.parametrize("num_classes", CLASSES)
+@pytest.mark.parametrize("num_classes", sweep(CLASSES, quick=(3, 30)))
 @pytest.mark.parametrize("side", [1.0, -1.0])
 def test_prompts_that_are_nearly_parallel_have_the_labels_of_the_scores_too(
     kind: str, num_classes: int, side: float

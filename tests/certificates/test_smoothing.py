@@ -7,6 +7,7 @@ import pytest
 import torch
 from brightness import COARSE, LEAF, SIGMA, two_levels
 from scipy.stats import binom, norm
+from sweeps import sweep
 
 from hrvlm.certificates import (
     Sample,
@@ -132,7 +133,7 @@ def pixel_statements(count):
     return statements, lambda images: {k: (images[:, 0, 0, k] > 0.5).long() for k in range(count)}
 
 
-@pytest.mark.parametrize(("share", "count"), [(0.62, 1), (0.75, 1), (0.75, 4)])
+@pytest.mark.parametrize(("share", "count"), sweep([(0.62, 1), (0.75, 1), (0.75, 4)], quick=[(0.75, 1)]))
 def test_certificates_are_false_at_most_at_alpha(share, count):
     """Smoothed half-spaces: the true radius is the distance of the pixel to 1/2, and the family shares one alpha."""
     alpha, images, plan = 0.1, 700, SmoothingPlan(sigma=SIGMA, n0=8, n=60, alpha=0.1, seed=11)

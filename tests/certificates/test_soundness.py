@@ -83,6 +83,7 @@ def inflated(record: SemanticRecord) -> SemanticRecord:
     return dataclasses.replace(record, intervals=((start, stop + 0.05 * (stop - start), label), *others))
 
 
+@pytest.mark.slow
 def test_predictions_agree_densely_inside_every_semantic_interval(
     classifier: HierarchicalClassifier, data: FolderDataset, semantic: list[SemanticRecord]
 ) -> None:

@@ -37,6 +37,7 @@ def run(
     return certify
 
 
+@pytest.mark.slow
 def test_an_automatic_batch_size_gives_the_same_rows_and_resumes_a_run_of_another(
     run: Callable[..., bytes], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

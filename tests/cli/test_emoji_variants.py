@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sweeps import sweep
 
 from hrvlm.cli.train import main
 
@@ -56,8 +57,7 @@ def without(settings: dict[str, Any], *places: tuple[str, ...]) -> dict[str, Any
     return copied
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", sweep(OBJECTIVES, quick=("clean",)))
 def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     name: str,
     base: dict[str, Any],

@@ -108,6 +108,7 @@ def said_by_plain_open_clip(exported: Path, half: Path) -> str:
     return done.stdout if done.returncode == 0 else done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_plain_open_clip_gives_the_stored_logits_without_hrvlm(said_by_plain_open_clip: str) -> None:
     assert said_by_plain_open_clip == "equal\nequal\n"
 

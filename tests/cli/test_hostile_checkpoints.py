@@ -16,6 +16,7 @@ import yaml
 from hostile import Touch, pickled, served
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
+from sweeps import sweep
 
 from hrvlm.models import load
 from hrvlm.training.checkpoint_io import SafeCheckpointIO, secure
@@ -107,7 +108,7 @@ def stopped(
 
 
 @pytest.mark.parametrize("safely", [[], ["--weights_only", "true"], ["--weights_only", "false"]])
-@pytest.mark.parametrize("form", ["zip", "legacy"])
+@pytest.mark.parametrize("form", sweep(["zip", "legacy"], quick=["legacy"]))
 def test_training_runs_no_payload_of_a_server(
     form: str, safely: list[str], stopped: Callable[..., str], tmp_path: Path
 ) -> None:
@@ -119,7 +120,7 @@ def test_training_runs_no_payload_of_a_server(
     assert not (tmp_path / "marker").exists()
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", sweep(FORMS, quick=("bare pickle",)))
 def test_training_runs_no_payload_of_a_file(form: str, stopped: Callable[..., str], tmp_path: Path) -> None:
     path = hostile_checkpoint(form, tmp_path / "some.ckpt", tmp_path / "marker")
     assert "checkpoint at" in stopped("--ckpt_path", str(path))

@@ -84,6 +84,7 @@ def test_a_val_folder_is_evaluated_and_attacked(
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:The number of training batches.*")
 def test_class_folders_are_trained_on(
     here: Path, parts: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -66,6 +66,7 @@ def killed(folder: Path, arguments: list[str], *, lines: int) -> int:
     return num_lines(folder)
 
 
+@pytest.mark.slow
 def test_a_run_killed_again_and_again_ends_with_the_same_file(
     arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path
 ) -> None:

@@ -23,6 +23,7 @@ from oracle_runs import (
     write_config,
 )
 from scipy.stats import beta, norm
+from sweeps import sweep
 
 from hrvlm.certificates.noise.gaussian import gaussian
 from hrvlm.cli.certify import main
@@ -85,7 +86,7 @@ def test_counts_are_those_of_answers_to_the_documented_noise(whole: Path) -> Non
     assert same["count"] >= answers.count(same["anchor"])
 
 
-@pytest.mark.parametrize("kept", [1, 4, 3 * NUM_IMAGES - 1])
+@pytest.mark.parametrize("kept", sweep([1, 4, 3 * NUM_IMAGES - 1], quick=[1]))
 def test_a_run_that_was_killed_ends_with_the_same_file(
     kept: int, config: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

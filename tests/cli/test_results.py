@@ -46,8 +46,10 @@ def copied(folder: Path, target: Path, *names: str) -> Path:
 
 def test_a_run_ends_with_a_report_with_pictures_and_names(certified: tuple[Path, Path]) -> None:
     page = (certified[0] / "report.html").read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == 6
-    assert "<b>Image 0</b> of ant" in page
+    assert page.count("data:image/webp;base64,") == 6
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    leaf = data["views"][0]
+    assert data["names"][leaf["names"]][str(leaf["label"][data["index"].index(0)])] == "ant"
     assert "every claim holds" in page
 
 
@@ -58,16 +60,16 @@ def test_report_is_made_again_from_rows_and_without_pictures_if_they_are_gone(
     copied(folder, tmp_path, ROWS, "settings.json")
     main(["report", str(tmp_path)])
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
-    assert "data:image/png;base64," in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "data:image/webp;base64," in (tmp_path / "report.html").read_text(encoding="utf-8")
     noted = json.loads((tmp_path / "settings.json").read_text())
     for changed, reason in [({"pictures": "0"}, "has changed"), ({"given_data": {"class_path": "os.path"}}, "at hand")]:
         (tmp_path / "settings.json").write_text(json.dumps(noted | changed))
         main(["report", str(tmp_path)])
         assert reason in capsys.readouterr().out
-        assert "data:image/png;base64," not in (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert "data:image/webp;base64," not in (tmp_path / "report.html").read_text(encoding="utf-8")
     (tmp_path / "settings.json").unlink()
     main(["report", str(tmp_path)])
-    assert "class 0" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '"names":{"kinds/0":{},' in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("form", ["of earlier runs", "present"])

@@ -78,6 +78,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_rows_are_checked_exported_and_compared_without_libraries_of_models(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from command_runs import ROOT, command_line
+from sweeps import sweep
 
 from hrvlm.cli.certify import main
 from hrvlm.rows.shards import shard_files, shard_path
@@ -128,7 +129,7 @@ def ended(process: subprocess.Popen[str]) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("place", ["python", "compiled"])
+@pytest.mark.parametrize("place", sweep(["python", "compiled"], quick=["python"]))
 def test_one_sentence_and_a_fitting_code_wherever_the_program_is(number: int, place: str, start: Start) -> None:
     process = start("-c", WAITING, place)
     assert process.stdout is not None

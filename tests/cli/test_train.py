@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from sweeps import sweep
 
 from hrvlm.models import PoincareHead, load
 
@@ -57,7 +58,7 @@ def test_training_moves_the_image_tower_the_projection_and_the_head_only(finishe
     assert not any("running_" in key for key in moved)  # batch norm is frozen
 
 
-@pytest.mark.parametrize("weights_only", [None, True])
+@pytest.mark.parametrize("weights_only", sweep([None, True], quick=[True]))
 def test_resuming_gives_the_weights_of_the_run_that_was_not_stopped(
     weights_only: bool | None,
     finished: Any,

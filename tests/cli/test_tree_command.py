@@ -44,6 +44,7 @@ def wordnet(tmp_path_factory: pytest.TempPathFactory) -> WordNetCorpusReader:
     return open_wordnet(prepare_wordnet(DEBIAN, tmp_path_factory.mktemp("nltk_data")))
 
 
+@pytest.mark.slow
 def test_the_shipped_imagenet_tree_is_what_the_command_builds(wordnet: WordNetCorpusReader, tmp_path: Path) -> None:
     path = tmp_path / "imagenet_wordnet.yaml"
     main(["tree", "build", "--leaves", CLASSES, "--output", str(path), "--wordnet", str(DEBIAN), "--description",

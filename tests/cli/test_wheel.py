@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 from hrvlm import shipped
 
@@ -69,7 +70,7 @@ def test_training_certifying_and_verifying_far_from_the_repository(site: Path, t
     assert "48 certificates, 0 that do not hold" in run(site, tmp_path, command, "certify", "verify", "certified")
 
 
-@pytest.mark.parametrize("program", ["train", "certify", "main"])
+@pytest.mark.parametrize("program", sweep(["train", "certify", "main"], quick=["main"]))
 def test_a_module_of_a_command_runs_as_one(program: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"hrvlm.cli.{program}", "--help"], cwd=tmp_path, capture_output=True, text=True

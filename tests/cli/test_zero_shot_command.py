@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from scipy.stats import binomtest
+from sweeps import sweep
 
 from hrvlm.attacks import AttackSettings, ThreatModel, attack
 from hrvlm.cli.certify import main
@@ -160,7 +161,7 @@ def test_summary_has_exact_intervals_and_macro_accuracy(evaluated: Path) -> None
     assert {result["attack"] for result in summary["data"][0]["results"]} == {"clean", "pgd3", "apgd", "worst case"}
 
 
-@pytest.mark.parametrize("share", [0.05, 0.7])
+@pytest.mark.parametrize("share", sweep([0.05, 0.7], quick=[0.7]))
 def test_a_killed_run_goes_on_to_the_same_rows(
     share: float, evaluated: Path, zero_shot: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_killed_run_goes_on_to_the_same_rows(
     assert (tmp_path / ROWS).read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_attacks_and_budgets_may_be_added_and_workers_change_nothing(
     evaluated: Path, zero_shot: Callable[..., Path], tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_attacks_and_budgets_may_be_added_and_workers_change_nothing(
     assert lines(tmp_path) == lines(evaluated)
 
 
+@pytest.mark.slow
 def test_other_attacks_after_a_stop_leave_the_begun_one_unfinished_and_nothing_wrong(
     evaluated: Path, zero_shot: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -217,6 +217,7 @@ except ValueError as error:
 """
 
 
+@pytest.mark.slow
 def test_it_answers_without_transformers_whose_models_name_the_extra(tiny_coca: Path, tmp_path: Path):
     for path in tiny_coca.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())

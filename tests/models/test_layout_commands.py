@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from foreign_layouts import LAYOUTS, Written, foreign_world
 from PIL import Image
+from sweeps import sweep
 from tiny_models import pictures
 from torchvision.transforms.functional import pil_to_tensor
 
@@ -106,7 +107,9 @@ COMMANDS: dict[str, Callable[[Written, Path, Path], None]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    "layout", sweep(LAYOUTS, quick=("an exported folder", "OpenAI's archive", "transformers' SigLIP"))
+)
 def test_every_layout_goes_through_every_command(
     world: dict[str, Written], folder: Path, layout: str, command: str, tmp_path: Path
 ) -> None:

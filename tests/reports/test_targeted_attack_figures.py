@@ -76,4 +76,5 @@ def test_a_report_of_pushes_alone_has_figure_and_table(records: list[TargetedAtt
     minidom.parseString(drawing)
     assert "without smoothing" in drawing
     assert "Images pushed to &#39;go to&#39;" in page
-    assert 'id="guarantees"' not in page
+    assert "What is guaranteed" not in page
+    assert "0 certificates" not in page

@@ -80,6 +80,7 @@ def test_decays_out_of_range_are_refused(decay: float) -> None:
         AveragedWeights({}, decay)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler itself looks at it
 def test_a_run_evaluates_stores_and_exports_the_average(
     make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path, tree_file: Path, pictures: Path

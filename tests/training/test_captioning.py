@@ -25,6 +25,7 @@ def module() -> CaptionTraining:
     return CaptionTraining(decoder=DecoderShape(**SIZE))
 
 
+@pytest.mark.slow
 def test_short_training_lowers_the_loss_and_exports(run_train: Callable[..., Path], tmp_path: Path) -> None:
     logger = {"class_path": "lightning.pytorch.loggers.CSVLogger", "init_args": {"save_dir": str(tmp_path)}}
     chosen: dict[str, Any] = {

@@ -55,6 +55,7 @@ def test_fine_tuning_lowers_the_loss_and_moves_what_it_trains_only(
         assert same != (trained or key == "clip.text_projection"), key
 
 
+@pytest.mark.slow
 def test_pretraining_lowers_the_loss(run_train: Callable[..., Path], tmp_path: Path, tiny_model: Path) -> None:
     config = json.loads((tiny_model / "open_clip_config.json").read_text(encoding="utf-8"))
     (tmp_path / "model.json").write_text(json.dumps(config), encoding="utf-8")

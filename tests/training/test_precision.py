@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from distributed_cases import CASES, LABELS, SmallModel, Step, run
+from sweeps import sweep
 
 EVERY = range(len(LABELS))
 
@@ -17,7 +18,7 @@ class ExactFeatures(SmallModel):
         return 20 * scale * (images.flatten(1)[:, :8] - 0.5)
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("dtype", sweep([torch.bfloat16, torch.float16], quick=[torch.bfloat16]), ids=str)
 @pytest.mark.parametrize("case", CASES)
 def test_objectives_stay_in_float32(case: str, dtype: torch.dtype) -> None:
     results = []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from sweeps import sweep
 
 from hrvlm.cli.train import main
 
@@ -39,7 +40,7 @@ def shown(variant: str | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     return {"trainer": found["trainer"], "model": found["model"]["init_args"], "data": found["data"]}
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", sweep(VARIANTS, quick=("ddp",)))
 def test_a_variant_changes_its_own_values_and_no_others(
     variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

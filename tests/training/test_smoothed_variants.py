@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from scipy.stats import norm
+from sweeps import sweep
 from torch import Tensor
 
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -21,7 +22,7 @@ VARIANTS = {
 }
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("variant", sweep(VARIANTS, quick=("emoji/smoothed",)))
 def test_smoothed_variants_build_and_take_a_step(
     variant: str,
     tiny_model: Path,

@@ -29,6 +29,7 @@ def words(name: str) -> str:
     return name.split(".")[0].replace("_", " ")
 
 
+@pytest.mark.slow
 def test_rebuilding_the_shipped_tree_gives_the_same_bytes(wordnet: Any, tmp_path: Path) -> None:
     rebuild_file(MAPPING, tmp_path / "tree.yaml", wordnet)
     assert (tmp_path / "tree.yaml").read_bytes() == (ROOT / "trees" / "emoji_wordnet.yaml").read_bytes()

@@ -7,9 +7,10 @@ made or checked; figures are imported when they are drawn.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.rows.record import Record
@@ -18,8 +19,50 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 R = TypeVar("R", bound=Record)
-ClassName: TypeAlias = Callable[[str, int, int], str]
-"""Words for a class, by tree, level and number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a record says of its image at a level, a cell of the table of images.
+
+    Attributes:
+        tree: tree of the level, or whatever else classes are of.
+        level: 0 for the leaves.
+        level_name: its name.
+        about: what else tells this column from others of the kind, such as a scorer.
+        label: right class; -1 where none is known.
+        prediction: class that is told; -1 where there is none.
+        value: certified radius or share, see `KindReport.unit`; the mean is shown where several records have one.
+        abstain: whether nothing is certified.
+        names: classes in words, as far as records hold them.
+        text: an answer in words, or None.
+    """
+
+    tree: str
+    level: int
+    level_name: str
+    about: str = ""
+    label: int
+    prediction: int
+    value: float | None = None
+    abstain: bool = False
+    names: Mapping[int, str] = field(default_factory=dict)
+    text: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """The intervals of an image along a change, which pages draw as a bar.
+
+    Attributes:
+        change: its name.
+        intervals: (share of the way up to which it reaches, class), rising to 1; empty where nothing is certified.
+        stretches: (rate, share of the way) on which the label is claimed to hold in pictures.
+    """
+
+    change: str
+    intervals: Sequence[tuple[float, int]]
+    stretches: Sequence[tuple[float, float]] = ()
 
 
 class KindReport(ABC, Generic[R]):
@@ -28,12 +71,12 @@ class KindReport(ABC, Generic[R]):
     Attributes:
         heading: of its section.
         caption: what its section shows, in a sentence.
-        key_title: what the colours of figures of single images tell, see `key`.
+        unit: what the value of `Judged` is, for the head of a column.
     """
 
     heading: ClassVar[str]
     caption: ClassVar[str]
-    key_title: ClassVar[str] = ""
+    unit: ClassVar[str] = ""
 
     @abstractmethod
     def guarantee(self, records: Sequence[R]) -> list[str]:
@@ -51,12 +94,22 @@ class KindReport(ABC, Generic[R]):
         """Figures of all records, at least one, as SVG."""
         return []
 
-    def figures_of_image(self, records: Sequence[R], name: ClassName) -> list[tuple[str, str]]:
-        """Headings and figures, as SVG, of the records of one image; none where nothing is drawn of single images."""
-        return []
+    def judged(self, record: R) -> Iterable[Judged]:
+        """What the table of images shows of a record."""
+        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+        nothing = record.reason is not None
+        return (Judged(label=record.label, prediction=record.prediction, abstain=nothing, **place),)
 
-    def key(self) -> list[tuple[str, str]]:
-        """Colours of the figures of single images, and what each stands for."""
+    def change(self, record: R) -> Change | None:
+        """The bar of a record; None for kinds that certify no change. It belongs to the one cell that is judged."""
+        return None
+
+    def ceiling(self, records: Sequence[R]) -> float | None:
+        """The largest radius that any image could have been given, in pixel units; None where there is none."""
+        return None
+
+    def warnings(self, records: Sequence[R]) -> list[str]:
+        """What a reader must not miss before all else, in sentences."""
         return []
 
     def largest_radius(self, records: Sequence[R]) -> float:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.kinds.labelled import decimal
-from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits, unlabelled
 
 
@@ -17,6 +17,7 @@ class JointReport(KindReport[JointRecord]):
     """Mean extents at radii, and mean radii at extents."""
 
     heading = "Joint pixel-and-semantic"
+    unit = "mean radius at the first extent"
     caption = "Pixels and meaning together: every image within the radius, moved up to the extent."
 
     def guarantee(self, records: Sequence[JointRecord]) -> list[str]:
@@ -55,6 +56,13 @@ class JointReport(KindReport[JointRecord]):
             cells = [*means, *(_mean(found, "mean_radius") for found in numbers["at_extents"].values())]
             table.add_row("(all)" if level == "0" else tree, numbers["level_name"], attribute, scorer, *cells)
         return table
+
+    def judged(self, record: JointRecord) -> Iterable[Judged]:
+        """The class at radius and extent, and the largest radius up to the first extent that was asked for."""
+        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+        radius = record.at_extents[0][1] if record.at_extents else None
+        told = {"label": record.label, "prediction": record.prediction, "value": radius, "abstain": record.abstain}
+        return (Judged(about=record.scorer, **place, **told),)
 
 
 def _mean(found: Mapping[str, Any], name: str) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
 from hrvlm.certificates.kinds.oracle.wording import oracle_sentences
-from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits
 
 
@@ -17,6 +17,7 @@ class OracleReport(KindReport[OracleRecord]):
     """Certified accuracy over radii, per oracle and claim."""
 
     heading = "Generative model with an oracle"
+    unit = "certified radius"
     caption = "Answers under an oracle: its own label (composite), and that of an ideal oracle (semantic, corrected)."
 
     def guarantee(self, records: Sequence[OracleRecord]) -> list[str]:
@@ -44,6 +45,18 @@ class OracleReport(KindReport[OracleRecord]):
             rates = [f"{100 * numbers[name]:.1f}" for name in ("abstention_rate", "unparseable_share")]
             table.add_row(oracle, claim, _error(numbers), *cells, mean, *rates)
         return table
+
+    def judged(self, record: OracleRecord) -> Iterable[Judged]:
+        """The class of the answers, its radius, and one answer as an example."""
+        names = {} if record.class_name is None else {record.prediction: record.class_name}
+        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+        told = {"label": record.label, "prediction": record.prediction, "value": record.radius}
+        about = f"{record.oracle}, {record.claim}"
+        return (Judged(about=about, abstain=record.abstain, names=names, text=record.answer, **place, **told),)
+
+    def largest_radius(self, records: Sequence[OracleRecord]) -> float:
+        """Of all oracles and claims."""
+        return max((record.radius for record in records), default=0.0)
 
 
 def _error(numbers: Mapping[str, Any]) -> str:

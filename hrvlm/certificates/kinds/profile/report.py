@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import decimal
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
-from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled
 
 
@@ -17,6 +17,7 @@ class ProfileReport(KindReport[ProfileRecord]):
     """Where the deepest certified ancestors lie at each radius."""
 
     heading = "Hierarchical profile"
+    unit = "certified radius"
     caption = "For every radius the deepest ancestor that is certified; the rest is certified for the root alone."
 
     def guarantee(self, records: Sequence[ProfileRecord]) -> list[str]:
@@ -54,10 +55,25 @@ class ProfileReport(KindReport[ProfileRecord]):
 
     def figures(self, records: Sequence[ProfileRecord]) -> list[str]:
         """Shares of images by their deepest certified level."""
-        from hrvlm.certificates.kinds.profile.figures import profile_depths
-        from hrvlm.figures import svg
+        from hrvlm.certificates.kinds.profile.charts import depth_areas
 
-        return [svg(profile_depths(records), "Deepest certified level over the L2 radius per tree")]
+        return depth_areas(records)
+
+    def judged(self, record: ProfileRecord) -> Iterator[Judged]:
+        """The node of every level and its radius."""
+        for level, name in enumerate(record.level_names):
+            node = record.chain[level]
+            radius = record.radii[level] if record.radii else _fixed(record, level)
+            yield Judged(
+                tree=record.tree, level=level, level_name=name, label=record.labels[level], prediction=node,
+                value=radius, abstain=node < 0 or not radius > 0, names={node: record.node_names[level]},
+            )  # fmt: skip
+
+
+def _fixed(record: ProfileRecord, level: int) -> float:
+    """The largest radius of those fixed in advance at which a level or one below it is certified."""
+    pairs = zip(record.asked, record.deepest, strict=True)
+    return max((radius for radius, deepest in pairs if 0 <= deepest <= level), default=0.0)
 
 
 def _cell(deepest: Mapping[str, float] | None, level: str, numbers: Mapping[str, Any], radius: str) -> str:

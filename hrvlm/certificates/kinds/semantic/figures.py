@@ -5,18 +5,20 @@ Such bars are those of Yang et al., ICML 2026 (arXiv 2606.18839).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeAlias
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from hrvlm.certificates.kinds.report import ClassName
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.figures import COLOURS, NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside, room, shown
 from hrvlm.trees.words import printable
+
+ClassName: TypeAlias = Callable[[str, int, int], str]
+"""Words for a class, by tree, level and number."""
 
 
 def mean_invariance(records: Sequence[SemanticRecord]) -> Figure:

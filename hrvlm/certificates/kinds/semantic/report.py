@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import percent
-from hrvlm.certificates.kinds.report import ClassName, KindReport
+from hrvlm.certificates.kinds.report import Change, Judged, KindReport
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
@@ -19,7 +20,7 @@ class SemanticReport(KindReport[SemanticRecord]):
 
     heading = "Semantic extent"
     caption = "Share of the way from the image to the target on which the prediction provably does not change."
-    key_title = "Prediction along the way"
+    unit = "invariant share"
 
     def guarantee(self, records: Sequence[SemanticRecord]) -> list[str]:
         """Deterministic statements about embeddings."""
@@ -73,28 +74,24 @@ class SemanticReport(KindReport[SemanticRecord]):
 
     def figures(self, records: Sequence[SemanticRecord]) -> list[str]:
         """Bars of mean invariant shares."""
-        from hrvlm.certificates.kinds.semantic.figures import mean_invariance
-        from hrvlm.figures import svg
+        from hrvlm.certificates.kinds.semantic.charts import mean_bars
 
-        return [svg(mean_invariance(records), "Mean invariant share per attribute, level and scorer")]
+        return mean_bars(records)
 
-    def figures_of_image(self, records: Sequence[SemanticRecord], name: ClassName) -> list[tuple[str, str]]:
-        """Bars of the intervals, per scorer."""
-        from hrvlm.certificates.kinds.semantic.figures import interval_bars
-        from hrvlm.figures import svg
+    def judged(self, record: SemanticRecord) -> Iterable[Judged]:
+        """The class of the image itself, and its invariant share."""
+        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+        told = {"label": record.label, "prediction": record.prediction, "value": record.invariance}
+        return (Judged(about=record.scorer, abstain=not record.intervals, **place, **told),)
 
-        def drawn(scorer: str) -> str:
-            figure = interval_bars([record for record in records if record.scorer == scorer], name)
-            return svg(figure, f"Intervals of constant prediction of image {records[0].index}, {scorer} scorer")
-
-        return [(scorer, drawn(scorer)) for scorer in sorted({record.scorer for record in records})]
-
-    def key(self) -> list[tuple[str, str]]:
-        """Which class an interval has."""
-        from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME
-
-        changed = [(RIGHT, "changed to the right class"), (OTHER, "changed to another class")]
-        return [(SAME, "as for the image"), *changed, (NOTHING, "nothing certified")]
+    def change(self, record: SemanticRecord) -> Change:
+        """The intervals as shares of the way, and the calibrated stretches, each alone, at marginal rates."""
+        whole = abs(record.stop - record.start)
+        name = record.attribute if record.target_kind == TEXT else f"{record.attribute} ({record.target_kind})"
+        ends = [(abs(end - record.start) / whole if whole else 1.0, label) for _, end, label in record.intervals]
+        told = [s for s in record.calibrated if s.over == "alone" and s.form == MARGINAL and whole]
+        stretches = [(s.epsilon, min(1.0, s.extent / whole)) for s in told]
+        return Change(change=name, intervals=ends, stretches=stretches)
 
 
 def _observed(records: Sequence[SemanticRecord]) -> list[str]:

@@ -17,7 +17,7 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
 
     Images without a label are left out; where none has one, the share is that of all that are certified.
     """
-    unknown, trees = not any(r.labelled for r in records), _trees(records)
+    unknown, trees = not any(r.labelled for r in records), trees_of(records)
     records = [r for r in records if r.labelled or unknown]
     with mpl.rc_context(STYLE):
         figure, panels = panels_beside(len(trees), height=3.0)
@@ -38,6 +38,6 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
     return figure
 
 
-def _trees(records: Sequence[SmoothingRecord]) -> list[str]:
+def trees_of(records: Sequence[SmoothingRecord]) -> list[str]:
     """Trees with levels of their own; the first one alone if there are leaves only."""
     return sorted({r.tree for r in records if r.level > 0}) or sorted({r.tree for r in records})

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import decimal, percent
-from hrvlm.certificates.kinds.report import KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
+from hrvlm.certificates.statistics.binomial import smoothing_radius
 from hrvlm.rows.tab_separated import Line, table_of
 from hrvlm.trees.words import file_name
 
@@ -20,6 +21,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
     """Certified accuracy over the radius, per level."""
 
     heading = "Smoothing"
+    unit = "certified radius"
     caption = "Share of images whose smoothed prediction is right and certified up to the radius."
 
     def guarantee(self, records: Sequence[SmoothingRecord]) -> list[str]:
@@ -61,10 +63,22 @@ class SmoothingReport(KindReport[SmoothingRecord]):
 
     def figures(self, records: Sequence[SmoothingRecord]) -> list[str]:
         """Curves of certified accuracy."""
-        from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
-        from hrvlm.figures import svg
+        from hrvlm.certificates.kinds.smoothing.charts import certified_curves
 
-        return [svg(certified_accuracy(records), "Certified accuracy over the L2 radius per level")]
+        return certified_curves(records)
+
+    def judged(self, record: SmoothingRecord) -> Iterable[Judged]:
+        """The certified class and its radius."""
+        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+        told = {"label": record.label, "prediction": record.prediction}
+        return (Judged(value=record.radius, abstain=record.abstain, **place, **told),)
+
+    def ceiling(self, records: Sequence[SmoothingRecord]) -> float | None:
+        """Of a unanimous count; None where other methods than one lower bound gave some radii."""
+        if any(record.method != "clopper-pearson" for record in records):
+            return None
+        counted = {(r.n_max or r.n, r.alpha_share, r.sigma, r.threshold) for r in records}
+        return max(float(smoothing_radius(n, n, alpha, s, threshold=t)) for n, alpha, s, t in counted)
 
     def largest_radius(self, records: Sequence[SmoothingRecord]) -> float:
         """Of all levels."""

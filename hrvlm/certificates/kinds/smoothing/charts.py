@@ -1,0 +1,64 @@
+"""Certified accuracy over the radius for pages, with intervals; see `figures` for the same in matplotlib."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hrvlm.certificates.kinds.smoothing.figures import trees_of
+from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.charts.frame import Axes
+from hrvlm.charts.lines import Curve, curves
+
+MOST_STEPS = 150
+ERROR = 0.025
+"""On each side of the intervals, which are of 95 % each."""
+
+
+def certified_curves(records: Sequence[SmoothingRecord]) -> list[str]:
+    """Share of images that are right and certified up to each radius: a chart per tree, a curve per level.
+
+    Images without a label are left out; where none has one, the share is that of all that are certified.
+    """
+    unknown = not any(record.labelled for record in records)
+    told = [record for record in records if record.labelled or unknown]
+    top = max((record.radius for record in told), default=0.0)
+    what = "share certified" if unknown else "certified accuracy"
+    charts = []
+    for tree in trees_of(records):
+        names = sorted({(r.level, r.level_name) for r in told if r.level == 0 or r.tree == tree})
+        found = [
+            certified_curve(name, [r for r in told if r.level == level and (level == 0 or r.tree == tree)], unknown)
+            for level, name in names
+        ]
+        axes = Axes(
+            title=tree, x_label="L2 radius in pixel units", y_label=f"{what} in percent", x=(0.0, 1.05 * top or 1.0),
+            description=f"{what.capitalize()} over the L2 radius, tree {tree}: {_words(found)}",
+        )  # fmt: skip
+        charts.append(curves(found, axes, step=True))
+    return charts
+
+
+def certified_curve(name: str, records: Sequence[SmoothingRecord], unknown: bool = False) -> Curve:
+    """The steps of one level, in percent, with exact 95 % intervals over images; at most `MOST_STEPS`, each exact."""
+    radii = np.sort([r.radius for r in records if (r.correct or unknown) and not r.abstain])
+    edges = np.unique(np.append(radii, 0.0))
+    if len(edges) > MOST_STEPS:
+        edges = edges[np.unique(np.linspace(0, len(edges) - 1, MOST_STEPS).round().astype(int))]
+    counts = len(radii) - np.searchsorted(radii, edges, side="left")
+    last = float(edges[-1])
+    low, high = _interval([*counts.tolist(), 0], len(records))
+    return Curve(name, [*edges.tolist(), last], [*(100 * counts / len(records)).tolist(), 0.0], low, high)
+
+
+def _interval(counts: Sequence[int], images: int) -> tuple[list[float], list[float]]:
+    """Bounds of shares in percent."""
+    found = (bound(counts, images, ERROR) for bound in (clopper_pearson_lower, clopper_pearson_upper))
+    low, high = ((100 * np.atleast_1d(bound)).tolist() for bound in found)
+    return low, high
+
+
+def _words(found: Sequence[Curve]) -> str:
+    return ", ".join(f"{curve.name} {curve.y[0]:.1f} percent at radius 0" for curve in found)

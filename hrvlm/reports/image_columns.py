@@ -1,0 +1,154 @@
+"""The table of images of a page, column by column: what every level says of every image, in few bytes."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from hrvlm.certificates.kinds.report import Change, Judged
+from hrvlm.trees.words import printable
+
+Place: TypeAlias = tuple[str, str, int, str, str]
+"""Heading, tree, level, its name, and what else tells a column from others."""
+
+
+@dataclass(slots=True)
+class _View:
+    """A level under one heading: per index of an image what is told of it."""
+
+    unit: str
+    names: str
+    cells: dict[int, tuple[int, int, bool]] = field(default_factory=dict)
+    values: dict[int, float] = field(default_factory=dict)
+    counts: dict[int, int] = field(default_factory=dict)
+    texts: dict[int, str] = field(default_factory=dict)
+
+    def add(self, index: int, judged: Judged) -> None:
+        abstained = self.cells.get(index, (0, 0, True))[2] and judged.abstain
+        self.cells[index] = (judged.label, judged.prediction, abstained)
+        if judged.value is not None:
+            self.values[index] = self.values.get(index, 0.0) + judged.value
+            self.counts[index] = self.counts.get(index, 0) + 1
+        if judged.text is not None:
+            self.texts[index] = judged.text
+
+
+class ImageColumns:
+    """Collects what records say of their images, and gives it as JSON values."""
+
+    def __init__(self) -> None:
+        self._views: dict[Place, _View] = {}
+        self._changes: dict[tuple[Place, str], dict[int, str]] = defaultdict(dict)
+        self._known: dict[str, dict[int, str]] = defaultdict(dict)
+        self._used: dict[str, set[int]] = defaultdict(set)
+        self.indices: set[int] = set()
+
+    def add(self, heading: str, unit: str, index: int, cells: Iterable[Judged], change: Change | None = None) -> None:
+        """Takes in a record.
+
+        Args:
+            heading: of its kind.
+            unit: what its value is.
+            index: of its image.
+            cells: what it says of levels.
+            change: its bar, which belongs to the last of them.
+        """
+        for judged in cells:
+            place = (heading, judged.tree, judged.level, judged.level_name, judged.about)
+            view = self._views.get(place)
+            if view is None:
+                names = printable(f"{judged.tree}/{judged.level}" + (f"/{judged.about}" if judged.names else ""))
+                view = self._views[place] = _View(unit, names)
+            view.add(index, judged)
+            self.indices.add(index)
+            used = self._used[view.names]
+            used.add(judged.label)
+            used.add(judged.prediction)
+            if judged.names:
+                self._known[view.names].update(judged.names)
+            if change is not None:
+                self._changes[place, change.change][index] = _encoded(change, judged.prediction)
+                used.update(label for _, label in change.intervals)
+
+    def to_json(
+        self,
+        name: Callable[[str, int, int], str | None],
+        path: Callable[[int], str | None],
+        pictures: Mapping[int, str],
+        parents: Mapping[tuple[str, int], Sequence[int]],
+    ) -> dict[str, Any]:
+        """The columns, aligned with "index"; what has no row is null.
+
+        Args:
+            name: words for a class of (tree, level), or None.
+            path: file of an image, or None.
+            pictures: small pictures as links that hold their data.
+            parents: per (tree, level) the node of the next level that each node lies in.
+        """
+        order = sorted(self.indices)
+        paths = [path(index) for index in order]
+        places = sorted(self._views, key=_leaves_first)
+        at = {place: number for number, place in enumerate(places)}
+        return {
+            "index": order,
+            "path": [printable(found or "") for found in paths] if any(paths) else None,
+            "pictures": [pictures.get(index, 0) for index in order] if pictures else None,
+            "views": [_columns(place, self._views[place], order) for place in places],
+            "names": {names: self._words(names, place, name) for names, place in self._named().items()},
+            "changes": [
+                {"view": at[place], "change": printable(change), "about": printable(place[4]),
+                 "rows": [rows.get(index) for index in order]}
+                for (place, change), rows in sorted(self._changes.items())
+            ],
+            "parents": {f"{printable(tree)}/{level}": list(found) for (tree, level), found in parents.items()},
+        }  # fmt: skip
+
+    def _named(self) -> dict[str, Place]:
+        return {view.names: place for place, view in self._views.items()}
+
+    def _words(self, names: str, place: Place, name: Callable[[str, int, int], str | None]) -> dict[int, str]:
+        known = self._known[names]
+        found = {label: known.get(label) or name(place[1], place[2], label) for label in sorted(self._used[names])}
+        return {label: printable(words) for label, words in found.items() if words is not None and label >= 0}
+
+
+def _leaves_first(place: Place) -> tuple[Any, ...]:
+    heading, tree, level, name, about = place
+    return heading, not about.startswith("clean"), about, level > 0, tree, level, name
+
+
+def _columns(place: Place, view: _View, order: Sequence[int]) -> dict[str, Any]:
+    heading, tree, level, name, about = place
+    cells = [view.cells.get(index) for index in order]
+    found: dict[str, Any] = {
+        "heading": heading, "tree": printable(tree), "level": level, "name": printable(name), "about": printable(about),
+        "unit": view.unit, "names": view.names,
+        "label": [None if cell is None else cell[0] for cell in cells],
+        "prediction": [None if cell is None else cell[1] for cell in cells],
+        "abstained": [0 if cell is None else int(cell[2]) for cell in cells],
+        "value": [_short(view, index) for index in order],
+    }  # fmt: skip
+    return found | ({"texts": [printable(view.texts.get(index, "")) for index in order]} if view.texts else {})
+
+
+def _short(view: _View, index: int) -> float | None:
+    count = view.counts.get(index)
+    return None if count is None else float(f"{view.values[index] / count:.4g}")
+
+
+def _encoded(change: Change, prediction: int) -> str:
+    """The bar in few letters.
+
+    Nothing for the prediction all the way, "-" for no certificate, else ends in per mille with classes; after "|" the
+    rates with the stretches.
+    """
+    if not change.intervals:
+        words = "-"
+    elif all(label == prediction for _, label in change.intervals):
+        words = ""
+    else:
+        words = ";".join(f"{round(1000 * end)} {label}" for end, label in change.intervals)
+    rates = ";".join(f"{rate:g} {round(1000 * share)}" for rate, share in change.stretches)
+    return f"{words}|{rates}" if rates else words

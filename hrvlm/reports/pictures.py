@@ -1,0 +1,57 @@
+"""Small pictures of a page, as links that hold their own data."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+SIZES = ((64, 192), (2_000, 64), (10_000, 40))
+"""Sides in pixels, by the number of pictures up to which each is used; beyond the last no further picture is shown."""
+_HELD = re.compile(r"data:image/(?:png|webp);base64,[A-Za-z0-9+/]+=*")
+_DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+
+
+def small_pictures(indices: Iterable[int], picture: Callable[[int], Any] | None) -> dict[int, str]:
+    """Pictures of some images by index, smaller the more there are; of at most 10,000 of them.
+
+    Args:
+        indices: of the images.
+        picture: image `(3, H, W)` in [0, 1] of an index; None where the data is not at hand.
+    """
+    if picture is None:
+        return {}
+    order = sorted(indices)
+    side = next((side for most, side in SIZES if len(order) <= most), SIZES[-1][1])
+    return {index: data_uri(picture(index), side) for index in order[: SIZES[-1][0]]}
+
+
+def data_uri(image: Any, side: int = 256) -> str:
+    """An image `(3, H, W)` in [0, 1] as a picture inside a link, at most so many pixels wide and high."""
+    pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    small = Image.fromarray(pixels)
+    small.thumbnail((side, side))
+    out = io.BytesIO()
+    small.save(out, format="WEBP", quality=72, method=3)
+    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+
+
+def held_pictures(page: Path) -> dict[int, str]:
+    """The pictures of a page that was made before, by index; none where it has none or is no such page."""
+    try:
+        found = _DATA.search(page.read_text(encoding="utf-8"))
+        data = json.loads(found.group(1)) if found else {}
+        pairs = list(zip(data["index"], data["pictures"], strict=True))
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {
+        index: link
+        for index, link in pairs
+        if isinstance(index, int) and isinstance(link, str) and _HELD.fullmatch(link)
+    }

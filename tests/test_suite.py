@@ -1,0 +1,42 @@
+"""The suite in two parts: what is marked slow runs in CI too, and what it tests is tested quickly as well."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from sweeps import COLLECTED
+
+ROOT = Path(__file__).parents[1]
+# Files of slow tests alone, and where the same behaviour is tested quickly.
+QUICK_SIBLINGS = {
+    "test_ddp_run.py": "test_distributed.py",
+    "test_joint_soundness.py": "test_joint_rows.py",
+    "test_sampling_coverage.py": "test_procedures.py",
+    "test_strong_attacks.py": "test_soundness.py",
+}
+
+
+def recipe(target: str) -> str:
+    """Commands of a target of the Makefile."""
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    found = re.search(rf"^{target}: .*\n((?:\t.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return found[1].strip()
+
+
+def test_ci_runs_both_parts_which_are_all() -> None:
+    assert {"make lint", "make test", "make test-slow"} <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    assert recipe("test") == '$(PYTEST) -m "not slow"'
+    assert recipe("test-slow") == "$(PYTEST) -m slow"
+    assert recipe("test-all") == "$(PYTEST)"
+
+
+def test_what_is_tested_slowly_is_tested_quickly_too(request: pytest.FixtureRequest) -> None:
+    """Of the files that were collected."""
+    collected = request.config.stash[COLLECTED]
+    quick = {path.name for path, slow in collected if not slow}
+    files = {path.name for path, _ in collected}
+    assert files - quick == files & QUICK_SIBLINGS.keys()
+    assert {QUICK_SIBLINGS[name] for name in files - quick} & files <= quick
