@@ -17,7 +17,7 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, calibrated_stretches
-from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim, statements_of
+from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
     CalibratedChange,
     Calibration,
@@ -195,6 +195,29 @@ def test_a_picture_at_the_very_end_of_a_change_lies_on_its_whole_stretch() -> No
     clear = stretches.reach(0.01, ThresholdScale())[0] == stretches.whole  # no class that it changes to
     assert int(clear.sum()) > 5
     assert bool(beyond[clear].all())
+
+
+def test_thresholds_are_measured_otherwise_only_where_that_is_clearly_better() -> None:
+    usual, other = ((ThresholdScale(unit), SPEED) for unit in ("weights", "margin"))
+    claimed = torch.linspace(0.2, 0.8, 40, dtype=torch.float64)
+    sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(20)
+    # 40 images that differ by 0.3 either way: a standard error of 0.047, and twice that is 0.095.
+    for ahead, best in ((0.09, usual), (0.1, other), (-0.1, usual)):
+        assert _chosen([(usual, claimed), (other, claimed + ahead + 0.3 * sign)]) == best
+    far = (ThresholdScale("margin", 3.0), SPEED)
+    assert _chosen([(usual, claimed), (other, claimed + 0.1), (far, claimed + 0.2)]) == far
+
+
+def test_one_choice_serves_all_rates_and_sees_no_calibration_image(problem: Problem) -> None:
+    parts = [shown(problem, seed=seed) for seed in range(3)]
+    options = CalibrationOptions(epsilons=(0.1, 0.3))
+    found = [calibrate_claim(SPEED, parts[0], rest, options).found for rest in parts[1:]]
+    chosen = {(scale, speed) for one in found for scale, speed, _ in one.values()}
+    assert len(chosen) == 1
+    (scale, speed), *_ = chosen
+    for one, rest in zip(found, parts[1:], strict=True):
+        for _, _, critical in one.values():
+            assert torch.equal(critical, rest.critical(scale, speed))
 
 
 def test_parts_share_no_image() -> None:
