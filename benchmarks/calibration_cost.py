@@ -163,11 +163,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     load_before, given = os.getloadavg()[0], settings(arguments.images, arguments.changes)
-    loaded = hrvlm.load_model("emoji")
-    forest = load_forest(TREES, leaves=given.data.class_ids)
+    loaded, emoji = hrvlm.load_model("emoji"), EmojiDataModule()
+    forest = load_forest(TREES, leaves=emoji.class_ids)
     plain = HierarchicalClassifier(loaded, cosine_head(loaded), forest)
     with inferring(loaded):
-        first = ShownImages(plain, given.data.evaluation_set(given.split), given.plan)
+        first = ShownImages(plain, emoji.evaluation_set(given.split), given.plan)
         shown = EncodedImages(inference_copy(with_ball(first)), first.data, given.plan)
         started = time.perf_counter()
         shown.known = {change.name: ShownImages.encoded(shown, change) for change in given.plan.changes()}

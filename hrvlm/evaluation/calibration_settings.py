@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions
+from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.subject import Subject
 from hrvlm.training.pictured_changes import PicturedChanges
 
@@ -46,9 +47,11 @@ class CalibrationSettings(Subject):
 
     Attributes:
         plan: Changes, pictures, rates.
+        answers: Prompt, decoding and oracles of a model that answers in words; null for a classifier.
     """
 
     plan: CalibrationPlan
+    answers: AnswerOptions | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
