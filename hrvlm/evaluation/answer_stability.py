@@ -225,6 +225,6 @@ def _words(stretch: StableStretch) -> str:
     said = ", ".join(f"{name}: {'none' if s is None else f'{s:g}'}" for name, s in stretch.shares.items())
     return (
         f"{stretch.change}, {stretch.oracle}: of {stretch.images} images {100 * stretch.unstable:.1f}% get an answer "
-        f"of another class on the way, the class holds on {stretch.mean_stable:.2f} of it on average; claimed at epsilon "
+        f"of another class on the way, the class holds on {stretch.mean_stable:.2f} of it on average; at epsilon "
         f"{stretch.epsilon:g}: {said}"
     )
