@@ -7,7 +7,7 @@ made or checked; figures are imported when they are drawn.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -16,6 +16,7 @@ from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.rows.record import Record
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 R = TypeVar("R", bound=Record)
@@ -48,6 +49,12 @@ class Judged:
     abstain: bool = False
     names: Mapping[int, str] = field(default_factory=dict)
     text: str | None = None
+
+
+def judged_at(record: Record, **told: Any) -> Judged:
+    """A cell for a record's own tree and level, label and prediction; `told` is all else of it."""
+    place: dict[str, Any] = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+    return Judged(label=record.label, prediction=record.prediction, **place, **told)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +103,7 @@ class KindReport(ABC, Generic[R]):
 
     def judged(self, record: R) -> Iterable[Judged]:
         """What the table of images shows of a record."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        nothing = record.reason is not None
-        return (Judged(label=record.label, prediction=record.prediction, abstain=nothing, **place),)
+        return (judged_at(record, abstain=record.reason is not None),)
 
     def change(self, record: R) -> Change | None:
         """The bar of a record; None for kinds that certify no change. It belongs to the one cell that is judged."""
@@ -119,6 +124,10 @@ class KindReport(ABC, Generic[R]):
     def tab_separated(self, records: Sequence[R]) -> dict[str, str] | None:
         """Texts of tab-separated tables by file name, see `hrvlm.rows.tab_separated`; None if there is no such form."""
         return None
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[R]], Figure]]:
+        """Figures of all records as matplotlib's, by their names in `hrvlm.reports.plots`; none where none is drawn."""
+        return {}
 
 
 def report_of(kind: Kind[Any]) -> KindReport[Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import percent
-from hrvlm.certificates.kinds.report import Change, Judged, KindReport
+from hrvlm.certificates.kinds.report import Change, Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SemanticReport(KindReport[SemanticRecord]):
@@ -34,6 +37,12 @@ class SemanticReport(KindReport[SemanticRecord]):
             *_observed(records),
             *calibrated_words(records),
         ]
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[SemanticRecord]], Figure]]:
+        """The figure of this kind."""
+        from hrvlm.certificates.kinds.semantic.figures import mean_invariance
+
+        return {"semantic_invariance": mean_invariance}
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.
@@ -80,9 +89,7 @@ class SemanticReport(KindReport[SemanticRecord]):
 
     def judged(self, record: SemanticRecord) -> Iterable[Judged]:
         """The class of the image itself, and its invariant share."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        told = {"label": record.label, "prediction": record.prediction, "value": record.invariance}
-        return (Judged(about=record.scorer, abstain=not record.intervals, **place, **told),)
+        return (judged_at(record, about=record.scorer, value=record.invariance, abstain=not record.intervals),)
 
     def change(self, record: SemanticRecord) -> Change:
         """The intervals as shares of the way, and the calibrated stretches, each alone, at marginal rates."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import decimal, percent
-from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
 from hrvlm.certificates.statistics.binomial import smoothing_radius
 from hrvlm.rows.tab_separated import Line, table_of
 from hrvlm.trees.words import file_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SmoothingReport(KindReport[SmoothingRecord]):
@@ -37,6 +40,12 @@ class SmoothingReport(KindReport[SmoothingRecord]):
             f"({values(records, 'split')}), from {_samples(records)} counted copies of an image.",
         ]
         return [*sentences, *assumed(records), *unlabelled(records), *limits(records)]
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[SmoothingRecord]], Figure]]:
+        """The figure of this kind."""
+        from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
+
+        return {"certified_accuracy": certified_accuracy}
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Certified accuracy at radii and mean radius, one line per level; then all levels of a tree at once."""
@@ -69,9 +78,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
 
     def judged(self, record: SmoothingRecord) -> Iterable[Judged]:
         """The certified class and its radius."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        told = {"label": record.label, "prediction": record.prediction}
-        return (Judged(value=record.radius, abstain=record.abstain, **place, **told),)
+        return (judged_at(record, value=record.radius, abstain=record.abstain),)
 
     def ceiling(self, records: Sequence[SmoothingRecord]) -> float | None:
         """Of a unanimous count; None where other methods than one lower bound gave some radii."""
