@@ -36,10 +36,11 @@ from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import Appearance
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.evaluation.calibration import calibrated_claims
-from hrvlm.evaluation.calibration_settings import AppearanceSequence, CalibrationPlan, CalibrationSettings
+from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSettings
 from hrvlm.evaluation.shown_features import Encoded, ShownImages
 from hrvlm.evaluation.subject import identity
 from hrvlm.models import HierarchicalClassifier, PoincareHead, cosine_head, inference_copy, inferring
+from hrvlm.training.pictured_changes import AppearanceSequence
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
 
