@@ -8,13 +8,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hrvlm import data, geometry, models, trees
     from hrvlm.models import load_model
+    from hrvlm.reports import plots
+    from hrvlm.reports.frames import to_frame
+    from hrvlm.reports.results import Certificates, Results
     from hrvlm.trees import load_forest, load_tree
 
 __version__ = "0.1.0"
 
-__all__ = ["data", "geometry", "load_forest", "load_model", "load_tree", "models", "trees"]
+__all__ = [
+    "Certificates",
+    "Results",
+    "data",
+    "geometry",
+    "load_forest",
+    "load_model",
+    "load_tree",
+    "models",
+    "plots",
+    "to_frame",
+    "trees",
+]
 
-_MODULE_OF = {"load_forest": "hrvlm.trees", "load_model": "hrvlm.models", "load_tree": "hrvlm.trees"}
+_MODULE_OF = {
+    "Certificates": "hrvlm.reports.results",
+    "Results": "hrvlm.reports.results",
+    "load_forest": "hrvlm.trees",
+    "load_model": "hrvlm.models",
+    "load_tree": "hrvlm.trees",
+    "to_frame": "hrvlm.reports.frames",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -23,4 +45,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     if name in _MODULE_OF:
         return getattr(import_module(_MODULE_OF[name]), name)
-    return import_module(f"{__name__}.{name}")
+    return import_module("hrvlm.reports.plots" if name == "plots" else f"{__name__}.{name}")

@@ -9,7 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from hrvlm.trees.words import printable
 
@@ -61,6 +64,16 @@ def svg(figure: Figure, description: str) -> str:
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     label = description.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
     return text.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1)
+
+
+def pixels(figure: Figure) -> NDArray[np.uint8]:
+    """A figure as a picture `(H, W, 3)` on white, for what takes no figures, such as loggers."""
+    figure.set_facecolor("white")
+    canvas = FigureCanvasAgg(figure)
+    with warnings.catch_warnings():  # as in `svg`: letters that the font lacks are boxes here
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def room(names: Iterable[str]) -> float:

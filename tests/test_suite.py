@@ -11,6 +11,7 @@ from sweeps import COLLECTED
 ROOT = Path(__file__).parents[1]
 # Files of slow tests alone, and where the same behaviour is tested quickly.
 QUICK_SIBLINGS = {
+    "test_compare.py": "test_comparison.py",
     "test_ddp_run.py": "test_distributed.py",
     "test_joint_soundness.py": "test_joint_rows.py",
     "test_sampling_coverage.py": "test_procedures.py",

@@ -194,6 +194,7 @@ def accuracies(folder: Path) -> dict[tuple[Any, ...], dict[int, bool]]:
     }
 
 
+@pytest.mark.slow
 def test_each_attack_goes_on_with_the_pictures_that_are_left(
     benchmark: Callable[[str], ModuleType], tiny: Path
 ) -> None:
@@ -210,6 +211,7 @@ def test_each_attack_goes_on_with_the_pictures_that_are_left(
     assert any(found["pretrained", "group", "clean"].values())
 
 
+@pytest.mark.slow
 def test_rows_and_tables_are_averages_of_the_lines(benchmark: Callable[[str], ModuleType], tiny: Path) -> None:
     found, content = accuracies(tiny), json.loads((tiny / "training.json").read_text())
     rows = {(row["method"], row["level"], row["attack"]): row for row in content["rows"]}
@@ -225,6 +227,7 @@ def test_rows_and_tables_are_averages_of_the_lines(benchmark: Callable[[str], Mo
     assert f"| gaussian | 1 | {100 * rows['gaussian', 'leaf', 'clean']['accuracy']:.1f} |" in table
 
 
+@pytest.mark.slow
 def test_certificates_are_of_the_same_pictures_at_each_sigma(
     benchmark: Callable[[str], ModuleType], tiny: Path
 ) -> None:
@@ -240,6 +243,7 @@ def test_certificates_are_of_the_same_pictures_at_each_sigma(
     assert table.count("| gaussian | 1 | 4 |") == 2
 
 
+@pytest.mark.slow
 def test_nothing_is_done_twice_and_lost_work_gives_the_same(
     benchmark: Callable[[str], ModuleType], tiny: Path, tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -18,6 +17,7 @@ from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progr
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
+from hrvlm.evaluation.level_geometry import GEOMETRY, summarise_geometry
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 from hrvlm.objectives.level_geometry import level_geometry
 from hrvlm.old_keys import old_keys
@@ -40,7 +40,7 @@ class GeometryCallback(EvaluationCallback):
     Each level is attacked by PGD through its own classifier, from the clean images. No random state is touched.
     """
 
-    kind = "geometry"
+    kind = GEOMETRY
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class GeometryCallback(EvaluationCallback):
     ) -> Iterator[dict[str, Any]]:
         tree = classifier.forest[key.tree]
         found = level_geometry(classifier.head, tree, key.level, points, classifier.text_points(key), labels)
-        place = {"kind": "geometry", "tree": tree.name, "level": key.level, "level_name": tree.levels[key.level].name}
+        place = {"kind": GEOMETRY, "tree": tree.name, "level": key.level, "level_name": tree.levels[key.level].name}
         budget = {"norm": self.threat_model.norm, "eps": self.threat_model.eps} if attack != CLEAN else {}
         ids, targets = tree.levels[key.level].ids, classifier.target(labels, key).tolist()
         images = zip(found.image_norms.tolist(), found.image_limits.tolist(), found.image_margins.tolist(), strict=True)
@@ -163,23 +163,3 @@ class GeometryCallback(EvaluationCallback):
 
 def _row(kind: str, node: str, numbers: tuple[float, ...]) -> dict[str, Any]:
     return {"of": kind, "node": node} | dict(zip(("point_norm", "attainable_margin", "margin"), numbers, strict=False))
-
-
-def summarise_geometry(rows: list[dict[str, Any]], label: str = GeometryCallback.kind) -> dict[str, float]:
-    """Means of rows by level and attack, under the names that a `GeometryCallback` of this label logs."""
-    values: dict[str, list[float]] = defaultdict(list)
-    for row in rows:
-        level = row["level_name"] if row["level"] == 0 else f"{row['tree']}/{row['level_name']}"
-        name = f"{label}/{level}"
-        if row["of"] == "text":
-            values[f"{name}/text_norm"].append(row["point_norm"])
-            values[f"{name}/text_attainable_margin"].append(row["attainable_margin"])
-            continue
-        name = f"{name}/{row['attack']}"
-        if row["of"] == "image":
-            values[f"{name}/image_margin"].append(row["margin"])
-        if row["of"] == ("image" if row["level"] == 0 else "group"):
-            values[f"{name}/norm"].append(row["point_norm"])
-            values[f"{name}/attainable_margin"].append(row["attainable_margin"])
-            values[f"{name}/margin"].append(row["margin"])
-    return {name: sum(found) / len(found) for name, found in sorted(values.items())}

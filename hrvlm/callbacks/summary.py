@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from hrvlm.callbacks.certification import CertificationCallback
-from hrvlm.callbacks.common import is_trial, results_folder
+from hrvlm.callbacks.common import fine_tuned, is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
+from hrvlm.evaluation.training_runs import training_run
 from hrvlm.reports.certificates import certificate_tables
+from hrvlm.reports.folder_page import write_report
+from hrvlm.reports.html import AtHand
 from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 from hrvlm.reports.terminal import bold, console
 
@@ -20,7 +24,7 @@ SHARED = (
 
 
 class SummaryTable(Callback):
-    """Prints accuracies before and after, the last certificates, and where everything lies.
+    """Prints accuracies before and after, the last certificates, and where everything lies; writes `report.html`.
 
     Put it after the callbacks whose results it shows.
     """
@@ -36,8 +40,28 @@ class SummaryTable(Callback):
                 out.print(table)
         if is_trial(trainer):
             out.print("A trial by fast_dev_run: no results are kept.")
-        else:
-            out.print(bold(folder, "Results: "), highlight=False)
+            return
+        page = _page(trainer, pl_module, folder)
+        out.print(bold(folder, "Results: "), highlight=False)
+        if page is not None:
+            out.print(bold(page, "Page: "), highlight=False)
+
+
+def _page(trainer: Trainer, module: LightningModule, folder: Path) -> Path | None:
+    """Writes `report.html` of the run; None where it has no rows to tell of."""
+    run = training_run(folder)
+    if run is None or not (run.end or run.robustness):
+        return None
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    certified = [callback for callback in callbacks if isinstance(callback, CertificationCallback)]
+    attacked = [callback for callback in callbacks if isinstance(callback, RobustnessCallback)]
+    told = next(iter([*certified, *attacked]), None)
+    if told is None:
+        return None
+    tuned = fine_tuned(module)
+    at_hand = AtHand.of(tuned.datamodule().evaluation_set(told.split), tuned.forest)
+    radii = certified[0].plan.radii if certified else None
+    return write_report(folder, radii=radii, at_hand=at_hand)[0]
 
 
 def _tables(callback: Any) -> list[Any]:

@@ -52,7 +52,7 @@ def bars(found: Sequence[Bar], *, title: str, x_label: str, names: Sequence[str]
 
 
 def _across(percent: float) -> float:
-    return _LEFT + (WIDTH - _LEFT - 60) * percent / 100
+    return _LEFT + (WIDTH - _LEFT - 96) * percent / 100
 
 
 def _bar(bar: Bar, top: float) -> list[str]:

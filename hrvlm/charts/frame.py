@@ -11,7 +11,7 @@ from hrvlm.trees.words import printable
 
 WIDTH, PLOT_HEIGHT = 460.0, 200.0
 LEFT, RIGHT, TOP = 50.0, 12.0, 26.0
-_AXIS_ROOM, _KEY_HEIGHT, _LETTER = 42.0, 20.0, 6.6
+_AXIS_ROOM, _KEY_HEIGHT, _LETTER = 42.0, 20.0, 7.2
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "12 3", "4 2", "1 2", "6 2 1 2 1 2")
 """Told apart without colours."""
 NUM_COLOURS = len(DASHES)

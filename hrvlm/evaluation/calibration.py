@@ -48,7 +48,7 @@ def calibrate(
     shown = ShownImages(inference_copy(classifier), data, settings.plan)
     if shown.left_out:
         say(f"{shown.left_out} images are left out: they have no pictures of some change")
-    claims, groups, sizes = _calibrated(shown, settings)
+    claims, groups, sizes = calibrated_claims(shown, settings)
     calibration = Calibration(
         population=settings.plan.population,
         weights=known["weights"],
@@ -66,10 +66,18 @@ def calibrate(
     return calibration
 
 
-def _calibrated(
+def calibrated_claims(
     shown: ShownImages, settings: CalibrationSettings
 ) -> tuple[dict[Claim, Calibrated], dict[str, Tensor], dict[str, int]]:
-    """What calibration images say of every claim, their groups per scorer, and the sizes of the parts."""
+    """What calibration images say of every claim, their groups per scorer, and the sizes of the parts.
+
+    Args:
+        shown: Images of the data with pictures of all changes.
+        settings: Changes and rates.
+
+    Raises:
+        ValueError: If there are too few images, or no level of the groups asked for.
+    """
     options = settings.plan.options
     parts = options.parts(len(shown.indices))
     classifiers = classifiers_of(shown.classifier)

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from hrvlm.evaluation.folder_names import read_settings
+from hrvlm.evaluation.folder_names import read_settings, rows_of_training
 from hrvlm.evaluation.verification import rules_of, verify, verify_files
 from hrvlm.rows.measures import Measure
 from hrvlm.rows.verifying import Group
@@ -106,7 +106,7 @@ def read_results(folder: Path) -> list[Results]:
     """
     records: list[Any] = []
     found = []
-    trained = _of_training(folder)
+    trained = rows_of_training(folder)
 
     def collect(record: Any) -> None:
         records.append(_slim(record))
@@ -126,14 +126,6 @@ def read_results(folder: Path) -> list[Results]:
     if not found:
         raise ValueError(f"expected rows of certify.py {' or '.join(COMPARED)} in {folder}, found others alone")
     return found
-
-
-def _of_training(folder: Path) -> dict[str, list[Path]]:
-    """Files of rows of a training run by the command that makes such rows; none of other folders."""
-    attacked = sorted(folder.glob("robustness/after.rank=*.jsonl"))
-    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), reverse=True)]
-    certified = next((paths for end in ends if (paths := sorted(end.glob("rank=*.jsonl")))), [])
-    return {command: paths for command, paths in (("attack", attacked), ("run", certified)) if paths}
 
 
 def _level(record: Any) -> Hashable:

@@ -34,6 +34,18 @@ def read_settings(folder: Path) -> dict[str, Any] | None:
     return noted
 
 
+def rows_of_training(folder: Path) -> dict[str, list[Path]]:
+    """Files of rows of a training run by the command that makes such rows, see `ROWS_OF`; none of other folders.
+
+    They are those of the end: robustness after training, certificates on fresh noise if there are such, else of the
+    last epoch.
+    """
+    attacked = sorted(folder.glob("robustness/after.rank=*.jsonl"))
+    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), reverse=True)]
+    certified = next((paths for end in ends if (paths := sorted(end.glob("rank=*.jsonl")))), [])
+    return {command: paths for command, paths in (("attack", attacked), ("run", certified)) if paths}
+
+
 def _unreadable(path: Path, found: str) -> ValueError:
     return ValueError(
         f"expected the settings of a run as a JSON object at {path}, got {found}: put back the file that certify.py "

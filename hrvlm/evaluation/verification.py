@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
 
 if TYPE_CHECKING:
+    from hrvlm.evaluation.training_runs import TrainingRun
     from hrvlm.rows.images import ImageRows
     from hrvlm.rows.verifying import Header, Problem, Rules, Verifier
 
@@ -22,11 +23,13 @@ class Verification:
         command: Which command made them, see `folder_names.ROWS_OF`.
         rows: All of them, whose number is known once their problems have been iterated.
         problems: What does not hold, in the order of the rows, as it is found.
+        part: Which part of a training run they are of, such as "epoch=003".
     """
 
     command: str
     rows: ImageRows
     problems: Iterator[Problem]
+    part: str = ""
 
 
 def verify(
@@ -35,7 +38,8 @@ def verify(
     """Derives every certificate anew; iterate the problems of each verification before the next one.
 
     Args:
-        folder: Of results, whose settings rows are held against; or a file of rows, held against each other alone.
+        folder: Of results, whose settings rows are held against; of a training run; or a file of rows, held against
+            each other alone.
         expect: Number of images that there must be rows of.
         collect: Gets every record that can be read, image by image, as problems are iterated.
 
@@ -43,20 +47,32 @@ def verify(
         ValueError: If there are no rows, a file cannot be read as lines of text, or images of targeted attacks shall be
             counted.
     """
+    from hrvlm.evaluation.training_runs import training_run
     from hrvlm.rows.shards import shard_files  # needs torch, which a parser does not
 
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
     if folder.is_file():
-        found, settings = {_command_of(folder): [folder]}, None
+        found, settings = {command_of(folder): [folder]}, None
     else:
         parts = {command: shard_files(folder / name) for command, name in ROWS_OF.items()}
         found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
+    if not found and folder.is_dir() and (run := training_run(folder)) is not None:
+        yield from _of_training(run, expect, collect)
+        return
     if not found:
         raise ValueError(f"expected the rows of a run in {folder}, found none; make them with certify.py run")
     for command, paths in found.items():
         rules, header = rules_of(command, settings or {}, expect)
         yield _verification(command, paths, rules, header, collect)
+
+
+def _of_training(run: TrainingRun, expect: int | None, collect: Callable[[Any], None]) -> Iterator[Verification]:
+    """Every part of a training run by itself, in the order of time."""
+    for command, parts in (("run", run.certificates), ("attack", run.robustness)):
+        for part, paths in parts.items():
+            asked = expect if command == "run" else None  # attacks may be on other images than certificates
+            yield replace(_verification(command, paths, *rules_of(command, {}, asked), collect), part=part)
 
 
 def verify_files(
@@ -120,7 +136,7 @@ def rules_of(command: str, settings: dict[str, Any], expect: int | None = None) 
     return CERTIFICATES, header_of(settings, num_images=expect)
 
 
-def _command_of(path: Path) -> str:
+def command_of(path: Path) -> str:
     """The command that made a file of rows, by the kind of its first one."""
     from hrvlm.rows.lines import iterate_lines, kind_of
 

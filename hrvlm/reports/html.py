@@ -5,31 +5,36 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
 from hrvlm.attacks.summary import robustness_measures
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import kind_named
-from hrvlm.certificates.kinds.report import Judged
-from hrvlm.evaluation.zero_shot.summary import summarise_zero_shot
-from hrvlm.figures import svg
-from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, summarise_targeted_attacks
+from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.reports.attack_sections import (
+    robustness_sections,
+    targeted_attack_sections,
+    targeted_attacks_of,
+    zero_shot_sections,
+)
 from hrvlm.reports.certificates import reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
 from hrvlm.reports.overview import Overview
-from hrvlm.reports.page import page_section, render_page, table_cells
-from hrvlm.reports.pictures import small_pictures
+from hrvlm.reports.page import page_section, render_page
+from hrvlm.reports.pictures import Held, small_pictures
 from hrvlm.reports.radii import round_radii
-from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
-from hrvlm.reports.targeted_attack_figures import attack_curves
-from hrvlm.reports.targeted_attack_table import targeted_attack_table
-from hrvlm.reports.zero_shot_tables import zero_shot_tables
-from hrvlm.rows.measures import ALL
+from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
+from hrvlm.trees.words import printable
+
+if TYPE_CHECKING:
+    from hrvlm.trees import Forest
 
 Row = Mapping[str, Any]
+Told: TypeAlias = tuple[str, KindReport[Any], Sequence[Record]]
+"""Name, report and records of a kind."""
 
 
 @dataclass(frozen=True)
@@ -41,19 +46,34 @@ class AtHand:
         names: Names of the classes per (tree, level).
         parents: Per (tree, level) the node of the next level that each node lies in.
         path: File of a data set index, or None.
-        held: Small pictures of an earlier page, which are shown where the data set is not at hand.
+        held: What an earlier page shows, which is kept where the data set is not at hand.
     """
 
     picture: Callable[[int], Any] | None = None
     names: Mapping[tuple[str, int], Sequence[str]] = field(default_factory=dict)
     parents: Mapping[tuple[str, int], Sequence[int]] = field(default_factory=dict)
     path: Callable[[int], str | None] = lambda index: None
-    held: Mapping[int, str] = field(default_factory=dict)
+    held: Held = field(default_factory=Held)
+
+    @classmethod
+    def of(cls, data: Any, forest: Forest | None) -> AtHand:
+        """Of a data set of (picture, label), and the trees over its classes.
+
+        Args:
+            data: the data set.
+            forest: None where there are no trees.
+        """
+        levels = [(tree, level.index) for tree in forest or () for level in tree.levels]
+        names = {(tree.name, k): tree.levels[k].names for tree, k in levels}
+        parents = {(tree.name, k): tree.parents(k).tolist() for tree, k in levels if k + 1 < len(tree.levels)}
+        return cls(lambda index: data[index][0], names, parents)
 
     def name(self, tree: str, level: int, label: int) -> str | None:
         """A class in words, where it is known."""
         known = self.names.get((tree, level))
-        return known[label] if known is not None and 0 <= label < len(known) else None
+        if known is None:
+            return self.held.names.get(printable(f"{tree}/{level}"), {}).get(str(label))
+        return known[label] if 0 <= label < len(known) else None
 
 
 def render_report(
@@ -86,21 +106,21 @@ def render_report(
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
     records, attacked = certificates.records, [RobustnessRecord.from_row(row) for row in robustness]
-    pushes = [TargetedAttackRecord.from_row(row) for row in targeted_attacks]
+    pushes = targeted_attacks_of(targeted_attacks)
     if not records and not attacked and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
+    told = list(reports_of(records))
     if radii is None:
-        top = (report.largest_radius(group) for _, report, group in reports_of(records))
-        radii = round_radii(max(top, default=0.0))
+        radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
     columns, overview = ImageColumns(), Overview()
-    _collect(records, attacked, radii, columns, overview)
-    head = overview.section(_warnings(records, radii))
+    _collect(told, attacked, radii, columns, overview)
+    head = overview.section(_warnings(told, radii))
     sections = [
         *([] if head is None else [head]),
-        *_zero_shot(zero_shot),
-        *_certificates(records, radii),
-        *_robustness(robustness),
-        *_targeted_attacks(pushes),
+        *zero_shot_sections(zero_shot),
+        *_certificates(told, summarise(records, radii)),
+        *robustness_sections(robustness),
+        *targeted_attack_sections(pushes),
         *more,
     ]
     return render_page(
@@ -115,26 +135,39 @@ def render_report(
 
 
 def _collect(
-    records: Iterable[Record], attacked: Iterable[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
+    told: Sequence[Told], attacked: Sequence[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
     overview: Overview,
 ) -> None:  # fmt: skip
     """What records say of their images, into the table of images and the overview; attacks first."""
     images: dict[tuple[bool, int], list[RobustnessRecord]] = defaultdict(list)
+    same = _same_pictures(told, attacked)
     for each in attacked:
         images[each.stage != "before", each.index].append(each)
-        if own_level(asdict(each)):
+        if same and own_level(asdict(each)):
             columns.add("Attacks", "", each.index, [_judged(each)])
-    for (_, index), group in sorted(images.items()):
+    for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
             stage = "" if group[0].stage is None else f", {group[0].stage} training"
-            overview.add(f"{budget}{stage}", index, [measured])
-    for _, report, group in reports_of(records):
-        for record in group:
-            columns.add(report.heading, report.unit, record.index, report.judged(record), report.change(record))
-            measured = kind_named(record.kind).measures(record, radii)
-            shared = record.names_leaf  # trees share their leaves
-            found = ((replace(m, tree=ALL) if shared and not m.level else m, value) for m, value in measured)
-            overview.add(report.heading, record.index, found)
+            overview.add(f"{budget}{stage}", [measured])
+    for name, report, records in told:
+        kind = kind_named(name)
+        for record in records:
+            cells, change = report.judged(record), report.change(record)
+            if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
+                overview.add(report.heading, _shared(record, kind.measures(record, radii)))
+
+
+def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -> bool:
+    """Whether attacks were on the pictures that certificates are about, as far as their leaves tell."""
+    leaves = {each.index: each.label for each in attacked if each.level == 0}
+    records = (record for _, _, group in told for record in group if record.names_leaf and record.labelled)
+    return all(leaves.get(record.index, record.label) == record.label for record in records)
+
+
+def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
+    """Measures of leaves go by no tree: trees share them."""
+    for measure, value in measured:
+        yield (replace(measure, tree=ALL) if record.names_leaf and not measure.level else measure), value
 
 
 def _judged(record: RobustnessRecord) -> Judged:
@@ -149,8 +182,9 @@ def _judged(record: RobustnessRecord) -> Judged:
 def _data(columns: ImageColumns, at_hand: AtHand) -> dict[str, Any] | None:
     if not columns.indices:
         return None
-    pictures = small_pictures(columns.indices, at_hand.picture) or dict(at_hand.held)
-    return columns.to_json(at_hand.name, at_hand.path, pictures, at_hand.parents)
+    pictures = small_pictures(columns.indices, at_hand.picture) or at_hand.held.pictures
+    found = columns.to_json(at_hand.name, at_hand.path, pictures, at_hand.parents)
+    return found | ({} if at_hand.parents else {"parents": at_hand.held.parents})
 
 
 def _counted(
@@ -165,9 +199,9 @@ def _counted(
     return ", ".join(words for words, count in zip(told, counts, strict=True) if count)
 
 
-def _warnings(records: Sequence[Record], radii: Sequence[float]) -> Iterator[str]:
+def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:
     """Radii that no image could have been certified at, and what kinds warn of."""
-    for _, report, group in reports_of(records):
+    for _, report, group in told:
         yield from report.warnings(group)
         ceiling = report.ceiling(group)
         beyond = [radius for radius in radii if ceiling is not None and radius > ceiling]
@@ -178,41 +212,7 @@ def _warnings(records: Sequence[Record], radii: Sequence[float]) -> Iterator[str
             )
 
 
-def _certificates(records: list[Record], radii: Sequence[float]) -> Iterable[dict[str, Any]]:
-    summary = summarise(records, radii)
-    for name, report, group in reports_of(records):
+def _certificates(told: Sequence[Told], summary: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    for name, report, group in told:
         drawn, tables = report.figures(group), [report.table(summary[name])]
         yield page_section(name, report.heading, report.caption, drawn, tables, guarantee=report.guarantee(group))
-
-
-def _robustness(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["norm"], row["eps"], row["stage"]), []).append(row)
-    in_order = sorted(groups.items(), key=lambda item: item[0][2] == "after")
-    for number, ((norm, eps, stage), group) in enumerate(in_order):
-        budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
-        first = robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")
-        tables = [table_cells(first), *(table_cells(table, heat=True) for table in transfer_tables(group))]
-        tables += [table_cells(table) for table in coherence_tables(group)]
-        text = "Upper bounds of robustness, found by attacks; nothing here is certified."
-        yield page_section(f"robustness-{number}", f"Attacks: {budget}", text, [], []) | {"tables": tables}
-
-
-def _zero_shot(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
-    if rows:
-        text = "Every picture is given the class whose prompts it is nearest to; nothing here is certified."
-        yield page_section("zero-shot", "Zero-shot", text, [], zero_shot_tables(summarise_zero_shot(rows)))
-
-
-def _targeted_attacks(records: Sequence[TargetedAttackRecord]) -> Iterable[dict[str, Any]]:
-    if records:
-        words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
-        text = (
-            "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
-            "elsewhere a stronger attack may succeed."
-        )
-        table = targeted_attack_table(summarise_targeted_attacks(records), forbidden=records[0].forbidden)
-        yield page_section(
-            "pushes", "Pushed to a forbidden answer", text, [svg(attack_curves(records), words)], [table]
-        )

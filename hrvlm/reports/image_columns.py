@@ -45,8 +45,8 @@ class ImageColumns:
         self._used: dict[str, set[int]] = defaultdict(set)
         self.indices: set[int] = set()
 
-    def add(self, heading: str, unit: str, index: int, cells: Iterable[Judged], change: Change | None = None) -> None:
-        """Takes in a record.
+    def add(self, heading: str, unit: str, index: int, cells: Iterable[Judged], change: Change | None = None) -> bool:
+        """Takes in a record, and tells whether it is the first about one of its cells.
 
         Args:
             heading: of its kind.
@@ -55,12 +55,14 @@ class ImageColumns:
             cells: what it says of levels.
             change: its bar, which belongs to the last of them.
         """
+        first = False
         for judged in cells:
             place = (heading, judged.tree, judged.level, judged.level_name, judged.about)
             view = self._views.get(place)
             if view is None:
                 names = printable(f"{judged.tree}/{judged.level}" + (f"/{judged.about}" if judged.names else ""))
                 view = self._views[place] = _View(unit, names)
+            first |= index not in view.cells
             view.add(index, judged)
             self.indices.add(index)
             used = self._used[view.names]
@@ -71,6 +73,7 @@ class ImageColumns:
             if change is not None:
                 self._changes[place, change.change][index] = _encoded(change, judged.prediction)
                 used.update(label for _, label in change.intervals)
+        return first
 
     def to_json(
         self,

@@ -49,14 +49,12 @@ class Overview:
 
     def __init__(self) -> None:
         self._found: dict[Column, dict[Level, Average]] = defaultdict(lambda: defaultdict(Average))
-        self._seen: set[tuple[Column, Level, int]] = set()
 
-    def add(self, heading: str, index: int, measured: Iterable[Measured]) -> None:
-        """Takes in what a record adds to averages, as `Kind.measures` gives it; what an image repeats counts once.
+    def add(self, heading: str, measured: Iterable[Measured]) -> None:
+        """Takes in what a record adds to averages, as `Kind.measures` gives it.
 
         Args:
             heading: told beside measures that have the same name under several headings.
-            index: of the image.
             measured: of the record; shares and numbers of single changes are left to their sections.
         """
         for measure, value in measured:
@@ -65,10 +63,8 @@ class Overview:
                 continue
             level = (measure.level > 0, measure.tree, measure.level, measure.level_name)
             column = (heading, name, measure.unit == "right")
-            if (column, level, index) not in self._seen:
-                self._seen.add((column, level, index))
-                average = self._found[column][level]
-                average.count, average.total = average.count + 1, average.total + value
+            average = self._found[column][level]
+            average.count, average.total = average.count + 1, average.total + value
 
     def section(self, warnings: Iterable[str]) -> dict[str, Any] | None:
         """The section; None where nothing was averaged.

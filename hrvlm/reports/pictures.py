@@ -6,7 +6,8 @@ import base64
 import io
 import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,16 +43,30 @@ def data_uri(image: Any, side: int = 256) -> str:
     return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
-def held_pictures(page: Path) -> dict[int, str]:
-    """The pictures of a page that was made before, by index; none where it has none or is no such page."""
+@dataclass(frozen=True)
+class Held:
+    """What a page that was made before shows of its data.
+
+    Attributes:
+        pictures: small pictures by index.
+        names: classes in words, by "TREE/LEVEL" and number.
+        parents: per "TREE/LEVEL" the node of the next level that each node lies in.
+    """
+
+    pictures: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    parents: Mapping[str, Sequence[int]] = field(default_factory=dict)
+
+
+def held_of(page: Path) -> Held:
+    """What a page shows of its data; nothing where it is no such page. It may be a stranger's: nothing else is kept."""
     try:
         found = _DATA.search(page.read_text(encoding="utf-8"))
         data = json.loads(found.group(1)) if found else {}
-        pairs = list(zip(data["index"], data["pictures"], strict=True))
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return {
-        index: link
-        for index, link in pairs
-        if isinstance(index, int) and isinstance(link, str) and _HELD.fullmatch(link)
-    }
+        pairs = list(zip(data["index"], data["pictures"] or [0] * len(data["index"]), strict=True))
+        names = {str(key): {str(k): str(v) for k, v in words.items()} for key, words in data["names"].items()}
+        parents = {str(key): [int(node) for node in nodes] for key, nodes in data["parents"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Held()
+    pictures = {i: link for i, link in pairs if isinstance(i, int) and isinstance(link, str) and _HELD.fullmatch(link)}
+    return Held(pictures, names, parents)

@@ -108,7 +108,7 @@ def coherence_tables(rows: Iterable[Mapping[str, Any]]) -> list[Table]:
     """
     summary = summarise_robustness(rows)
     entries = summary.get("coherence", [])
-    names = _level_names(pair for pairs in summary["transfer"].values() for pair in pairs)
+    names = level_names(pair for pairs in summary["transfer"].values() for pair in pairs)
     return [_together(entries, names)] if entries else []
 
 
@@ -127,7 +127,7 @@ def _together(entries: list[dict[str, Any]], names: Mapping[tuple[str, int], str
 
 
 def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
-    names = _level_names(pairs)
+    names = level_names(pairs)
     cells = {((pair["attacked_tree"], pair["attacked_level"]), (pair["tree"], pair["level"])): pair for pair in pairs}
     table = Table(title=f"Transfer of {name}: accuracy in percent (share turned wrong)", title_justify="left")
     table.add_column("attacked level")
@@ -139,7 +139,7 @@ def _transfer_table(name: str, pairs: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _level_names(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
+def level_names(pairs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], str]:
     """Short names for narrow columns: a level's tree is told only where two trees have levels of one name."""
     levels = {(pair["tree"], pair["level"]): pair["level_name"] for pair in pairs}
     names = list(levels.values())

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, asdict, dataclass, fields
+from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
 from hrvlm.rows.strict import strict_reader
@@ -65,8 +65,8 @@ class Record:
         Raises:
             ValueError: if a number is not finite, which JSON cannot hold.
         """
-        said, ordered = asdict(self), row_fields(type(self))
-        row: Row = {"kind": self.kind, "schema": SCHEMA} | {field.name: said[field.name] for field in ordered}
+        ordered = row_fields(type(self))
+        row: Row = {"kind": self.kind, "schema": SCHEMA} | {field.name: getattr(self, field.name) for field in ordered}
         for field in ordered:
             if field.name in self.unsaid and row[field.name] == field.default:
                 del row[field.name]

@@ -207,6 +207,7 @@ def test_an_evaluation_that_fails_leaves_weights_to_go_on_from(
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(ends[0].values(), ends[1].values(), strict=True))
 
 
+@pytest.mark.slow
 def test_an_export_that_fails_leaves_the_last_weights(
     make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 from short_settings import held, made
+from sweeps import sweep
 
 from hrvlm.callbacks.zero_shot import ZeroShotCallback, summarise
 from hrvlm.cli.train import main
@@ -190,7 +191,7 @@ def test_wrong_settings_are_refused(arguments: dict[str, Any], message: str) -> 
         made(ZeroShotCallback, **({"root": "x", "sets": ["dtd"]} | arguments))
 
 
-@pytest.mark.parametrize("variant", ["shards", "evaluate_zero_shot"])
+@pytest.mark.parametrize("variant", sweep(["shards", "evaluate_zero_shot"], quick=["evaluate_zero_shot"]))
 def test_imagenet_variants_compose_as_their_first_lines_say(
     variant: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,7 +51,7 @@ def data() -> Any:
     return emoji("unseen_artist")
 
 
-@pytest.fixture(scope="module", params=["cosine", "poincare"])
+@pytest.fixture(scope="module", params=sweep(["cosine", "poincare"], quick=["poincare"]))
 def classifier(request: pytest.FixtureRequest, data: Any) -> HierarchicalClassifier:
     loaded, forest = load("emoji"), load_forest([TREE], leaves=emoji("unseen_artist").class_names)
     head = CosineHead(50.0) if request.param == "cosine" else PoincareHead(image_scale=0.1, text_scales=[0.1] * 3)

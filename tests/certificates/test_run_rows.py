@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from example_records import smoothing
+from sweeps import sweep
 
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, NOISE_SPACES
 from hrvlm.cli.certify import main
@@ -160,7 +161,7 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("content", LINES)
+@pytest.mark.parametrize("content", sweep(LINES, quick=("a list", "NaN", "no text")))
 @pytest.mark.parametrize("command", ["verify", "report", "export"])
 def test_odd_files_are_findings_or_one_sentence(
     command: str, content: str, folder: Callable[..., Path], capsys: pytest.CaptureFixture[str]

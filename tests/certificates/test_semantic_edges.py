@@ -58,6 +58,7 @@ def test_many_classes_crossing_in_one_point(num_classes):
     assert_no_nan(tied)
 
 
+@pytest.mark.slow
 def test_nearly_identical_classes_end_and_cover():
     rng = np.random.default_rng(9)
     classes = np.repeat(unit(rng, 5, 4), 20, axis=0) + rng.standard_normal((100, 4)) * 1e-16

@@ -65,6 +65,7 @@ def test_the_checkpoint_gives_the_rows_of_the_callback_of_its_epoch(finished: An
     assert len(set(made)) == len(made) == 6 * 2 + 6 * 2 * 2 * 2  # smoothing, and attributes by scorers, of two levels
 
 
+@pytest.mark.slow
 def test_the_checkpoint_of_another_epoch_gives_the_rows_of_that_epoch(
     finished: Any, certify: Callable[..., Path], tmp_path: Path
 ) -> None:

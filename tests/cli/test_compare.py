@@ -19,6 +19,7 @@ from hrvlm.cli.certify import main
 from hrvlm.evaluation.paired import difference_of_shares
 from hrvlm.reports.comparison import FORMS
 
+pytestmark = pytest.mark.slow
 ATTACK = {"attacks": ["pgd2", "margin2"], "threat_model": {"eps": 0.01}, "num_images": 12, "batch_size": 4}
 MODELS = ("plain", "tuned", "tecoa")
 TECOA = {"class_path": "hrvlm.objectives.TeCoAObjective"}

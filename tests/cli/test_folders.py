@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hrvlm.cli.results import write_report
 from hrvlm.evaluation.answer_options import reference_digest
 from hrvlm.evaluation.folders import LOCK, opened_folder
+from hrvlm.reports.folder_page import write_report
 from hrvlm.rows.locking import held
 from hrvlm.rows.shards import shard_path
 

@@ -193,6 +193,7 @@ def test_the_shipped_configuration_for_a_folder_runs(here: Path, pictures: Path,
     assert (here / "out" / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_shipped_configuration_for_imagenet_runs(here: Path, tiny_model: Path) -> None:
     for synset in ("n01440764", "n02119022", "n03100240"):  # tench, red fox, convertible
         folder = here / "data" / "imagenet" / "val" / synset

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from command_runs import ROOT, command_line, kill_two_processes
+from sweeps import sweep
 
 from hrvlm.certificates.kinds.semantic import run as semantic_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
@@ -94,7 +95,7 @@ def test_two_processes_of_the_script_killed_are_resumed_by_one(
     assert (tmp_path / ROWS).read_bytes() == whole
 
 
-@pytest.mark.parametrize("torn", [b"", b'{"kind": "smoo'])
+@pytest.mark.parametrize("torn", sweep([b"", b'{"kind": "smoo'], quick=[b'{"kind": "smoo']))
 def test_a_run_killed_while_merging_is_merged_again(
     torn: bytes, arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path
 ) -> None:

@@ -55,6 +55,7 @@ def test_answers_to_label_have_noise_of_their_own(plain: tuple[Path, Path], tmp_
         command("answers", config, drawn)
 
 
+@pytest.mark.slow
 def test_answers_of_a_population_are_one_each_of_other_images(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

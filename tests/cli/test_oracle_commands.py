@@ -118,6 +118,7 @@ def test_two_processes_write_the_same_file(config: Path, whole: Path, tmp_path: 
     assert (tmp_path / ROWS).read_bytes() == (whole / ROWS).read_bytes()
 
 
+@pytest.mark.slow
 def test_random_answers_do_not_depend_on_batches(whole: Path, tmp_path: Path) -> None:
     files = []
     for size in (16, 64):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from command_runs import command_line
+from sweeps import sweep
 
 from hrvlm.cli.certify import main
 
@@ -56,6 +57,7 @@ def test_the_same_prompts_give_the_same_file(
     assert json.loads((tmp_path / "summary.json").read_text())["profile"]["kinds"]["budget"] == "fixed radii"
 
 
+@pytest.mark.slow
 def test_other_prompts_are_marked_as_chosen_after_looking_unless_declared(
     kept: tuple[Path, Path], command: Callable, tree_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -127,7 +129,7 @@ def test_other_noise_is_refused(
     assert named in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("size", [0, 700])
+@pytest.mark.parametrize("size", sweep([0, 700], quick=[700]))
 def test_damaged_features_are_named_and_a_run_makes_them_again(
     size: int, kept: tuple[Path, Path], command: Callable, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

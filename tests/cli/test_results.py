@@ -17,8 +17,8 @@ from PIL import Image
 
 from hrvlm.certificates import read_rows
 from hrvlm.cli.certify import main
-from hrvlm.cli.results import look_around
 from hrvlm.reports.exporting import read_parquet, read_tsv
+from hrvlm.reports.folder_page import look_around
 
 ROWS = "certificates.jsonl"
 
@@ -156,3 +156,31 @@ def test_devices_that_are_not_there_are_refused(
         with pytest.raises(SystemExit):
             main([*start, *more])
         assert sentence in capsys.readouterr().err
+
+
+def test_training_ends_with_a_page_and_its_rows_are_told_checked_and_exported_like_others(
+    finished: Any, run_train: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = (finished.folder / "report.html").read_text(encoding="utf-8")
+    assert "data:image/webp;base64," in written
+    folder = tmp_path / "copied"
+    shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("*.ckpt"))
+    main(["report", str(folder)])
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"  # with the pictures of the page before
+    again = (folder / "report.html").read_text(encoding="utf-8")
+    data, told = (json.loads(page.partition('id="data">')[2].partition("</script>")[0]) for page in (written, again))
+    assert told == data
+    assert "ant" in data["names"]["kinds/0"].values()
+    assert again.partition("<main>")[2].count("<section id=") == written.partition("<main>")[2].count("<section id=")
+    main(["verify", str(folder)])
+    said = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[0] for line in said] == ["epoch=000", "epoch=001", "before", "after"]
+    assert all(line.endswith(", 0 that do not hold") for line in said)
+    main(["export", str(folder), "--to", "tsv"])
+    assert {path.name for path in folder.glob("*.tsv")} == {"smoothing.kinds.0.tsv", "smoothing.kinds.1.tsv"}
+    rows = folder / "certificates" / "epoch=001" / "rank=0.jsonl"
+    row = json.loads(rows.read_text().splitlines()[0])
+    altered = json.dumps(row | {"correct": not row["correct"]})
+    rows.write_text("\n".join([altered, *rows.read_text().splitlines()[1:]]) + "\n")
+    with pytest.raises(SystemExit):
+        main(["verify", str(folder)])

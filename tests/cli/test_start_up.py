@@ -64,6 +64,7 @@ def test_help_and_trees_import_nothing_heavy(program: str, arguments: list[str])
     assert imported(program, *arguments) == set()
 
 
+@pytest.mark.slow
 def test_trees_are_compared_without_libraries_of_models() -> None:
     assert imported("main", "tree", "diff", CIFAR10, CIFAR10).isdisjoint(["torch", "nltk", *MODELS])
 

@@ -52,6 +52,7 @@ def test_the_shipped_imagenet_tree_is_what_the_command_builds(wordnet: WordNetCo
     assert path.read_bytes() == (ROOT / "trees" / "imagenet_wordnet.yaml").read_bytes()
 
 
+@pytest.mark.slow
 def test_every_superclass_of_imagenet_is_a_hypernym(wordnet: WordNetCorpusReader) -> None:
     tree = load_tree(ROOT / "trees" / "imagenet_wordnet.yaml")
     for column in zip(*tree.rows, strict=True):

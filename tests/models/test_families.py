@@ -92,7 +92,10 @@ def test_texts_split_at_the_projection(models: dict[str, VisionLanguageModel], n
 
 @pytest.mark.parametrize(
     ("name", "objective"),
-    [("siglip", "HierarchicalObjective"), ("coca", "FAREObjective"), ("roberta", "TeCoAObjective")],
+    sweep(
+        [("siglip", "HierarchicalObjective"), ("coca", "FAREObjective"), ("roberta", "TeCoAObjective")],
+        quick=[("roberta", "TeCoAObjective")],
+    ),
 )
 def test_a_run_of_training_leaves_a_checkpoint_and_an_export(
     models: dict[str, VisionLanguageModel],

@@ -55,6 +55,7 @@ def test_peak_memory_keeps_the_law_over_trees_levels_batch_and_width(benchmark: 
     assert min(shares.values()) > 1.0, shares  # the measurement sees the objective's tensors
 
 
+@pytest.mark.slow
 def test_a_further_tree_costs_the_same_whatever_the_batch(benchmark: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def growth(batch: int) -> int:
         one, five = (measured(benchmark, trees, 5, batch)[0] for trees in (1, 5))

@@ -42,6 +42,7 @@ def trained(
     return run_train(folder, chosen), folder / "denoiser"
 
 
+@pytest.mark.slow
 def test_training_takes_noise_off_and_exports_what_it_trained(trained: tuple[Path, Path]) -> None:
     folder, exported = trained
     errors = logged(folder, "validation/pixels")

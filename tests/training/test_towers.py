@@ -83,6 +83,7 @@ def compare_compiled(backend: str) -> None:
     assert torch.equal(copied.encode_image(images), model.encode_image(images))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # the compiler itself looks at it
 def test_compiled_where_asked_for_and_nowhere_else() -> None:
     compare_compiled("eager")

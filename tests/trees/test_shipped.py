@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from sweeps import sweep
 
 from hrvlm.trees import ClassTree, Forest, load_forest, load_tree, save_tree
 from hrvlm.trees.class_lists import read_classes
@@ -16,6 +17,7 @@ from hrvlm.trees.proposals import import_proposal
 
 TREES = Path(__file__).parents[2] / "trees"
 FILES = sorted(TREES.glob("*.yaml"))
+QUICK = [TREES / f"{name}.yaml" for name in ("cifar10", "cifar100", "emoji_unicode", "imagenet_habitat")]
 CLASSES = TREES / "sources" / "imagenet_classes.yaml"
 
 
@@ -37,7 +39,7 @@ SIZES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sweep(FILES, quick=QUICK), ids=lambda path: path.stem)
 def test_a_shipped_tree_names_its_origin_and_is_written_as_saved(path: Path, tmp_path: Path) -> None:
     tree = load_tree(path)
     assert tree.name == path.stem
@@ -48,7 +50,7 @@ def test_a_shipped_tree_names_its_origin_and_is_written_as_saved(path: Path, tmp
     assert (tmp_path / "again.yaml").read_bytes() == path.read_bytes()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sweep(FILES, quick=QUICK), ids=lambda path: path.stem)
 def test_every_text_of_a_level_is_its_own(path: Path) -> None:
     tree = load_tree(path)
     for level in tree.levels:

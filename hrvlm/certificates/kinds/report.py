@@ -7,7 +7,7 @@ made or checked; figures are imported when they are drawn.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -16,6 +16,7 @@ from hrvlm.certificates.kinds.interface import Kind
 from hrvlm.rows.record import Record
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
 R = TypeVar("R", bound=Record)
@@ -119,6 +120,10 @@ class KindReport(ABC, Generic[R]):
     def tab_separated(self, records: Sequence[R]) -> dict[str, str] | None:
         """Texts of tab-separated tables by file name, see `hrvlm.rows.tab_separated`; None if there is no such form."""
         return None
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[R]], Figure]]:
+        """Figures of all records as matplotlib's, by their names in `hrvlm.reports.plots`; none where none is drawn."""
+        return {}
 
 
 def report_of(kind: Kind[Any]) -> KindReport[Any]:

@@ -13,14 +13,18 @@ from hrvlm.whole_files import path_of
 
 def _parser() -> ClearParser:
     parser = ClearParser()
-    parser.add_argument("folder", type=path_of, help="folder of certify.py run, attack, zero-shot or targeted-attack")
+    parser.add_argument(
+        "folder",
+        type=path_of,
+        help="folder of certify.py run, attack, zero-shot or targeted-attack, or of a training run",
+    )
     parser.add_argument("--robustness", type=str | None, help="folder of certify.py attack, to be told of as well")
     return parser
 
 
 def _run(options: Any, given: Any) -> None:
     """Says where the report lies and what it lacks."""
-    from hrvlm.cli.results import write_report  # which a parser need not wait for
+    from hrvlm.reports.folder_page import write_report  # which a parser need not wait for
 
     robustness = None if options.robustness is None else Path(options.robustness)
     path, lacking = write_report(Path(options.folder), robustness=robustness)

@@ -35,7 +35,8 @@ def _run(options: Any, given: Any) -> None:
             say(f"{problem.key}: {problem.message}" if problem.key else problem.message)
             problems += 1
         what = {"run": "certificates", "zero-shot": "zero-shot rows"}.get(found.command, "rows of attacks")
-        print(f"{found.rows.count} {what}, {problems} that do not hold")
+        where = f"{found.part}: " if found.part else ""
+        print(f"{where}{found.rows.count} {what}, {problems} that do not hold")
         total += problems
     if total:
         raise SystemExit(1)

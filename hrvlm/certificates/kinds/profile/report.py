@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -11,6 +11,9 @@ from hrvlm.certificates.kinds.labelled import decimal
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class ProfileReport(KindReport[ProfileRecord]):
@@ -34,6 +37,12 @@ class ProfileReport(KindReport[ProfileRecord]):
             *unlabelled(records),
             *limits(records),
         ]
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[ProfileRecord]], Figure]]:
+        """The figure of this kind."""
+        from hrvlm.certificates.kinds.profile.figures import profile_depths
+
+        return {"certified_profile": profile_depths}
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Where the deepest certified ancestors lie at each radius, and how many are right, per tree and level."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -129,14 +130,17 @@ class FirstStretches:
         scores is as good.
         """
         column = int(torch.searchsorted(self._classes, other))
-        for piece in self._pieces:
-            for row in (piece.rows == i).nonzero().squeeze(1).tolist():
-                margin = piece.margin
-                cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
-                distance = float(piece.distances[row, column])
-                error = float(piece.error[row, column])
-                return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
-        raise IndexError(i)
+        piece, row = self._places[i]
+        margin = piece.margin
+        cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
+        distance = float(piece.distances[row, column])
+        error = float(piece.error[row, column])
+        return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
+
+    @cached_property
+    def _places(self) -> dict[int, tuple[StablePiece, int]]:
+        """Piece and row of each image."""
+        return {i: (piece, row) for piece in self._pieces for row, i in enumerate(piece.rows.tolist())}
 
     def keeps(self, threshold: Tensor, position: Tensor, scale: ThresholdScale) -> Tensor:
         """Whether the stretches at thresholds `(N,)` hold positions `(N,)`, radians past the image in [0, pi].
@@ -153,6 +157,42 @@ class FirstStretches:
             # A picture at the very end lies on the stretch, whichever way the end was rounded.
             kept[piece.rows] = (low > 0) & (at <= piece.length + ROUNDING)
         return kept
+
+    def supremum(self, position: Tensor, scale: ThresholdScale) -> Tensor:
+        """The threshold `(N,)` from which on stretches no longer hold positions, radians past the image in [0, pi].
+
+        Up to rounding, for which `keeps` has the last word; 0 or less, down to minus infinity, where not even the
+        stretch at threshold 0 holds the position.
+        """
+        found = torch.full_like(self.whole, -math.inf)
+        for piece in self._pieces:
+            at = position[piece.rows]
+            ratio = _least_ratio(piece, torch.minimum(at, piece.length), scale).amin(dim=1)
+            found[piece.rows] = torch.where(at <= piece.length + ROUNDING, ratio, -math.inf)
+        return found
+
+
+def _least_ratio(piece: StablePiece, end: Tensor, scale: ThresholdScale) -> Tensor:
+    """Least share `(n, U)`, on [0, end], of each margin in what a threshold of 1 asks of it; infinite for no rival.
+
+    With m the margin less its error, ``m(t) / (1 + g sin t)`` is stationary where ``a sin t - (b - g c) cos t = -g a``.
+    """
+    cosine, sine, growth = piece.margin.cosine, piece.margin.sine, scale.growth
+    offset, end = piece.margin.offset - piece.error, end[:, None]
+    tilted = sine - growth * offset
+    amplitude = torch.hypot(cosine, tilted)
+    turn = (-growth * cosine / torch.where(amplitude > 0, amplitude, 1.0)).clamp(-1, 1).asin()
+    phase = torch.atan2(tilted, cosine)
+    least = cosine + offset
+    for angle in (end.expand_as(least), phase + turn, phase + math.pi - turn):
+        inside = torch.minimum(angle.remainder(2 * math.pi), end)  # beyond the end: the end itself once more
+        swing = inside.sin()
+        value = (cosine * inside.cos() + sine * swing + offset) / (1 + growth * swing)
+        least = torch.minimum(least, value)
+    finite = piece.distances.isfinite()
+    if scale.unit == "weights":
+        least = torch.where(least > 0, least / torch.where(finite, piece.distances, 1.0), least)
+    return torch.where(finite, least, -piece.distances)
 
 
 def _first(partition: SemanticPartition) -> SemanticPartition:

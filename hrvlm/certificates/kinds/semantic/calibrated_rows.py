@@ -15,7 +15,7 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches, ThresholdScale
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
-from hrvlm.certificates.kinds.semantic.calibration_losses import claimed_share
+from hrvlm.certificates.kinds.semantic.calibration_losses import share_of
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,11 @@ def calibrated_stretches(
         asked: thresholds.
     """
     stretches = FirstStretches(scorer, rotation, partition)
-    whole = (partition.stop - partition.start).abs()
+    whole = (partition.stop - partition.start).abs().tolist()
     found: list[tuple[list[CalibratedStretch], dict[int, Any]]] = [([], {}) for _ in range(len(partition))]
     for one, extent, other in _reached(stretches, asked, len(partition)):
         s, (stated, ends) = one.statement, found[one.change]
-        length = torch.tensor([extent], dtype=torch.float64)
-        share = float(claimed_share(length, whole[[one.change]].cpu(), s.speed))
+        share = share_of(extent, whole[one.change], s.speed)
         scale = (s.scale.unit, s.scale.growth)
         stated.append(CalibratedStretch(s.over, s.group, s.epsilon, one.form, *scale, one.threshold, extent, share))
         if other >= 0:

@@ -6,7 +6,8 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -112,11 +113,17 @@ class Calibration:
 
     def of(self, attribute: str, target_kind: str, scorer: str, tree: str, level: int) -> Iterator[ThresholdRecord]:
         """The thresholds that hold of a claim."""
-        for statement in self.statements:
-            given = (statement.target_kind, statement.scorer) == (target_kind, scorer)
-            change = statement.attribute in (None, attribute)
-            if given and change and (statement.tree is None or (statement.tree, statement.level) == (tree, level)):
-                yield statement
+        places = product((attribute, None), ((tree, level), (None, None)))
+        found = (self._by_claim.get((target_kind, scorer, change, *where), ()) for change, where in places)
+        return (self.statements[i] for i in sorted(i for some in found for i in some))
+
+    @cached_property
+    def _by_claim(self) -> dict[tuple[Any, ...], list[int]]:
+        """Positions of statements by what they hold of."""
+        found: dict[tuple[Any, ...], list[int]] = {}
+        for i, s in enumerate(self.statements):
+            found.setdefault((s.target_kind, s.scorer, s.attribute, s.tree, s.level), []).append(i)
+        return found
 
     def noted(self, changes: Collection[str]) -> dict[str, Any]:
         """What the settings of a run keep of the thresholds of some changes, as JSON values, see `NotedCalibration`."""
@@ -175,11 +182,17 @@ def read_calibration(path: str | Path) -> Calibration:
         ValueError: if it is none.
     """
     try:
-        given = load_json(read_bytes(path).decode("utf-8"))
-        found = msgspec.convert(given, Calibration)
-        if json.loads(found.text) != given:
-            raise ValueError("keys that it does not know")
+        return _calibration(read_bytes(path))
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ValueError(f"expected a calibration that certify.py calibrate wrote at {path}, got {reason}") from error
+
+
+@lru_cache(maxsize=1)
+def _calibration(content: bytes) -> Calibration:
+    """What a file holds; plan, check and rows of a run all ask for it."""
+    given = load_json(content.decode("utf-8"))
+    found = msgspec.convert(given, Calibration)
+    if json.loads(found.text) != given:
+        raise ValueError("keys that it does not know")
     return found

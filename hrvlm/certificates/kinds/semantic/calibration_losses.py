@@ -85,12 +85,12 @@ class ShownChange:
         """
         grid = torch.tensor(THRESHOLDS, dtype=torch.float64, device=self.first.device)
         position = speed.fraction(self.first) * self.way.abs()
-        low, high = torch.zeros_like(self.first, dtype=torch.long), torch.full_like(self.first, len(grid)).long()
-        while bool((low < high).any()):
-            middle = (low + high) // 2
-            broken = self.stretches.keeps(grid[middle.clamp(max=len(grid) - 1)], position, scale) & (low < high)
-            low, high = torch.where(broken, middle + 1, low), torch.where(broken | (low >= high), high, middle)
-        return low
+        place = torch.searchsorted(grid, self.stretches.supremum(position, scale))
+        while True:  # where rounding puts a threshold on the wrong side, `keeps` has the last word
+            broken = self.stretches.keeps(grid[place.clamp(max=len(grid) - 1)], position, scale) & (place < len(grid))
+            if not bool(broken.any()):
+                return place
+            place = place + broken.long()
 
     def violated(self, threshold: float, scale: ThresholdScale, speed: PathSpeed) -> Tensor:
         """`(N,)` whether some picture within an image's claim at a threshold contradicts it."""
@@ -106,6 +106,11 @@ def claimed_share(extent: Tensor, whole: Tensor, speed: PathSpeed) -> Tensor:
     """Share of the change, in [0, 1], that stretches of ranges cover; 0 for none."""
     fraction = torch.where(whole > 0, extent / torch.where(whole > 0, whole, 1.0), 0.0)
     return torch.where(extent > 0, speed.share(fraction).clamp(max=1.0), 0.0)
+
+
+def share_of(extent: float, whole: float, speed: PathSpeed) -> float:
+    """The same of one stretch."""
+    return min(1.0, speed.share_of(extent / whole)) if extent > 0 and whole > 0 else 0.0
 
 
 def violation_counts(critical: Tensor) -> list[int]:

@@ -64,6 +64,27 @@ def interval_bars(records: Sequence[SemanticRecord], name: ClassName) -> Figure:
     return figure
 
 
+def bars_of_image(records: Iterable[Any], index: int, scorer: str | None, name: ClassName) -> Figure:
+    """The `interval_bars` of an image and a scorer, found among records of any kinds.
+
+    Args:
+        records: certificates.
+        index: data set index of the image.
+        scorer: which scorer's intervals; None takes the only one.
+        name: as in `interval_bars`.
+
+    Raises:
+        ValueError: if the image has no such records, or those of several scorers and none was chosen.
+    """
+    image = [record for record in records if record.kind == SemanticRecord.kind and record.index == index]
+    scorers = sorted({record.scorer for record in image})
+    if not image or scorer not in [*scorers, None] or (scorer is None and len(scorers) > 1):
+        given = f"image {index}" if scorer is None else f"image {index} and scorer {scorer!r}"
+        held = ", ".join(scorers) or "no scorer"
+        raise ValueError(f"expected one scorer's semantic rows of an image, got {given}, which has those of {held}")
+    return interval_bars([record for record in image if scorer in (None, record.scorer)], name)
+
+
 def _bar(axes: Any, place: int, record: SemanticRecord, name: ClassName) -> None:
     whole = record.stop - record.start
     if not record.intervals:

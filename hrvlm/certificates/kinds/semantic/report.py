@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -13,6 +13,9 @@ from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SemanticReport(KindReport[SemanticRecord]):
@@ -34,6 +37,12 @@ class SemanticReport(KindReport[SemanticRecord]):
             *_observed(records),
             *calibrated_words(records),
         ]
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[SemanticRecord]], Figure]]:
+        """The figure of this kind."""
+        from hrvlm.certificates.kinds.semantic.figures import mean_invariance
+
+        return {"semantic_invariance": mean_invariance}
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Mean share of the semantic range on which the prediction cannot change, one line per level and scorer.

@@ -145,13 +145,14 @@ def _of_image(
         partitions = semantic_partitions(scorers, points, {_ALL: (source, target)}, target_extent=extent)
         named = {key: (any_classifier.forest[key.tree].name, key.level) for key in scorers}
         labels = {named[key]: int(partitions[key, _ALL].label[0]) for key in scorers}
+        rotation: Rotation | None = None
         for key, scorer in scorers.items():
             partition = partitions[key, _ALL]
             asked = (scorer, points, source, target, partition)
             stated: list[Any] = []
             if calibration is not None:
                 thresholds = asked_of(calibration, plan.attributes, scorer_kind, named[key], labels)
-                rotation = Rotation.tolerant(points, source, target)
+                rotation = rotation or Rotation.tolerant(points, source, target)
                 stated = calibrated_stretches(scorer, rotation, partition, thresholds)
             evidence = semantic_evidence(
                 *asked, target_extent=extent, deltas=plan.deltas, ends=[ends for _, ends in stated]

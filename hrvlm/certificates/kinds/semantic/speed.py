@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -30,9 +32,9 @@ class PathSpeed:
     fractions: tuple[float, ...] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
-        steps = [np.diff(values) for values in (self.shares, self.fractions)]
         right = len(self.shares) == len(self.fractions) >= 2 and self.shares[0] == self.fractions[0] == 0.0
-        if not (right and (steps[0] > 0).all() and (steps[1] >= 0).all() and self.fractions[-1] <= 1):
+        growing = all(a < b for a, b in pairwise(self.shares)) and all(a <= b for a, b in pairwise(self.fractions))
+        if not (right and growing and self.fractions[-1] <= 1):
             raise ValueError(
                 f"expected shares that grow from 0 and as many fractions from 0 to at most 1, got {self.shares} and "
                 f"{self.fractions}"
@@ -52,6 +54,14 @@ class PathSpeed:
         rise = fractions[high] - fractions[low]
         part = np.where(rise > 0, (given - fractions[low]) / np.where(rise > 0, rise, 1.0), 0.0)
         return torch.from_numpy(shares[low] + part * (shares[high] - shares[low])).to(fraction)
+
+    def share_of(self, fraction: float) -> float:
+        """The same of one fraction."""
+        after = bisect_right(self.fractions, fraction)
+        low, high = max(after - 1, 0), min(after, len(self.shares) - 1)
+        rise = self.fractions[high] - self.fractions[low]
+        part = (fraction - self.fractions[low]) / rise if rise > 0 else 0.0
+        return self.shares[low] + part * (self.shares[high] - self.shares[low])
 
 
 def fit_speed(rotation: Rotation, way: Tensor, pictures: Tensor, shares: Tensor) -> PathSpeed:

@@ -98,6 +98,8 @@ def _won(waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]], nam
     """No class wins where another one is stated to."""
     for start, stop, label in pieces:
         for other, wave in waves.items():
+            if other == label:
+                continue
             margin, sizes = waves[label].minus(wave), waves[label].size() + wave.size()
             low = margin.lowest(start, stop)
             if low < -(TOLERANCE * margin.size() + ROUNDING * sizes):

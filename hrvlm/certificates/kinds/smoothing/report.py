@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -15,6 +15,9 @@ from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelle
 from hrvlm.certificates.statistics.binomial import smoothing_radius
 from hrvlm.rows.tab_separated import Line, table_of
 from hrvlm.trees.words import file_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class SmoothingReport(KindReport[SmoothingRecord]):
@@ -37,6 +40,12 @@ class SmoothingReport(KindReport[SmoothingRecord]):
             f"({values(records, 'split')}), from {_samples(records)} counted copies of an image.",
         ]
         return [*sentences, *assumed(records), *unlabelled(records), *limits(records)]
+
+    def plots(self) -> Mapping[str, Callable[[Sequence[SmoothingRecord]], Figure]]:
+        """The figure of this kind."""
+        from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
+
+        return {"certified_accuracy": certified_accuracy}
 
     def table(self, summary: Mapping[str, Any]) -> Table:
         """Certified accuracy at radii and mean radius, one line per level; then all levels of a tree at once."""

@@ -1,0 +1,193 @@
+"""What calibration costs: of 13 changes, 6 levels and 2 scorers on 500 images, and of a run that rests on one.
+
+    python benchmarks/calibration_cost.py [--images N] [--changes N] [--certified N] [--turns N]
+
+Calibrating is timed without the encoding of pictures, which any measurement on them needs, and without the reading of
+model and data. Certifying with and without the calibration takes turns in one process (A B, B A, ...): image tower,
+semantic rows of the changes at all levels and scorers, and the writing of rows; the ratio is the median over turns.
+Processor seconds stand beside, for other work may share the machine, as `load_before` tells. Writes
+benchmarks/results/calibration_cost.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from semantic_changes import CHANGES
+
+import hrvlm
+from hrvlm.certificates import RecordWriter
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, statements_of
+from hrvlm.certificates.kinds.semantic.calibration import CalibratedChange, Calibration
+from hrvlm.certificates.run.images import certify_images
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.data import Appearance
+from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
+from hrvlm.evaluation.calibration import calibrated_claims
+from hrvlm.evaluation.calibration_settings import AppearanceSequence, CalibrationPlan, CalibrationSettings
+from hrvlm.evaluation.shown_features import Encoded, ShownImages
+from hrvlm.evaluation.subject import identity
+from hrvlm.models import HierarchicalClassifier, PoincareHead, cosine_head, inference_copy, inferring
+from hrvlm.trees import load_forest
+from hrvlm.whole_files import write_whole
+
+RESULT = Path(__file__).parent / "results" / "calibration_cost.json"
+TREES = ["trees/emoji_unicode.yaml", "trees/emoji_wordnet.yaml"]
+STEPS = 9
+TARGETS = {"calibrating_seconds": 120.0, "certifying_ratio": 1.1}
+
+
+class EncodedImages(ShownImages):
+    """Images whose pictures were encoded before."""
+
+    known: dict[str, Encoded]
+
+    def encoded(self, change: Attribute) -> Encoded:
+        """A change of all images."""
+        return self.known[change.name]
+
+
+def settings(images: int, changes: int) -> CalibrationSettings:
+    """Emoji by the unseen artist, all levels of two trees."""
+    some = CHANGES[-changes:]
+    plan = CalibrationPlan(
+        population="emoji by an artist whom the model has not seen",
+        attributes=[change.family.attribute(change.word) for change in some],
+        sequences={
+            change.name: AppearanceSequence(stop=_settings(change.stop), start=_settings(change.start), steps=STEPS)
+            for change in some
+        },
+        num_images=images,
+        options=CalibrationOptions(),
+    )
+    return CalibrationSettings(data=EmojiDataModule(), trees=TREES, split="unseen_artist", plan=plan)
+
+
+def _settings(appearance: Appearance) -> dict[str, Any]:
+    return {name: value for name, value in vars(appearance).items() if value != getattr(Appearance(), name)}
+
+
+def with_ball(shown: ShownImages) -> HierarchicalClassifier:
+    """The model with an untrained hyperbolic head, which is certified beside plain cosines."""
+    model, forest = shown.classifier.model, shown.classifier.forest
+    tree = max(forest, key=lambda each: len(each.levels))
+    texts = [model.project_text(model.text_hidden(tree.prompts(level.index))) for level in tree.levels]
+    ball = PoincareHead(text_scales=len(texts))
+    ball.initialise(shown.features, texts)
+    return HierarchicalClassifier(model, ball, forest)
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:
+    """What work returns, with its seconds on the clock and of the processor."""
+    start, used = time.perf_counter(), time.process_time()
+    found = work()
+    return found, time.perf_counter() - start, time.process_time() - used
+
+
+def calibrated(shown: ShownImages, given: CalibrationSettings) -> Calibration:
+    """Thresholds of all claims, of pictures that are encoded."""
+    claims, groups, parts = calibrated_claims(shown, given)
+    known, options = identity(shown.classifier, given.split), given.plan.options
+    changes = tuple(
+        CalibratedChange(name=c.name, source=c.source, target=c.target, target_kind=c.target_kind)
+        for c in given.plan.changes()
+    )
+    statements = tuple(statements_of(claims, groups, options))
+    return Calibration(
+        population=given.plan.population, weights=known["weights"], trees=tuple(known["trees"]), changes=changes,
+        pictures={}, parts=parts, statements=statements,
+    )  # fmt: skip
+
+
+def certifying(shown: ShownImages, plan: CertificationPlan, images: list[int], folder: Path) -> Callable[[], Any]:
+    """Certifies images and writes their rows."""
+
+    def work() -> None:
+        with RecordWriter(folder / "rows.jsonl") as writer:
+            for records in certify_images(shown.classifier, shown.data, images, plan):
+                writer.write(records)
+        (folder / "rows.jsonl").unlink()
+
+    return work
+
+
+def compared(shown: ShownImages, calibration: Calibration, given: CalibrationSettings, images: int,
+             turns: int) -> dict[str, Any]:  # fmt: skip
+    """Seconds of certifying some images without and with the calibration, in turns."""
+    indices = shown.indices[:images]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "calibration.json"
+        calibration.write(file)
+        raw = CertificationPlan(smoothing=False, attributes=given.plan.changes())
+        works = {
+            "raw": certifying(shown, raw, indices, Path(folder)),
+            "calibrated": certifying(shown, replace(raw, calibration=str(file)), indices, Path(folder)),
+        }
+        found: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+        works["raw"]()
+        for turn in range(turns):
+            for name in list(works)[:: -1 if turn % 2 else 1]:
+                found[name].append(timed(works[name])[1:])
+    ratios = [
+        [after / before for before, after in zip(raw, calibrated, strict=True)]
+        for raw, calibrated in zip(found["raw"], found["calibrated"], strict=True)
+    ]
+    seconds = {name: round(median(clock for clock, _ in times), 3) for name, times in found.items()}
+    return {
+        "images": images, "turns": turns, "seconds": seconds,
+        "ratio": round(median(clock for clock, _ in ratios), 4),
+        "processor_ratio": round(median(used for _, used in ratios), 4),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Measures both and writes the result."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=500)
+    parser.add_argument("--changes", type=int, default=len(CHANGES))
+    parser.add_argument("--certified", type=int, default=20)
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--output", type=Path, default=RESULT)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    load_before, given = os.getloadavg()[0], settings(arguments.images, arguments.changes)
+    loaded = hrvlm.load_model("emoji")
+    forest = load_forest(TREES, leaves=given.data.class_ids)
+    plain = HierarchicalClassifier(loaded, cosine_head(loaded), forest)
+    with inferring(loaded):
+        first = ShownImages(plain, given.data.evaluation_set(given.split), given.plan)
+        shown = EncodedImages(inference_copy(with_ball(first)), first.data, given.plan)
+        started = time.perf_counter()
+        shown.known = {change.name: ShownImages.encoded(shown, change) for change in given.plan.changes()}
+        encoding = time.perf_counter() - started
+    calibration, seconds, used = timed(lambda: calibrated(shown, given))
+    certified = compared(shown, calibration, given, arguments.certified, arguments.turns)
+    result = {
+        "targets": TARGETS,
+        "machine": f"{platform.machine()}, 1 thread, torch {torch.__version__}", "load_before": round(load_before, 1),
+        "calibrating": {
+            "images": arguments.images, "changes": arguments.changes, "steps": STEPS,
+            "levels": len(shown.classifier.keys), "scorers": 2, "statements": len(calibration.statements),
+            "seconds": round(seconds, 1), "processor_seconds": round(used, 1),
+            "encoding_seconds_excluded": round(encoding, 1),
+        },
+        "certifying": certified,
+    }  # fmt: skip
+    write_whole(arguments.output, json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""Parts of pages: columns of the table of images, the headline, charts, and what an earlier page held."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.dom import minidom
+
+import pytest
+import torch
+from report_rows import joint_row, profile_row, robustness_rows, semantic_rows, smoothing_row
+
+from hrvlm.certificates.kinds.registry import record_from_row
+from hrvlm.certificates.kinds.report import Change, Judged
+from hrvlm.certificates.kinds.smoothing.charts import MOST_STEPS, certified_curve
+from hrvlm.charts.areas import areas
+from hrvlm.charts.bars import Bar, bars
+from hrvlm.charts.frame import Axes, ticks
+from hrvlm.charts.lines import Curve, curves
+from hrvlm.evaluation.training_runs import epoch_metrics, training_run
+from hrvlm.reports.folder_page import write_report
+from hrvlm.reports.html import AtHand, render_report
+from hrvlm.reports.image_columns import ImageColumns
+from hrvlm.reports.overview import Overview
+from hrvlm.reports.pictures import Held, held_of, small_pictures
+from hrvlm.rows.measures import Measure
+
+AXES = Axes(title="a <b>", x_label="x", y_label="y", description='"d"', x=(0.0, 2.0))
+
+
+def data_of(page: str) -> dict:
+    return json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+
+
+def cell(**changes) -> Judged:
+    return Judged(**({"tree": "t", "level": 0, "level_name": "leaf", "label": 1, "prediction": 1} | changes))
+
+
+def test_columns_are_aligned_and_lack_what_has_no_row() -> None:
+    columns = ImageColumns()
+    assert columns.add("K", "radius", 7, [cell(value=0.123456)])
+    assert columns.add("K", "radius", 3, [cell(level=1, level_name="top", prediction=0, abstain=True)])
+    found = columns.to_json(
+        lambda *place: f"name {place[2]}", lambda index: f"{index}.png", {7: "data:,"}, {("t", 0): [2, 5]}
+    )
+    leaf, top = found["views"]
+    assert found["index"] == [3, 7]
+    assert found["path"] == ["3.png", "7.png"]
+    assert found["pictures"] == [0, "data:,"]
+    assert (leaf["prediction"], leaf["value"], leaf["abstained"]) == ([None, 1], [None, 0.1235], [0, 0])
+    assert (top["label"], top["prediction"], top["abstained"]) == ([1, None], [0, None], [1, 0])
+    assert found["names"] == {"t/0": {1: "name 1"}, "t/1": {0: "name 0", 1: "name 1"}}
+    assert found["parents"] == {"t/0": [2, 5]}
+
+
+def test_rows_of_one_cell_are_averaged_and_abstain_only_together() -> None:
+    columns = ImageColumns()
+    assert columns.add("K", "share", 0, [cell(value=0.5, abstain=True)])
+    assert not columns.add("K", "share", 0, [cell(value=1.0)])
+    (view,) = columns.to_json(lambda *place: None, lambda index: None, {}, {})["views"]
+    assert (view["value"], view["abstained"]) == ([0.75], [0])
+
+
+def test_bars_are_told_in_few_letters() -> None:
+    columns = ImageColumns()
+    for index, intervals in enumerate([(), ((1.0, 1),), ((0.25, 1), (1.0, 4))]):
+        columns.add("K", "", index, [cell()], Change(change="dark", intervals=intervals, stretches=((0.1, 0.5),)))
+    columns.add("K", "", 3, [cell()])
+    found = columns.to_json(lambda *place: None, lambda index: None, {}, {})
+    assert found["changes"] == [
+        {"view": 0, "change": "dark", "about": "", "rows": ["-|0.1 500", "|0.1 500", "250 1;1000 4|0.1 500", None]}
+    ]
+
+
+def test_the_headline_is_the_strongest_attack_and_the_largest_radius_at_which_anything_is_certified() -> None:
+    overview = Overview()
+    shares = {
+        "clean": 3,
+        "under pgd20": 2,
+        "under apgd": 1,
+        "certified at 0": 3,
+        "certified at 0.1": 2,
+        "certified at 0.9": 0,
+    }
+    for index in range(4):
+        for name, right in shares.items():
+            overview.add("K", [(Measure("(all)", 0, "leaf", name, "right"), float(index < right))])
+        overview.add("K", [(Measure("(all)", 0, "leaf", "mean certified radius", "number"), 0.2 * index)])
+    section = overview.section(["Beware."])
+    assert section is not None
+    assert section["numbers"] == [
+        ("75.0 %", "clean, leaf"), ("25.0 %", "under apgd, leaf"), ("50.0 %", "certified at 0.1, leaf"),
+        ("0.300", "mean certified radius, leaf"),
+    ]  # fmt: skip
+    said = [sentence for sentence, _ in section["reading"]]
+    assert section["reading"][0] == ("Beware.", True)
+    assert "less than 0.1 in L2" in " ".join(said)
+    assert "over 4 images only" in said[-1]
+    (row,) = section["tables"][0]["rows"]
+    assert ("75.0 (19.4 to 99.4)", "number") in row  # Clopper and Pearson's interval of 3 of 4
+    assert Overview().section([]) is None
+
+
+def test_leaves_of_all_trees_are_one_line_of_the_overview() -> None:
+    page = render_report([smoothing_row(), profile_row(), profile_row(1), joint_row()])
+    overview = page.partition('<section id="overview">')[2].partition("</section>")[0]
+    assert overview.count('<td class="">level 0</td>') == 1
+
+
+@pytest.mark.parametrize("count", [3, 1000])
+def test_steps_of_a_curve_are_exact_where_they_are_told(count: int) -> None:
+    records = [record_from_row(smoothing_row(index=i, label=1 if i % 3 else 2)) for i in range(count)]
+    for i, record in enumerate(records):
+        object.__setattr__(record, "radius", 0.01 * i)
+    curve = certified_curve("leaf", records)
+    assert len(curve.x) <= MOST_STEPS + 1
+    for x, y, low, high in zip(curve.x[:-1], curve.y[:-1], curve.low, curve.high, strict=False):
+        right = sum(r.correct and not r.abstain and r.radius >= x for r in records)
+        assert y == pytest.approx(100 * right / count)
+        assert low <= y <= high
+    assert curve.y[-1] == 0
+
+
+def test_charts_are_xml_and_escape_names() -> None:
+    lines = [Curve('"<c>', [0.0, 1.0, 2.0], [1.0, None, 3.0], [0, 0, 0], [5, 5, 5])]
+    for drawn in (curves(lines, AXES), curves(lines, AXES, step=True), areas([Curve("<d>", [1.0], [20.0])], AXES),
+                  bars([Bar("<e>", 40.0, 50.0)], title="<f>", x_label="x", names=("a", "b"))):  # fmt: skip
+        minidom.parseString(drawn)
+        assert "<b>" not in drawn
+    assert 'data-y="1 - 3"' in curves(lines, AXES)
+
+
+def test_steps_hold_up_to_their_x_and_lines_break_at_gaps() -> None:
+    at = [AXES.across(x) for x in (0.0, 1.0, 2.0)]
+    up = [AXES.down(y) for y in (100.0, 50.0)]
+    drawn = curves([Curve("c", [1.0, 2.0], [100.0, 50.0])], AXES, step=True)
+    assert f'd="M{at[0]:.1f} {up[0]:.1f}H{at[1]:.1f}V{up[1]:.1f}H{at[2]:.1f}"' in drawn
+    drawn = curves([Curve("c", [0.0, 1.0, 2.0], [100.0, None, 50.0])], AXES)
+    assert f'd="M{at[0]:.1f} {up[0]:.1f}h0M{at[2]:.1f} {up[1]:.1f}h0"' in drawn
+
+
+def test_ticks_are_round_and_inside() -> None:
+    assert ticks(0.0, 100.0, 5) == [0, 20, 40, 60, 80, 100]
+    assert ticks(0.0, 0.19) == pytest.approx([0, 0.05, 0.1, 0.15])
+    assert ticks(0.0, 3.0, whole=True) == [0, 1, 2, 3]
+    assert ticks(0.0, 0.0) == [0.0]
+
+
+def test_pictures_of_an_earlier_page_are_kept_and_nothing_else(tmp_path: Path) -> None:
+    pictures = small_pictures([0, 2], lambda index: torch.full((3, 300, 200), 0.1 * index))
+    assert all(link.startswith("data:image/webp;base64,") for link in pictures.values())
+    names = {("t", 0): ["a", "b", "c", "d"]}
+    at_hand = AtHand(lambda index: torch.zeros(3, 8, 8), names, {("t", 0): [0, 0, 1, 1]})
+    path = tmp_path / "report.html"
+    path.write_text(render_report(semantic_rows(2), at_hand=at_hand), encoding="utf-8")
+    held = held_of(path)
+    assert set(held.pictures) == {0, 1}
+    assert held.names["t/0"]["1"] == "b"
+    again = data_of(render_report(semantic_rows(2), at_hand=AtHand(held=held)))
+    assert again == data_of(path.read_text(encoding="utf-8"))
+    bad = path.read_text(encoding="utf-8").replace("data:image/webp", "https://a.b/c")
+    path.write_text(bad, encoding="utf-8")
+    assert held_of(path).pictures == {}
+    path.write_text("<script", encoding="utf-8")
+    assert held_of(path) == held_of(tmp_path / "absent.html") == Held()
+
+
+def test_attacks_on_other_pictures_do_not_enter_the_table_of_certificates() -> None:
+    same = data_of(render_report([smoothing_row(label=1)], robustness_rows()))
+    other = data_of(render_report([smoothing_row(label=2)], robustness_rows()))
+    assert {view["heading"] for view in same["views"]} == {"Attacks", "Smoothing"}
+    assert {view["heading"] for view in other["views"]} == {"Smoothing"}
+
+
+def test_radii_that_no_image_can_reach_are_warned_of() -> None:
+    page = render_report([smoothing_row(count=99)], radii=[0.0, 0.2, 0.45, 0.5])
+    assert "no image can be certified beyond L2 radius 0.407" in page  # 0.25 times the quantile of 0.005 ** 0.01
+    assert "the columns of 0.45, 0.5 say nothing" in page
+    assert "no image can be certified" not in render_report([smoothing_row(count=99)], radii=[0.0, 0.4])
+
+
+def training(folder: Path) -> Path:
+    for part, count in (("before", 60), ("epoch=000", 90), ("epoch=001", 99), ("final", 99)):
+        path = folder / "certificates" / part / "rank=0.jsonl"
+        path.parent.mkdir(parents=True)
+        rows = [smoothing_row(index=i, count=count, seed=int(part == "final")) for i in range(2)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "robustness").mkdir()
+    rows = [row | {"stage": "after"} for row in robustness_rows()]
+    (folder / "robustness" / "after.rank=0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "geometry").mkdir()
+    point = {"epoch": 0, "kind": "geometry", "tree": "t", "level": 1, "level_name": "top", "of": "text", "node": "a",
+             "point_norm": 0.5, "margin": 2.0}  # fmt: skip
+    (folder / "geometry" / "epoch=000.jsonl").write_text(json.dumps(point) + "\n")
+    (folder / "metrics.csv").write_text("epoch,step,train/loss,val/acc\n0,1,2.5,\n0,2,,0.5\n1,3,1.5,\n1,4,nan,0.75\n")
+    return folder
+
+
+def test_a_training_run_has_a_page_with_its_epochs(tmp_path: Path) -> None:
+    run = training_run(training(tmp_path))
+    assert run is not None
+    assert list(run.certificates) == ["before", "epoch=000", "epoch=001", "final"]
+    assert [path.parent.name for path in run.end] == ["final"]
+    metrics = epoch_metrics(tmp_path)
+    assert metrics["val/acc"] == {0: 0.5, 1: 0.75}
+    path, lacking = write_report(tmp_path, radii=[0.0, 0.2])
+    page = path.read_text(encoding="utf-8")
+    assert lacking
+    for anchor in ("overview", "smoothing", "robustness-0", "training", "epochs", "geometry", "images"):
+        assert f'<section id="{anchor}"' in page
+    assert 'data-name="level 0" data-x="0 1" data-y="100 100"' in page  # certified at 0 after both epochs
+    assert 'data-name="val/acc" data-x="0 1" data-y="0.5 0.75"' in page
+    assert 'data-name="t/top, text" data-x="0" data-y="0.5"' in page
+    assert training_run(tmp_path / "certificates") is None
+
+
+def test_a_page_has_the_radii_of_the_summary(tmp_path: Path) -> None:
+    (tmp_path / "certificates.jsonl").write_text(json.dumps(smoothing_row()) + "\n")
+    summary = {"smoothing": {"t": {"0": {"certified_accuracy": {"0.0": 1.0, "0.15": 1.0}}}}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    page = write_report(tmp_path)[0].read_text(encoding="utf-8")
+    assert "r=0.15" in page
+    assert "r=0.05" not in page
+    (tmp_path / "summary.json").unlink()
+    assert "r=0.05" in write_report(tmp_path)[0].read_text(encoding="utf-8")
