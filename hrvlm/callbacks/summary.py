@@ -55,7 +55,8 @@ def _page(trainer: Trainer, module: LightningModule, folder: Path) -> Path | Non
     callbacks = trainer.callbacks  # type: ignore[attr-defined]
     certified = [callback for callback in callbacks if isinstance(callback, CertificationCallback)]
     attacked = [callback for callback in callbacks if isinstance(callback, RobustnessCallback)]
-    told = next(iter([*certified, *attacked]), None)
+    found: list[CertificationCallback | RobustnessCallback] = [*certified, *attacked]
+    told = next(iter(found), None)
     if told is None:
         return None
     tuned = fine_tuned(module)

@@ -120,10 +120,10 @@ class ShardDataset(Dataset[tuple[Tensor, int]]):
         self.class_ids, self.class_names = list(class_ids), tree_names(names_tree, class_ids)
         self.transform = evaluation_transform(image_size)
         self.index = read_index(shard_paths(shards), index_folder, keep=keep_index)
-        self.background, self.reader = background, ShardReader(self.index, background)
+        self.background, self.source = background, self.index.source
+        self.reader = ShardReader(self.index, background)
         highest = int(self.index.labels.argmax())
-        if self.index.labels[highest] >= len(self.class_ids):
-            label = int(self.index.labels[highest])
+        if (label := int(self.index.labels[highest])) >= len(self.class_ids):
             raise ValueError(
                 f"expected labels below {len(self.class_ids)}, the number of classes, got {label} of sample "
                 f"{self.index.where(highest)}; name the classes in classes_file"

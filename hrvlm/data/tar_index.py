@@ -88,6 +88,11 @@ class TarIndex:
         key = self.keys[position].decode("utf-8", "backslashreplace")
         return f"{key!r} in shard {self.paths[int(self.shards[position])]}"
 
+    def source(self, position: int) -> str:
+        """Name of the shard and key, which stand for a file."""
+        key = self.keys[position].decode("utf-8", "backslashreplace")
+        return f"{Path(self.paths[int(self.shards[position])]).name}/{key}"
+
 
 def read_index(
     paths: Sequence[str], folder: str | Path | None = None, *, keep: bool = True, captions: bool = False

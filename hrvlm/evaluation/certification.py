@@ -17,6 +17,7 @@ from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.answers import AnswerWork
 from hrvlm.evaluation.classifiers import ClassifierWork
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures
@@ -70,6 +71,7 @@ def _certify_share(
         fabric.barrier()
         if fabric.is_global_zero:
             merge_shards(path, row_key)
+            write_image_paths(output.folder, work.data, settings.plan.indices(len(work.data)))
             finish(path, output, settings.plan)
 
 

@@ -15,6 +15,7 @@ from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import summarise_budgets
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import first_process
 from hrvlm.evaluation.subject import Subject, check_labelled, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
@@ -79,6 +80,7 @@ def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Robust
         fabric.barrier()
         if fabric.is_global_zero:
             merge_shards(path, robustness_order)
+            write_image_paths(output.folder, data, settings.plan.indices(len(data)))
             _finish(path, output)
 
 

@@ -87,12 +87,9 @@ def rendered(comparison: Comparison, form: str, settings: Mapping[str, Any]) -> 
         return _csv(comparison)
     tables, said = comparison_tables(comparison), explanation(comparison)
     if form == "html":
-        from hrvlm.reports.page import render_tables  # which the other forms need not wait for
+        from hrvlm.reports.comparison_page import comparison_page  # which the other forms need not wait for
 
-        sections = [(str(table.title), "", [table]) for table in tables]
-        for table in tables:
-            table.title = None
-        return render_tables(f"Comparison: {', '.join(comparison.names)}", " ".join(said), sections, settings)
+        return comparison_page(comparison, tables, said, settings)
     tables[-1].caption = " ".join(said)
     return "\n".join(map(markdown if form == "md" else latex, tables))
 

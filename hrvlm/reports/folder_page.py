@@ -40,6 +40,7 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
+    from hrvlm.evaluation.image_files import read_image_paths
     from hrvlm.evaluation.training_runs import training_run  # as below, of what a parser does not wait for
     from hrvlm.reports.html import render_report
 
@@ -59,6 +60,8 @@ def write_report(
     lacking = ""
     if at_hand is None and not given.get("zero_shot"):  # whose page shows no pictures
         at_hand, lacking = _found(folder, settings)
+    if at_hand is not None and (paths := read_image_paths(folder)):
+        at_hand = replace(at_hand, path=paths.get)
     rows = given.pop("rows")
     page = render_report(
         () if rows is None else rows, title=_title(folder, settings, given), radii=radii, settings=settings,
@@ -144,7 +147,7 @@ def _found(folder: Path, settings: dict[str, Any]) -> tuple[AtHand, str]:
     if at_hand.picture is not None or "has changed" in lacking:
         return at_hand, lacking
     held = held_of(folder / REPORT)
-    return replace(at_hand, held=held), "" if held.pictures else lacking
+    return replace(at_hand, held=held, path=held.paths.get), "" if held.pictures else lacking
 
 
 def look_around(settings: dict[str, Any]) -> tuple[AtHand, str]:

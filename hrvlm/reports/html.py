@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
@@ -12,6 +13,7 @@ from hrvlm.attacks.summary import robustness_measures
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.evaluation.image_files import image_paths
 from hrvlm.reports.attack_sections import (
     robustness_sections,
     targeted_attack_sections,
@@ -66,7 +68,8 @@ class AtHand:
         levels = [(tree, level.index) for tree in forest or () for level in tree.levels]
         names = {(tree.name, k): tree.levels[k].names for tree, k in levels}
         parents = {(tree.name, k): tree.parents(k).tolist() for tree, k in levels if k + 1 < len(tree.levels)}
-        return cls(lambda index: data[index][0], names, parents)
+        paths = cache(lambda: image_paths(data, range(len(data))))
+        return cls(lambda index: data[index][0], names, parents, lambda index: paths().get(index))
 
     def name(self, tree: str, level: int, label: int) -> str | None:
         """A class in words, where it is known."""

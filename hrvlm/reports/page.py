@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -17,24 +17,6 @@ from hrvlm.reports.terminal import lines_of
 
 _ASSETS = files("hrvlm.reports") / "assets"
 _NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(?:\s*\(.*)?$")
-
-
-def render_tables(
-    title: str, subtitle: str, sections: Iterable[tuple[str, str, Sequence[Table]]], settings: Mapping[str, Any]
-) -> str:
-    """Tables as one HTML page.
-
-    Args:
-        title: Heading of the page.
-        subtitle: What it shows, in a sentence.
-        sections: Heading, text and tables of each.
-        settings: What else is known.
-    """
-    told = [
-        page_section(f"tables-{i}", heading, text, [], list(tables))
-        for i, (heading, text, tables) in enumerate(sections)
-    ]
-    return render_page(title=title, subtitle=subtitle, sections=told, settings=settings)
 
 
 def render_page(

@@ -51,11 +51,13 @@ class Held:
         pictures: small pictures by index.
         names: classes in words, by "TREE/LEVEL" and number.
         parents: per "TREE/LEVEL" the node of the next level that each node lies in.
+        paths: files by index.
     """
 
     pictures: Mapping[int, str] = field(default_factory=dict)
     names: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     parents: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    paths: Mapping[int, str] = field(default_factory=dict)
 
 
 def held_of(page: Path) -> Held:
@@ -64,9 +66,10 @@ def held_of(page: Path) -> Held:
         found = _DATA.search(page.read_text(encoding="utf-8"))
         data = json.loads(found.group(1)) if found else {}
         pairs = list(zip(data["index"], data["pictures"] or [0] * len(data["index"]), strict=True))
+        paths = {index: str(path) for index, path in zip(data["index"], data["path"] or (), strict=False)}
         names = {str(key): {str(k): str(v) for k, v in words.items()} for key, words in data["names"].items()}
         parents = {str(key): [int(node) for node in nodes] for key, nodes in data["parents"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return Held()
     pictures = {i: link for i, link in pairs if isinstance(i, int) and isinstance(link, str) and _HELD.fullmatch(link)}
-    return Held(pictures, names, parents)
+    return Held(pictures, names, parents, paths)

@@ -58,8 +58,12 @@ def test_three_models_make_one_table_with_intervals(
 ) -> None:
     capsys.readouterr()
     parts = [str(folders[f"{name}_{command}"]) for command in ("run", "attack") for name in MODELS]
-    main(["compare", *parts, "--names", *MODELS, *MODELS, "--radii", "0", "0.02", "--output", str(tmp_path / "out")])
+    line = ["compare", *parts, "--names", *MODELS, *MODELS, "--radii", "0", "0.02", "--output", str(tmp_path / "out")]
+    main([*line, "--html", str(tmp_path / "page.html")])
     said = capsys.readouterr().out
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert page == (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert page.count('data-name="tecoa" data-x="0 0.02"') >= 2  # a curve at each level
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"comparison.{form}" for form in FORMS}
     for words in ("Attacks: linf eps=2.55/255", "Smoothing", "Semantic extent", "Newcombe's"):
         assert words in said

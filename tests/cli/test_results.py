@@ -17,6 +17,7 @@ from PIL import Image
 
 from hrvlm.certificates import read_rows
 from hrvlm.cli.certify import main
+from hrvlm.evaluation.image_files import read_image_paths
 from hrvlm.reports.exporting import read_parquet, read_tsv
 from hrvlm.reports.folder_page import look_around
 
@@ -49,6 +50,10 @@ def test_a_run_ends_with_a_report_with_pictures_and_names(certified: tuple[Path,
     assert page.count("data:image/webp;base64,") == 6
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     leaf = data["views"][0]
+    paths = read_image_paths(certified[0])
+    assert data["path"] == [paths[index] for index in data["index"]]
+    assert all((certified[1] / path).is_file() for path in paths.values())
+    assert data["path"][0].startswith("ant/")
     assert data["names"][leaf["names"]][str(leaf["label"][data["index"].index(0)])] == "ant"
     assert "every claim holds" in page
 

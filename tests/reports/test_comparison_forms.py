@@ -147,3 +147,16 @@ def test_tables_align_as_on_the_terminal() -> None:
 def test_texts_of_latex_and_spreadsheets() -> None:
     assert latex_text("a\\b{c}") == r"a\textbackslash{}b\{c\}"
     assert [spreadsheet_text(text) for text in ("=1", "-1", "\t1", "a=1", "")] == ["'=1", "'-1", "'\\t1", "a=1", ""]
+
+
+def test_a_page_has_a_curve_per_model_over_the_radii_that_were_compared() -> None:
+    measures = [Measure("t", 1, "group", f"certified at {radius}", "right") for radius in ("0", "0.1", "0.25")]
+    lines = tuple(Line("Smoothing", m, 4, (0.75 - k / 4, 1 - k / 4), (None, None)) for k, m in enumerate(measures))
+    more = (
+        Line("Smoothing", Measure("t", 1, "group", "certified at radius 0.1, x", "right"), 4, (0.5, 0.5), (None, None)),
+    )
+    page = rendered(Comparison(("a", "b"), lines + more, 0.95, ()), "html", {})
+    assert page.count("<svg") == 1
+    assert 'data-name="a" data-x="0 0.1 0.25" data-y="75 50 25"' in page
+    assert 'data-name="b" data-x="0 0.1 0.25" data-y="100 75 50"' in page
+    assert "<svg" not in rendered(comparison(), "html", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.dom import minidom
 
@@ -10,8 +11,9 @@ import pytest
 import torch
 from report_rows import joint_row, profile_row, robustness_rows, semantic_rows, smoothing_row
 
-from hrvlm.certificates.kinds.registry import record_from_row
-from hrvlm.certificates.kinds.report import Change, Judged
+from hrvlm.certificates import OracleTask, oracle_records, summarise
+from hrvlm.certificates.kinds.registry import kind_named, record_from_row
+from hrvlm.certificates.kinds.report import Change, Judged, report_of
 from hrvlm.certificates.kinds.smoothing.charts import MOST_STEPS, certified_curve
 from hrvlm.charts.areas import areas
 from hrvlm.charts.bars import Bar, bars
@@ -223,3 +225,28 @@ def test_a_page_has_the_radii_of_the_summary(tmp_path: Path) -> None:
     assert "r=0.05" not in page
     (tmp_path / "summary.json").unlink()
     assert "r=0.05" in write_report(tmp_path)[0].read_text(encoding="utf-8")
+
+
+def answer_row(unparseable: int) -> dict:
+    """100 answers, as an oracle of three classes labels them."""
+    task = OracleTask(oracle="action", classes=("go", "stop", "unparseable"), generator="m", prompt="act", decoding={
+        "max_new_tokens": 8, "temperature": 0.0, "top_k": None, "top_p": None,
+    })  # fmt: skip
+    counted = replace(record_from_row(smoothing_row(label=1)), num_statements=1, alpha_share=0.01)
+    (record,) = oracle_records(counted, task, unparseable=unparseable, error=None, answer="go to it")
+    return record.to_row()
+
+
+def test_oracles_that_can_read_nothing_are_warned_of() -> None:
+    for unparseable, warned in ((5, False), (60, True)):
+        record = record_from_row(answer_row(5) | {"unparseable": unparseable})
+        report = report_of(kind_named("oracle"))
+        assert bool(report.warnings([record])) is warned
+        assert bool(report.table(summarise([record], [0.0])["oracle"]).caption) is warned
+
+
+def test_answers_are_shown_beside_their_classes() -> None:
+    data = data_of(render_report([answer_row(5)]))
+    (view,) = data["views"]
+    assert view["texts"] == ["go to it"]
+    assert data["names"][view["names"]]["1"] == "stop"

@@ -51,6 +51,12 @@ class Judged:
     text: str | None = None
 
 
+def judged_at(record: Record, **told: Any) -> Judged:
+    """A cell for a record's own tree and level, label and prediction; `told` is all else of it."""
+    place: dict[str, Any] = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
+    return Judged(label=record.label, prediction=record.prediction, **place, **told)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """The intervals of an image along a change, which pages draw as a bar.
@@ -97,9 +103,7 @@ class KindReport(ABC, Generic[R]):
 
     def judged(self, record: R) -> Iterable[Judged]:
         """What the table of images shows of a record."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        nothing = record.reason is not None
-        return (Judged(label=record.label, prediction=record.prediction, abstain=nothing, **place),)
+        return (judged_at(record, abstain=record.reason is not None),)
 
     def change(self, record: R) -> Change | None:
         """The bar of a record; None for kinds that certify no change. It belongs to the one cell that is judged."""

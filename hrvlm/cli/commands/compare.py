@@ -26,6 +26,7 @@ def _parser() -> ClearParser:
     parser.add_argument("--confidence", type=float, default=0.95, help="of each interval")
     parser.add_argument("--to", type=str | None, help=f"files to write, of {FORMS}; all if --output alone is given")
     parser.add_argument("--output", type=path_of, help="folder of these files")
+    parser.add_argument("--html", type=path_of, help="a page with curves of the models side by side, to write")
     return parser
 
 
@@ -43,6 +44,8 @@ def _run(options: Any, given: Any) -> None:
 
     if forms:
         check_place(options.output)
+    if options.html:
+        check_place(Path(options.html).parent)
     results = [read_results(Path(folder)) for folder in options.folders]
     columns = columns_of(results, options.names)
     radii = options.radii
@@ -55,8 +58,8 @@ def _run(options: Any, given: Any) -> None:
     for sentence in explanation(comparison):
         say(sentence)
     folders = {column.name: [str(part.folder) for part in column.results] for column in columns}
-    for form in forms:
-        path = Path(options.output) / f"comparison.{form}"
+    files = [(Path(options.output) / f"comparison.{form}", form) for form in forms]
+    for path, form in [*files, *([(Path(options.html), "html")] if options.html else [])]:
         write_whole(path, rendered(comparison, form, {"models": folders, "radii": list(radii)}))
         say(str(path))
 

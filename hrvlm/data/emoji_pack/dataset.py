@@ -43,6 +43,11 @@ class EmojiDataset(Dataset[tuple[Tensor, int]]):
         """Labels of all pictures."""
         return [label for label, _ in self.items]
 
+    def source(self, index: int) -> str:
+        """Artist and class of a picture, which stand for a file."""
+        label, artist = self.items[index]
+        return f"{artist}/{self.class_names[label]}"
+
     def tiles(self, indices: Sequence[int]) -> Tensor:
         """uint8 RGBA pictures, (N, 4, 64, 64)."""
         pairs = [self.items[index] for index in indices]

@@ -81,6 +81,12 @@ class ImageCollection(Dataset[tuple[Tensor, int]]):
         inner = self.data.file
         return lambda index: str(inner(self._position(index)))
 
+    @property
+    def source(self) -> Callable[[int], str]:
+        """What stands for the file of a picture, by its index; only where the data set knows that."""
+        inner = self.data.source
+        return lambda index: str(inner(self._position(index)))
+
     def __len__(self) -> int:
         return len(self.data) if self._positions is None else len(self._positions)
 

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.kinds.labelled import decimal
-from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.wording import assumed, limits, unlabelled
 
 
@@ -59,10 +59,8 @@ class JointReport(KindReport[JointRecord]):
 
     def judged(self, record: JointRecord) -> Iterable[Judged]:
         """The class at radius and extent, and the largest radius up to the first extent that was asked for."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
         radius = record.at_extents[0][1] if record.at_extents else None
-        told = {"label": record.label, "prediction": record.prediction, "value": radius, "abstain": record.abstain}
-        return (Judged(about=record.scorer, **place, **told),)
+        return (judged_at(record, about=record.scorer, value=radius, abstain=record.abstain),)
 
 
 def _mean(found: Mapping[str, Any], name: str) -> str:

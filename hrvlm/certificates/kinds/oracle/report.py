@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
 
-from hrvlm.certificates.kinds.oracle.record import OracleRecord
+from hrvlm.certificates.kinds.oracle.record import UNPARSEABLE, OracleRecord
 from hrvlm.certificates.kinds.oracle.wording import oracle_sentences
-from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.wording import assumed, limits
 
 
@@ -44,15 +45,31 @@ class OracleReport(KindReport[OracleRecord]):
             mean = f"{numbers['average_certified_radius']:.3f}" if known else ""
             rates = [f"{100 * numbers[name]:.1f}" for name in ("abstention_rate", "unparseable_share")]
             table.add_row(oracle, claim, _error(numbers), *cells, mean, *rates)
+            if numbers["unparseable_share"] > 0.5:
+                table.caption = (
+                    f"Most answers are {UNPARSEABLE} to an oracle: what is certified then is that it cannot read them."
+                )
         return table
 
     def judged(self, record: OracleRecord) -> Iterable[Judged]:
         """The class of the answers, its radius, and one answer as an example."""
         names = {} if record.class_name is None else {record.prediction: record.class_name}
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        told = {"label": record.label, "prediction": record.prediction, "value": record.radius}
         about = f"{record.oracle}, {record.claim}"
-        return (Judged(about=about, abstain=record.abstain, names=names, text=record.answer, **place, **told),)
+        told = {"value": record.radius, "abstain": record.abstain, "names": names, "text": record.answer}
+        return (judged_at(record, about=about, **told),)
+
+    def warnings(self, records: Sequence[OracleRecord]) -> list[str]:
+        """Oracles that could make nothing of most answers: certificates then say just that."""
+        counted: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+        for record in records:
+            found = counted[record.oracle]
+            found[0], found[1] = found[0] + record.unparseable, found[1] + record.n
+        return [
+            f"Oracle {oracle} could make nothing of {100 * lost / drawn:.0f} % of the answers: certificates of the "
+            f"class {UNPARSEABLE} say no more than that; look at the answers and at what the oracle looks for."
+            for oracle, (lost, drawn) in counted.items()
+            if drawn and 2 * lost > drawn
+        ]
 
     def largest_radius(self, records: Sequence[OracleRecord]) -> float:
         """Of all oracles and claims."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import percent
-from hrvlm.certificates.kinds.report import Change, Judged, KindReport
+from hrvlm.certificates.kinds.report import Change, Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
@@ -89,9 +89,7 @@ class SemanticReport(KindReport[SemanticRecord]):
 
     def judged(self, record: SemanticRecord) -> Iterable[Judged]:
         """The class of the image itself, and its invariant share."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        told = {"label": record.label, "prediction": record.prediction, "value": record.invariance}
-        return (Judged(about=record.scorer, abstain=not record.intervals, **place, **told),)
+        return (judged_at(record, about=record.scorer, value=record.invariance, abstain=not record.intervals),)
 
     def change(self, record: SemanticRecord) -> Change:
         """The intervals as shares of the way, and the calibrated stretches, each alone, at marginal rates."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import decimal, percent
-from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
 from hrvlm.certificates.statistics.binomial import smoothing_radius
@@ -78,9 +78,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
 
     def judged(self, record: SmoothingRecord) -> Iterable[Judged]:
         """The certified class and its radius."""
-        place = {"tree": record.tree, "level": record.level, "level_name": record.level_name}
-        told = {"label": record.label, "prediction": record.prediction}
-        return (Judged(value=record.radius, abstain=record.abstain, **place, **told),)
+        return (judged_at(record, value=record.radius, abstain=record.abstain),)
 
     def ceiling(self, records: Sequence[SmoothingRecord]) -> float | None:
         """Of a unanimous count; None where other methods than one lower bound gave some radii."""
