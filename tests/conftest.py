@@ -31,12 +31,14 @@ PLAN = {
 ADVICE = ["ignore:.*does not have many workers.*", "ignore:The number of training batches.*"]
 
 
-# Files that take longest, most of all first: begun at once, none is left for one process at the end.
+# Files that take longest in either part, most of all first: begun at once, none is left for one process at the end.
 LONG = [
-    "test_bad_files.py", "test_wheel.py", "test_stopping.py", "test_killed_runs.py", "test_resume.py",
-    "test_ddp_run.py", "test_hostile_files.py", "test_attack_processes.py", "test_joint_soundness.py",
-    "test_soundness.py", "test_strong_attacks.py", "test_semantic_acceptance.py", "test_sampling_coverage.py",
-    "test_close_classes.py", "test_layout_commands.py",
+    "test_stopping.py", "test_bad_files.py", "test_wheel.py", "test_resume.py", "test_semantic_acceptance.py",
+    "test_killed_runs.py", "test_strong_attacks.py", "test_ddp_run.py", "test_soundness.py",
+    "test_attack_processes.py", "test_layout_commands.py", "test_sampling_coverage.py", "test_configs.py",
+    "test_adapter.py", "test_close_classes.py", "test_emoji_variants.py", "test_joint_soundness.py",
+    "test_oracle_commands.py", "test_calibrate_command.py", "test_zero_shot_command.py", "test_export.py",
+    "test_bad_input.py", "test_robustness_rows.py", "test_recertify.py",
 ]  # fmt: skip
 
 

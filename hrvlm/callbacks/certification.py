@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from hrvlm.callbacks.common import (
     results_folder,
 )
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
+from hrvlm.callbacks.figures import log_figures
 from hrvlm.certificates import RecordWriter, summarise
 from hrvlm.certificates.kinds.summary import scalars
 from hrvlm.certificates.run.images import certify_images, count_passes
@@ -36,7 +38,8 @@ BEFORE, FINAL = "before", "final"
 class CertificationCallback(EvaluationCallback):
     """Writes one row per image and statement, and logs their averages per level.
 
-    Rows lie in `certificates/epoch=NNN/rank=R.jsonl` beside the run's metrics. Noise comes by address and no random
+    Rows lie in `certificates/epoch=NNN/rank=R.jsonl` beside the run's metrics; loggers that take pictures (TensorBoard,
+    Weights & Biases, MLflow) get the figures of `hrvlm.reports.plots` too. Noise comes by address and no random
     state is touched, so training is bit-identical with or without this callback. An epoch that was interrupted while
     certifying is certified anew, its old rows are replaced.
 
@@ -105,6 +108,7 @@ class CertificationCallback(EvaluationCallback):
             rows = self._certify(trainer, module, start, self.plan, BEFORE, shared=False)
         self.before_summary = summarise(rows, self.plan.radii)
         log_directly(trainer, scalars(self.before_summary, f"{self.label}/{BEFORE}"))
+        log_figures(trainer, partial(_figures, rows, f"{self.label}/{BEFORE}"))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies with the weights of this moment; every process takes its share of the images."""
@@ -116,6 +120,7 @@ class CertificationCallback(EvaluationCallback):
         rows = self._certify(trainer, module, module.classifier(), self.plan, part, shared=self.noise_shared)
         self.summary = summarise(rows, self.plan.radii)
         pl_module.log_dict(scalars(self.summary, self.label), rank_zero_only=True)
+        log_figures(trainer, partial(_figures, rows, self.label))
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies the result with fresh noise, where a seed for it is given."""
@@ -126,6 +131,7 @@ class CertificationCallback(EvaluationCallback):
             rows = self._certify(trainer, module, self._chosen(trainer, module), self.final_plan, FINAL, shared=False)
         self.final_summary = summarise(rows, self.final_plan.radii)
         log_directly(trainer, scalars(self.final_summary, f"{self.label}/{FINAL}"))
+        log_figures(trainer, partial(_figures, rows, f"{self.label}/{FINAL}"))
 
     def _several(self, trainer: Trainer) -> bool:
         """Whether more than one epoch may be certified."""
@@ -178,6 +184,14 @@ class CertificationCallback(EvaluationCallback):
         path = results_folder(trainer) / self.label / part / f"rank={trainer.global_rank}.jsonl"
         path.unlink(missing_ok=True)
         return path
+
+
+def _figures(rows: list[dict[str, Any]], label: str) -> dict[str, Any]:
+    """Figures of certificates by the names that they are logged under."""
+    from hrvlm.reports import plots
+
+    names = plots.certificate_figures(rows)
+    return {f"{label}/{name}": plots.certificate_figure(name, rows) for name in names}
 
 
 def _said(records: list[Record], shared: bool) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
@@ -10,9 +11,11 @@ from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
+from hrvlm.attacks.records import CLEAN
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
 from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback
+from hrvlm.callbacks.figures import log_figures
 from hrvlm.old_keys import old_keys
 
 BEFORE, AFTER = "before", "after"
@@ -88,3 +91,12 @@ class RobustnessCallback(EvaluationCallback):
             subset = AttackedSubset(data=data, plan=self.plan, name=stage, stage=stage)
             self.rows[stage], shares = attack_subset(trainer, classifier, subset, results_folder(trainer) / self.label)
             log_directly(trainer, {f"{self.label}/{stage}/{name}": share for name, share in shares.items()})
+        log_figures(trainer, partial(self._figures, stage))
+
+    def _figures(self, stage: str) -> dict[str, Any]:
+        """Heat maps of how the attacks transfer, by the names that they are logged under."""
+        from hrvlm.reports import plots
+
+        rows = self.rows[stage]
+        attacks = dict.fromkeys(row["attack"] for row in rows if row["attack"] != CLEAN)
+        return {f"{self.label}/{stage}/transfer_{name}": plots.transfer_matrix(rows, name) for name in attacks}

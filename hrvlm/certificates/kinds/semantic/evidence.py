@@ -22,7 +22,7 @@ from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.certify import Extent, target_angles
-from hrvlm.certificates.kinds.semantic.misalignment import coverage_of
+from hrvlm.certificates.kinds.semantic.misalignment import add_stable_share, check_deltas
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, Wave
 from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
 from hrvlm.geometry import sphere
@@ -62,8 +62,7 @@ def semantic_evidence(
     first, second = (
         torch.where(rotation.flat, 0.0, sphere.along(rotation.features, axis)) for axis in rotation.plane[:2]
     )
-    coverage = coverage_of(scorer, rotation, partition, deltas)
-    bounding = _bounding(scorer, rotation, partition, deltas)
+    coverage, bounding = _stable_parts(scorer, rotation, partition, deltas)
     for i, others in enumerate(ends):
         bounding[i].end(int(partition.label[i]), others)
     found: list[dict[str, Any]] = []
@@ -179,15 +178,21 @@ def _measured(piece: StablePiece, row: int, column: int, start: float) -> tuple[
     return float(wave.cosine), float(wave.sine), float(wave.offset), float(piece.error[row, column])
 
 
-def _bounding(
+def _stable_parts(
     scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, deltas: Sequence[float]
-) -> list[_Bounds]:
-    """What bounds the stable part of each image at the deltas, and first of all."""
-    found = [_Bounds() for _ in range(len(partition))]
+) -> tuple[Tensor, list[_Bounds]]:
+    """Stable coverage `(M, N)` at the deltas, and what bounds the stable part of each image, and first of all."""
+    check_deltas(deltas)
+    found, coverage = [_Bounds() for _ in range(len(partition))], partition.start.new_zeros(len(deltas), len(partition))
+    whole = (partition.stop - partition.start).abs()
     for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
         real = (piece.length > 0) | (partition.start == partition.stop)[piece.rows]
         reach, first = piece.first_bound()
-        wanted = torch.stack([piece.binding(delta) for delta in deltas]).any(dim=0)
+        wanted = torch.zeros_like(piece.distances, dtype=torch.bool)
+        for shares, delta in zip(coverage, deltas, strict=True):
+            arcs = piece.failing(delta)
+            add_stable_share(shares, whole, piece, arcs)
+            wanted |= piece.binding(arcs)
         # The class of a winner itself is a rival only where it has a duplicate.
         wanted |= torch.zeros_like(wanted).scatter_(1, first[:, None], (piece.distances.amax(dim=1) >= 0)[:, None])
         wanted &= real[:, None]
@@ -198,4 +203,4 @@ def _bounding(
                 bounds.margins[label, other] = _measured(piece, row, column, float(partition.start[piece.rows[row]]))
             if column == int(first[row]):
                 bounds.first(label, other, float(reach[row]))
-    return found
+    return coverage.clamp(max=1.0), found

@@ -19,7 +19,7 @@ from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
-from hrvlm.certificates.kinds.semantic.stable_arcs import stable_pieces
+from hrvlm.certificates.kinds.semantic.stable_arcs import FailingArcs, StablePiece, stable_pieces
 
 Pieces = list[tuple[float, float, int]]
 
@@ -73,14 +73,19 @@ def coverage_of(
     """Stable coverage `(M, N)` of a partition along a rotation."""
     coverage = partition.start.new_zeros(len(deltas), len(partition))
     whole = (partition.stop - partition.start).abs()
-    _checked(deltas)
+    check_deltas(deltas)
     for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
-        range_ = whole[piece.rows]
         for row, delta in zip(coverage, deltas, strict=True):
-            low, high, begins = piece.stable(delta)
-            stable = (high - low).clamp(min=0).sum(dim=1)
-            row[piece.rows] += torch.where(range_ > 0, stable / torch.where(range_ > 0, range_, 1.0), begins.double())
+            add_stable_share(row, whole, piece, piece.failing(delta))
     return coverage.clamp(max=1.0)
+
+
+def add_stable_share(coverage: Tensor, whole: Tensor, piece: StablePiece, arcs: FailingArcs) -> None:
+    """Adds to the coverage `(N,)` at one delta the stable share of a piece of ranges of `whole` `(N,)` radians."""
+    low, high, begins = piece.stable(arcs)
+    stable, range_ = (high - low).clamp(min=0).sum(dim=1), whole[piece.rows]
+    share = torch.where(range_ > 0, stable / torch.where(range_ > 0, range_, 1.0), begins.double())
+    coverage[piece.rows] += share
 
 
 def stable_intervals(
@@ -140,11 +145,11 @@ def _rest(whole: Pieces, stable: Pieces) -> Pieces:
 
 def stable_of(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, delta: float) -> list[Pieces]:
     """Stable intervals of each image in a partition along a rotation."""
-    _checked([delta])
+    check_deltas([delta])
     sign = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
     found: list[Pieces] = [[] for _ in range(len(partition))]
     for piece in stable_pieces(scorer, rotation, partition):
-        low, high, _ = piece.stable(delta)
+        low, high, _ = piece.stable(piece.failing(delta))
         for row, column in (high > low).nonzero().tolist():
             i, whole = int(piece.rows[row]), float(piece.length[row])
             # The end of an interval is taken as the partition states it, not as start + length.
@@ -156,7 +161,8 @@ def stable_of(scorer: AffineScorer, rotation: Rotation, partition: SemanticParti
     return found
 
 
-def _checked(deltas: Sequence[float]) -> None:
+def check_deltas(deltas: Sequence[float]) -> None:
+    """Raises ValueError where a misalignment bound is negative or not finite."""
     for delta in deltas:
         if not 0 <= delta < math.inf:
             raise ValueError(f"expected delta >= 0 and finite, got {delta}: give a Euclidean bound in feature units")

@@ -21,6 +21,15 @@ from hrvlm.certificates.embedding.rotation import Rotation
 _NOTHING = 1e-9  # an arc of this share of its interval bounds nothing; at delta 0 rounding makes such at the ends
 
 
+class FailingArcs(NamedTuple):
+    """Where the margins of a piece do not exceed what a misalignment bound asks of them."""
+
+    low: Tensor  # (n, 2U) where the arcs begin, cut to the interval, increasing
+    high: Tensor  # (n, 2U) and where they end
+    column: Tensor  # (n, 2U) their classes
+    slack: Tensor  # (n, U) what each margin must exceed
+
+
 class StablePiece(NamedTuple):
     """One interval of each of some images: the winner's margins over all classes, measured from where it begins."""
 
@@ -35,21 +44,24 @@ class StablePiece(NamedTuple):
         Tensor  # (n, U) of margins that rounding bears on: of close classes, and of those that tie all the way; else 0
     )
 
-    def stable(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
+    def failing(self, delta: float) -> FailingArcs:
+        """Arcs on which a misalignment of delta may change the label."""
+        slack = torch.where(self.distances.isfinite(), delta * self.distances, self.distances) + self.error
+        return FailingArcs(*_failing(self.margin, slack, self.length), slack)
+
+    def stable(self, arcs: FailingArcs) -> tuple[Tensor, Tensor, Tensor]:
         """Stable arcs, (n, 2U + 1) angles travelled in the interval with low < high, and whether its start is stable.
 
         The winner does not compete with itself, except through a duplicate, whose margin of 0 is never enough.
         """
-        slack = self._slack(delta)
-        low, high, _ = _failing(self.margin, slack, self.length)
+        low, high, _, slack = arcs
         zero, end = torch.zeros_like(self.length)[:, None], self.length[:, None]
         begins = (self.margin.cosine + self.margin.offset > slack).all(dim=1)
         return torch.cat([zero, high.cummax(dim=1).values], dim=1), torch.cat([low, end], dim=1), begins
 
-    def binding(self, delta: float) -> Tensor:
+    def binding(self, arcs: FailingArcs) -> Tensor:
         """Classes `(n, U)` whose failing arcs cover, up to `_NOTHING`, what all cover; at a point, the worst one."""
-        slack = self._slack(delta)
-        low, high, column = _failing(self.margin, slack, self.length)
+        low, high, column, slack = arcs
         covered = torch.cat([torch.zeros_like(high[:, :1]), high.cummax(dim=1).values[:, :-1]], dim=1)
         needed = (
             torch.zeros_like(slack).scatter_add_(
@@ -66,9 +78,6 @@ class StablePiece(NamedTuple):
         room = (lows(self.margin, self.length) - self.error).clamp(min=0)
         ratio = torch.where(room > 0, room / self.distances.abs(), 0.0)
         return torch.where(self.distances == -math.inf, math.inf, ratio).min(dim=1)
-
-    def _slack(self, delta: float) -> Tensor:
-        return torch.where(self.distances.isfinite(), delta * self.distances, self.distances) + self.error
 
 
 def stable_pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> Iterator[StablePiece]:

@@ -1,0 +1,80 @@
+"""Loggers get scalars through Lightning, and those that take pictures the figures of certificates and attacks."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+LOGGERS = "lightning.pytorch.loggers"
+SCALAR = "certificates/smoothing/kinds/0/average_certified_radius"
+FIGURES = {
+    "certificates/certified_accuracy", "certificates/semantic_invariance", "robustness/after/transfer_pgd1",
+}  # fmt: skip
+
+
+def train(folder: Path, chosen: dict[str, Any], run_train: Callable[..., Path], logger: str, **arguments: Any) -> None:
+    """One step of one epoch, with two images certified and attacked, logged to CSV files and by another logger."""
+    callbacks = {part["class_path"].rpartition(".")[2]: part["init_args"] for part in chosen["trainer"]["callbacks"]}
+    callbacks["CertificationCallback"]["plan"]["init_args"] |= {"num_images": 2, "n": 20}
+    callbacks["RobustnessCallback"] |= {"num_images": 2, "steps": 1, "before": False}
+    wanted = ("RobustnessCallback", "CertificationCallback")
+    chosen["trainer"]["callbacks"] = [
+        part for part in chosen["trainer"]["callbacks"] if part["class_path"].endswith(wanted)
+    ]
+    chosen["trainer"] |= {"max_epochs": 1, "limit_train_batches": 1, "limit_val_batches": 0}
+    chosen["trainer"]["logger"].append({"class_path": f"{LOGGERS}.{logger}", "init_args": arguments})
+    run_train(folder, chosen)
+    with next(folder.rglob("metrics.csv")).open(encoding="utf-8") as file:
+        assert SCALAR in next(csv.reader(file))
+
+
+def test_tensorboard_gets_scalars_and_figures(
+    make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(tmp_path, make_settings(tmp_path), run_train, "TensorBoardLogger", save_dir=str(tmp_path), name="board")
+    events = EventAccumulator(str(next(tmp_path.rglob("events.out.*")).parent)).Reload()
+    assert SCALAR in events.Tags()["scalars"]
+    assert set(events.Tags()["images"]) == FIGURES
+    (figure,) = events.Images("certificates/certified_accuracy")
+    assert figure.step == 1
+    assert (figure.width, figure.height) == (460, 300)
+    assert figure.encoded_image_string.startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_weights_and_biases_gets_them_offline(
+    make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wandb = pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    train(tmp_path, make_settings(tmp_path), run_train, "WandbLogger", save_dir=str(tmp_path), offline=True)
+    wandb.teardown()  # else its service writes on
+    (run,) = tmp_path.glob("wandb/offline-run-*")
+    pictures = {path.relative_to(run / "files/media/images").as_posix() for path in run.rglob("*.png")}
+    assert {name.rpartition("_")[0].rpartition("_")[0] for name in pictures} == FIGURES
+    (stored,) = run.glob("*.wandb")
+    assert SCALAR.encode() in stored.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_mlflow_gets_them_in_a_folder(
+    make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    store, chosen = tmp_path / "store", make_settings(tmp_path)
+    (attacks,) = (part for part in chosen["trainer"]["callbacks"] if part["class_path"].endswith("RobustnessCallback"))
+    attacks["init_args"]["transfer"] = False  # a store of files holds no number "a/b" beside a number "a"
+    train(tmp_path, chosen, run_train, "MLFlowLogger", tracking_uri=store.as_uri())
+    (artifacts,) = store.glob("*/*/artifacts")
+    pictures = {path.parent.relative_to(artifacts).as_posix() for path in artifacts.rglob("step=0000001.png")}
+    assert pictures == FIGURES
+    assert list(store.rglob("average_certified_radius"))
