@@ -7,6 +7,7 @@
 # make benchmark-training   all training methods side by side, in two processes of one thread; hours; stopped, it goes on where it
 #                   was: ARGS="--minutes 60 --only tuning runs" does a part of it, see benchmarks/training.py
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
+# make help         this list
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,7 +16,10 @@ QUICKSTART := configs/emoji/quickstart.yaml
 # Bytecode is written whatever the shell says: rewritten assertions else cost each process a third of its collection.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training clean
+.PHONY: help quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training clean
+
+help:
+	@sed -n 's/^# \(make \|      \)/\1/p' $(firstword $(MAKEFILE_LIST))
 
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

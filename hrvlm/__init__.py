@@ -39,6 +39,11 @@ _MODULE_OF = {
 }
 
 
+def __dir__() -> list[str]:
+    """The names that can be asked for."""
+    return sorted({*globals(), *__all__})
+
+
 def __getattr__(name: str) -> Any:
     """Imports what is asked for: models and data take seconds, which commands that need neither would wait for."""
     if name not in __all__:

@@ -1,4 +1,4 @@
-"""`python -m hrvlm` is the command `hrvlm`."""
+"""`python -m hrvlm` is `hrvlm`."""
 
 from hrvlm.cli.main import main
 

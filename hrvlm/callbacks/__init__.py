@@ -5,6 +5,7 @@ from hrvlm.callbacks.export import ExportModel
 from hrvlm.callbacks.geometry import GeometryCallback
 from hrvlm.callbacks.robust_validation import RobustValidationCallback
 from hrvlm.callbacks.robustness import RobustnessCallback
+from hrvlm.callbacks.run_progress import RunProgress
 from hrvlm.callbacks.summary import SummaryTable
 from hrvlm.callbacks.zero_shot import ZeroShotCallback
 
@@ -14,6 +15,7 @@ __all__ = [
     "GeometryCallback",
     "RobustValidationCallback",
     "RobustnessCallback",
+    "RunProgress",
     "SummaryTable",
     "ZeroShotCallback",
 ]

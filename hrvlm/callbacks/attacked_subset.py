@@ -72,7 +72,7 @@ def attack_subset(
             plan,
             stage=subset.stage,
             levels=levels,
-            progress=lambda images: bar.advance(bar.task_ids[0], images),
+            progress=bar.advance,
         ):
             part = [record.to_row() for record in records]
             file.write("".join(json.dumps(row) + "\n" for row in part))

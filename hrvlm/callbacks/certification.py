@@ -28,6 +28,7 @@ from hrvlm.certificates.run.images import certify_images, count_passes
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data.references import TargetPictures
 from hrvlm.data.sampling import shard_indices
+from hrvlm.evaluation.certified_so_far import CertifiedSoFar
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.rows.record import Record
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -170,11 +171,13 @@ class CertificationCallback(EvaluationCallback):
                 data,
                 mine,
                 plan,
-                progress=lambda images: bar.advance(bar.task_ids[0], images),
+                progress=bar.advance,
                 references=TargetPictures(data),
             )
+            so_far = CertifiedSoFar()
             for records in steps:
                 said = list(_said(records, shared))
+                bar.note = so_far.told(said)
                 writer.write(said)
                 rows.extend(record.to_row() for record in said)
         return gather_rows(trainer, rows)

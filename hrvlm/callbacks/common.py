@@ -13,8 +13,11 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from lightning.pytorch.utilities import rank_zero_info
 
+from hrvlm.attacks import ThreatModel
+from hrvlm.callbacks.run_progress import RunProgress
+from hrvlm.evaluation.progress import Followed, following
 from hrvlm.training.fine_tuning import RobustFineTuning
 
 TRIAL_IMAGES = 2
@@ -55,6 +58,24 @@ def fine_tuned(module: LightningModule) -> RobustFineTuning:
     return module
 
 
+def tell_other_budget(given: ThreatModel, module: LightningModule, callback: str) -> None:
+    """Says in a line if training defends against another budget of the norm of a callback: each has its own place.
+
+    Args:
+        given: What the callback attacks with.
+        module: What is trained.
+        callback: The callback's class, for the line.
+    """
+    if not isinstance(module, RobustFineTuning):
+        return
+    trained, steps = module.objective.threat_model, module.objective.ascent.steps
+    if steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
+        rank_zero_info(
+            f"{callback} attacks with eps {given.eps * 255:.3g}/255, training defends against "
+            f"{trained.eps * 255:.3g}/255: the threat_model of each is set at its own place"
+        )
+
+
 def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of all processes, on every process."""
     if trainer.world_size == 1:
@@ -65,13 +86,15 @@ def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, 
 
 
 @contextmanager
-def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Progress]:
-    """A bar on the first process, gone when done; task 0 is the work."""
-    shown = trainer.is_global_zero and trainer.progress_bar_callback is not None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True, disable=not shown) as progress:
-        progress.add_task(what, total=total)
-        yield progress
+def progress_bar(trainer: Trainer, what: str, total: int) -> Iterator[Followed]:
+    """Shows on the first process how far the work of a callback has come, in the run's display where it has one."""
+    bar = trainer.progress_bar_callback
+    if isinstance(bar, RunProgress):
+        shown = bar.task(what, total)
+    else:
+        shown = following(what, total, shown=trainer.is_global_zero and bar is not None)
+    with shown as followed:
+        yield followed
 
 
 def log_directly(trainer: Trainer, numbers: Mapping[str, float]) -> None:

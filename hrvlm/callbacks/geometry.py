@@ -13,7 +13,14 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import (
+    chosen_images,
+    fine_tuned,
+    gather_rows,
+    progress_bar,
+    results_folder,
+    tell_other_budget,
+)
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
@@ -79,6 +86,11 @@ class GeometryCallback(EvaluationCallback):
         """Name of the attack in rows."""
         return f"pgd{self.steps}"
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See `EvaluationCallback.setup`; says whether training has another budget."""
+        super().setup(trainer, pl_module, stage)
+        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the weights of this moment; every process attacks its share of the images."""
         if (trainer.current_epoch + 1) % self.every_n_epochs:
@@ -120,7 +132,7 @@ class GeometryCallback(EvaluationCallback):
                         self.steps,
                     )
                     points[key] = classifier.image_points(attacked).cpu()
-                    bar.advance(bar.task_ids[0], len(part))
+                    bar.advance(len(part))
                 for row, index in enumerate(part):
                     own = {key: values[row] for key, values in points.items()}
                     samples.append({"index": index, "label": int(labels[row]), "points": own})

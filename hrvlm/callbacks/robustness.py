@@ -13,7 +13,7 @@ from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.records import CLEAN
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder
+from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder, tell_other_budget
 from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.callbacks.figures import log_figures
 from hrvlm.old_keys import old_keys
@@ -73,6 +73,11 @@ class RobustnessCallback(EvaluationCallback):
         self.split, self.before = split, before
         self.threat_model = threat_model
         self.rows: dict[str, list[dict[str, Any]]] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See `EvaluationCallback.setup`; says whether training has another budget."""
+        super().setup(trainer, pl_module, stage)
+        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the start; a resumed run has done so already."""

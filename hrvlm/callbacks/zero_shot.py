@@ -130,7 +130,7 @@ class ZeroShotCallback(EvaluationCallback):
                     file.write("".join(json.dumps({"stage": stage} | row) + "\n" for row in part))
                     file.flush()
                     rows.extend(part)
-                    bar.advance(bar.task_ids[0], len(part))
+                    bar.advance(len(part))
         summary = summarise(gather_rows(trainer, rows))
         if trainer.is_global_zero:
             write_whole(folder / f"{stage}.json", json.dumps(summary, indent=1) + "\n")

@@ -1,10 +1,12 @@
 from .embedding.affine import AffineScorer
 from .embedding.attributes import Attribute, AttributeFamily, load_attributes
-from .embedding.partition import Reason, SemanticPartition
+from .embedding.partition import SemanticPartition
+from .embedding.reasons import Reason
 from .embedding.rotation import ImageExtent, image_extent
 from .kinds.joint.certify import certify_jointly
 from .kinds.joint.claim import at_least, extent_at_radius, needed_count, radius_at_extent
-from .kinds.joint.extents import ExtentGrid, move_points, sample_extents
+from .kinds.joint.extents import move_points, sample_extents
+from .kinds.joint.grid import ExtentGrid
 from .kinds.joint.mean_score import MarginRange, MeanBounds, mean_bounds
 from .kinds.joint.options import Family, JointQuestions, JointSample, PromptPair
 from .kinds.joint.record import JointRecord

@@ -13,7 +13,9 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from hrvlm.cli.command_table import CERTIFY, PROGRAMS, RENAMED, Entry
 from hrvlm.cli.errors import OLD_NAME, ClearParser, clear_errors
+from hrvlm.cli.quick_answers import HELP, answer_at_once
 
 
 @dataclass(frozen=True)
@@ -31,57 +33,10 @@ class Command:
     add_actions: Callable[[ClearParser], None] | None = None
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A command of the table.
-
-    Attributes:
-        module: Module of `hrvlm.cli.commands` that offers it as `COMMAND`.
-        text: What it does, in a sentence for --help.
-    """
-
-    module: str
-    text: str
-
-    def load(self) -> Command:
-        """The command itself."""
-        command: Command = import_module(f"hrvlm.cli.commands.{self.module}").COMMAND
-        return command
-
-
-CERTIFY: Mapping[str, Entry] = {
-    "run": Entry("run", "Certifies a model; run again, it goes on where it stopped."),
-    "attack": Entry("attack", "Attacks every level of a model; run again, it goes on where it stopped."),
-    "zero-shot": Entry(
-        "zero_shot", "Accuracy on any pictures and classes, clean and attacked; goes on where it stopped."
-    ),
-    "targeted-attack": Entry(
-        "targeted_attack", "Attacks a model that answers in words, so that it gives a forbidden answer."
-    ),
-    "answers": Entry("answers", "Draws answers of noisy copies, to be labelled."),
-    "audit": Entry("audit", "Certifies images by labels of their own answers, without the model."),
-    "verify": Entry("verify", "Derives every certificate anew from its row, without the model."),
-    "report": Entry("report", "Writes report.html from rows alone; with pictures if the data set is at hand."),
-    "compare": Entry("compare", "Puts models side by side, with intervals of their differences, from rows alone."),
-    "export": Entry("export_rows", "Writes rows in the forms that other tools read, into the same folder."),
-    "plan": Entry("plan", "How many noise samples for which loss of mean radius or certified accuracy."),
-    "calibrate": Entry(
-        "calibrate", "Calibrates semantic certificates on pictures of the changes, so that these seldom differ."
-    ),
-    "check-calibration": Entry("check_calibration", "Measures on other images how often calibrated claims fail."),
-    "recertify": Entry("recertify", "Certifies new prompts, trees, planes or levels from a cache of features."),
-}
-"""Commands of `certify.py`, in the order of --help."""
-
-HRVLM: Mapping[str, Entry] = {
-    "init": Entry("init", "look at your pictures and write a configuration that runs"),
-    "tree": Entry("tree", "build, import, check, show and compare class trees"),
-    "export": Entry("export_model", "write a checkpoint as a folder that open_clip loads"),
-}
-"""Commands of `hrvlm` besides its programs."""
-
-RENAMED: Mapping[str, str] = {"push": "targeted-attack", "rescore": "recertify"}
-"""Commands of `certify.py` by the names that they had."""
+def loaded(entry: Entry) -> Command:
+    """The command of an entry, whose module is imported now."""
+    command: Command = import_module(f"hrvlm.cli.commands.{entry.module}").COMMAND
+    return command
 
 
 def run_command(
@@ -100,12 +55,17 @@ def run_command(
         description: What it does.
         others: Names and texts of what is only listed in its help.
     """
+    family = "certify" if commands is CERTIFY else "hrvlm"
+    answer_at_once(words, program, family)
+    if not words or words[0] in HELP:
+        print(overview(program, commands, description, others or {}))
+        raise SystemExit(0 if words else 2)
     with clear_errors(program):
         words = _by_new_name(words, commands, program)
         parser = parser_of(words[0] if words else "", commands, program, description, others)
         given = parser.parse_args(words)
         chosen = parser.instantiate_classes(given)
-        commands[given.command].load().run(chosen[given.command], given[given.command])
+        loaded(commands[given.command]).run(chosen[given.command], given[given.command])
 
 
 def parser_of(
@@ -132,9 +92,10 @@ def _parser_of(
     for name, text in others:
         subparsers.add_subcommand(name, ClearParser(), help=text)
     for name, entry in commands:
-        command = entry.load() if name == wanted else None
+        command = loaded(entry) if name == wanted else None
         options = ClearParser() if command is None else command.parser()
         options.description = options.description or entry.text
+        options.example = f"{name} {entry.example}" if entry.example else ""
         subparsers.add_subcommand(name, options, help=entry.text)
         if command is not None and command.add_actions is not None:
             command.add_actions(options)
@@ -148,3 +109,23 @@ def _by_new_name(words: list[str], commands: Mapping[str, Entry], program: str) 
         return words
     print(f"{program}: {OLD_NAME.format('command')}: {words[0]} is now {new}", file=sys.stderr)
     return [new, *words[1:]]
+
+
+def overview(program: str, commands: Mapping[str, Entry], description: str, others: Mapping[str, str]) -> str:
+    """All commands in groups, with what each does: what help without a command shows.
+
+    Args:
+        program: What the program is called.
+        commands: Its commands.
+        description: What it does.
+        others: Names and texts of what it runs besides.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {PROGRAMS: list(others.items())} if others else {}
+    for name, entry in commands.items():
+        groups.setdefault(entry.group, []).append((name, entry.text))
+    names = ",".join([*others, *commands])
+    parts = [f"usage: {program} [-h] [--version] {{{names}}} ...", description.strip()]
+    for group, listed in groups.items():
+        parts.append("\n".join([f"{group}:", *(f"  {name:<20}{text}" for name, text in listed)]))
+    parts.append(f"Options of a command, and an example: {program} COMMAND --help")
+    return "\n\n".join(parts)

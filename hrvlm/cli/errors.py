@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from hrvlm import shipped
 from hrvlm.cli.configuration import at_home
 from hrvlm.cli.constructing import inner_errors, speaking
 from hrvlm.cli.old_settings import ForgivingParser, one_line
-from hrvlm.cli.parser_words import in_words
+from hrvlm.cli.parser_words import in_words, nearest
 from hrvlm.cli.trust import explained, restrict_parsers
 from hrvlm.training.stopping import SIGNALS, stoppable
 from hrvlm.trees.bounded_text import is_address, read_text
@@ -31,6 +32,7 @@ LONGEST = 3000  # letters of a message
 OLD_NAME = "a {} was given by an old name, which will not be understood for ever"
 # Lightning's own calls, not the user's, are what jsonargparse would warn of.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+_PATH_TYPE = re.compile(r"<function\s+path_of\s+at\s+0x\w+>")
 EXPECTED = (ValueError, OSError, UnpicklingError)
 
 
@@ -119,7 +121,9 @@ class ConfigFile(ActionConfigFile):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:
         """Adds the keys of the file to the settings."""
-        super().__call__(parser, cfg, _config_path(values, parser.for_certify), option_string)
+        path, before = _config_path(values, parser.for_certify), cfg.clone()
+        super().__call__(parser, cfg, path, option_string)
+        parser.has_read(path, before, cfg)
 
 
 def _config_path(given: str, for_certify: bool) -> str:
@@ -135,8 +139,9 @@ def _config_path(given: str, for_certify: bool) -> str:
         return given
     known = [name for name in shipped.names("configs") if name.startswith("certify/") == for_certify]
     found = shipped.named(given, "configs", among=known)
+    meant = nearest(given, [*known, *(name.rpartition("/")[2] for name in known)])
     if found is None and path.suffix not in (".yaml", ".yml", ".json"):
-        raise ValueError(f"expected a YAML file or a shipped configuration ({', '.join(known)}), got {given!r}")
+        raise ValueError(f"expected a YAML file or a shipped configuration ({', '.join(known)}), got {given!r}{meant}")
     return str(found or path)
 
 
@@ -164,6 +169,32 @@ class ClearParser(ForgivingParser):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         restrict_parsers()
         super().__init__(*args, **kwargs)
+
+    example: str = ""
+    """A command line that works, told at the end of help; the program's name goes before it."""
+
+    def has_read(self, path: str, before: Any, after: Any) -> None:
+        """Gets the settings before and after a configuration was read; does nothing here."""
+
+    def subparsers(self) -> dict[str, ClearParser]:
+        """The parsers of its commands, by name."""
+        found: dict[str, Any] = {} if self._subcommands_action is None else self._subcommands_action._name_parser_map
+        return dict(found)
+
+    def format_help(self) -> str:
+        """All options in groups, below a line of those that must be given; and an example."""
+        text = _PATH_TYPE.sub("path", super().format_help())
+        if self._subcommands_action is None:
+            text = f"usage: {self._usage()}\n" + text[text.index("\n\n") :].removeprefix("\n")
+        return f"{text}\nexample:\n  {self.prog.split(' [options]')[0]} {self.example}\n" if self.example else text
+
+    def _usage(self) -> str:
+        """What must be given, with the values that it takes."""
+        needed = [action for action in self._actions if action.option_strings and action.required]
+        needed += [action for action in self._actions if not action.option_strings]
+        words = [self._get_formatter()._format_args(action, action.dest.upper()) for action in needed]
+        given = [" ".join([*action.option_strings[:1], word]) for action, word in zip(needed, words, strict=True)]
+        return " ".join([self.prog.replace(" [options]", ""), "[options]", *given])
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
         """Adds an argument; configurations are found by name as well."""

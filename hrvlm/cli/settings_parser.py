@@ -1,16 +1,20 @@
-"""Parsers of commands whose settings come from a configuration, and the options as values."""
+"""Parsers of commands whose settings come from a configuration, and the options as values.
+
+Models and sources of pictures are imported where an option names one: `certify.py plan` does not wait for them.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable
 from dataclasses import fields
-from typing import Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeVar, get_args
 
 from hrvlm.cli.errors import ClearParser
-from hrvlm.evaluation.source_options import SourceOptions
-from hrvlm.models.checkpoint import Activation, Checkpoint, Preprocessing, stated
 from hrvlm.whole_files import path_of
+
+if TYPE_CHECKING:
+    from hrvlm.models import Checkpoint
 
 T = TypeVar("T")
 SOURCE = "source"  # of a subject: its options stand beside those of the subject
@@ -31,6 +35,8 @@ def settings_parser(kind: type[Any], *, output: str = "folder of the results", s
     sources = any(field.name == SOURCE for field in fields(kind))
     parser.add_class_arguments(kind, skip={SOURCE, *skip} if sources else set(skip))
     if sources:
+        from hrvlm.evaluation.source_options import SourceOptions
+
         parser.add_class_arguments(SourceOptions)
     return parser
 
@@ -52,6 +58,8 @@ def add_attacks(parser: ClearParser, otherwise: str) -> None:
 
 def add_checkpoint(parser: ClearParser) -> None:
     """Adds the options that name a model, by its name or by its parts."""
+    from hrvlm.models.checkpoint import Activation, Preprocessing
+
     parser.add_argument("--checkpoint", type=str | None, help=CHECKPOINTS)
     parser.add_argument(
         "--architecture", type=str | None, help='of --weights: "ViT-B-32", or with a tag for what they leave open'
@@ -72,6 +80,8 @@ def checkpoint_of(options: Any) -> Checkpoint:
     Raises:
         ValueError: If they name none, or two.
     """
+    from hrvlm.models import Checkpoint
+
     names = ("architecture", "weights", "activation", "preprocessing", "denoiser", "denoiser_sigma")
     if options.checkpoint is None and options.architecture is None and options.weights is None:
         raise ValueError("expected --checkpoint, or --architecture and --weights, to name a model, got none of them")
@@ -82,12 +92,17 @@ def settings_of(kind: type[T], options: Any) -> T:
     """The settings among the options of a command, which may have others besides."""
     found = {f.name: getattr(options, f.name) for f in fields(kind) if f.name != SOURCE}  # type: ignore[arg-type]
     if any(field.name == SOURCE for field in fields(kind)):  # type: ignore[arg-type]
+        from hrvlm.evaluation.source_options import SourceOptions
+
         found[SOURCE] = settings_of(SourceOptions, options)
     return kind(**found)
 
 
 def notes_of(given: Any) -> dict[str, Any]:
     """What a report needs to find pictures and class names again, of options as they were given."""
+    from hrvlm.evaluation.source_options import SourceOptions
+    from hrvlm.models.checkpoint import stated
+
     checkpoint = checkpoint_of(given)
     chosen = {"checkpoint": str(checkpoint)} | {name: given[name] for name in ("trees", "num_levels")}
     chosen |= stated(checkpoint)

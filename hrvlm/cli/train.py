@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout, suppress
 from typing import Any, ClassVar
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
@@ -20,7 +22,9 @@ import hrvlm.data.folder
 import hrvlm.training.fine_tuning
 import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can name their classes)
 from hrvlm.callbacks.folders import check_results
+from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
+from hrvlm.cli.trainer_lists import classes_of, move_loggers, say_once
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
 from hrvlm.training.trainer_settings import check_trainer
@@ -34,12 +38,26 @@ EXPECTED_WARNINGS = (
     r"It is recommended to use `self\.log",
     r"LightningCLI's args parameter is intended to run from within Python",  # `hrvlm train` hands its arguments on
 )
+# Of Lightning's hints, those that advertise, tell of hardware that is not there, or announce what takes no time.
+IDLE_HINTS = ("💡 Tip", "TPU available: False", "HPU available: False", "Loading `train_dataloader` to estimate")
 
 
 class TrainParser(ClearParser, LightningArgumentParser):
     """Lightning's parser, with errors that are the message alone."""
 
     for_certify = False
+    root_of_files: str | None = None
+    """The `default_root_dir` that configurations name, before the command line changes it."""
+
+    def has_read(self, path: str, before: Any, after: Any) -> None:
+        """Says which callbacks a configuration takes away, and notes where the files want results."""
+        self.root_of_files = after.get("trainer.default_root_dir")
+        kept = classes_of(after.get("trainer.callbacks"))
+        if lost := [name for name in classes_of(before.get("trainer.callbacks")) if name not in kept]:
+            say_once(
+                f"{self.prog.split()[0]}: callbacks: of {path} replaces the list before it, without "
+                f"{', '.join(lost)}; callbacks+: would add to it"
+            )
 
     def dump(self, *args: Any, **kwargs: Any) -> str:
         """Settings as text; they have been checked where they were parsed."""
@@ -75,6 +93,8 @@ class HrvlmCLI(LightningCLI):
         Raises:
             ValueError: If it is no whole checkpoint on this machine.
         """
+        for each in self._subcommand_parsers.values():
+            each.root_of_files = None  # type: ignore[attr-defined]  # a `TrainParser`, which outlives its run
         super().parse_arguments(parser, args)
         given = self.config[self.config["subcommand"]]
         check_asked(given.get("ckpt_path"), given.get("weights_only"))
@@ -86,7 +106,9 @@ class HrvlmCLI(LightningCLI):
         Raises:
             ValueError: If training could not do what they say.
         """
-        check_trainer(self.config[self.subcommand].trainer)
+        settings = self.config[self.subcommand]
+        check_trainer(settings.trainer)
+        move_loggers(settings.trainer, self._subcommand_parsers[self.subcommand].root_of_files)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
@@ -97,9 +119,10 @@ class HrvlmCLI(LightningCLI):
         """Leaves the configuration as it was given, where Lightning puts settings of the checkpoint in its place."""
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
-        """The trainer, which opens no checkpoint that could run code."""
+        """The trainer, which opens no checkpoint that could run code, and shows progress wherever it runs."""
         trainer = super().instantiate_trainer(**kwargs)
         secure(trainer)
+        in_place_of_lightnings(trainer)
         return trainer
 
     def before_fit(self) -> None:
@@ -109,6 +132,14 @@ class HrvlmCLI(LightningCLI):
             ValueError: If they cannot.
         """
         check_results(self.trainer, self.model)
+
+
+def parsers(program: str) -> dict[str, TrainParser]:
+    """The parsers of the commands, by name, without running one."""
+    with suppress(SystemExit), redirect_stdout(io.StringIO()):
+        main(["--help"], program)
+    found: dict[str, TrainParser] = HrvlmCLI._made[program]["_subcommand_parsers"]
+    return found
 
 
 def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
@@ -121,7 +152,7 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
     with clear_errors(program, _ending_signals()), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        with _terminated(program):
+        with _without_idle_hints(), _terminated(program):
             HrvlmCLI(
                 LightningModule,
                 LightningDataModule,
@@ -133,6 +164,21 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
                 trainer_defaults={"inference_mode": False, "use_distributed_sampler": False},
                 args=arguments,
             )
+
+
+@contextmanager
+def _without_idle_hints() -> Iterator[None]:
+    """Keeps hints that nobody can do anything about from the output."""
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(_says_something)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_says_something)
+
+
+def _says_something(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith(IDLE_HINTS)
 
 
 @contextmanager

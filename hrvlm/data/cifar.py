@@ -18,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from hrvlm.data.described import Described
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.names import check_distinct
 from hrvlm.data.zero_shot.class_names import plain
@@ -68,7 +69,7 @@ def cifar_layout(folder: str | Path) -> tuple[Layout, Path] | None:
     return None
 
 
-class CifarDataset(Dataset[tuple[Tensor, int]]):
+class CifarDataset(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] with labels.
 
     Attributes:

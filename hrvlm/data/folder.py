@@ -11,6 +11,7 @@ from torch.utils.data import Dataset
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE, Colour, colour, read_image
+from hrvlm.data.described import Described
 from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.listing import PictureFolder
 from hrvlm.data.names import tree_names
@@ -18,7 +19,7 @@ from hrvlm.data.sampling import Address, address_generator
 from hrvlm.trees.class_lists import class_folders
 
 
-class FolderDataset(Dataset[tuple[Tensor, int]]):
+class FolderDataset(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] with labels: shorter side resized, centre cut out.
 
     Attributes:

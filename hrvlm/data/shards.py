@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE, Colour, colour, decode_image
+from hrvlm.data.described import Described
 from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, ShardSampler, address_generator
@@ -50,9 +51,8 @@ class ShardReader:
             ValueError: If the shard is gone or the caption is no text; the message names shard and key.
         """
         index = self.index
-        content = self._read(
-            position, int(index.caption_offsets[position]), int(index.caption_sizes[position]), "caption"
-        )
+        start, size = int(index.caption_offsets[position]), int(index.caption_sizes[position])
+        content = self._read(position, start, size, "caption")
         try:
             return composed(content.decode("utf-8").strip())
         except UnicodeDecodeError as error:
@@ -83,7 +83,7 @@ class ShardReader:
             os.close(descriptor)
 
 
-class ShardDataset(Dataset[tuple[Tensor, int]]):
+class ShardDataset(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] with labels, by position: shorter side resized, centre cut out.
 
     Attributes:

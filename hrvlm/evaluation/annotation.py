@@ -9,12 +9,12 @@ from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
-from rich.progress import Progress
 
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.evaluation.answer_options import AnswerOptions
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator, load_generator
@@ -151,10 +151,11 @@ def _draw(
     plan, found = settings.plan, {}
     given: dict[str, Any] = {"batch_size": plan.fixed_batch_size, "device": settings.device}
     images = noisy_answers(generator, data, indices, plan.smoothing_plan(), samples=settings.samples, **given)
-    with Progress(transient=True) as bar:
-        for index, answers in bar.track(images, total=len(indices), description="answering"):
+    with following("answering", len(indices)) as bar:
+        for index, answers in images:
             writer.write([Line({"index": index, "answers": answers})])
             found[index] = answers
+            bar.advance()
     return found
 
 

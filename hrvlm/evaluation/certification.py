@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from lightning.fabric import Fabric
-from rich.progress import Progress
 
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import row_key
@@ -15,10 +14,12 @@ from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.answers import AnswerWork
+from hrvlm.evaluation.certified_so_far import CertifiedSoFar
 from hrvlm.evaluation.classifiers import ClassifierWork
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures
 from hrvlm.evaluation.work import Work
@@ -84,11 +85,12 @@ def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, st
     mine = [indices[position] for position in shard]
     with (
         ShardWriter(path, fabric.global_rank) as writer,
-        Progress(transient=True, disable=not fabric.is_global_zero) as bar,
+        following("certifying", work.count(len(mine)), shown=fabric.is_global_zero) as bar,
     ):
-        task = bar.add_task("certifying", total=work.count(len(mine)))
-        for records in work.records(mine, done, lambda images: bar.advance(task, images), store):
+        so_far = CertifiedSoFar()
+        for records in work.records(mine, done, bar.advance, store):
             writer.write(records)
+            bar.note = so_far.told(records)
 
 
 def finish(path: Path, output: Output, plan: CertificationPlan) -> None:

@@ -16,6 +16,7 @@ from hrvlm.old_keys import nested, places_of
 from hrvlm.trees import Forest
 from hrvlm.trust import trusted_modules
 
+PLACES = ("given_data", "split", "given_trees", "given_num_levels")
 MAX_IMAGE_SIZE = 4096  # of pictures in a report
 DATA_MODULES = (
     "hrvlm.data.emoji_pack.datamodule.EmojiDataModule",
@@ -33,6 +34,8 @@ def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest | None]:
     Raises:
         ValueError: If the data set is another one today. Whatever else is wrong with the settings raises, too.
     """
+    if lacking := [name for name in PLACES if name not in settings]:
+        raise ValueError(f"expected {', '.join(lacking)} in settings.json, which say where the pictures lie, got none")
     noted, size = settings["given_data"], settings.get("image_size")
     options = {f.name: settings[name] for f in fields(SourceOptions) if (name := f"given_{f.name}") in settings}
     for given in (size, options.get("image_size")):

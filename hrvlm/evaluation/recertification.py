@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress
-
 from hrvlm.certificates.kinds.registry import row_key
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
@@ -21,6 +19,7 @@ from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.evaluation.certification import finish
 from hrvlm.evaluation.feature_cache import noise_settings
 from hrvlm.evaluation.folders import Output, opened_folder
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import Subject, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.locking import held
@@ -111,10 +110,10 @@ def _score(
 ) -> None:
     """Adds the rows that are not there yet."""
     indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions, plan)
-    with ShardWriter(path, 0) as writer, Progress(transient=True) as bar:
-        task = bar.add_task("scoring again", total=sum(count_passes(some, len(indices)) for some in plans))
+    total = sum(count_passes(some, len(indices)) for some in plans)
+    with ShardWriter(path, 0) as writer, following("scoring again", total) as bar:
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}
-        given["progress"] = lambda n: bar.advance(task, n)
+        given["progress"] = bar.advance
         for some in plans:
             for records in certify_images(classifier, data, indices, some, **given):
                 writer.write(records)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric import Fabric
-from rich.progress import Progress
 
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
@@ -17,6 +16,7 @@ from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import Subject, check_labelled, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
@@ -96,11 +96,12 @@ def _attack_batches(
         num_replicas=fabric.world_size,
         rank=fabric.global_rank,
     )
-    with ShardWriter(path, fabric.global_rank) as writer, _progress(fabric) as bar:
-        task = bar.add_task("attacking", total=count_attacks(classifier, len(mine), plan))
-        for records in evaluate_robustness(
-            classifier, data, mine, plan, done=done, progress=lambda images: bar.advance(task, images)
-        ):
+    total = count_attacks(classifier, len(mine), plan)
+    with (
+        ShardWriter(path, fabric.global_rank) as writer,
+        following("attacking", total, shown=fabric.is_global_zero) as bar,
+    ):
+        for records in evaluate_robustness(classifier, data, mine, plan, done=done, progress=bar.advance):
             writer.write(records)
 
 
@@ -116,10 +117,6 @@ def share_of_batches(indices: list[int], batch_size: int, *, num_replicas: int, 
     starts = range(0, len(indices), batch_size)
     shard = shard_indices(len(starts), num_replicas=num_replicas, rank=rank)
     return [index for batch in shard for index in indices[starts[batch] : starts[batch] + batch_size]]
-
-
-def _progress(fabric: Fabric) -> Progress:
-    return Progress(transient=True, disable=not fabric.is_global_zero)
 
 
 def _finish(path: Path, output: Output) -> None:

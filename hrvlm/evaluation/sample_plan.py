@@ -9,7 +9,7 @@ from typing import Any
 
 from hrvlm.certificates import read_rows, record_from_row
 from hrvlm.certificates.kinds.registry import kind_named
-from hrvlm.certificates.noise.gaussian import check_sigma
+from hrvlm.certificates.noise.sigma import check_sigma
 from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
 from hrvlm.certificates.planning.sample_size import Question, check_samples
 from hrvlm.certificates.statistics.radii import operational_threshold

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from rich.progress import Progress
 from torch import Tensor
 
 from hrvlm.attacks.threat_model import ThreatModel
@@ -24,6 +23,7 @@ from hrvlm.certificates.sampling.plan import PREDICT_DRAWS
 from hrvlm.certificates.sampling.stream import Execution, count_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.evaluation.targeted_attack_settings import TargetedAttackSettings
 from hrvlm.generative import Generator, load_generator
@@ -56,11 +56,12 @@ def attack(checkpoint: Checkpoint | str, settings: TargetedAttackSettings, outpu
     indices = evenly_spread(len(data), settings.num_images)
     attacker = TargetedAttacker(generator, settings)
     with opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings)) as path:
-        with RecordWriter(path) as writer, Progress(transient=True) as bar, inferring(generator):
+        with RecordWriter(path) as writer, following("attacking", len(indices)) as bar, inferring(generator):
             done = {TargetedAttackRecord.from_row(row).key for row in read_rows(path)}
-            for index in bar.track(indices, description="attacking"):
+            for index in indices:
                 for record in attacker.attack(data, index, done):
                     writer.write([record])
+                bar.advance()
         summary = summarise_targeted_attacks([TargetedAttackRecord.from_row(row) for row in read_rows(path)])
         write_summary(output.folder, summary)
         output.show(output.folder, summary)

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from hrvlm.models.companions import companion_files
+from hrvlm.models.kept_texts import KeptTexts
 from hrvlm.models.pixels import check_images
 from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
 
@@ -41,6 +42,7 @@ class VisionLanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.name = name
         self.config = config
+        self._texts = KeptTexts()
         preprocess = config["preprocess_cfg"]
         size = self.clip.visual.image_size
         self.image_size: tuple[int, int] = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
@@ -130,10 +132,20 @@ class VisionLanguageModel(nn.Module):
 
     @torch.no_grad()
     def text_hidden(self, texts: Sequence[str]) -> Tensor:
-        """Output of the text tower before its projection, (K, W): constant while only the projection is trained."""
+        """Output of the text tower before its projection, (K, W): kept while the tower is not trained."""
+        if isinstance(texts, str) or self.clip.training:
+            return self._text_hidden(texts)
+        return self._texts.of(texts, self._text_tower(), lambda: self._text_hidden(texts))
+
+    def _text_hidden(self, texts: Sequence[str]) -> Tensor:
         with _without_projection(*self._text_projection()):
             hidden: Tensor = self.clip.encode_text(self.tokenize(texts), normalize=False)
         return hidden
+
+    def _text_tower(self) -> list[nn.Parameter]:
+        """What texts go through before the projection."""
+        other = {id(part) for part in (*self.clip.visual.parameters(), *self.text_projection_parameters())}
+        return [part for part in self.clip.parameters() if id(part) not in other and part is not self.clip.logit_scale]
 
     def project_text(self, hidden: Tensor) -> Tensor:
         """Applies the text projection, (K, W) to un-normalised text features (K, D)."""

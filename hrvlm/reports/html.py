@@ -143,11 +143,8 @@ def _collect(
 ) -> None:  # fmt: skip
     """What records say of their images, into the table of images and the overview; attacks first."""
     images: dict[tuple[bool, int], list[RobustnessRecord]] = defaultdict(list)
-    same = _same_pictures(told, attacked)
     for each in attacked:
         images[each.stage != "before", each.index].append(each)
-        if same and own_level(asdict(each)):
-            columns.add("Attacks", "", each.index, [_judged(each)])
     for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
             stage = "" if group[0].stage is None else f", {group[0].stage} training"
@@ -158,6 +155,10 @@ def _collect(
             cells, change = report.judged(record), report.change(record)
             if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
                 overview.add(report.heading, _shared(record, kind.measures(record, radii)))
+    if _same_pictures(told, attacked):
+        for each in attacked:
+            if own_level(asdict(each)):
+                columns.add("Attacks", "", each.index, [_judged(each)])
 
 
 def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -> bool:

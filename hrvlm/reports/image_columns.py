@@ -92,7 +92,8 @@ class ImageColumns:
         """
         order = sorted(self.indices)
         paths = [path(index) for index in order]
-        places = sorted(self._views, key=_leaves_first)
+        headings = list(dict.fromkeys(place[0] for place in self._views))
+        places = sorted(self._views, key=lambda place: (headings.index(place[0]), *_leaves_first(place)))
         at = {place: number for number, place in enumerate(places)}
         return {
             "index": order,
@@ -118,8 +119,8 @@ class ImageColumns:
 
 
 def _leaves_first(place: Place) -> tuple[Any, ...]:
-    heading, tree, level, name, about = place
-    return heading, not about.startswith("clean"), about, level > 0, tree, level, name
+    _, tree, level, name, about = place
+    return not about.startswith("clean"), about, level > 0, tree, level, name
 
 
 def _columns(place: Place, view: _View, order: Sequence[int]) -> dict[str, Any]:

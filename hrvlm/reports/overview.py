@@ -82,7 +82,7 @@ class Overview:
             table.add_column(self._name(column), justify="right")
         for level in levels:
             cells = [_cell(column, averages.get(level)) for column, averages in self._found.items()]
-            table.add_row(level[1] if level[0] else "(all)", level[3], *cells)
+            table.add_row(level[1], level[3], *cells)
         first = levels[0]
         told = _headline([(column, averages[first]) for column, averages in self._found.items() if first in averages])
         reading = [(sentence, True) for sentence in warnings]

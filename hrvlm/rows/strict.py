@@ -59,6 +59,7 @@ class Strict(Generic[T]):
         self._decoder = msgspec.json.Decoder(self.struct)
         self._order = [field.name for field in found]
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._order)
+        self._texts = [name for name in self._order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
 
     def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
         narrowed = strict_type(name, hint, limits)
@@ -108,8 +109,11 @@ class Strict(Generic[T]):
         if seed >= MAX_SEED:
             raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
         try:
-            values = (sys.intern(value) if type(value) is str else value for value in self._values(found))
-            return self.record(**self._filled(dict(zip(self._order, values, strict=True))))
+            values = dict(zip(self._order, self._values(found), strict=True))
+            for name in self._texts:
+                if type(values[name]) is str:
+                    values[name] = sys.intern(values[name])  # rows repeat them
+            return self.record(**self._filled(values))
         except (TypeError, OverflowError) as error:
             raise RowError(f"expected a row of kind {self.kind!r}: {error}") from error
 

@@ -148,7 +148,8 @@ class Verifier(Generic[R]):
         except _OUT_OF_RANGE as error:
             yield Problem(group[0].key, "row", False, f"a value of the image lies outside its range: {error}")
         for fact in self.rules.facts(group):
-            yield from self._common.add(*fact)
+            if not self._common.known(*fact):
+                yield from self._common.add(*fact)
         yield from self._statements(group)
 
     def _statements(self, group: list[R]) -> Iterator[Problem]:
@@ -205,7 +206,19 @@ class _Common:
         self.expected = expected
         self.found: dict[tuple[Group, str], dict[Hashable, list[Any]]] = {}
 
+    def known(self, record: Any, group: Group, name: str, value: Hashable) -> bool:
+        """Counts what enough rows, or the settings, have said before; whether it was such. Most facts of a run are."""
+        place = (group, name)
+        if place in self.expected:
+            return self.expected[place] == value
+        count = self.found.get(place, {}).get(value)
+        if count is None or len(count) <= self.MOST_KEYS:
+            return False
+        count[0] += 1
+        return True
+
     def add(self, record: Any, group: Group, name: str, value: Hashable) -> Iterator[Problem]:
+        """Notes what a record says."""
         place = (group, name)
         if place in self.expected:
             if self.expected[place] != value:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor, nn
 
 from hrvlm.attacks import NonFiniteError
@@ -109,6 +110,7 @@ class RobustFineTuning(WeightPerturbedModule):
         data = self.datamodule()
         self.objective.bind(load_forest(self.trees, leaves=data.class_ids, num_levels=self.num_levels))
         check_trees(self.model, self.objective.forest)
+        rank_zero_info(f"Preparing {len(self.objective.prompts())} prompts of all levels, and a sample of the pictures")
         self.objective.prepare(self.model, data.training_examples(SCALE_IMAGES))
         if self._alignment is not None:
             self._alignment.prepare(self.model, data, self.forest)

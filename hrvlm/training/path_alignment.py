@@ -72,7 +72,7 @@ class AlignmentTerm:
             ValueError: If the data have no pictures of the changes, or the model cannot tell their prompts.
         """
         training = data.training_set if data.training_set is not None else data.build_training()
-        self._plain = getattr(training, "data", None)
+        self._plain: Any = getattr(training, "data", None)
         if self._plain is None or not hasattr(self._plain, "__getitem__"):
             raise ValueError(
                 f"expected training pictures with classes for the path alignment, got {type(training).__name__}: leave "
@@ -139,7 +139,7 @@ def _prompts(change: Attribute, name: str) -> tuple[str, str]:
 
 
 @torch.no_grad()
-def _hidden(model: VisionLanguageModel, changes: list[Attribute], names: list[str]) -> dict[str, Tensor]:
+def _hidden(model: VisionLanguageModel, changes: Sequence[Attribute], names: Sequence[str]) -> dict[str, Tensor]:
     """What the text tower makes of every prompt before its projection, which alone may be trained."""
     texts = list(dict.fromkeys(chain(*(_prompts(change, name) for change in changes for name in names))))
     with evaluating(model):

@@ -18,7 +18,7 @@ Group the {count} classes of an image data set into a hierarchy by {view}: {mean
 
 Rules:
 - Every class is in exactly one group. Leave none out, add none, and write each exactly as it is listed.
-- Use {groups} groups that hold classes, and gather these into {top} groups at the top.
+- Use {groups} that hold classes, and gather these into {top} at the top.
 - A group's name is a short noun phrase, in lower case, that fits after "a picture of a"; where it does not, add a
   "prompt" with the whole phrase. No two groups have the same name, and no group the name of a class.
 - Group by what can be seen in a photograph. Where a class could stand in two groups, choose the one that a person
@@ -36,22 +36,36 @@ The classes{with_ids}:
 """
 
 
+def fitting_groups(num_classes: int) -> tuple[int, int]:
+    """Least and most groups to ask for over so many classes: two to four classes in each at least, and at most 40."""
+    most = max(1, min(40, num_classes // 2))
+    return min(most, 8, max(2, num_classes // 4)), most
+
+
+def fitting_top(groups: tuple[int, int]) -> tuple[int, int]:
+    """Least and most groups at the top to ask for over so many groups."""
+    most = max(1, min(8, groups[1] // 2))
+    return min(3, most), most
+
+
 def proposal_prompt(
-    classes: ClassList, view: str, groups: tuple[int, int] = (8, 40), top: tuple[int, int] = (3, 8)
+    classes: ClassList, view: str, groups: tuple[int, int] | None = None, top: tuple[int, int] | None = None
 ) -> str:
     """Returns the text that asks for a proposal over some classes.
 
     Args:
         classes: What is to be grouped; the text lists names.
         view: One of `VIEWS`, or any other phrase that follows "by".
-        groups: Least and most groups above the classes.
-        top: Least and most groups at the top.
+        groups: Least and most groups above the classes; None takes what fits their number.
+        top: Least and most groups at the top; None takes what fits the groups.
 
     Raises:
         TreeError: If the view is empty or a range is not one.
     """
     if not view.strip():
         raise TreeError(f"expected a view such as {', '.join(VIEWS)}, got {view!r}")
+    groups = groups or fitting_groups(len(classes.ids))
+    top = top or fitting_top(groups)
     for low, high in (groups, top):
         if not 1 <= low <= high:
             raise TreeError(f"expected a number of groups from at least 1 up, got {low} to {high}")
@@ -59,9 +73,14 @@ def proposal_prompt(
         count=len(classes.ids),
         view=view,
         meaning=VIEWS.get(view, "in the sense that a careful reader would give to these words"),
-        groups=f"{groups[0]} to {groups[1]}",
-        top=f"{top[0]} to {top[1]}",
+        groups=_range(groups),
+        top=_range(top),
         name="classes_by_" + "_".join(view.split()),
         with_ids="" if all(key == name for key, name in classes.names.items()) else " (names; ids stay out of it)",
         classes="\n".join(classes.names.values()),
     )
+
+
+def _range(ends: tuple[int, int]) -> str:
+    number = str(ends[0]) if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+    return f"{number} group{'' if ends == (1, 1) else 's'}"

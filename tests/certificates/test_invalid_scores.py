@@ -16,7 +16,7 @@ from torch import Tensor
 
 from hrvlm.certificates import gaussian, verify_rows
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.kinds.joint.options import JointQuestions
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.run.images import certify_images

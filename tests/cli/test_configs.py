@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from hrvlm.callbacks import GeometryCallback, RobustValidationCallback
-from hrvlm.cli.command import CERTIFY
+from hrvlm.cli.command import loaded
+from hrvlm.cli.command_table import CERTIFY
 from hrvlm.cli.train import main
 from hrvlm.data.cifar import LAYOUTS
 
@@ -34,7 +35,7 @@ CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTAC
 
 def options_of(command: str, config: Path) -> Any:
     """What a command of `certify.py` is told by a configuration, with its objects made."""
-    parser = CERTIFY[command].load().parser()
+    parser = loaded(CERTIFY[command]).parser()
     given = parser.parse_args(["--checkpoint", "emoji", "--output", "none", "--config", str(config)])
     return parser.instantiate_classes(given)
 

@@ -16,7 +16,8 @@ import yaml
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.callbacks import GeometryCallback, RobustnessCallback, ZeroShotCallback
-from hrvlm.cli.command import CERTIFY, parser_of
+from hrvlm.cli.command import parser_of
+from hrvlm.cli.command_table import CERTIFY
 from hrvlm.cli.train import main as train
 from hrvlm.data.shards import ShardDataModule
 from hrvlm.models.model_card import model_card

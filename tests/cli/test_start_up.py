@@ -15,7 +15,7 @@ import hrvlm.certificates
 from hrvlm.certificates import RecordWriter
 from hrvlm.certificates.sampling.replay import replay
 from hrvlm.cli import certify
-from hrvlm.cli.command import CERTIFY, RENAMED
+from hrvlm.cli.command_table import CERTIFY, HRVLM, RENAMED
 from hrvlm.evaluation import folder_names, folders
 from hrvlm.models import load_model
 from hrvlm.trees import load_forest, load_tree
@@ -23,7 +23,7 @@ from hrvlm.trees import load_forest, load_tree
 ROOT = Path(__file__).parents[2]
 CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
 MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
-HEAVY = ["torch", "scipy", "nltk", *MODELS]
+HEAVY = ["torch", "scipy", "nltk", "numba", *MODELS]
 
 
 def imported(program: str, *arguments: str) -> set[str]:
@@ -64,6 +64,13 @@ def test_help_and_trees_import_nothing_heavy(program: str, arguments: list[str])
     assert imported(program, *arguments) == set()
 
 
+def test_help_of_every_command_imports_nothing_heavy() -> None:
+    commands = [["train", "fit", "--help"], ["train", "validate", "--help"], ["--version"], ["train", "--help"]]
+    commands += [["certify", name, "--help"] for name in CERTIFY]
+    commands += [[name, "--help"] for name in HRVLM]
+    assert imported_by_all("main", *commands) == set()
+
+
 @pytest.mark.slow
 def test_trees_are_compared_without_libraries_of_models() -> None:
     assert imported("main", "tree", "diff", CIFAR10, CIFAR10).isdisjoint(["torch", "nltk", *MODELS])
@@ -90,6 +97,19 @@ def test_rows_are_checked_exported_and_compared_without_libraries_of_models(
     assert imported_by_all("certify", *commands).isdisjoint(MODELS)
     assert list(folder.glob("*.tsv"))
     assert len(list(other.glob("comparison.*"))) == 4
+
+
+def test_rows_are_verified_and_samples_planned_with_numbers_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "certificates"))
+    from kind_examples import EXAMPLES
+
+    files = [tmp_path / f"{name}.jsonl" for name in EXAMPLES]
+    for path, example in zip(files, EXAMPLES.values(), strict=True):
+        path.write_text("".join(json.dumps(row) + "\n" for row in example.rows()), encoding="utf-8")
+    commands = [["plan", "--sigma", "0.25", "--loss", "0.1"], *(["verify", str(path)] for path in files)]
+    assert imported_by_all("certify", *commands) == {"scipy"}
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

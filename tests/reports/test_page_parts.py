@@ -250,3 +250,12 @@ def test_answers_are_shown_beside_their_classes() -> None:
     (view,) = data["views"]
     assert view["texts"] == ["go to it"]
     assert data["names"][view["names"]]["1"] == "stop"
+
+
+def test_mean_radii_of_answers_without_references_are_of_any_class() -> None:
+    record = record_from_row(answer_row(5) | {"label": -1, "correct": False})
+    summary = summarise([record], [0.0])["oracle"]
+    table = report_of(kind_named("oracle")).table(summary)
+    (mean,) = [next(iter(column.cells)) for column in table.columns if column.header == "mean radius"]
+    assert mean == f"{record.radius:.3f}*"
+    assert "average_radius" not in summarise([record_from_row(answer_row(5))], [0.0])["oracle"]["action"]["composite"]

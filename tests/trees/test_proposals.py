@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hrvlm.trees import TreeError
-from hrvlm.trees.asking import VIEWS, proposal_prompt
+from hrvlm.trees.asking import VIEWS, fitting_groups, fitting_top, proposal_prompt
 from hrvlm.trees.class_lists import ClassList, read_classes
 from hrvlm.trees.proposals import import_proposal
 
@@ -150,3 +150,18 @@ def test_the_prompt_names_every_class_once_and_its_view() -> None:
         proposal_prompt(ZOO, " ")
     with pytest.raises(TreeError, match="at least 1 up, got 3 to 2"):
         proposal_prompt(ZOO, "kind", (3, 2))
+
+
+@pytest.mark.parametrize(
+    ("classes", "groups", "top"),
+    [(1, (1, 1), (1, 1)), (5, (2, 2), (1, 1)), (20, (5, 10), (3, 5)), (80, (8, 40), (3, 8)), (1000, (8, 40), (3, 8))],
+)
+def test_no_more_groups_are_asked_for_than_classes_can_fill(
+    classes: int, groups: tuple[int, int], top: tuple[int, int]
+) -> None:
+    assert (fitting_groups(classes), fitting_top(groups)) == (groups, top)
+
+
+def test_five_classes_are_asked_to_be_two_groups() -> None:
+    five = ClassList(("ant", "bee", "cat", "dog", "elm"))
+    assert "Use 2 groups that hold classes, and gather these into 1 group at the top." in proposal_prompt(five, "kind")

@@ -4,28 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
+from hrvlm.certificates.embedding.reasons import Reason
+
 _CHUNK = 2**17  # scores held at once: enough to hide the overhead of calls, little enough to stay in a cache
-
-
-class Reason(StrEnum):
-    """Why an image has no ordinary certificate."""
-
-    PARALLEL = "the prompts are parallel and span no plane: nothing certified"
-    NOT_FINITE = "a score or an angle is not finite: nothing certified"
-    NO_REFERENCE = "the reference image has no in-plane part: nothing certified"
-    NUMERICAL = "an interval failed its closed-form check: nothing certified"
-    CONSTANT = "the image has no in-plane part: the prediction cannot change"
-    EMPTY_RANGE = "the range is empty: start and target extent coincide"
-
-    @property
-    def certifies(self) -> bool:
-        """Whether intervals are stated all the same."""
-        return self in (Reason.CONSTANT, Reason.EMPTY_RANGE)
 
 
 @dataclass(frozen=True, eq=False)

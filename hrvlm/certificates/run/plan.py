@@ -12,7 +12,7 @@ from hrvlm.certificates.kinds.joint.options import JointQuestions
 from hrvlm.certificates.kinds.profile.options import ProfileOptions
 from hrvlm.certificates.kinds.registry import REGISTRY, kinds
 from hrvlm.certificates.kinds.semantic.calibration import read_calibration
-from hrvlm.certificates.noise.gaussian import check_sigma
+from hrvlm.certificates.noise.sigma import check_sigma
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.certificates.sampling.plan import SamplingOptions, SmoothingPlan
 

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from hrvlm.certificates.noise.gaussian import check_sigma
+from hrvlm.certificates.noise.sigma import check_sigma
 from hrvlm.certificates.sampling.batches import Drawing, NoiseMode
 from hrvlm.certificates.sampling.stream import Precision
 from hrvlm.certificates.statistics.anytime import decision_boundaries

@@ -16,8 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import log_ndtr, ndtri
-from scipy.stats import beta
+from scipy.special import betainccinv, betaincinv, log_ndtr, ndtri
 
 Result: TypeAlias = float | NDArray[np.float64]
 
@@ -41,7 +40,7 @@ def clopper_pearson_lower(successes: ArrayLike, trials: ArrayLike, alpha: float)
     """
     k, n = checked_counts(successes, trials)
     check_alpha(alpha)
-    bound = np.where(k > 0, beta.ppf(alpha, np.maximum(k, 1), n - k + 1), 0.0)
+    bound = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha), 0.0)
     return plain(np.where(k == n, alpha ** (1.0 / n), bound) * (1 - OUTWARD))
 
 
@@ -61,7 +60,7 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     """
     k, n = checked_counts(successes, trials)
     check_alpha(alpha)
-    bound = np.where(k < n, beta.isf(alpha, k + 1, np.maximum(n - k, 1)), 1.0)
+    bound = np.where(k < n, betainccinv(k + 1, np.maximum(n - k, 1), alpha), 1.0)
     return plain(np.minimum(1.0, np.where(k == 0, -np.expm1(math.log(alpha) / n), bound) * (1 + UPWARD)))
 
 

@@ -137,13 +137,15 @@ def _write(tree: ClassTree, path: str) -> None:
 def _prompt_arguments(parser: ClearParser) -> None:
     parser.add_argument("--leaves", required=True, help=LEAVES)
     parser.add_argument("--view", default="kind", help=f"what to group by: {', '.join(VIEWS)}, or words of your own")
-    parser.add_argument("--groups", type=int, nargs=2, default=[8, 40], help="least and most groups of classes")
-    parser.add_argument("--top", type=int, nargs=2, default=[3, 8], help="least and most groups at the top")
+    fits = "what fits the number of classes, 8 40 and 3 8 for 80 or more, if left out"
+    parser.add_argument("--groups", type=int, nargs=2, help=f"least and most groups of classes; {fits}")
+    parser.add_argument("--top", type=int, nargs=2, help="least and most groups at the top; what fits, too")
 
 
 def prompt(options: Any) -> None:
     """Prints the text with which to ask a language model for superclasses."""
-    text = proposal_prompt(read_classes(options.leaves), options.view, tuple(options.groups), tuple(options.top))
+    groups, top = (None if ends is None else tuple(ends) for ends in (options.groups, options.top))
+    text = proposal_prompt(read_classes(options.leaves), options.view, groups, top)
     say(text, end="")
 
 

@@ -9,11 +9,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.appearance import Appearance, render
+from hrvlm.data.described import Described
 from hrvlm.data.emoji_pack.pack import artist_tiles
 from hrvlm.data.emoji_pack.splits import split_items
 
 
-class EmojiDataset(Dataset[tuple[Tensor, int]]):
+class EmojiDataset(Described, Dataset[tuple[Tensor, int]]):
     """Pictures of one split with their labels.
 
     Attributes:

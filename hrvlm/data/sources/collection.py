@@ -10,13 +10,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.decoding import WHITE, Colour
+from hrvlm.data.described import Described
 from hrvlm.geometry.labels import NO_LABEL
 from hrvlm.trees.class_lists import ClassList
 from hrvlm.trees.nodes import some
 from hrvlm.trees.words import composed
 
 
-class ImageCollection(Dataset[tuple[Tensor, int]]):
+class ImageCollection(Described, Dataset[tuple[Tensor, int]]):
     """A map-style data set of (image (3, H, W) in [0, 1], label); label -1 where a picture has none.
 
     Attributes:

@@ -9,10 +9,11 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.decoding import WHITE, Colour, read_image
+from hrvlm.data.described import Described
 from hrvlm.data.images import evaluation_transform
 
 
-class ListedPictures(Dataset[tuple[Tensor, int]]):
+class ListedPictures(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] of listed files: shorter side resized, centre cut out.
 
     Attributes:

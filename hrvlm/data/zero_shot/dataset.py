@@ -11,12 +11,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.decoding import read_image, to_rgb
+from hrvlm.data.described import Described
 from hrvlm.data.images import evaluation_transform
 from hrvlm.data.names import check_distinct
 from hrvlm.data.zero_shot.registry import SETS, ZeroShotSet
 
 
-class ZeroShotDataset(Dataset[tuple[Tensor, int]]):
+class ZeroShotDataset(Described, Dataset[tuple[Tensor, int]]):
     """Images (3, size, size) in [0, 1] with labels: shorter side resized, centre cut out. Made by `load`.
 
     Attributes:

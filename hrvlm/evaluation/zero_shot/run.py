@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lightning.fabric import Fabric
-from rich.progress import Progress
 
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import count_passes, evaluate_zero_shot
 from hrvlm.evaluation.zero_shot.records import HeadName, done_zero_shot_keys, zero_shot_order
@@ -112,9 +112,13 @@ def _evaluate_batches(
     fabric.barrier()  # nobody adds rows while another one reads
     replicas = {"num_replicas": fabric.world_size, "rank": fabric.global_rank}
     shares = [share_of_batches(list(data.indices), plan.batch_size, **replicas) for data in sources]
-    with ShardWriter(path, fabric.global_rank) as writer, Progress(disable=not fabric.is_global_zero) as bar:
+    total = sum(count_passes(len(mine), effort) for mine in shares)
+    with (
+        ShardWriter(path, fabric.global_rank) as writer,
+        following("zero-shot", total, shown=fabric.is_global_zero) as bar,
+    ):
         for classifier, data, mine in zip(classifiers, sources, shares, strict=True):
-            task = bar.add_task(data.images.name, total=count_passes(len(mine), effort))
+            bar.note = data.images.name
             for records in evaluate_zero_shot(
                 classifier,
                 data.images,
@@ -123,7 +127,6 @@ def _evaluate_batches(
                 num_classes=len(data.class_names),
                 head=head,
                 done=done,
-                progress=lambda images, task=task: bar.advance(task, images),  # type: ignore[misc]
+                progress=bar.advance,
             ):
                 writer.write(records)
-            bar.remove_task(task)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.certificates.kinds.joint.extents import ExtentGrid
+from hrvlm.certificates.kinds.joint.grid import ExtentGrid
 from hrvlm.certificates.statistics.binomial import smoothing_radius
 from hrvlm.certificates.statistics.radii import least_count, radius_probability
 

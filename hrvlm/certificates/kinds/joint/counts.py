@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.kinds.counted import fields_of
 from hrvlm.certificates.kinds.joint.claim import extent_at_radius, radius_at_extent
 from hrvlm.certificates.kinds.joint.extents import sample_extents

@@ -10,7 +10,7 @@ from torch import Tensor
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.joint.claim import needed_count
-from hrvlm.certificates.kinds.joint.extents import ExtentGrid, Move
+from hrvlm.certificates.kinds.joint.grid import ExtentGrid, Move
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 

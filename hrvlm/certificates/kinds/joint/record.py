@@ -9,7 +9,7 @@ from typing import Any, ClassVar, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.certificates.kinds.joint.extents import MOST_STEPS, UNITS, Move
+from hrvlm.certificates.kinds.joint.grid import MOST_STEPS, UNITS, Move
 from hrvlm.certificates.kinds.sampled import ClassifiedFields
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
 from hrvlm.rows.fields import COUNT, NOT_NEGATIVE, SOME, at_least, one_of

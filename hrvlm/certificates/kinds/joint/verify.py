@@ -9,7 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.checks import TOLERANCE, alpha_findings, vote_findings
 from hrvlm.certificates.kinds.joint.claim import extent_at_radius, radius_at_extent
-from hrvlm.certificates.kinds.joint.extents import ExtentGrid
+from hrvlm.certificates.kinds.joint.grid import ExtentGrid
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.statistics.claim import FLOAT_MODES, SEPARATE
 from hrvlm.rows.verifying import Finding

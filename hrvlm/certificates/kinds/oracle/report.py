@@ -42,7 +42,7 @@ class OracleReport(KindReport[OracleRecord]):
             known = numbers["labelled_images"] > 0
             shares = numbers["certified_accuracy" if known else "certified_share"]
             cells = [f"{100 * shares[radius]:.1f}{'' if known else '*'}" for radius in radii]
-            mean = f"{numbers['average_certified_radius']:.3f}" if known else ""
+            mean = f"{numbers['average_certified_radius']:.3f}" if known else _whatever_class(numbers)
             rates = [f"{100 * numbers[name]:.1f}" for name in ("abstention_rate", "unparseable_share")]
             table.add_row(oracle, claim, _error(numbers), *cells, mean, *rates)
             if numbers["unparseable_share"] > 0.5:
@@ -74,6 +74,11 @@ class OracleReport(KindReport[OracleRecord]):
     def largest_radius(self, records: Sequence[OracleRecord]) -> float:
         """Of all oracles and claims."""
         return max((record.radius for record in records), default=0.0)
+
+
+def _whatever_class(numbers: Mapping[str, Any]) -> str:
+    """The mean radius where no image has a known class; summaries of earlier runs have none."""
+    return f"{numbers['average_radius']:.3f}*" if "average_radius" in numbers else ""
 
 
 def _error(numbers: Mapping[str, Any]) -> str:

@@ -52,6 +52,7 @@ def _group(records: list[OracleRecord], radii: Sequence[float]) -> dict[str, Any
         "certified_accuracy": {str(radius): fmean(r >= radius for r in right) for radius in radii},
         "certified_share": {str(radius): fmean(r >= radius for r in certified) for radius in radii},
         "average_certified_radius": fmean(max(r, 0.0) for r in right),
+        **_whatever_class(records, certified),
         "abstention_rate": fmean(record.abstain for record in records),
         "smoothed_accuracy": fmean(record.correct for record in records),
         "unparseable_share": sum(record.unparseable for record in records) / drawn if drawn else 0.0,
@@ -61,6 +62,13 @@ def _group(records: list[OracleRecord], radii: Sequence[float]) -> dict[str, Any
         "rate_upper": max((r.rate_upper for r in records if r.rate_upper is not None), default=None),
         **{name: next(iter(values)) for name, values in settings.items()},
     }
+
+
+def _whatever_class(records: list[OracleRecord], certified: list[float]) -> dict[str, float]:
+    """The mean radius of any class, where some image has no known one."""
+    if all(record.label >= 0 for record in records):
+        return {}
+    return {"average_radius": fmean(max(radius, 0.0) for radius in certified)}
 
 
 def oracle_measures(record: OracleRecord, radii: Sequence[float]) -> list[Measured]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from hrvlm.certificates.kinds.checks import TOLERANCE, alpha_findings, vote_findings
-from hrvlm.certificates.kinds.profile.certify import derive_profile
+from hrvlm.certificates.kinds.profile.derivation import derive_profile
 from hrvlm.certificates.kinds.profile.record import SEPARATE_CHAIN, ProfileRecord
 from hrvlm.rows.record import is_right
 from hrvlm.rows.verifying import Finding

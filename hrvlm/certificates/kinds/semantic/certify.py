@@ -21,7 +21,8 @@ from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.close_classes import settled
 from hrvlm.certificates.embedding.close_sweep import sweep_closely
 from hrvlm.certificates.embedding.envelope_sweep import sweep_envelope
-from hrvlm.certificates.embedding.partition import Reason, SemanticPartition, certified_mask, chunks
+from hrvlm.certificates.embedding.partition import SemanticPartition, certified_mask, chunks
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, shorter_way
 from hrvlm.certificates.embedding.sweeps import EnvelopeSweep, joined
 

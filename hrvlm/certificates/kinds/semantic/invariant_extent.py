@@ -13,7 +13,8 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.close_classes import doubtful, first_change_told, settled
-from hrvlm.certificates.embedding.partition import Reason, chunks
+from hrvlm.certificates.embedding.partition import chunks
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.certify import reasons_of, winners
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import STRETCH, CalibratedStretch
 from hrvlm.rows.fields import COUNT, FINITE, NAME, NOT_NEGATIVE, SHARE, one_of
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
+
+if TYPE_CHECKING:
+    from hrvlm.certificates.embedding.partition import SemanticPartition
 
 Wave = tuple[int, float, float, float]
 """A class, and a, b, c of its score ``a cos t + b sin t + c`` at t radians past the image, along the way."""

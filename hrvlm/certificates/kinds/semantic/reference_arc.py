@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.partition import Reason, SemanticPartition
+from hrvlm.certificates.embedding.partition import SemanticPartition
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
 from hrvlm.geometry import sphere

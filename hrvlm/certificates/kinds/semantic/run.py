@@ -10,7 +10,7 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute, check_changes
-from hrvlm.certificates.embedding.partition import Reason
+from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References

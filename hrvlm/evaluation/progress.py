@@ -1,0 +1,140 @@
+"""How far a command has come: a live line where somebody sits, and elsewhere plain lines, seldom.
+
+Both go to standard error, so that results alone are on standard output. Tasks of a few seconds say nothing outside a
+terminal.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hrvlm.trees.words import printable
+
+FIRST, EVERY = 5.0, 30.0
+"""Seconds until the first plain line, and from one to the next."""
+Clock = Callable[[], float]
+
+
+class Followed(Protocol):
+    """A task whose progress is shown.
+
+    Attributes:
+        note: What is known so far, in a few words, shown with what comes next.
+    """
+
+    note: str
+
+    def advance(self, amount: float = 1) -> None:
+        """Says that so much more is done."""
+
+
+class Pace:
+    """When plain lines are due: after `FIRST` seconds, then every `EVERY`."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self.clock = clock
+        self._due = clock() + FIRST
+
+    def due(self) -> bool:
+        """Whether a line is due; the next one is not until `EVERY` seconds have passed."""
+        now = self.clock()
+        if now < self._due:
+            return False
+        self._due = now + EVERY
+        return True
+
+
+class PlainTask:
+    """A task that is told of in lines, by the speed since the last one."""
+
+    def __init__(self, what: str, total: float, pace: Pace | None = None) -> None:
+        self.what, self.total, self.note = what, total, ""
+        self._pace = pace or Pace()
+        self._done, self._said = 0.0, (0.0, self._pace.clock())
+
+    def advance(self, amount: float = 1) -> None:
+        """See `Followed.advance`; prints a line if one is due."""
+        self._done += amount
+        if self._pace.due():
+            tell(self._line())
+
+    def _line(self) -> str:
+        (done, then), now = self._said, self._pace.clock()
+        self._said = self._done, now
+        speed = (self._done - done) / max(now - then, 1e-9)
+        left = f", {in_words((self.total - self._done) / speed)} left" if speed > 0 else ""
+        share = f" ({self._done / self.total:.0%})" if self.total else ""
+        note = f"; {self.note}" if self.note else ""
+        return f"{self.what}: {self._done:g} of {self.total:g}{share}, {speed:.3g} a second{left}{note}"
+
+
+class LiveTask:
+    """A task of a live display."""
+
+    def __init__(self, display: Progress, what: str, total: float) -> None:
+        self.note, self._display = "", display
+        self.number = display.add_task(printable(what), total=total, note="")
+
+    def advance(self, amount: float = 1) -> None:
+        """See `Followed.advance`."""
+        self._display.update(self.number, advance=amount, note=printable(self.note))
+
+
+class SilentTask:
+    """A task that nobody is told of, on all processes but the first."""
+
+    note = ""
+
+    def advance(self, amount: float = 1) -> None:
+        """Does nothing."""
+
+
+def tell(line: str) -> None:
+    """Prints a line at once."""
+    print(printable(line), file=sys.stderr, flush=True)
+
+
+def somebody_sits_there() -> bool:
+    """Whether progress goes to a terminal, which lines can be changed in."""
+    return Console(stderr=True).is_interactive
+
+
+def live_display() -> Progress:
+    """A live display on standard error, gone when it is stopped; what else is printed meanwhile stands above it."""
+    texts = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[note]}", markup=False)
+    columns: tuple[Any, ...] = (texts[0], BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), texts[1])
+    redirect = sys.stdout.isatty()  # what goes to a file stays there
+    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect)
+
+
+@contextmanager
+def following(what: str, total: float, *, shown: bool = True) -> Iterator[Followed]:
+    """Shows how far a task has come while it runs.
+
+    Args:
+        what: The task, such as "certifying".
+        total: To how much `advance` will add up.
+        shown: Whether this process is the one that tells.
+    """
+    if not shown:
+        yield SilentTask()
+    elif somebody_sits_there():
+        with live_display() as display:
+            yield LiveTask(display, what, total)
+    else:
+        yield PlainTask(what, total)
+
+
+def in_words(seconds: float) -> str:
+    """A duration, to about two digits: "40 s", "12 min", "3 h 20 min"."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,95 @@
+"""What training says of its progress: in a real terminal one display that moves, elsewhere lines."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hrvlm.evaluation import progress
+
+EVALUATING = ("RobustnessCallback", "CertificationCallback", "SummaryTable")
+
+
+@contextmanager
+def terminal(patch: pytest.MonkeyPatch) -> Iterator[list[bytes]]:
+    """Lets standard error be a terminal, and collects what a person would see there."""
+    keeper, end = pty.openpty()
+    seen: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while part := os.read(keeper, 65536):
+                seen.append(part)
+        except OSError:  # what Linux says when the other end is closed
+            pass
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with os.fdopen(end, "w") as stream:
+        patch.setattr(sys, "stderr", stream)
+        patch.setenv("TERM", "xterm")
+        yield seen
+        patch.undo()
+    reader.join()
+    os.close(keeper)
+
+
+@pytest.fixture
+def few(make_settings: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
+    """One epoch, with callbacks that evaluate, and Lightning's own bar."""
+    chosen = make_settings(tmp_path)
+    kept = [part for part in chosen["trainer"]["callbacks"] if part["class_path"].endswith(EVALUATING)]
+    bar = {"class_path": "lightning.pytorch.callbacks.RichProgressBar"}
+    chosen["trainer"] |= {"max_epochs": 1, "enable_progress_bar": True, "callbacks": [bar, *kept]}
+    chosen["trainer"]["enable_checkpointing"] = False
+    return chosen
+
+
+def counts(text: str, task: str) -> list[int]:
+    """How much of a task the display has shown as done, in order."""
+    return [int(done) for done in re.findall(rf"{task}\S* [^\n]*?(\d+)/\d+", text)]
+
+
+def test_tasks_of_callbacks_move_in_a_terminal_and_leave_nothing_behind(
+    few: dict[str, Any], tmp_path: Path, run_train: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, terminal(patch) as seen:
+        run_train(tmp_path, few)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(seen).decode())
+    for task in ("pgd2 before", "certifying", "pgd2 after", "epoch 1 of 1"):
+        assert max(counts(text, task), default=0) > 0, task
+    assert "certified so far" in text
+    said = capsys.readouterr().out
+    assert any(line.startswith("Results: ") for line in said.splitlines()[-2:])  # where the page lies may follow
+    assert "━" not in said.replace("━━━━┳", "").partition("Accuracy in percent")[0]  # the display is on the other one
+
+
+def test_lines_are_said_where_there_is_no_terminal(
+    few: dict[str, Any],
+    tmp_path: Path,
+    run_train: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(progress, "EVERY", 0.0)
+    run_train(tmp_path, few)
+    lines = capsys.readouterr().err.splitlines()
+    steps = [line for line in lines if line.startswith("epoch ")]
+    assert len(steps) == 4
+    assert re.fullmatch(r"epoch 1 of 1, step 3 of 4, loss [\d.]+, [\d.e+]+ pictures a second, \d+ s left", steps[2]), (
+        steps[2]
+    )
+    assert any(re.fullmatch(r"certifying: .* a second.*certified so far", line) for line in lines)
+    assert any(line.startswith("pgd2 after: ") for line in lines)
+    assert all(line.strip() for line in lines)
+    assert not any("Tip" in line or "TPU" in line for line in lines)

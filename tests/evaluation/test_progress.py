@@ -1,0 +1,78 @@
+"""Lines that say how far a command has come: seldom, short, and on standard error alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from hrvlm.certificates import SmoothingRecord
+from hrvlm.evaluation import progress
+from hrvlm.evaluation.certified_so_far import CertifiedSoFar
+from hrvlm.evaluation.progress import Pace, PlainTask, following, in_words
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_lines_come_after_five_seconds_and_then_every_thirty(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    task = PlainTask("certifying", 100, Pace(clock))
+    said_at = []
+    for second in range(100):
+        clock.now = 100.0 + second
+        task.advance()
+        if capsys.readouterr().err:
+            said_at.append(second)
+    assert said_at == [5, 35, 65, 95]
+
+
+def test_a_line_says_what_is_done_how_fast_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = Clock()
+    task = PlainTask("certifying", 1000, Pace(clock))
+    task.note = "3 of 4 certified so far"
+    clock.now += 10
+    task.advance(50)
+    said = capsys.readouterr()
+    assert said.err == "certifying: 50 of 1000 (5%), 5 a second, 3 min left; 3 of 4 certified so far\n"
+    assert not said.out
+    clock.now += 100  # by the speed of now, not of the beginning
+    task.advance(50)
+    assert "100 of 1000 (10%), 0.5 a second, 30 min left" in capsys.readouterr().err
+
+
+def test_short_tasks_and_other_processes_say_nothing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with following("certifying", 3) as task:
+        task.advance(3)
+    monkeypatch.setattr(progress, "FIRST", 0.0)
+    with following("certifying", 3, shown=False) as task:
+        task.advance(3)
+    assert not capsys.readouterr().err
+    with following("certifying", 3) as task:
+        task.advance(3)
+    assert capsys.readouterr().err.startswith("certifying: 3 of 3 (100%), ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (99, "99 s"), (100, "2 min"), (5900, "98 min"), (12_000, "3 h 20 min")]
+)
+def test_durations(seconds: float, words: str) -> None:
+    assert in_words(seconds) == words
+
+
+def test_images_are_certified_where_the_leaves_are_and_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pathlib import Path
+
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "certificates"))
+    from example_records import smoothing
+
+    so_far, sure = CertifiedSoFar(), smoothing(0, 0, 100)
+    assert isinstance(sure, SmoothingRecord)
+    assert sure.radius > 0
+    assert so_far.told([]) == ""
+    assert so_far.told([sure, smoothing(0, 1, 100)]) == "1 of 1 certified so far"
+    assert so_far.told([smoothing(1, 0, 40)]) == "1 of 2 certified so far"
