@@ -13,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 QUICKSTART := configs/emoji/quickstart.yaml
-# Bytecode is written whatever the shell says: rewritten assertions else cost each process a third of its collection.
+# Bytecode is written whatever the shell says: else each process rewrites the assertions of all tests anew.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
 .PHONY: help quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,12 @@ def test_ci_runs_both_parts_which_are_all() -> None:
     assert recipe("test") == '$(PYTEST) -m "not slow"'
     assert recipe("test-slow") == "$(PYTEST) -m slow"
     assert recipe("test-all") == "$(PYTEST)"
+
+
+def test_modules_have_names_of_their_own() -> None:
+    """Folders of tests are no packages: of two modules of one name the second would not be found."""
+    counts = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert {name for name, count in counts.items() if count > 1} == set()
 
 
 def test_what_is_tested_slowly_is_tested_quickly_too(request: pytest.FixtureRequest) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from report_rows import robustness_rows, semantic_rows
-from test_results import SMOOTHING, trained, write
+from test_loaded_results import SMOOTHING, trained, write
 
 ROOT = Path(__file__).parents[2]
 
