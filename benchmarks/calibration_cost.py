@@ -36,10 +36,11 @@ from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import Appearance
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.evaluation.calibration import calibrated_claims
-from hrvlm.evaluation.calibration_settings import AppearanceSequence, CalibrationPlan, CalibrationSettings
+from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSettings
 from hrvlm.evaluation.shown_features import Encoded, ShownImages
 from hrvlm.evaluation.subject import identity
 from hrvlm.models import HierarchicalClassifier, PoincareHead, cosine_head, inference_copy, inferring
+from hrvlm.training.pictured_changes import AppearanceSequence
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
 
@@ -163,11 +164,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     load_before, given = os.getloadavg()[0], settings(arguments.images, arguments.changes)
-    loaded = hrvlm.load_model("emoji")
-    forest = load_forest(TREES, leaves=given.data.class_ids)
+    loaded, emoji = hrvlm.load_model("emoji"), EmojiDataModule()
+    forest = load_forest(TREES, leaves=emoji.class_ids)
     plain = HierarchicalClassifier(loaded, cosine_head(loaded), forest)
     with inferring(loaded):
-        first = ShownImages(plain, given.data.evaluation_set(given.split), given.plan)
+        first = ShownImages(plain, emoji.evaluation_set(given.split), given.plan)
         shown = EncodedImages(inference_copy(with_ball(first)), first.data, given.plan)
         started = time.perf_counter()
         shown.known = {change.name: ShownImages.encoded(shown, change) for change in given.plan.changes()}

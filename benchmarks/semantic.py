@@ -53,6 +53,7 @@ from hrvlm.models import (
     cosine_head,
     inferring,
     labels_of,
+    load,
 )
 from hrvlm.trees.words import with_name
 
@@ -63,19 +64,23 @@ DELTAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
 
 
 class Subject:
-    """The packaged model with a cosine and a hyperbolic head, and the pictures it is tried on."""
+    """A model, packaged or of a checkpoint, with a cosine and a hyperbolic head, and the pictures it is tried on."""
 
-    def __init__(self, images: int) -> None:
-        self.model = hrvlm.load_model("emoji")
+    def __init__(self, images: int, checkpoint: Path | None = None) -> None:
+        found = None if checkpoint is None else load(checkpoint)
+        self.model = hrvlm.load_model("emoji") if found is None else found.model
         self.data = hrvlm.data.emoji("unseen_artist")
         self.indices = [i * len(self.data) // images for i in range(images)]
         self.names = [self.data.class_names[self.data.items[i][0]] for i in self.indices]
         forest = hrvlm.load_forest([TREE]).restrict(self.data.class_names)
-        with inferring(self.model):
-            first = self.encode(self.shown([Appearance()]))
-            texts = [self.embed(forest[0].prompts(level.index)) for level in forest[0].levels]
-        ball = PoincareHead(text_scales=len(texts))
-        ball.initialise(first, texts)
+        if found is None:
+            with inferring(self.model):
+                first = self.encode(self.shown([Appearance()]))
+                texts = [self.embed(forest[0].prompts(level.index)) for level in forest[0].levels]
+            ball: Any = PoincareHead(text_scales=len(texts))
+            ball.initialise(first, texts)
+        else:
+            ball = found.head
         self.classifiers = {
             "cosine": HierarchicalClassifier(self.model, cosine_head(self.model), forest),
             "poincare": HierarchicalClassifier(self.model, ball, forest),

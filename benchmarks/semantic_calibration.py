@@ -1,11 +1,15 @@
 """Do calibrated semantic certificates keep their rate on pictures? Over thousands of random calibrations on emoji.
 
-    python benchmarks/semantic_calibration.py [--images N] [--changes NAME ...]
+    python benchmarks/semantic_calibration.py [--models packaged robust aligned] [--images N] [--changes NAME ...]
 
-Emoji by the unseen artist are shown in the exact steps of the changes of benchmarks/semantic.py. Some images choose
-what thresholds are measured in and the path's speed; of the others half calibrates and half is tested, at random, many
-times over. The form with confidence is tried on draws with replacement, for which the rate of all images is the true
-one. It ends by writing benchmarks/results/semantic_calibration.json and a table into docs/semantic.md.
+Emoji by the unseen artist are shown in the exact steps of the changes of benchmarks/semantic.py. Some images tell the
+path's speed and what thresholds are measured in; of the others four fifths calibrate and one fifth is tested, at
+random, many times over. The form with confidence is tried on draws with replacement, for which the rate of all images
+is the true one. Three models are compared: the packaged one, after hierarchical fine-tuning, and after the same with
+pictures pulled onto the certificates' path (benchmarks/semantic_models.py trains them where they are missing).
+
+Every model and change is a line, appended when it is measured, so that it may be stopped and started at will; it ends
+by writing benchmarks/results/semantic_calibration.json and tables into docs/semantic.md. `--tiny` tries it all out.
 """
 
 from __future__ import annotations
@@ -14,18 +18,20 @@ import argparse
 import json
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import semantic_calibration_report
 import torch
-from semantic import TREE, Subject
-from semantic_changes import CHANGES
+from semantic import TREE, Subject, proxies
+from semantic_changes import CHANGES, Change
+from semantic_models import ATTACKED, CONFIGURATIONS, accuracy, checkpoint
 
-from hrvlm.certificates import clopper_pearson_upper
+from hrvlm.certificates import AffineScorer, clopper_pearson_upper, wording_stability
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
-from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim
+from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, Measured, calibrate_claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
 from hrvlm.data.appearance import sequence
@@ -35,9 +41,8 @@ from hrvlm.whole_files import write_whole
 
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "semantic_calibration.json"
-DOCUMENT = ROOT / "docs" / "semantic.md"
-MARK = "<!-- calibration measured -->"
-STEPS, SPLITS, CONFIDENCE = 9, 2000, 0.9
+STEPS, SPLITS, CONFIDENCE, CALIBRATES = 9, 2000, 0.9, 0.8
+EPOCHS = 4
 
 
 def allowed(n: int, epsilon: float, confidence: float | None) -> int:
@@ -56,96 +61,133 @@ def chosen(critical: np.ndarray, count: int) -> np.ndarray:
     return np.sort(critical, axis=1)[:, ::-1][:, count]
 
 
-def measure(critical: np.ndarray, shown: ShownChange, chosen_by: tuple[ThresholdScale, PathSpeed], epsilon: float,
-            rng: np.random.Generator) -> dict[str, Any]:  # fmt: skip
+def measure(
+    critical: np.ndarray, shown: ShownChange, measured: Measured, epsilon: float, splits: int
+) -> dict[str, Any]:
     """Violation rates and shares of one claim over random splits."""
-    n = len(critical) // 2
-    order = rng.permuted(np.tile(np.arange(len(critical)), (SPLITS, 1)), axis=1)
+    n, rng = int(CALIBRATES * len(critical)), np.random.default_rng([len(critical), int(1000 * epsilon)])
+    order = rng.permuted(np.tile(np.arange(len(critical)), (splits, 1)), axis=1)
     places = chosen(critical[order[:, :n]], allowed(n, epsilon, None))
-    tested = critical[order[:, n:]]
-    rates = (tested > places[:, None]).mean(axis=1)
-    shares = {g: shown.share(THRESHOLDS[g], *chosen_by).numpy() for g in np.unique(places).tolist()}
+    rates = (critical[order[:, n:]] > places[:, None]).mean(axis=1)
+    shares = {g: shown.share(THRESHOLDS[g], *measured).numpy() for g in np.unique(places).tolist()}
     share = np.mean([shares[g][rest].mean() for g, rest in zip(places.tolist(), order[:, n:], strict=True)])
-    drawn = critical[rng.integers(len(critical), size=(SPLITS, len(critical)))]
+    drawn = critical[rng.integers(len(critical), size=(splits, len(critical)))]
     confident = chosen(drawn, allowed(len(critical), epsilon, CONFIDENCE))
     true = (critical[None] > confident[:, None]).mean(axis=1)
     return {
-        "unit": chosen_by[0].unit, "growth": chosen_by[0].growth, "share": float(share),
-        "violated": float(rates.mean()), "standard_error": float(rates.std() / np.sqrt(SPLITS)),
+        "unit": measured[0].unit, "growth": measured[0].growth, "share": float(share),
+        "violated": float(rates.mean()), "standard_error": float(rates.std() / np.sqrt(splits)),
         "confident_failures": float((true > epsilon + 1e-12).mean()),
     }  # fmt: skip
 
 
-def claims(subject: Subject, names: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Of every change, scorer and level."""
-    options = CalibrationOptions()
-    count = len(subject.indices)
+def claims(subject: Subject, change: Change, features: torch.Tensor, splits: int) -> Iterator[dict[str, Any]]:
+    """What is measured of one change at every scorer and level, of pictures with features `(N, T, D)`."""
+    options, count = CalibrationOptions(), len(features)
     parts = options.parts(count)
-    early = torch.cat([parts["fit"], parts["choice"]])
-    rest = torch.tensor(sorted(set(range(count)) - set(early.tolist())))
-    for change in (change for change in CHANGES if change.name in names):
+    shares = torch.linspace(0, 1, STEPS, dtype=torch.float64)[1:].expand(count, STEPS - 1)
+    attribute = change.family.attribute(change.word)
+    encoded = Encoded(features[:, 0], features[:, 1:], shares, subject.prompts(attribute), [None] * count)
+    split = [claims_of(subject.classifiers, attribute, encoded.rows(images)) for images in parts.values()]
+    for (claim, fitted), (_, choice), (_, tested) in zip(*split, strict=True):
+        calibrated = calibrate_claim(fitted.speed(), choice, tested, options)
+        found: dict[str, Any] = {
+            "claim": f"{claim[0]}/{claim[3]}/{claim[4]}",
+            "raw_violated": float((tested.critical(ThresholdScale(), PathSpeed()) > 0).double().mean()),
+            "raw_share": float(tested.share(0.0, ThresholdScale(), PathSpeed()).mean()),
+        }
+        for epsilon, (scale, speed, critical) in calibrated.found.items():
+            found[str(epsilon)] = measure(critical.numpy(), tested, (scale, speed), epsilon, splits)
+        yield found
+
+
+def wording(subject: Subject, change: Change, features: torch.Tensor) -> dict[str, float]:
+    """How far other wordings of a change agree, for leaves and cosines."""
+    classifier = subject.classifiers["cosine"]
+    points = torch.nn.functional.normalize(features.double(), dim=-1)
+    scorer = AffineScorer(*classifier.head.affine(points, classifier.text_points(classifier.keys[0])))
+    prompts = [subject.prompts(change.family.attribute(change.word, i)) for i in range(len(change.family.templates))]
+    stability = wording_stability(scorer, points, prompts)
+    others = ~torch.eye(len(prompts), dtype=torch.bool)
+    return {"spread": float(stability.spread.mean()), "alignment": float(stability.alignment[others].mean())}
+
+
+def lines(name: str, path: Path | None, arguments: argparse.Namespace, done: set[Any]) -> Iterator[dict[str, Any]]:
+    """What is missing of a model: its accuracy, and each change."""
+    wanted = [change for change in CHANGES if change.name in arguments.changes and (name, change.name) not in done]
+    if not wanted and (name, None) in done:
+        return
+    subject = Subject(arguments.images, path)
+    if (name, None) not in done:
+        found: dict[str, Any] = {"accuracy": accuracy(subject, min(ATTACKED, arguments.images))}
+        with inferring(*subject.classifiers.values()):
+            yield {"model": name, "change": None, **found, "proxies": proxies(subject)}
+    for change in wanted:
         start = time.perf_counter()
-        pictures = subject.encode(subject.shown(sequence(change.start, change.stop, STEPS)))
-        encoding = time.perf_counter() - start
-        shares = torch.linspace(0, 1, STEPS, dtype=torch.float64)[1:].expand(count, STEPS - 1)
-        attribute = change.family.attribute(change.word)
-        encoded = Encoded(pictures[:, 0], pictures[:, 1:], shares, subject.prompts(attribute), [None] * count)
-        split = [claims_of(subject.classifiers, attribute, encoded.rows(images)) for images in (*parts.values(), rest)]
-        for (claim, fitted), (_, choice), (_, _), (_, tested) in zip(*split, strict=True):
-            calibrated = calibrate_claim(fitted.speed(), choice, tested, options)
-            raw = float((tested.critical(ThresholdScale(), PathSpeed()) > 0).double().mean())
-            found: dict[str, Any] = {"raw_share": float(tested.share(0.0, ThresholdScale(), PathSpeed()).mean())}
-            for epsilon, (scale, speed, critical) in calibrated.found.items():
-                rng = np.random.default_rng([len(critical), int(1000 * epsilon)])
-                found[str(epsilon)] = measure(critical.numpy(), tested, (scale, speed), epsilon, rng)
-            name = f"{claim[0]}/{claim[3]}/{claim[4]}"
-            yield change.name, {"claim": name, "raw_violated": raw, **found}
-        print(f"{change.name}: encoded in {encoding:.0f} s, {time.perf_counter() - start:.0f} s", flush=True)
+        with inferring(*subject.classifiers.values()):
+            features = subject.encode(subject.shown(sequence(change.start, change.stop, STEPS)))
+            encoding = time.perf_counter() - start
+            measured = list(claims(subject, change, features, arguments.splits))
+            told = wording(subject, change, features[:, 0])
+        print(f"{name}, {change.name}: encoded in {encoding:.0f} s, {time.perf_counter() - start:.0f} s", flush=True)
+        yield {"model": name, "change": change.name, "claims": measured, "wording": told}
+
+
+def measured_lines(arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """All lines, former ones and those that are measured now."""
+    rows = arguments.folder / f"rows_{arguments.images}_{arguments.splits}_{arguments.epochs}.jsonl"
+    rows.parent.mkdir(parents=True, exist_ok=True)
+    texts = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
+    found = [json.loads(text) for text in texts]
+    done = {(line["model"], line["change"]) for line in found}
+    with rows.open("a", encoding="utf-8") as file:
+        for name in arguments.models:
+            path = checkpoint(name, arguments.folder, arguments.epochs, arguments.batches)
+            for line in lines(name, path, arguments, done):
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                found.append(line)
+    return found
+
+
+def result_of(found: list[dict[str, Any]], arguments: argparse.Namespace) -> dict[str, Any]:
+    """The contents of the result file."""
+    models: dict[str, dict[str, Any]] = {}
+    for line in found:
+        model = models.setdefault(line["model"], {"changes": {}, "wording": {}})
+        if line["change"] is None:
+            model |= {"accuracy": line["accuracy"], "proxies": line["proxies"]}
+        else:
+            model["changes"][line["change"]] = line["claims"]
+            model["wording"][line["change"]] = line["wording"]
+    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    setting = {name: getattr(arguments, name) for name in ("images", "splits", "epochs")}
+    setting |= {"steps": STEPS, "confidence": CONFIDENCE, "calibrates": CALIBRATES, "tree": TREE}
+    return {"setting": setting, "machine": machine, "models": models}
 
 
 def main() -> None:
-    """Measures all changes and writes result and table."""
+    """Measures what is missing, and writes result and tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", nargs="+", default=list(CONFIGURATIONS), choices=list(CONFIGURATIONS))
     parser.add_argument("--images", type=int, default=501)
-    parser.add_argument(
-        "--changes", nargs="+", default=[change.name for change in CHANGES], help="some of them by name"
-    )
+    parser.add_argument("--splits", type=int, default=SPLITS)
+    parser.add_argument("--epochs", type=int, default=EPOCHS, help="of fine-tuning")
+    parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "semantic_calibration", help="of lines and runs")
+    parser.add_argument("--tiny", action="store_true", help="a minute of everything, which writes no result")
+    names = [change.name for change in CHANGES]
+    parser.add_argument("--changes", nargs="+", default=names, choices=names, metavar="NAME", help="some by name")
     arguments = parser.parse_args()
-    subject = Subject(arguments.images)
-    changes: dict[str, list[dict[str, Any]]] = {}
-    with inferring(*subject.classifiers.values()):
-        for name, found in claims(subject, arguments.changes):
-            changes.setdefault(name, []).append(found)
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-    setting = {"images": arguments.images, "splits": SPLITS, "steps": STEPS, "confidence": CONFIDENCE, "tree": TREE}
-    result = {"setting": setting, "machine": machine, "changes": changes}
-    write_whole(RESULT, json.dumps(result, indent=1) + "\n")
-    write_table(result)
-
-
-def table(result: dict[str, Any], claim: str) -> list[str]:
-    """Rows per change: what is claimed and violated, raw and at each rate."""
-    head = "| change | raw: share / violated | epsilon .05 | epsilon .1 | epsilon .2 |"
-    lines = [head, "| --- | --- | --- | --- | --- |"]
-    for name, claims in result["changes"].items():
-        found = next(entry for entry in claims if entry["claim"] == claim)
-        cells = [f"{found['raw_share']:.3f} / {found['raw_violated']:.3f}"]
-        cells += [f"{found[e]['share']:.3f} / {found[e]['violated']:.3f}" for e in ("0.05", "0.1", "0.2")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
-
-
-def write_table(result: dict[str, Any]) -> None:
-    """The leaf level, cosines, in docs/semantic.md."""
-    text = DOCUMENT.read_text(encoding="utf-8")
-    before, _, after = text.split(MARK)
-    setting = result["setting"]
-    words = (
-        "Share of the change that is claimed / images whose claim a picture contradicts; cosine, emoji, "
-        f"{setting['images']} images, {setting['splits']:,} random calibrations:"
-    )
-    leaf = result["changes"]["size: small"][0]["claim"]
-    write_whole(DOCUMENT, f"{before}{MARK}\n\n{words}\n\n" + "\n".join(table(result, leaf)) + f"\n\n{MARK}{after}")
+    arguments.batches = 1 if arguments.tiny else None
+    if arguments.tiny:
+        arguments.images, arguments.splits, arguments.epochs = 60, 50, 1
+        arguments.folder, arguments.changes = arguments.folder.with_name("tiny_calibration"), arguments.changes[-1:]
+    result = result_of(measured_lines(arguments), arguments)
+    if arguments.tiny:
+        print("\n".join(semantic_calibration_report.tables(result)))
+    else:
+        write_whole(RESULT, json.dumps(result, indent=1) + "\n")
+        semantic_calibration_report.write(result)
 
 
 if __name__ == "__main__":

@@ -75,11 +75,16 @@ class CertificationCallback(EvaluationCallback):
                 plan. These rows lie in `certificates/before`.
 
         Raises:
-            ValueError: If every_n_epochs < 1, or final_seed is the plan's.
+            ValueError: If every_n_epochs < 1, final_seed is the plan's, or the plan has a calibration.
         """
         super().__init__(name)
         if every_n_epochs < 1:
             raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
+        if plan.calibration is not None:
+            raise ValueError(
+                f"expected a plan without calibration while training, got {plan.calibration}: it is of the weights "
+                "that it was made with, which training moves; calibrate the result, then certify it with certify.py run"
+            )
         if final_seed is not None and final_seed == plan.seed:
             raise ValueError(f"expected a final_seed other than the plan's seed, got {final_seed}")
         self.plan, self.split, self.every_n_epochs = plan, split, every_n_epochs

@@ -13,6 +13,8 @@ from typing import Any
 
 from jsonargparse import add_instantiator
 
+# What installs it in a version that hrvlm was tried with.
+_EXTRA = {f"{logger}Logger": f', or pip install "hrvlm[{logger.lower()}]"' for logger in ("Wandb", "MLFlow")}
 _within: ContextVar[bool] = ContextVar("_within", default=False)
 
 
@@ -61,7 +63,10 @@ def _told(kind: Callable[..., Any], error: Exception) -> ValueError:
     if isinstance(error, ValueError):
         return error
     name = getattr(kind, "__name__", kind)
-    told = ValueError(f"expected settings of {name} that it takes, got an error of its own: {error}")
+    if isinstance(error, ModuleNotFoundError):  # of optional libraries: what is missing is said in it
+        told = ValueError(f"expected what {name} needs to be installed, got: {error}{_EXTRA.get(str(name), '')}")
+    else:
+        told = ValueError(f"expected settings of {name} that it takes, got an error of its own: {error}")
     told.__cause__ = error
     return told
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningDataModule
+from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from hrvlm.data.resuming import ResumableLoader
-from hrvlm.data.sampling import EpochSampler, evenly_spread, shard_indices
+from hrvlm.data.sampling import Address, EpochSampler, evenly_spread, shard_indices
 
 
 class IndexedShard(Dataset[dict[str, Any]]):
@@ -75,6 +75,12 @@ class ImageDataModule(LightningDataModule):
         if stage == "fit" and self.training_set is None:
             self.training_set = self.build_training()
 
+    def training_examples(self, count: int) -> Tensor:
+        """Some pictures of the first epoch, evenly spread over the training set, `(count, 3, H, W)` at most."""
+        training = self.training_set if self.training_set is not None else self.build_training()
+        samples = [training[Address(index, 0)] for index in evenly_spread(len(training), count)]
+        return torch.stack([sample["image"] for sample in samples])
+
     def _replicas(self) -> dict[str, int]:
         trainer = self.trainer
         return {"num_replicas": trainer.world_size, "rank": trainer.global_rank} if trainer else {}
@@ -123,6 +129,18 @@ class ImageDataModule(LightningDataModule):
 
     def _workers(self) -> dict[str, Any]:
         return {"num_workers": self.num_workers, "persistent_workers": self.num_workers > 0}
+
+
+def image_data(trainer: Trainer) -> ImageDataModule:
+    """The data module of a trainer.
+
+    Raises:
+        ValueError: If there is none of this kind.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, ImageDataModule):
+        raise ValueError(f"expected the trainer to hold an ImageDataModule, got {type(data).__name__}")
+    return data
 
 
 def images_and_labels(data: Any, indices: Iterable[int]) -> tuple[Tensor, Tensor]:

@@ -75,13 +75,16 @@ class TargetPictures:
         shown: Tensor = self.data.shown(index, appearances)
         return shown
 
-    def sequence(self, change: ShownTarget, index: int) -> Tensor:
+    def sequence(self, change: ShownTarget, index: int, step: int | None = None) -> Tensor:
         """Pictures `(T, 3, S, S)` of a change in order, for the image of an index; T = 0 where there are none.
+
+        Of them only the one at position `step`, if that is given.
 
         Raises:
             ValueError: If files are missing or damaged, or the manifest does not fit the data.
         """
-        return self._read([] if change.sequence is None else self._listed(change.sequence, index, ordered=True), index)
+        files = [] if change.sequence is None else self._listed(change.sequence, index, ordered=True)
+        return self._read(files if step is None else files[step : step + 1], index)
 
     def shares(self, change: ShownTarget, index: int) -> list[float]:
         """Which share of a change each picture of `sequence` shows: its step over the last one's, in [0, 1].

@@ -17,9 +17,9 @@ from hrvlm.certificates.kinds.classifiers import Classifiers
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
 from hrvlm.certificates.kinds.semantic.run import TargetDirections, target_extent
-from hrvlm.data.references import TargetPictures
 from hrvlm.evaluation.calibration_settings import ShownChanges
 from hrvlm.models import HierarchicalClassifier, LevelKey
+from hrvlm.training.pictured_changes import SequencePictures
 from hrvlm.trees.words import with_name
 
 
@@ -71,31 +71,29 @@ class ShownImages:
                 f"expected labels that every level decodes by itself, as calibrated claims are, got "
                 f"{classifier.decoding!r}: leave decoding out"
             )
-        self.references = TargetPictures(data)
-        for name in plan.sequences:
-            if not hasattr(data, "shown"):
-                raise ValueError(
-                    f"expected data that can be shown in several ways for the sequence of change {name!r}, got "
-                    f"{type(data).__name__}: name a manifest of pictures as the sequence of the attribute"
-                )
+        self.pictures = SequencePictures(data, plan)
         count = len(data) if plan.num_images is None else min(plan.num_images, len(data))
         asked = [position * len(data) // count for position in range(count)]
-        self.indices = [index for index in asked if all(self._shares(change, index) for change in plan.changes())]
+        self.indices = [
+            index for index in asked if all(self.pictures.shares(change, index) for change in plan.changes())
+        ]
         self.left_out = len(asked) - len(self.indices)
         if not self.indices:
             raise ValueError(f"expected images with pictures of all changes, got none among {len(asked)}")
 
     def encoded(self, change: Attribute) -> Encoded:
         """A change of all images."""
-        shares = [self._shares(change, index) for index in self.indices]
+        shares = [self.pictures.shares(change, index) for index in self.indices]
         most = max(map(len, shares))
-        pictures = self._features(picture for index in self.indices for picture in self._pictures(change, index))
+        pictures = self._features(
+            picture for index in self.indices for picture in self.pictures.pictures(change, index)
+        )
         padded = pictures.new_zeros(len(shares), most, pictures.shape[-1])
         known = torch.full((len(shares), most), math.inf, dtype=torch.float64, device=padded.device)
         for i, part in enumerate(pictures.split([len(row) for row in shares])):
             padded[i, : len(part)] = part
             known[i, : len(part)] = torch.tensor(shares[i], dtype=torch.float64)
-        targets = TargetDirections(self.classifier, self.references)
+        targets = TargetDirections(self.classifier, self.pictures.references)
         shown = [targets(change, index) for index in self.indices]
         return Encoded(self.features, padded, known, self._prompts(change), shown)
 
@@ -124,18 +122,6 @@ class ShownImages:
             for prompt in (change.source, change.target)
         )
         return source, target
-
-    def _shares(self, change: Attribute, index: int) -> list[float]:
-        if change.name in self.plan.sequences:
-            steps = self.plan.sequences[change.name].steps - 1
-            return [(step + 1) / steps for step in range(steps)]
-        return self.references.shares(change, index)
-
-    def _pictures(self, change: Attribute, index: int) -> Tensor:
-        if change.name in self.plan.sequences:
-            found: Tensor = self.data.shown(index, self.plan.sequences[change.name].appearances(change.name))
-            return found
-        return self.references.sequence(change, index)
 
     def _features(self, pictures: Iterator[Tensor]) -> Tensor:
         device = self.classifier.text_points(self.classifier.keys[0]).device

@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from hrvlm.attacks import NonFiniteError
 from hrvlm.attacks.randomness import PerImageGenerator
-from hrvlm.data.base import ImageDataModule
-from hrvlm.data.sampling import Address, evenly_spread
+from hrvlm.data.base import ImageDataModule, image_data
 from hrvlm.models import Head, HierarchicalClassifier, VisionLanguageModel, check_finite, check_trees, cosine_head
 from hrvlm.models.checkpoints import DESCRIPTION, base_model, describe
 from hrvlm.objectives import ImageTextModel, NoiseTerms, NoisyModel, Objective, noisy_loss
@@ -25,22 +24,25 @@ from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.failure import NonFiniteLossError, stopped
 from hrvlm.training.means import log_means
 from hrvlm.training.noise import drawn, trained_under
+from hrvlm.training.path_alignment import AlignmentTerm
 from hrvlm.training.randomness import batch_seed, noise_seeds, start_seeds, step_seed
 from hrvlm.training.schedule import adamw_with_cosine
-from hrvlm.training.settings import FORMER_OPTIMIZER, OptimizerSettings, TowerExecution, TrainedParts, TrainingNoise
+from hrvlm.training.settings import (
+    FORMER_FINE_TUNING,
+    OptimizerSettings,
+    TowerExecution,
+    TrainedParts,
+    TrainingNoise,
+)
 from hrvlm.training.towers import switched
 from hrvlm.training.weight_perturbation import WeightPerturbedModule
 from hrvlm.trees import Forest, load_forest
 
 AVERAGE = "hrvlm_average"  # where checkpoints keep what an average of weights needs to go on
 SCALE_IMAGES = 256  # images from which a head takes its start values
-FORMER = FORMER_OPTIMIZER | {"freeze_batch_norm": "trained.freeze_batch_norm"}
-FORMER |= {f"train_{name}": f"trained.{name}" for name in ("image_tower", "text_projection")}
-FORMER |= {name: f"tower.{name}" for name in ("compile_backend", "checkpoint_activations")}
-FORMER |= {"average_decay": "trained.average_decay"}
 
 
-@old_keys(**FORMER)
+@old_keys(**FORMER_FINE_TUNING)
 class RobustFineTuning(WeightPerturbedModule):
     """Finds a perturbation of each batch, then descends the objective's loss on it; both under noise, if asked for.
 
@@ -71,7 +73,8 @@ class RobustFineTuning(WeightPerturbedModule):
             pretrained: Weights of an open_clip architecture, such as "openai", or a file of weights for the model (of
                 an image tower alone for "ViT-B-32/openai" and the like); null leaves an architecture untrained.
             num_levels: Cuts every tree to at most this many levels; null keeps all.
-            trained: Which parts of the model are trained besides the head, and what else is done with their weights.
+            trained: Which parts of the model are trained besides the head, and what else is done with their weights
+                and embeddings.
             optimizer: Learning rate, weight decay and warm-up.
             noise: Gaussian noise on what the model sees in training, see `hrvlm.training.noise`; null for none.
             tower: How the image tower is computed: compiled, or with less memory.
@@ -86,6 +89,7 @@ class RobustFineTuning(WeightPerturbedModule):
         self.average_decay, self.weight_perturbation = trained.average_decay, trained.weight_perturbation
         self.noise, self._terms = noise, NoiseTerms() if noise is None else noise.terms
         self.model.config = trained_under(noise, self.model.config)
+        self._alignment = None if trained.alignment is None else AlignmentTerm(trained.alignment, seed)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
         self._compiled = switched(self.model.clip.visual, tower)
@@ -107,23 +111,13 @@ class RobustFineTuning(WeightPerturbedModule):
         self.objective.bind(load_forest(self.trees, leaves=data.class_ids, num_levels=self.num_levels))
         check_trees(self.model, self.objective.forest)
         rank_zero_info(f"Preparing {len(self.objective.prompts())} prompts of all levels, and a sample of the pictures")
-        self.objective.prepare(self.model, self._start_images(data))
+        self.objective.prepare(self.model, data.training_examples(SCALE_IMAGES))
+        if self._alignment is not None:
+            self._alignment.prepare(self.model, data, self.forest)
 
     def datamodule(self) -> ImageDataModule:
-        """The trainer's data module.
-
-        Raises:
-            ValueError: If there is none.
-        """
-        data = getattr(self.trainer, "datamodule", None)
-        if not isinstance(data, ImageDataModule):
-            raise ValueError(f"expected the trainer to hold an ImageDataModule, got {type(data).__name__}")
-        return data
-
-    def _start_images(self, data: ImageDataModule) -> Tensor:
-        training = data.training_set if data.training_set is not None else data.build_training()
-        samples = [training[Address(index, 0)] for index in evenly_spread(len(training), SCALE_IMAGES)]
-        return torch.stack([sample["image"] for sample in samples])
+        """The trainer's data module, see `image_data`."""
+        return image_data(self.trainer)
 
     def evaluated(self) -> tuple[VisionLanguageModel, Head]:
         """Model and head that are validated, certified and exported: the averaged ones where there is an average."""
@@ -179,14 +173,21 @@ class RobustFineTuning(WeightPerturbedModule):
             try:
                 adversarial = self.objective.perturb(model, images, labels, starts)
                 given = self.objective, model, adversarial, images, labels, self._terms
-                self.move_weights(lambda: noisy_loss(*given)[0])
-                loss, logs = noisy_loss(*given)
+                self.move_weights(lambda: self._loss(batch, *given)[0])
+                loss, logs = self._loss(batch, *given)
             except NonFiniteError as error:
                 raise self._stopped(batch, str(error)) from error
             mean = log_means(self, {"loss": loss.detach(), **logs})
             if not bool(mean.isfinite()):  # on every process alike, so that none waits for one that stopped
                 raise self._stopped(batch, f"expected a finite loss, got {mean.item()}")
         return loss
+
+    def _loss(self, batch: dict[str, Any], *given: Any) -> tuple[Tensor, dict[str, Tensor]]:
+        """What is descended: the objective's loss, and the alignment if there is any."""
+        found = noisy_loss(*given)
+        if self._alignment is None:
+            return found
+        return self._alignment.added(found, self.model, batch, self.current_epoch)
 
     def _seen(self, batch: dict[str, Any]) -> ImageTextModel:
         """The model, behind this batch's noise if there is any."""

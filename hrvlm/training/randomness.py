@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 
 # Last numbers of the addresses: those of data (see `hrvlm.data.sampling`) end on 0 to 3.
-_STARTS, _STEPS, _NOISE, _BATCHES = 4, 5, 6, 7
+_STARTS, _STEPS, _NOISE, _BATCHES, _CHANGES = 4, 5, 6, 7, 8
 
 
 def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
@@ -34,6 +34,17 @@ def noise_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
         indices: Of the pictures in the training set.
     """
     return [_number(seed, epoch, index, _NOISE) for index in indices]
+
+
+def change_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
+    """Seeds of which step of which change pictures are shown in, one per picture, in [0, 2**63).
+
+    Args:
+        seed: Seed of the run.
+        epoch: Number of the epoch.
+        indices: Of the pictures in the training set.
+    """
+    return [_number(seed, epoch, index, _CHANGES) for index in indices]
 
 
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:

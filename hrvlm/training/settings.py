@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from hrvlm.objectives.noise_terms import Consistency, MaximizedRadius, NoiseTerms
 from hrvlm.training.averaging import check_decay
+from hrvlm.training.pictured_changes import PicturedChanges
 
 NoiseMode = Literal["fixed", "uniform"]
 MOST_COPIES = 64  # each costs a pass of every picture
@@ -15,6 +16,13 @@ LARGEST_SIGMA = 2.0  # of noise on pixels in [0, 1], as in certification: more l
 
 # Former names of the optimiser's settings, which stood beside the others.
 FORMER_OPTIMIZER = {name: f"optimizer.{name}" for name in ("learning_rate", "weight_decay", "warmup_steps")}
+# And those of what is trained and how its tower is computed.
+FORMER_FINE_TUNING = FORMER_OPTIMIZER | {
+    "train_image_tower": "trained.image_tower",
+    "train_text_projection": "trained.text_projection",
+    **{name: f"trained.{name}" for name in ("freeze_batch_norm", "average_decay")},
+    **{name: f"tower.{name}" for name in ("compile_backend", "checkpoint_activations")},
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +73,36 @@ class WeightPerturbation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PathAlignment(PicturedChanges):
+    """Pulls pictures of semantic changes to where certificates expect them, see `hrvlm.training.path_alignment`.
+
+    Attributes:
+        weight: Of the term, >= 0, beside the objective's loss.
+        share: Share in (0, 1] of a batch of which a picture of some change is shown as well.
+
+    Raises:
+        ValueError: If a number is out of range, or changes have no pictures.
+    """
+
+    weight: float = 1.0
+    share: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.weight < math.inf:
+            raise ValueError(f"expected weight >= 0 and finite of the path alignment, got {self.weight}")
+        if not 0 < self.share <= 1:
+            raise ValueError(
+                f"expected share in (0, 1] of the path alignment, got {self.share}: leave the alignment out for none"
+            )
+        if shown := [change.name for change in self.changes() if change.shown]:
+            raise ValueError(
+                f"expected changes whose end words name in the path alignment, got {shown[0]!r} with pictures or "
+                "appearances of its target: leave these out, and name a sequence"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainedParts:
     """Which parts of a model are trained, and what is done with their weights besides.
 
@@ -76,6 +114,7 @@ class TrainedParts:
         average_decay: Decay of an exponential moving average of the weights, such as 0.999, which is then what is
             validated, certified, exported and stored as the checkpoint's model; null for none.
         weight_perturbation: Takes each step of training at weights that were moved to raise its loss; null for none.
+        alignment: Pulls pictures of semantic changes to where certificates expect them; null for none.
 
     Raises:
         ValueError: If the decay is not in (0, 1).
@@ -86,6 +125,7 @@ class TrainedParts:
     freeze_batch_norm: bool = True
     average_decay: float | None = None
     weight_perturbation: WeightPerturbation | None = None
+    alignment: PathAlignment | None = None
 
     def __post_init__(self) -> None:
         if self.average_decay is not None:

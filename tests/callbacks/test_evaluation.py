@@ -17,6 +17,7 @@ from sweeps import sweep
 
 from hrvlm import load_forest, load_model
 from hrvlm.callbacks import CertificationCallback, ExportModel, GeometryCallback
+from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.summary import scalars
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.plan import CertificationPlan
@@ -233,6 +234,10 @@ def test_callbacks_that_would_write_over_each_other_are_refused(tmp_path: Path) 
         GeometryCallback(name="../x")
     with pytest.raises(ValueError, match="expected a final_seed other than the plan's seed, got 0"):
         CertificationCallback(chosen, final_seed=0)
+    changes = [Attribute(name="small", target="a small {}")]
+    calibrated = CertificationPlan(smoothing=False, attributes=changes, calibration="calibration.json")
+    with pytest.raises(ValueError, match=r"without calibration while training, got calibration\.json: it is of the"):
+        CertificationCallback(calibrated)
 
 
 def test_numbers_follow_the_order_and_names_are_kept() -> None:

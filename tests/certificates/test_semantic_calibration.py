@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import replace
@@ -17,7 +18,7 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, calibrated_stretches
-from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim, statements_of
+from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
     CalibratedChange,
     Calibration,
@@ -197,6 +198,29 @@ def test_a_picture_at_the_very_end_of_a_change_lies_on_its_whole_stretch() -> No
     assert bool(beyond[clear].all())
 
 
+def test_thresholds_are_measured_otherwise_only_where_that_is_clearly_better() -> None:
+    usual, other = ((ThresholdScale(unit), SPEED) for unit in ("weights", "margin"))
+    claimed = torch.linspace(0.2, 0.8, 40, dtype=torch.float64)
+    sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(20)
+    # 40 images that differ by 0.3 either way: a standard error of 0.047, and twice that is 0.095.
+    for ahead, best in ((0.09, usual), (0.1, other), (-0.1, usual)):
+        assert _chosen([(usual, claimed), (other, claimed + ahead + 0.3 * sign)]) == best
+    far = (ThresholdScale("margin", 3.0), SPEED)
+    assert _chosen([(usual, claimed), (other, claimed + 0.1), (far, claimed + 0.2)]) == far
+
+
+def test_one_choice_serves_all_rates_and_sees_no_calibration_image(problem: Problem) -> None:
+    parts = [shown(problem, seed=seed) for seed in range(3)]
+    options = CalibrationOptions(epsilons=(0.1, 0.3))
+    found = [calibrate_claim(SPEED, parts[0], rest, options).found for rest in parts[1:]]
+    chosen = {(scale, speed) for one in found for scale, speed, _ in one.values()}
+    assert len(chosen) == 1
+    (scale, speed), *_ = chosen
+    for one, rest in zip(found, parts[1:], strict=True):
+        for _, _, critical in one.values():
+            assert torch.equal(critical, rest.critical(scale, speed))
+
+
 def test_parts_share_no_image() -> None:
     parts = CalibrationOptions(seed=3).parts(50)
     assert [len(parts[name]) for name in ("fit", "choice", "calibrate")] == [5, 10, 35]
@@ -257,7 +281,13 @@ def altered(row: dict[str, object], name: str, change) -> dict[str, object]:
 
 @pytest.mark.parametrize("name", ["extent", "share", "threshold", "growth", "epsilon"])
 def test_what_is_raised_in_a_stretch_is_found(problem: Problem, calibrated: Calibration, name: str) -> None:
-    rows = [row for row in rows_of(problem, calibrated) if any(s[7] > 0 and s[6] for s in row["calibrated"])][:10]
+    claiming = (
+        row
+        for row in rows_of(problem, calibrated)
+        if any(s[7] > 0 and s[1] is None and s[6] for s in row["calibrated"])
+    )
+    rows = list(itertools.islice(claiming, 10))
+    assert len(rows) == 10
     factor = 0.8 if name in ("threshold", "epsilon") else 1.05
     for row in rows:
         wrong = altered(row, name, lambda value: min(1.0, factor * value + 1e-3 * (factor > 1)))

@@ -22,7 +22,13 @@ class Part:
             raise ValueError(f"expected n >= 1, got {n}")
         if n > 9:
             raise TypeError("more than nine")
+        if n == 8:
+            raise ModuleNotFoundError("Requirement 'eight' not met")
         self.n, self.inner = n, inner
+
+
+class WandbLogger(Part):
+    """A logger whose library is an extra of hrvlm."""
 
 
 @dataclass
@@ -83,6 +89,16 @@ def test_other_errors_of_constructors_name_the_class(capsys: pytest.CaptureFixtu
     with pytest.raises(ValueError, match=r"Part.*more than nine") as caught:
         parser.instantiate(parser.parse_args([f"--one={PATH}", "--one.n=10"]))
     assert isinstance(caught.value.__cause__, TypeError)
+
+
+@pytest.mark.parametrize(("kind", "extra"), [("Part", ""), ("WandbLogger", ', or pip install "hrvlm[wandb]"')])
+def test_a_missing_library_is_told_with_the_extra_that_brings_it(kind: str, extra: str) -> None:
+    parser = ClearParser()
+    parser.add_class_arguments(Whole)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  # the whole message is compared
+        parser.instantiate(parser.parse_args([f"--one={__name__}.{kind}", "--one.n=8"]))
+    told = f"expected what {kind} needs to be installed, got: Requirement 'eight' not met{extra}"
+    assert str(caught.value) == told
 
 
 def test_good_objects_are_made() -> None:

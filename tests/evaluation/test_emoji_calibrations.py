@@ -14,9 +14,10 @@ from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, Sho
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
 from hrvlm.certificates.statistics.risk import smallest_valid
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
-from hrvlm.evaluation.calibration_settings import AppearanceSequence, ShownChanges
+from hrvlm.evaluation.calibration_settings import ShownChanges
 from hrvlm.evaluation.shown_features import ShownImages, claims_of
 from hrvlm.models import HierarchicalClassifier, cosine_head, inferring
+from hrvlm.training.pictured_changes import AppearanceSequence
 from hrvlm.trees import load_forest
 
 IMAGES, SPLITS = 120, 2000

@@ -8,6 +8,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
+from hrvlm.evaluation.answer_stability import calibrate_answers
 from hrvlm.evaluation.calibration import calibrate
 from hrvlm.evaluation.calibration_settings import CalibrationSettings
 from hrvlm.reports.calibration import calibration_table
@@ -20,6 +21,9 @@ def _parser() -> ClearParser:
 
 def _run(options: Any, given: Any) -> None:
     settings = settings_of(CalibrationSettings, options)
+    if settings.answers is not None:
+        calibrate_answers(checkpoint_of(options), settings, Path(options.output), say)
+        return
     calibration = calibrate(checkpoint_of(options), settings, Path(options.output), say)
     console().print(calibration_table(calibration))
 

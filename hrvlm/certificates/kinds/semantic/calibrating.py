@@ -7,7 +7,7 @@ measured in is chosen by the share of the change that is claimed, and on the thi
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any, TypeAlias
@@ -28,6 +28,8 @@ GROWTHS = (0.0, 1.0, 3.0)
 """Of thresholds per radian: those that are tried."""
 Claim: TypeAlias = tuple[str, str, str, str, int]
 """Scorer, target kind, change, tree and level."""
+Measured: TypeAlias = tuple[ThresholdScale, PathSpeed]
+"""What thresholds are measured in, and how fast pictures go along the rotation."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +97,8 @@ class Calibrated:
     """What the calibration images say of one claim.
 
     Attributes:
-        found: per epsilon the scale, the speed and critical positions `(n,)` of the calibration images.
+        found: per epsilon the scale, the speed and critical positions `(n,)` of the calibration images; one choice
+            serves all.
         joint: their critical positions in the scale of joint thresholds.
         claimed: per epsilon and form the mean share that is claimed of them.
     """
@@ -116,28 +119,46 @@ def calibrate_claim(
         rest: calibration images.
         options: what is calibrated.
     """
-    speeds = dict.fromkeys((PathSpeed(), speed))
+    usual, plain = (ThresholdScale(), speed), (ThresholdScale(), PathSpeed())
     scales = [ThresholdScale(unit, growth) for unit, growth in product(UNITS, GROWTHS)]
-    tried = {(scale, each): choice.critical(scale, each) for scale, each in product(scales, speeds)}
-    known: dict[Any, Tensor] = {(ThresholdScale(), PathSpeed()): rest.critical(ThresholdScale(), PathSpeed())}
-    found, claimed = {}, {}
+    tried = [usual, *product(scales, dict.fromkeys((PathSpeed(), speed)))]
+    chosen = _chosen([(pair, _claimed(choice, pair, options.epsilons)) for pair in tried])
+    critical = {pair: rest.critical(*pair) for pair in {chosen, plain}}
+    claimed = {}
     for epsilon in options.epsilons:
-        chosen = max(tried, key=lambda pair: _claimed(choice, pair, tried[pair], epsilon))
-        if chosen not in known:
-            known[chosen] = rest.critical(*chosen)
-        found[epsilon] = (*chosen, known[chosen])
-        thresholds = options.thresholds(known[chosen], epsilon)
+        thresholds = options.thresholds(critical[chosen], epsilon)
         claimed[epsilon] = {
             form: 0.0 if threshold is None else float(rest.share(threshold, *chosen).mean())
             for form, threshold in thresholds.items()
         }
-    return Calibrated(found, known[ThresholdScale(), PathSpeed()], claimed)
+    found = dict.fromkeys(options.epsilons, (*chosen, critical[chosen]))
+    return Calibrated(found, critical[plain], claimed)
 
 
-def _claimed(choice: ShownChange, pair: tuple[ThresholdScale, PathSpeed], critical: Tensor, epsilon: float) -> float:
-    """Mean share of the change that is claimed at the threshold that these very images would choose."""
-    place = smallest_valid(violation_counts(critical), len(critical), epsilon=epsilon)
-    return -1.0 if place is None else float(choice.share(THRESHOLDS[place], *pair).mean())
+def _claimed(choice: ShownChange, pair: Measured, epsilons: Sequence[float]) -> Tensor:
+    """`(n,)` share of the change that is claimed of each image, at the thresholds that these very images would choose.
+
+    Their mean over epsilons: few images tell little of one.
+    """
+    critical = choice.critical(*pair)
+    places = [smallest_valid(violation_counts(critical), len(critical), epsilon=epsilon) for epsilon in epsilons]
+    shares = [torch.zeros_like(choice.first) if g is None else choice.share(THRESHOLDS[g], *pair) for g in places]
+    return torch.stack(shares).mean(dim=0)
+
+
+def _chosen(tried: Sequence[tuple[Measured, Tensor]]) -> Measured:
+    """What claims most; the first of those tried unless another is ahead by more than two standard errors.
+
+    To choose the best of many on few images is to choose chance as well.
+    """
+    (usual, least), *others = tried
+
+    def lead(claimed: Tensor) -> float:
+        ahead = claimed - least
+        return float(ahead.mean() - 2 * ahead.std(correction=0) / len(ahead) ** 0.5)
+
+    best, claimed = max(others, key=lambda pair: lead(pair[1]))
+    return best if lead(claimed) > 0 else usual
 
 
 def statements_of(
@@ -183,7 +204,7 @@ def _statement(
     over: Over,
     claim: Any,
     epsilon: float,
-    measured: tuple[ThresholdScale, PathSpeed],
+    measured: Measured,
     critical: Tensor,
     options: CalibrationOptions,
     *,

@@ -192,7 +192,21 @@ def read_calibration(path: str | Path) -> Calibration:
 def _calibration(content: bytes) -> Calibration:
     """What a file holds; plan, check and rows of a run all ask for it."""
     given = load_json(content.decode("utf-8"))
+    if isinstance(given, dict) and given.get("schema", 1) != 1:
+        raise ValueError(f"one of schema {given['schema']!r}, of which this version reads 1: calibrate again")
     found = msgspec.convert(given, Calibration)
-    if json.loads(found.text) != given:
-        raise ValueError("keys that it does not know")
+    if (known := json.loads(found.text)) != given:
+        raise ValueError(f"keys that it does not know: {', '.join(_unknown(given, known)) or 'values of another type'}")
     return found
+
+
+def _unknown(given: Any, known: Any, where: str = "$") -> list[str]:
+    """Keys, with the way to them, that are in one value of JSON and not in another."""
+    if isinstance(given, dict) and isinstance(known, dict):
+        more = [f"{where}.{key}" for key in given if key not in known]
+        pairs: Any = ((f"{where}.{key}", value, known[key]) for key, value in given.items() if key in known)
+    elif isinstance(given, list) and isinstance(known, list):
+        more, pairs = [], ((f"{where}[{i}]", *both) for i, both in enumerate(zip(given, known, strict=False)))
+    else:
+        return []
+    return more + [key for place, one, other in pairs for key in _unknown(one, other, place)]

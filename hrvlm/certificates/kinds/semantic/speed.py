@@ -12,6 +12,7 @@ from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.path import path_directions
 from hrvlm.geometry import sphere
 
 _POINTS = 65  # of the rotation that a picture is compared with
@@ -73,7 +74,7 @@ def fit_speed(rotation: Rotation, way: Tensor, pictures: Tensor, shares: Tensor)
         shares: `(N, T)` of the change that they show, in [0, 1]; not finite where there is no picture.
     """
     fractions = torch.linspace(0, 1, _POINTS, dtype=torch.float64, device=way.device)
-    path = sphere.normalise(rotation.point(rotation.angle + fractions[:, None] * way))  # (P, N, D)
+    path = path_directions(rotation, way, fractions[:, None].expand(-1, len(way)))  # (P, N, D)
     nearest = fractions[torch.einsum("ntd,pnd->ntp", sphere.normalise(pictures.double()), path).argmax(dim=-1)]
     known = shares.isfinite() & nearest.isfinite() & (shares > 0)
     if not bool(known.any()):
