@@ -13,7 +13,7 @@ from scipy.stats import norm
 from hrvlm.certificates import calibrate_risk
 from hrvlm.certificates.kinds.joint.calibrated import DEMANDS, demanded_extent, first_uncertified, joint_losses
 from hrvlm.certificates.kinds.joint.claim import extent_at_radius
-from hrvlm.certificates.kinds.joint.extents import ExtentGrid
+from hrvlm.certificates.kinds.joint.grid import ExtentGrid
 from hrvlm.certificates.kinds.joint.record import JointRecord, sparse
 from hrvlm.certificates.statistics.claim import SEPARATE
 

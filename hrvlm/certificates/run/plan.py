@@ -68,7 +68,7 @@ class CertificationPlan:
     library: dict[str, list[str]] = field(default_factory=dict)
     library_files: list[str] = field(default_factory=list)
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
-    radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
+    radii: list[float] = field(default_factory=lambda: [0.0, 0.05, 0.1, 0.15])
     batch_size: int | None = FIXED_BATCH_SIZE
     kinds: dict[str, Any] = field(default_factory=dict)
 

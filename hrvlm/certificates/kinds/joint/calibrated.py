@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hrvlm.certificates.kinds.joint.claim import at_least, needed_count
-from hrvlm.certificates.kinds.joint.extents import ExtentGrid
+from hrvlm.certificates.kinds.joint.grid import ExtentGrid
 from hrvlm.certificates.kinds.joint.record import JointRecord
 
 DEMANDS: tuple[float, ...] = tuple(step / 200 for step in range(401))
