@@ -87,7 +87,7 @@ class RunProgress(ProgressBar):
         """Counts the time of steps, without that of what callbacks do between them."""
         self._batch_began = time.monotonic()
 
-    def on_train_batch_end(  # type: ignore[override]
+    def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Shows the step."""

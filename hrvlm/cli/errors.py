@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import errno
 import io
 import os
@@ -181,9 +182,9 @@ class ClearParser(ForgivingParser):
         found: dict[str, Any] = {} if self._subcommands_action is None else self._subcommands_action._name_parser_map
         return dict(found)
 
-    def format_help(self) -> str:
+    def format_help(self, formatter: argparse.HelpFormatter | None = None) -> str:
         """All options in groups, below a line of those that must be given; and an example."""
-        text = _PATH_TYPE.sub("path", super().format_help())
+        text = _PATH_TYPE.sub("path", super().format_help(formatter))
         if self._subcommands_action is None:
             text = f"usage: {self._usage()}\n" + text[text.index("\n\n") :].removeprefix("\n")
         return f"{text}\nexample:\n  {self.prog.split(' [options]')[0]} {self.example}\n" if self.example else text

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from lightning.pytorch import LightningDataModule, LightningModule, Trainer
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -108,7 +108,8 @@ class HrvlmCLI(LightningCLI):
         """
         settings = self.config[self.subcommand]
         check_trainer(settings.trainer)
-        move_loggers(settings.trainer, self._subcommand_parsers[self.subcommand].root_of_files)
+        parser = cast("TrainParser", self._subcommand_parsers[str(self.subcommand)])
+        move_loggers(settings.trainer, parser.root_of_files)
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
