@@ -240,7 +240,7 @@ def test_the_folder_is_verified_exported_and_reported(
     main(["report", str(folder)])
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert "Zero-shot accuracy of" in page
-    assert "32 images, 0 certificates, 128 rows of attacks" in page
+    assert "32 images, 128 rows of attacks" in page
     assert "apgd 5.1/255" in page
 
 
