@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -114,12 +114,12 @@ def tree_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_plan() -> dict[str, Any]:
     """What certification asks of a few of the pictures."""
-    return deepcopy(PLAN)
+    return copy.deepcopy(PLAN)
 
 
 def settings(folder: Path, model: Path, pictures: Path, tree: Path) -> dict[str, Any]:
-    """A small configuration of train.py, all its own; 32 pictures, 4 steps an epoch."""
-    plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": deepcopy(PLAN)}
+    """A small configuration of train.py; 32 pictures, 4 steps an epoch."""
+    plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": copy.deepcopy(PLAN)}
     checkpoints = {"save_top_k": -1, "filename": "{epoch}", "auto_insert_metric_name": False}
     callbacks = [
         (
