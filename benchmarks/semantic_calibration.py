@@ -137,8 +137,11 @@ def measured_lines(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All lines, former ones and those that are measured now."""
     rows = arguments.folder / f"rows_{arguments.images}_{arguments.splits}_{arguments.epochs}.jsonl"
     rows.parent.mkdir(parents=True, exist_ok=True)
-    texts = rows.read_text(encoding="utf-8").splitlines() if rows.is_file() else []
-    found = [json.loads(text) for text in texts]
+    known = rows.read_text(encoding="utf-8") if rows.is_file() else ""
+    whole = known[: known.rfind("\n") + 1]  # less a line that was cut off
+    if whole != known:
+        write_whole(rows, whole)
+    found = [json.loads(text) for text in whole.splitlines()]
     done = {(line["model"], line["change"]) for line in found}
     with rows.open("a", encoding="utf-8") as file:
         for name in arguments.models:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from semantic_changes import CHANGES, library
+from semantic_models import ATTACKED, EPS
 
 from hrvlm.whole_files import write_whole
 
@@ -31,7 +32,9 @@ def tables(result: dict[str, Any]) -> Iterator[str]:
         leaf = next(iter(model["changes"].values()))[0]["claim"]
         yield from ("", f"Of {WORDS[name]}, cosine, leaf level:", "")
         yield from _of_changes(model, leaf)
-    yield from ("", "Mean over the changes:", "")
+    attacked = min(ATTACKED, setting["images"])
+    budget = f"PGD-20 of {round(255 * EPS)}/255, on {attacked} of the images"
+    yield from ("", f"Mean over the changes; beside it leaf accuracy, clean and under {budget}:", "")
     yield from _of_models(result["models"])
     yield from ("", _agreement(next(iter(result["models"].values()))))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ EPS, ATTACKED = 4 / 255, 200
 def checkpoint(name: str, folder: Path, epochs: int, batches: int | None = None) -> Path | None:
     """The checkpoint of a model, which is trained if it is not there yet; None for the packaged model.
 
+    Only a checkpoint of the end is taken: a run that was stopped begins anew.
+
     Args:
         name: One of `CONFIGURATIONS`.
         folder: Of all runs.
@@ -31,21 +34,20 @@ def checkpoint(name: str, folder: Path, epochs: int, batches: int | None = None)
     """
     if not CONFIGURATIONS[name]:
         return None
-    found = folder / name / "checkpoints" / "last.ckpt"
+    run = folder / f"{name}_{epochs}"
+    found, last = run / "trained.ckpt", run / "checkpoints" / "last.ckpt"
     if not found.is_file():
-        saved = {"dirpath": str(found.parent), "save_last": True, "save_top_k": 0}
-        last = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": saved}
-        trainer: dict[str, Any] = {"max_epochs": epochs, "logger": False, "callbacks": [last]}
-        trainer |= {
-            "default_root_dir": str(folder / name),
-            "enable_progress_bar": False,
-            "limit_train_batches": batches,
-        }
-        (folder / name).mkdir(parents=True, exist_ok=True)
-        short = folder / name / "short.yaml"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        saved = {"dirpath": str(last.parent), "save_last": True, "save_top_k": 0}
+        callback = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": saved}
+        trainer: dict[str, Any] = {"max_epochs": epochs, "logger": False, "callbacks": [callback]}
+        trainer |= {"default_root_dir": str(run), "enable_progress_bar": False, "limit_train_batches": batches}
+        short = run / "short.yaml"
         short.write_text(yaml.safe_dump({"trainer": trainer}), encoding="utf-8")
         files = [ROOT / "configs" / "emoji" / f"{file}.yaml" for file in CONFIGURATIONS[name]]
         train(["fit", *(word for file in (*files, short) for word in ("--config", str(file)))])
+        last.rename(found)
     return found
 
 

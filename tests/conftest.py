@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -113,12 +114,12 @@ def tree_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def small_plan() -> dict[str, Any]:
     """What certification asks of a few of the pictures."""
-    return dict(PLAN)
+    return copy.deepcopy(PLAN)
 
 
 def settings(folder: Path, model: Path, pictures: Path, tree: Path) -> dict[str, Any]:
     """A small configuration of train.py; 32 pictures, 4 steps an epoch."""
-    plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": PLAN}
+    plan = {"class_path": "hrvlm.certificates.images.CertificationPlan", "init_args": copy.deepcopy(PLAN)}
     checkpoints = {"save_top_k": -1, "filename": "{epoch}", "auto_insert_metric_name": False}
     callbacks = [
         (

@@ -126,7 +126,8 @@ def calibrate_answers(
         say: Gets a sentence per stretch.
 
     Raises:
-        ValueError: If decoding is random, thresholds of groups or joint ones are asked for, or parts do not fit.
+        ValueError: If decoding is random, thresholds of groups or joint ones are asked for, an oracle has what only
+            certificates take, or parts do not fit.
     """
     check_place(path.parent)
     options, asked = cast(AnswerOptions, settings.answers), settings.plan.options
@@ -134,6 +135,12 @@ def calibrate_answers(
         raise ValueError("expected greedy decoding where the stability of answers is asked, got a temperature above 0")
     if asked.joint or asked.groups is not None:
         raise ValueError("expected no joint thresholds and no groups with answers: a stretch is one share per change")
+    for question in options.questions:
+        if given := [name for name in ("error", "calibration", "target") if getattr(question, name) is not None]:
+            raise ValueError(
+                f"expected an oracle alone where the stability of answers is asked, got {given[0]} of oracle "
+                f"{question.oracle.name!r}: leave it out, for a stretch is about the oracle's own label"
+            )
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
     data, changes = answered_pictures(settings), settings.plan.changes()
     paths = _paths(generator, data, settings)

@@ -41,9 +41,14 @@ def rows_of_training(folder: Path) -> dict[str, list[Path]]:
     last epoch.
     """
     attacked = sorted(folder.glob("robustness/after.rank=*.jsonl"))
-    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), reverse=True)]
+    ends = [folder / "certificates" / "final", *sorted(folder.glob("certificates/epoch=*"), key=by_epoch, reverse=True)]
     certified = next((paths for end in ends if (paths := sorted(end.glob("rank=*.jsonl")))), [])
     return {command: paths for command, paths in (("attack", attacked), ("run", certified)) if paths}
+
+
+def by_epoch(path: Path) -> tuple[int, str]:
+    """What parts "epoch=NNN" of a training run are ordered by; from epoch 1,000 on names are longer."""
+    return len(path.name), path.name
 
 
 def _unreadable(path: Path, found: str) -> ValueError:

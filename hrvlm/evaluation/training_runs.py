@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hrvlm.evaluation.folder_names import rows_of_training
+from hrvlm.evaluation.folder_names import by_epoch, rows_of_training
 
 _PART = re.compile(r"before|final|epoch=\d+")
 
@@ -48,8 +48,8 @@ def training_run(folder: Path) -> TrainingRun | None:
     return found if found.certificates or found.robustness or found.geometry else None
 
 
-def _when(path: Path) -> tuple[int, str]:
-    return {"before": 0, "final": 2}.get(path.name, 1), path.name
+def _when(path: Path) -> tuple[int, int, str]:
+    return {"before": 0, "final": 2}.get(path.name, 1), *by_epoch(path)
 
 
 def epoch_metrics(folder: Path) -> dict[str, dict[int, float]]:

@@ -64,7 +64,7 @@ class AlignmentTerm:
         """Reads the prompts of every class once.
 
         Args:
-            model: The model to be trained, on the device of training.
+            model: The model to be trained, on any device.
             data: With its training set, whose `data` gives the pictures as they are.
             forest: Its leaves name the classes, by the first tree.
 
@@ -116,13 +116,14 @@ class AlignmentTerm:
         names = [self._names[label] for label in batch["label"][places].tolist()]
         prompts = [_prompts(one.change, name) for one, name in zip(shown, names, strict=True)]
         with torch.autocast(images.device.type, enabled=False):
-            source, target = (self._embedded(model, texts) for texts in zip(*prompts, strict=True))
+            source, target = (self._embedded(model, texts, images.device) for texts in zip(*prompts, strict=True))
             shares = images.new_tensor([one.share for one in shown])
             return path_misalignment(changed, images, source, target, shares)
 
     @torch.no_grad()
-    def _embedded(self, model: VisionLanguageModel, texts: Sequence[str]) -> Tensor:
-        return model.project_text(torch.stack([self._hidden[text] for text in texts])).float()
+    def _embedded(self, model: VisionLanguageModel, texts: Sequence[str], device: torch.device) -> Tensor:
+        # Prompts were read before the model was moved to its device.
+        return model.project_text(torch.stack([self._hidden[text] for text in texts]).to(device)).float()
 
     def added(
         self, given: tuple[Tensor, dict[str, Tensor]], model: VisionLanguageModel, batch: Mapping[str, Any], epoch: int

@@ -18,6 +18,7 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
     CalibratedChange,
@@ -310,6 +311,14 @@ def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Cal
     assert any("calibration" in p.message for p in verify_rows([*rows[:2], without]))
     nameless = {name: value for name, value in rows[0].items() if name != "population"}
     assert any("goes with its calibration" in p.message for p in verify_rows([nameless]))
+
+
+@pytest.mark.parametrize(("form", "words"), [("0.95", "95%"), ("0.999", "99.9%"), ("0.999999", "99.9999%")])
+def test_a_confidence_is_never_rounded_up(problem: Problem, calibrated: Calibration, form: str, words: str) -> None:
+    row = next(row for row in rows_of(problem, calibrated) if row["calibrated"])
+    record = SemanticRecord.from_row(row)
+    told = " ".join(calibrated_words([replace(record, calibrated=(record.calibrated[0]._replace(form=form),))]))
+    assert f"with a confidence of {words} over calibrations" in told
 
 
 def test_records_of_thresholds_and_noted_ones_concern_the_same_claims(calibrated: Calibration) -> None:

@@ -181,6 +181,9 @@ def test_a_split_of_a_folder_and_its_pictures_in_a_report(
     assert "without pictures" not in capsys.readouterr().out
     shutil.rmtree(tmp_path / "data")
     main(["report", str(folder)])
+    assert "without pictures" not in capsys.readouterr().out  # those of the page before are kept
+    (folder / "report.html").unlink()
+    main(["report", str(folder)])
     assert "without pictures: the data set is not at hand (expected data as a folder" in capsys.readouterr().out
 
 

@@ -162,7 +162,14 @@ def test_certify_names_a_checkpoint_that_is_none(
     assert checkpoint in answer(capsys, stopped, "certify.py")
 
 
-@pytest.mark.parametrize("arguments", [["verify", "no/folder"], ["run", "--plan.sigm", "1"], []])
+def test_without_a_command_help_is_shown_and_nothing_done(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        certify([])
+    assert stopped.value.code == 2
+    assert "verify              Derives every certificate anew" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("arguments", [["verify", "no/folder"], ["run", "--plan.sigm", "1"]])
 def test_certify_complains_in_one_sentence(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         certify(arguments)

@@ -96,6 +96,15 @@ def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPat
     assert chosen.plan.threat_model.eps == FILES[config]["plan"]["threat_model"]["eps"]
 
 
+@pytest.mark.parametrize("config", CALIBRATING, ids=lambda path: path.stem)
+def test_calibration_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    chosen = options_of("calibrate", config)
+    assert len(chosen.data.evaluation_set(chosen.split)) >= (chosen.plan.num_images or 1)
+    assert {change.name for change in chosen.plan.changes()} == set(chosen.plan.sequences)
+    assert (chosen.answers is not None) == ("answers" in FILES[config])
+
+
 @pytest.mark.slow
 def test_imagenet_configuration_takes_a_training_step(
     tmp_path: Path, make_pictures: Callable[..., Path], tree_file: Path, run_train: Callable[..., Path]

@@ -13,6 +13,8 @@ import yaml
 from sweeps import sweep
 
 from hrvlm.cli.train import main
+from hrvlm.training.pictured_changes import AppearanceSequence
+from hrvlm.training.settings import PathAlignment
 
 ROOT = Path(__file__).parents[2]
 OBJECTIVES = {
@@ -90,3 +92,22 @@ def test_a_variant_composes_with_the_quick_start_and_takes_a_step(
     folder = run_train(tmp_path, chosen)
     header, values, *_ = (folder / "metrics.csv").read_text(encoding="utf-8").splitlines()
     assert float(dict(zip(header.split(","), values.split(","), strict=True))["train/loss"]) > 0
+
+
+def test_alignment_composes_with_the_quick_start_and_shows_the_changes_of_the_benchmark(
+    base: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from semantic_changes import CHANGES
+
+    variant = resolved("quickstart", "aligned")
+    alignment, before = (given["model"]["init_args"]["trained"]["alignment"] for given in (variant, base))
+    changed: list[tuple[str, ...]] = [("trainer", "default_root_dir"), ("trainer", "logger")]
+    changed.append(("model", "init_args", "trained", "alignment"))
+    assert before is None
+    assert without(variant, *changed) == without(base, *changed)
+    sequences = {name: AppearanceSequence(**given) for name, given in alignment.pop("sequences").items()}
+    shown = PathAlignment(**alignment, sequences=sequences)
+    assert [change.name for change in shown.changes()] == [change.name for change in CHANGES]
+    for change in CHANGES:
+        assert shown.sequences[change.name].appearances(change.name)[-1] == change.stop

@@ -72,7 +72,7 @@ def test_four_commands_make_tables_certificates_and_a_page_of_a_folder_of_photog
     page = Path("certified/report.html").read_text(encoding="utf-8")
     assert f"Certificates of {small_vit}/none" in page
     assert "Attacks: linf eps=8/255" in page
-    assert page.count("data:image/png;base64,") >= 2
+    assert page.count("data:image/webp;base64,") >= 2
     assert "red fox" in page
     for folder in ("zero_shot", "attacked", "certified"):
         main(["verify", folder])

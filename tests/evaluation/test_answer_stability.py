@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
+from hrvlm.certificates import Attribute
+from hrvlm.certificates.kinds.oracle.errors import OracleError
 from hrvlm.cli.certify import main
 from hrvlm.data import Appearance, emoji
-from hrvlm.evaluation.answer_stability import SHARES, first_changes, stable_share
+from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
+from hrvlm.evaluation.answer_options import AnswerOptions, QuestionOptions
+from hrvlm.evaluation.answer_stability import SHARES, calibrate_answers, first_changes, stable_share
+from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSettings
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import CommandOracle
+from hrvlm.training.pictured_changes import AppearanceSequence
 
 PLAN = {
     "population": "small emoji", "attributes": [{"name": "small", "target": "a small picture of a {}"}],
@@ -83,3 +90,20 @@ def test_the_captioner_is_asked_along_a_change(
     with pytest.raises(SystemExit):
         main([*words, "--answers.decoding", '{"temperature": 1.0}'])
     assert "expected greedy decoding where the stability of answers is asked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("given", [{"target": "act"}, {"error": OracleError(model="overall", rate=0.1)}])
+def test_what_only_certificates_take_of_an_oracle_is_refused(given: dict[str, Any], tmp_path: Path) -> None:
+    oracle = CommandOracle()
+    given = given | ({"target": oracle.classes[0]} if "target" in given else {})
+    settings = CalibrationSettings(
+        data=EmojiDataModule(),
+        plan=CalibrationPlan(
+            population="small emoji", attributes=[Attribute(name="small", target="a small picture of a {}")],
+            sequences={"small": AppearanceSequence(stop={"size": 0.3})},
+        ),
+        answers=AnswerOptions(questions=[QuestionOptions(oracle=oracle, **given)]),
+    )  # fmt: skip
+    (name,) = given
+    with pytest.raises(ValueError, match=f"expected an oracle alone .* got {name} of oracle 'command': leave it out"):
+        calibrate_answers("emoji-captioner", settings, tmp_path / "answers.json")

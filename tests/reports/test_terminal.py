@@ -21,6 +21,7 @@ from hrvlm.certificates.kinds.semantic.figures import interval_bars, mean_invari
 from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
 from hrvlm.cli.errors import sentence
 from hrvlm.cli.main import main
+from hrvlm.evaluation.progress import LiveTask, live_display
 from hrvlm.figures import svg
 from hrvlm.reports.certificates import certificate_tables
 from hrvlm.reports.exporting import to_tsv
@@ -165,11 +166,19 @@ def test_trees_with_any_names_are_shown_and_compared(tmp_path: Path, capsys: pyt
 
 
 def test_there_is_one_way_to_the_terminal() -> None:
-    """A console made elsewhere would read names as markup again."""
-    wrong = []
+    """A console made elsewhere would read names as markup again; that of progress shows its texts alone."""
+    wrong, allowed = [], ("terminal.py", "progress.py")
     for path in Path(hrvlm.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             module = getattr(node, "module", None) if isinstance(node, ast.ImportFrom) else None
-            if module in ("rich.console", "rich.markup", "rich") and path.name != "terminal.py":
+            if module in ("rich.console", "rich.markup", "rich") and path.name not in allowed:
                 wrong.append(f"{path.name}: {module}")
     assert wrong == []
+
+
+def test_progress_shows_names_as_they_are() -> None:
+    display = live_display()
+    LiveTask(display, "certifying [/b] of [red]a\x1b[2J", 3).advance()
+    written = io.StringIO()
+    PlainConsole(file=written, width=120).print(display.make_tasks_table(display.tasks))
+    assert "certifying [/b] of [red]a\\x1b[2J" in written.getvalue()

@@ -172,6 +172,13 @@ def test_the_term_is_the_misalignment_of_pictures_named_by_their_class(
     assert found.loss(model, batch, 0).item() == 0.0  # type: ignore[arg-type]
 
 
+def test_prompts_follow_the_model_to_its_device(data: FolderDataModule, tree_file: Path, sequences: Path) -> None:
+    found, model = term(data, tree_file, attributes=_attributes([CHANGE | {"sequence": str(sequences)}]), share=1.0)
+    there = torch.device("meta")  # any but the one where prompts were read
+    prompts = ["a picture of a ant", "a dark picture of a bee"]
+    assert found._embedded(model.to(there), prompts, there).device == there  # type: ignore[arg-type]
+
+
 def _attributes(given: list[dict[str, Any]]) -> list[Any]:
     from hrvlm.certificates import Attribute
 

@@ -15,7 +15,7 @@ def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
     populations = sorted({record.population for record in records if record.population})
     rates = ", ".join(f"{rate:g}" for rate in sorted({stretch.epsilon for stretch in stretches}))
     forms = sorted({stretch.form for stretch in stretches})
-    confident = [f"{float(form):.0%}" for form in forms if form != "marginal"]
+    confident = [f"{100 * float(form):g}%" for form in forms if form != "marginal"]
     further = (
         f"; with a confidence of {' or '.join(confident)} over calibrations, of further images" if confident else ""
     )
