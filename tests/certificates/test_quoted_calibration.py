@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from itertools import groupby
 from pathlib import Path
 
 import pytest
+import yaml
+
+import hrvlm
+from hrvlm.models import HierarchicalClassifier, cosine_head, inferring
+from hrvlm.training.pictured_changes import AppearanceSequence
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "semantic_calibration.json"
@@ -50,3 +56,19 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: 
     given = Namespace(folder=tmp_path, images=60, splits=50, epochs=1, batches=1, models=[])
     assert measured_lines(given) == [{"model": "packaged", "change": None}]
     assert rows.read_text() == '{"model": "packaged", "change": null}\n'
+
+
+def test_the_picture_that_is_told_of_has_these_labels() -> None:
+    given = yaml.safe_load((ROOT / "configs" / "certify" / "calibrate_emoji.yaml").read_text(encoding="utf-8"))
+    model, data = hrvlm.load_model("emoji"), hrvlm.data.emoji("unseen_artist")
+    classifier = HierarchicalClassifier(model, cosine_head(model), hrvlm.load_forest(given["trees"]))
+    change = "background: blue"
+    shown = AppearanceSequence(**given["plan"]["sequences"][change]).appearances(change)
+    pizza = next(i for i, (label, _) in enumerate(data.items) if data.class_names[label] == "pizza")
+    leaves = classifier.keys[0]
+    with inferring(classifier):
+        labels = classifier.predict(data.shown(pizza, shown))[leaves].tolist()
+    steps = [(name, len(list(same))) for name, same in groupby(classifier.forest[0].levels[0].names[i] for i in labels)]
+    assert steps == [("pizza", 2), ("trophy", 4), ("pizza", 2)]
+    told = "pizza at the first two steps, trophy at the next four, pizza again at the last two"
+    assert told in (ROOT / "docs" / "semantic.md").read_text(encoding="utf-8")
