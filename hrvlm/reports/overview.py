@@ -18,6 +18,8 @@ Column: TypeAlias = tuple[str, str, bool]
 """Heading, measure, and whether it is a share of images."""
 FEW = 100
 """Images below which the reading says that intervals are wide."""
+BEFORE = ", before training"
+"""Ends headings of numbers that are not about the model of the page, but about what it was trained from."""
 MEANS = ("mean certified radius", "mean radius")
 _ERROR = 0.025
 
@@ -97,7 +99,11 @@ class Overview:
 
 
 def _headline(told: Sequence[Entry]) -> list[Entry]:
-    """Undisturbed, under the strongest attack, certified at the largest radius at which anything is, and the mean."""
+    """Undisturbed, under the strongest attack, certified at the largest radius at which anything is, and the mean.
+
+    Of a training run, that of its end.
+    """
+    told = [entry for entry in told if not entry[0][0].endswith(BEFORE)] or told
     found = list[Entry]()
     found += [entry for entry in told if entry[0][1] == "clean" or entry[0][1].startswith("accuracy")][-1:]
     found += sorted((entry for entry in told if entry[0][1].startswith("under ")), key=lambda entry: entry[1].mean)[:1]

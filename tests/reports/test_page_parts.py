@@ -109,6 +109,18 @@ def test_leaves_of_all_trees_are_one_line_of_the_overview() -> None:
     assert overview.count('<td class="">level 0</td>') == 1
 
 
+def test_the_headline_of_a_training_run_is_about_its_end() -> None:
+    before = [row | {"stage": "before", "prediction": 0, "correct": False} for row in robustness_rows()]
+    after = [row | {"stage": "after"} for row in robustness_rows()]
+    after = [row | ({"prediction": 1, "correct": True} if row["index"] == 1 else {}) for row in after]
+    page = render_report([], [*before, *after])
+    numbers = page.partition('<ul class="numbers">')[2].partition("</ul>")[0]
+    assert "<b>50.0 %</b>under pgd20" in numbers  # none before
+    assert "before training" not in numbers
+    alone = render_report([], before).partition('<ul class="numbers">')[2].partition("</ul>")[0]
+    assert "<b>0.0 %</b>under pgd20" in alone
+
+
 def test_images_of_several_trees_count_once_each() -> None:
     """Twice the images would make the intervals of the leaves too narrow."""
     rows = [profile_row(index) | {"tree": tree} for index in range(4) for tree in ("t", "u")]
