@@ -19,5 +19,5 @@ class CertifiedSoFar:
             radius = getattr(record, "radius", None)
             if radius is not None and record.level == 0:
                 self._images += 1
-                self._certified += radius > 0 and record.correct is not False
+                self._certified += radius > 0 and (record.correct or not record.labelled)
         return f"{self._certified} of {self._images} certified so far" if self._images else ""

@@ -150,11 +150,12 @@ def _collect(
             stage = "" if group[0].stage is None else f", {group[0].stage} training"
             overview.add(f"{budget}{stage}", [measured])
     for name, report, records in told:
-        kind = kind_named(name)
+        kind, alone = kind_named(name), len({record.tree for record in records}) == 1
         for record in records:
             cells, change = report.judged(record), report.change(record)
             if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
-                overview.add(report.heading, _shared(record, kind.measures(record, radii)))
+                told_of = kind.measures(record, radii)
+                overview.add(report.heading, _shared(record, told_of) if alone else told_of)
     if _same_pictures(told, attacked):
         for each in attacked:
             if own_level(asdict(each)):
@@ -169,7 +170,7 @@ def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -
 
 
 def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
-    """Measures of leaves go by no tree: trees share them."""
+    """Measures of leaves go by no tree, where one tree alone tells of them: several would count an image for each."""
     for measure, value in measured:
         yield (replace(measure, tree=ALL) if record.names_leaf and not measure.level else measure), value
 

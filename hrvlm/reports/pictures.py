@@ -69,7 +69,7 @@ def held_of(page: Path) -> Held:
         paths = {index: str(path) for index, path in zip(data["index"], data["path"] or (), strict=False)}
         names = {str(key): {str(k): str(v) for k, v in words.items()} for key, words in data["names"].items()}
         parents = {str(key): [int(node) for node in nodes] for key, nodes in data["parents"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return Held()
     pictures = {i: link for i, link in pairs if isinstance(i, int) and isinstance(link, str) and _HELD.fullmatch(link)}
     return Held(pictures, names, parents, paths)

@@ -11,12 +11,14 @@ from statistics import fmean
 from typing import Any
 
 from hrvlm.certificates.kinds.registry import kind_named
+from hrvlm.certificates.kinds.report import report_of
 from hrvlm.charts.frame import Axes
 from hrvlm.charts.lines import Curve, curves
 from hrvlm.evaluation.training_runs import TrainingRun, epoch_metrics
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.page import page_section
 from hrvlm.rows.lines import iterate_lines
+from hrvlm.rows.measures import ALL
 
 MOST_CURVES = 8
 
@@ -84,21 +86,24 @@ def _finite(value: float | None) -> float | None:
 
 
 def _epochs(run: TrainingRun, radii: Sequence[float]) -> list[str]:
-    """Per radius, the share of images certified right after each epoch, a curve per level."""
+    """Per kind and radius, the share of images certified right after each epoch, a curve per level."""
     parts = [part for part in run.certificates if part.startswith("epoch=")]
     if len(parts) < 2:
         return []
-    told: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    told: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for part in parts:
-        sums: dict[tuple[str, str], list[float]] = defaultdict(list)
+        sums: dict[tuple[str, str, str], list[float]] = defaultdict(list)
         for record in Certificates.of_files(run.certificates[part]).records:
             for measure, value in kind_named(record.kind).measures(record, radii):
                 if measure.name.startswith("certified at ") and "," not in measure.name:
-                    level = f"{measure.tree}/{measure.level_name}" if measure.level else measure.level_name
-                    sums[measure.name, level].append(100 * value)
-        for (name, level), values in sums.items():
-            told[name][level][int(part.partition("=")[2])] = fmean(values)
-    return [over_epochs(f"{name.capitalize()} (L2)", "images in percent", found) for name, found in told.items()]
+                    level = measure.level_name if measure.tree == ALL else f"{measure.tree}/{measure.level_name}"
+                    sums[record.kind, measure.name, level].append(100 * value)
+        for (kind, name, level), values in sums.items():
+            told[kind, name][level][int(part.partition("=")[2])] = fmean(values)
+    return [
+        over_epochs(f"{report_of(kind_named(kind)).heading}, {name} (L2)", "images in percent", found)
+        for (kind, name), found in told.items()
+    ]
 
 
 def _geometry(files: Mapping[int, Path]) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hrvlm.certificates import SmoothingRecord
@@ -76,3 +78,7 @@ def test_images_are_certified_where_the_leaves_are_and_not_wrong(monkeypatch: py
     assert so_far.told([]) == ""
     assert so_far.told([sure, smoothing(0, 1, 100)]) == "1 of 1 certified so far"
     assert so_far.told([smoothing(1, 0, 40)]) == "1 of 2 certified so far"
+    unlabelled = replace(sure, label=-1, correct=False)  # as records have it where no label is known
+    assert so_far.told([unlabelled]) == "2 of 3 certified so far"
+    wrong = replace(sure, label=sure.label + 1, correct=False)
+    assert so_far.told([wrong]) == "2 of 4 certified so far"

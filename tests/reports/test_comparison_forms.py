@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
+from report_rows import smoothing_row
 from rich.table import Table
 
+from hrvlm.cli.certify import main
 from hrvlm.evaluation.comparison import Comparison, Line
 from hrvlm.evaluation.paired import difference_of_means, difference_of_shares
 from hrvlm.reports.comparison import FORMS, comparison_tables, explanation, rendered
@@ -160,3 +164,20 @@ def test_a_page_has_a_curve_per_model_over_the_radii_that_were_compared() -> Non
     assert 'data-name="a" data-x="0 0.1 0.25" data-y="75 50 25"' in page
     assert 'data-name="b" data-x="0 0.1 0.25" data-y="100 75 50"' in page
     assert "<svg" not in rendered(comparison(), "html", {})
+
+
+def test_the_command_compares_folders_of_rows_and_writes_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, count in (("one", 60), ("other", 99)):
+        (tmp_path / name).mkdir()
+        rows = [smoothing_row(index=index, count=count) for index in range(2)]
+        (tmp_path / name / "certificates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page, folders = tmp_path / "compared.html", [str(tmp_path / name) for name in ("one", "other")]
+    main(["compare", *folders, "--names", "one", "other", "--radii", "0", "0.3", "--html", str(page)])
+    said = capsys.readouterr().out
+    assert said.endswith(f"{page}\n")
+    assert "certified at 0.3" in said
+    written = page.read_text(encoding="utf-8")
+    assert 'data-name="one" data-x="0 0.3" data-y="0 0"' in written  # 60 of 100 are not above 1/2
+    assert 'data-name="other" data-x="0 0.3" data-y="100 100"' in written

@@ -109,6 +109,16 @@ def test_leaves_of_all_trees_are_one_line_of_the_overview() -> None:
     assert overview.count('<td class="">level 0</td>') == 1
 
 
+def test_images_of_several_trees_count_once_each() -> None:
+    """Twice the images would make the intervals of the leaves too narrow."""
+    rows = [profile_row(index) | {"tree": tree} for index in range(4) for tree in ("t", "u")]
+    overview = render_report(rows).partition('<section id="overview">')[2].partition("</section>")[0]
+    leaves = [line for line in overview.split("<tr>") if '<td class="">level 0</td>' in line]
+    assert len(leaves) == 2
+    assert all("100.0 (39.8 to 100.0)" in line for line in leaves)  # 4 of 4: the lower end is 0.025 ** (1 / 4)
+    assert "of 8 images" not in overview
+
+
 @pytest.mark.parametrize("count", [3, 1000])
 def test_steps_of_a_curve_are_exact_where_they_are_told(count: int) -> None:
     records = [record_from_row(smoothing_row(index=i, label=1 if i % 3 else 2)) for i in range(count)]
@@ -163,6 +173,10 @@ def test_pictures_of_an_earlier_page_are_kept_and_nothing_else(tmp_path: Path) -
     bad = path.read_text(encoding="utf-8").replace("data:image/webp", "https://a.b/c")
     path.write_text(bad, encoding="utf-8")
     assert held_of(path).pictures == {}
+    nested, endless = "[" * 100_000, '{"index":[0],"pictures":[0],"path":null,"names":{},"parents":{"t/0":[Infinity]}}'
+    for data in ("", nested, endless):
+        path.write_text(f'<script type="application/json" id="data">{data}</script>', encoding="utf-8")
+        assert held_of(path) == Held()
     path.write_text("<script", encoding="utf-8")
     assert held_of(path) == held_of(tmp_path / "absent.html") == Held()
 
@@ -186,6 +200,7 @@ def training(folder: Path) -> Path:
         path = folder / "certificates" / part / "rank=0.jsonl"
         path.parent.mkdir(parents=True)
         rows = [smoothing_row(index=i, count=count, seed=int(part == "final")) for i in range(2)]
+        rows.append(profile_row())
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "robustness").mkdir()
     rows = [row | {"stage": "after"} for row in robustness_rows()]
@@ -205,12 +220,15 @@ def test_a_training_run_has_a_page_with_its_epochs(tmp_path: Path) -> None:
     assert [path.parent.name for path in run.end] == ["final"]
     metrics = epoch_metrics(tmp_path)
     assert metrics["val/acc"] == {0: 0.5, 1: 0.75}
-    path, lacking = write_report(tmp_path, radii=[0.0, 0.2])
+    path, lacking = write_report(tmp_path, radii=[0.0, 0.3])
     page = path.read_text(encoding="utf-8")
     assert lacking
     for anchor in ("overview", "smoothing", "robustness-0", "training", "epochs", "geometry", "images"):
         assert f'<section id="{anchor}"' in page
     assert 'data-name="level 0" data-x="0 1" data-y="100 100"' in page  # certified at 0 after both epochs
+    assert 'data-name="level 0" data-x="0 1" data-y="0 100"' in page  # at 0.3: kinds are not averaged with each other
+    assert 'data-name="t/level 1" data-x="0 1" data-y="100 100"' in page
+    assert "Hierarchical profile, certified at 0.3 (L2)" in page
     assert 'data-name="val/acc" data-x="0 1" data-y="0.5 0.75"' in page
     assert 'data-name="t/top, text" data-x="0" data-y="0.5"' in page
     assert training_run(tmp_path / "certificates") is None
