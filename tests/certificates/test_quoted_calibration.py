@@ -47,6 +47,16 @@ def test_documented_tables_are_those_of_the_result(monkeypatch: pytest.MonkeyPat
     assert f"{100 * min(leaves):.0f} to {100 * max(leaves):.0f}%, by change" in text
 
 
+def test_documented_costs_are_those_of_the_result() -> None:
+    result = json.loads((RESULT.parent / "calibration_cost.json").read_text(encoding="utf-8"))
+    calibrating, text = result["calibrating"], (ROOT / "docs" / "semantic.md").read_text(encoding="utf-8")
+    places = [calibrating[name] for name in ("images", "changes", "levels", "scorers")]
+    assert places == [500, 13, 6, 2]
+    took, encoding = (f"{calibrating[name]:.0f} s" for name in ("seconds", "encoding_seconds_excluded"))
+    assert f"500 images in {took} of one core once pictures are encoded, which takes {encoding};" in text
+    assert f"cost {result['certifying']['ratio']:.2f} times as much as those without" in text
+
+
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     from semantic_calibration import measured_lines

@@ -21,7 +21,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "model": {
             "trained": {
                 "image_tower": True, "text_projection": True, "freeze_batch_norm": True, "average_decay": 0.999,
-                "weight_perturbation": None,
+                "weight_perturbation": None, "alignment": None,
             }
         }
     },
