@@ -182,13 +182,11 @@ def test_the_loss_of_another_process_is_one_sentence(
     strategy: str, started: int, arguments: Callable[..., list[str]], start: Start, tmp_path: Path
 ) -> None:
     process = start("certify.py", *arguments(tmp_path, "--devices", "2", "--strategy", strategy))
-    while process.poll() is None and len(members(process.pid)) <= started:
-        time.sleep(0.01)
-    second = max(set(members(process.pid)) - {process.pid})
     parts = [shard_path(tmp_path / ROWS, rank) for rank in range(2)]
     while process.poll() is None and not all(part.is_file() for part in parts):
         time.sleep(0.01)
-    os.kill(second, signal.SIGKILL)
+    assert len(members(process.pid)) > started
+    os.kill(max(set(members(process.pid)) - {process.pid}), signal.SIGKILL)  # helpers of a start are gone by now
     process.wait(timeout=120)
     _, said = process.communicate()
     assert process.returncode != 0
