@@ -79,12 +79,13 @@ class LiveTask:
     """A task of a live display."""
 
     def __init__(self, display: Progress, what: str, total: float) -> None:
-        self.note, self._display = "", display
+        self.note, self._display, self._left = "", display, total
         self.number = display.add_task(printable(what), total=total, note="")
 
     def advance(self, amount: float = 1) -> None:
-        """See `Followed.advance`."""
-        self._display.update(self.number, advance=amount, note=printable(self.note))
+        """See `Followed.advance`; the end is shown even where it comes between two refreshes."""
+        self._left -= amount
+        self._display.update(self.number, advance=amount, note=printable(self.note), refresh=self._left <= 0)
 
 
 class SilentTask:
