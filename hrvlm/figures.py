@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from hrvlm.trees.words import printable
+from hrvlm.trees.words import shortened
 
 INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
@@ -42,8 +42,7 @@ STYLE: dict[Any, Any] = {
 
 def shown(name: str, most: int = 40) -> str:
     """A name as a figure shows it: control characters written out, long ones cut."""
-    text = printable(name)
-    text = text if len(text) <= most else f"{text[: most - 1]}…"
+    text = shortened(name, most)
     return f"\u200b{text}" if text.startswith("_") else text  # matplotlib leaves such labels out of legends
 
 

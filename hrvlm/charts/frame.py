@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-from hrvlm.trees.words import printable
+from hrvlm.trees.words import shortened
 
 WIDTH, PLOT_HEIGHT = 460.0, 200.0
 LEFT, RIGHT, TOP = 50.0, 12.0, 26.0
@@ -76,9 +76,8 @@ def drawn(axes: Axes, parts: Sequence[str], names: Sequence[str], attributes: st
 
 
 def shown(name: str, most: int = 44) -> str:
-    """A name with control characters written out, cut where it is too long."""
-    found = printable(name)
-    return found if len(found) <= most else f"{found[: most - 1]}…"
+    """A name as a chart shows it."""
+    return shortened(name, most)
 
 
 def text(x: float, y: float, words: str, *, anchor: str = "start", kind: str = "label", more: str = "") -> str:

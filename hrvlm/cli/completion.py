@@ -33,7 +33,7 @@ def words_after() -> dict[str, list[str]]:
     found = {"": ["train", "certify", "completion", *HRVLM], "completion": list(SHELLS)}
     found |= {"train": list(COMMANDS), "certify": list(CERTIFY)}
     for (family, *command), text in kept_texts().items():
-        starts = ["hrvlm", *(["certify"] if family == "certify" else ["train"] if family == "train" else [])][1:]
+        starts = [] if family == "hrvlm" else [family]
         found.setdefault(" ".join([*starts, *command]), []).extend(options_of(text))
         if family == "certify" and HRVLM.get(command[0]) is CERTIFY[command[0]]:
             found.setdefault(" ".join(command), []).extend(options_of(text))

@@ -45,9 +45,14 @@ def one_line(program: str) -> Iterator[None]:
 
 
 def _say(program: str, found: dict[str, str]) -> None:
-    """Of several processes the first one says it."""
-    if found and all(os.environ.get(name, "0") in ("", "0") for name in RANKS):
-        print(f"{program}: {described(found)}", file=sys.stderr)
+    if found:
+        say_once(f"{program}: {described(found)}")
+
+
+def say_once(line: str) -> None:
+    """Prints a line to standard error on the first of several processes."""
+    if all(os.environ.get(name, "0") in ("", "0") for name in RANKS):
+        print(line, file=sys.stderr)
 
 
 class ForgivingParser(ArgumentParser):

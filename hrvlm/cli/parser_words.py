@@ -38,7 +38,7 @@ def in_words(message: str, options: Iterable[str]) -> str:
         meant = [option for word in words for option in _nearest(word, known)]
     elif (found := _NOT_ACCEPTED.search(told)) is not None:
         keys = [option.removeprefix("--") for option in known]
-        word = found["key"] if f"{found['group']}" not in _groups(keys) else f"{found['group']}.{found['key']}"
+        word = found["key"] if found["group"] not in _groups(keys) else f"{found['group']}.{found['key']}"
         meant = _nearest(word, keys)
     return f"{told}; perhaps meant: {', '.join(dict.fromkeys(meant))}" if meant else told
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm.evaluation.folder_names import ROWS_OF
+from hrvlm.evaluation.folder_rows import rows_in
 from hrvlm.reports.folder_page import write_report
 from hrvlm.reports.terminal import bold, console, say
 from hrvlm.whole_files import write_whole
@@ -94,7 +95,7 @@ def write_export(folder: Path, form: str) -> list[Path]:
     from hrvlm.evaluation.training_runs import training_run
     from hrvlm.reports.exporting import to_tsv, write_parquet
 
-    rows, zero_shot = _rows(folder, "run"), _rows(folder, "zero-shot")
+    rows, zero_shot = rows_in(folder, "run"), rows_in(folder, "zero-shot")
     trained = training_run(folder)
     if trained is not None and not rows:
         rows = merge_rows(trained.end)
@@ -106,17 +107,3 @@ def write_export(folder: Path, form: str) -> list[Path]:
     for name, text in tables.items():
         write_whole(folder / name, text)
     return [folder / name for name in tables]
-
-
-def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
-    from hrvlm.certificates.kinds.registry import row_key
-    from hrvlm.rows.shards import run_rows, shard_files
-
-    path = folder / ROWS_OF[command]
-    if not shard_files(path):
-        return []
-    if command == "zero-shot":
-        from hrvlm.evaluation.zero_shot.records import zero_shot_order  # which certificates alone do not wait for
-
-        return run_rows(path, zero_shot_order)
-    return run_rows(path, row_key)

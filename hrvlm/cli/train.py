@@ -24,7 +24,8 @@ import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can n
 from hrvlm.callbacks.folders import check_results
 from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.trainer_lists import classes_of, move_loggers, say_once
+from hrvlm.cli.old_settings import say_once
+from hrvlm.cli.trainer_lists import classes_of, move_loggers
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
 from hrvlm.training.trainer_settings import check_trainer

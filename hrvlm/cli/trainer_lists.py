@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 from typing import Any
-
-from hrvlm.cli.old_settings import RANKS
 
 
 def classes_of(items: Any) -> list[str]:
     """Names of the classes of a list of callbacks or loggers, without their modules."""
     paths = [item.get("class_path", "") for item in items] if isinstance(items, list) else []
     return [str(path).rpartition(".")[2] for path in paths]
-
-
-def say_once(line: str) -> None:
-    """Prints a line to standard error on the first of several processes."""
-    if all(os.environ.get(name, "0") in ("", "0") for name in RANKS):
-        print(line, file=sys.stderr)
 
 
 def move_loggers(trainer: Any, root_of_files: str | None) -> None:

@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.statistics.risk import calibrate_risk
 from hrvlm.data.references import pictures_identity
+from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.answers import labelling_at
 from hrvlm.evaluation.calibration_settings import CalibrationSettings
@@ -171,16 +172,12 @@ def calibrate_answers(
 
 def _paths(generator: Generator, data: Any, settings: CalibrationSettings) -> list[AnswerPath]:
     """Of all images that have pictures of all changes, for every change and oracle."""
-    plan, pictures = settings.plan, SequencePictures(data, settings.plan)
-    count = len(data) if plan.num_images is None else min(plan.num_images, len(data))
-    indices = [position * len(data) // count for position in range(count)]
-    shown = [index for index in indices if all(pictures.shares(change, index) for change in plan.changes())]
-    if not shown:
-        raise ValueError(f"expected images with pictures of all changes, got none among {len(indices)}")
+    pictures = SequencePictures(data, settings.plan)
+    shown = pictures.complete(evenly_spread(len(data), settings.plan.num_images))
     answering = inference_copy(generator)
     return [
         one
-        for change in plan.changes()
+        for change in settings.plan.changes()
         for index in shown
         for one in _of_image(answering, data, (change, index), pictures, settings)
     ]

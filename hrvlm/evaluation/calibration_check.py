@@ -11,12 +11,13 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from hrvlm.certificates import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates import clopper_pearson_lower
 from hrvlm.certificates.kinds.classifiers import classifiers_of
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord, read_calibration
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
+from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.certificates.statistics.risk import excess_probability
 from hrvlm.data.references import pictures_identity
 from hrvlm.evaluation.calibration_settings import CheckSettings
@@ -139,14 +140,15 @@ def _checked(
 def _record(statement: ThresholdRecord, form: str, violated: int, images: int, alpha: float) -> CheckRecord:
     names = ("over", "scorer", "target_kind", "attribute", "tree", "level", "group", "epsilon")
     given: dict[str, Any] = {name: getattr(statement, name) for name in names}
+    lower, upper = clopper_pearson_interval(violated, images, ALPHA)
     return CheckRecord(
         **given,
         form=form,
         threshold=float(statement.thresholds[form] or 0.0),
         images=images,
         violated=violated,
-        lower=float(clopper_pearson_lower(violated, images, ALPHA / 2)),
-        upper=float(clopper_pearson_upper(violated, images, ALPHA / 2)),
+        lower=float(lower),
+        upper=float(upper),
         contradicted=contradicts(statement, form, violated, images, alpha),
     )
 

@@ -17,6 +17,7 @@ from hrvlm.certificates.kinds.classifiers import Classifiers
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
 from hrvlm.certificates.kinds.semantic.run import TargetDirections, target_extent
+from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.calibration_settings import ShownChanges
 from hrvlm.models import HierarchicalClassifier, LevelKey
 from hrvlm.training.pictured_changes import SequencePictures
@@ -72,14 +73,9 @@ class ShownImages:
                 f"{classifier.decoding!r}: leave decoding out"
             )
         self.pictures = SequencePictures(data, plan)
-        count = len(data) if plan.num_images is None else min(plan.num_images, len(data))
-        asked = [position * len(data) // count for position in range(count)]
-        self.indices = [
-            index for index in asked if all(self.pictures.shares(change, index) for change in plan.changes())
-        ]
+        asked = evenly_spread(len(data), plan.num_images)
+        self.indices = self.pictures.complete(asked)
         self.left_out = len(asked) - len(self.indices)
-        if not self.indices:
-            raise ValueError(f"expected images with pictures of all changes, got none among {len(asked)}")
 
     def encoded(self, change: Attribute) -> Encoded:
         """A change of all images."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from hrvlm.evaluation.folder_names import by_epoch, rows_of_training
 
+METRICS = "metrics.csv"
+Metrics: TypeAlias = Sequence[Mapping[str, float]]
+"""What was logged at steps, see `read_metrics`."""
 _PART = re.compile(r"before|final|epoch=\d+")
 
 
@@ -52,24 +57,32 @@ def _when(path: Path) -> tuple[int, int, str]:
     return {"before": 0, "final": 2}.get(path.name, 1), *by_epoch(path)
 
 
+def read_metrics(path: str | Path) -> list[dict[str, float]]:
+    """What a run logged, from its `metrics.csv`: rows with "step" and those numbers that were logged then.
+
+    Raises:
+        ValueError: if it is no such file.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        rows = [{name: text for name, text in row.items() if name and text} for row in csv.DictReader(file)]
+    try:
+        found = [{name: float(text) for name, text in row.items()} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"expected numbers in {path}, as Lightning's CSVLogger writes them, got: {error}") from error
+    if not all("step" in row for row in found):
+        raise ValueError(f"expected a column step in {path}, got none: is it the metrics.csv of a run?")
+    return found
+
+
 def epoch_metrics(folder: Path) -> dict[str, dict[int, float]]:
     """The curves of `metrics.csv`: the last number of each epoch, by name; none where there is no such file.
 
     Raises:
-        ValueError: if it is no such table.
+        ValueError: see `read_metrics`.
     """
-    path, found = folder / "metrics.csv", dict[str, dict[int, float]]()
-    if not path.is_file():
-        return found
-    with path.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
-            epoch = line.get("epoch")
-            if not epoch:
-                continue
-            try:
-                numbers = {name: float(text) for name, text in line.items() if text and name not in ("epoch", "step")}
-                for name, number in numbers.items():
-                    found.setdefault(name, {})[int(float(epoch))] = number
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"expected numbers in the columns of {path}, got {error}") from error
+    path, found = folder / METRICS, dict[str, dict[int, float]]()
+    for row in read_metrics(path) if path.is_file() else ():
+        if math.isfinite(epoch := row.get("epoch", math.nan)):
+            for name in row.keys() - {"epoch", "step"}:
+                found.setdefault(name, {})[int(epoch)] = row[name]
     return found

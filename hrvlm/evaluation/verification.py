@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
+from hrvlm.evaluation.folder_names import read_settings
+from hrvlm.evaluation.folder_rows import files_in
 
 if TYPE_CHECKING:
     from hrvlm.evaluation.training_runs import TrainingRun
@@ -48,15 +49,13 @@ def verify(
             counted.
     """
     from hrvlm.evaluation.training_runs import training_run
-    from hrvlm.rows.shards import shard_files  # needs torch, which a parser does not
 
     if expect is not None and expect < 1:
         raise ValueError(f"expected --expect of at least 1 image, got {expect}")
     if folder.is_file():
         found, settings = {command_of(folder): [folder]}, None
     else:
-        parts = {command: shard_files(folder / name) for command, name in ROWS_OF.items()}
-        found, settings = {command: paths for command, paths in parts.items() if paths}, read_settings(folder)
+        found, settings = files_in(folder), read_settings(folder)
     if not found and folder.is_dir() and (run := training_run(folder)) is not None:
         yield from _of_training(run, expect, collect)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hrvlm.reports.overview import stage_words
 from hrvlm.reports.page import page_section, table_cells
 from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
 
@@ -21,7 +22,7 @@ def robustness_sections(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
         groups.setdefault((row["norm"], row["eps"], row["stage"]), []).append(row)
     in_order = sorted(groups.items(), key=lambda item: item[0][2] == "after")
     for number, ((norm, eps, stage), group) in enumerate(in_order):
-        budget = f"{norm} eps={eps * 255:.3g}/255" + ("" if stage is None else f", {stage} training")
+        budget = f"{norm} eps={eps * 255:.3g}/255{stage_words(stage)}"
         first = robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")
         tables = [table_cells(first), *(table_cells(table, heat=True) for table in transfer_tables(group))]
         tables += [table_cells(table) for table in coherence_tables(group)]

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hrvlm.evaluation.folder_names import ROWS_OF, SUMMARY, read_settings
+from hrvlm.evaluation.folder_names import SUMMARY, read_settings
+from hrvlm.evaluation.folder_rows import files_in, rows_in
 from hrvlm.trees.bounded_text import read_json
 from hrvlm.whole_files import write_whole
 
@@ -49,7 +50,7 @@ def write_report(
     radii = _noted_radii(folder) if radii is None else radii
     given = _of_folder(folder, settings) if trained is None else _of_training(trained, radii)
     if robustness is not None:
-        given["robustness"] = _rows(robustness, "attack")
+        given["robustness"] = rows_in(robustness, "attack")
         if not given["robustness"]:
             raise ValueError(f"expected rows of certify.py attack in {robustness}, found none")
     if not any(given.get(name) for name in ("robustness", "targeted_attacks", "zero_shot")) and given["rows"] is None:
@@ -75,15 +76,14 @@ def _of_folder(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of a command's folder, as `render_report` takes them."""
     from hrvlm.certificates.kinds.header import header_of
     from hrvlm.reports.collecting import Certificates
-    from hrvlm.rows.shards import shard_files
 
-    paths = shard_files(folder / ROWS_OF["run"])
+    paths = files_in(folder).get("run", [])
     some = any(path.stat().st_size for path in paths)
     return {
         "rows": Certificates.of_files(paths, header_of(dict(settings))) if some else None,
-        "robustness": _rows(folder, "attack"),
-        "targeted_attacks": _rows(folder, "targeted-attack"),
-        "zero_shot": _rows(folder, "zero-shot"),
+        "robustness": rows_in(folder, "attack"),
+        "targeted_attacks": rows_in(folder, "targeted-attack"),
+        "zero_shot": rows_in(folder, "zero-shot"),
     }
 
 
@@ -124,18 +124,6 @@ def _radii_in(summary: Any) -> list[str] | None:
     if isinstance(told, dict):
         return list(told)
     return next((found for part in summary.values() if (found := _radii_in(part)) is not None), None)
-
-
-def _rows(folder: Path, command: str) -> list[dict[str, Any]]:
-    from hrvlm.rows.jsonl import read_rows
-    from hrvlm.rows.shards import run_rows, shard_files
-
-    path = folder / ROWS_OF[command]
-    if command == "zero-shot" and shard_files(path):
-        from hrvlm.evaluation.zero_shot.records import zero_shot_order  # which certificates alone do not wait for
-
-        return run_rows(path, zero_shot_order)
-    return read_rows(path) if path.is_file() else []
 
 
 def _found(folder: Path, settings: dict[str, Any]) -> tuple[AtHand, str]:

@@ -23,7 +23,7 @@ from hrvlm.reports.attack_sections import (
 from hrvlm.reports.certificates import reports_of
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
-from hrvlm.reports.overview import Overview
+from hrvlm.reports.overview import Overview, stage_words
 from hrvlm.reports.page import page_section, render_page
 from hrvlm.reports.pictures import Held, small_pictures
 from hrvlm.reports.radii import round_radii
@@ -147,8 +147,7 @@ def _collect(
         images[each.stage != "before", each.index].append(each)
     for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
-            stage = "" if group[0].stage is None else f", {group[0].stage} training"
-            overview.add(f"{budget}{stage}", [measured])
+            overview.add(f"{budget}{stage_words(group[0].stage)}", [measured])
     for name, report, records in told:
         kind, alone = kind_named(name), len({record.tree for record in records}) == 1
         for record in records:
@@ -177,9 +176,9 @@ def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
 
 def _judged(record: RobustnessRecord) -> Judged:
     budget = "" if record.attack == CLEAN else f" {record.norm} {record.eps * 255:.3g}/255"
-    stage = "" if record.stage is None else f", {record.stage} training"
+    about = f"{record.attack}{budget}{stage_words(record.stage)}"
     return Judged(
-        tree=record.tree, level=record.level, level_name=record.level_name, about=f"{record.attack}{budget}{stage}",
+        tree=record.tree, level=record.level, level_name=record.level_name, about=about,
         label=record.label, prediction=record.prediction,
     )  # fmt: skip
 
@@ -199,9 +198,8 @@ def _counted(
     images = len({record.index for part in (records, attacked, pushes) for record in part})
     images += len({(row["data"], row["index"]) for row in zero_shot})
     attacks = len(attacked) + len(pushes) + sum(row["attack"] != CLEAN for row in zero_shot)
-    told = [f"{images} images", f"{len(records)} certificates", f"{attacks} rows of attacks"]
-    counts = (images, len(records), attacks)
-    return ", ".join(words for words, count in zip(told, counts, strict=True) if count)
+    told = {"images": images, "certificates": len(records), "rows of attacks": attacks}
+    return ", ".join(f"{count} {words}" for words, count in told.items() if count)
 
 
 def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from rich.table import Table
 
-from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.reports.page import page_section
 from hrvlm.rows.measures import Measured
 
@@ -18,10 +18,17 @@ Column: TypeAlias = tuple[str, str, bool]
 """Heading, measure, and whether it is a share of images."""
 FEW = 100
 """Images below which the reading says that intervals are wide."""
-BEFORE = ", before training"
+
+
+def stage_words(stage: str | None) -> str:
+    """The end of a heading for numbers of a stage of training, "before" or "after"; "" for those of none."""
+    return "" if stage is None else f", {stage} training"
+
+
+BEFORE = stage_words("before")
 """Ends headings of numbers that are not about the model of the page, but about what it was trained from."""
 MEANS = ("mean certified radius", "mean radius")
-_ERROR = 0.025
+_ALPHA = 0.05  # of intervals
 
 
 @dataclass
@@ -38,8 +45,7 @@ class Average:
 
     def percent(self) -> str:
         """A share with its exact 95 % interval."""
-        k = round(self.total)
-        low, high = (100 * float(f(k, self.count, _ERROR)) for f in (clopper_pearson_lower, clopper_pearson_upper))
+        low, high = (100 * float(b) for b in clopper_pearson_interval(round(self.total), self.count, _ALPHA))
         return f"{100 * self.mean:.1f} ({low:.1f} to {high:.1f})"
 
 

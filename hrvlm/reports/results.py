@@ -11,21 +11,20 @@ from typing import TYPE_CHECKING, Any, Self
 
 from rich.table import Table
 
-from hrvlm.evaluation.folder_names import ROWS_OF, SETTINGS, read_settings, rows_of_training
+from hrvlm.evaluation.folder_names import SETTINGS, read_settings, rows_of_training
+from hrvlm.evaluation.folder_rows import files_in
 from hrvlm.evaluation.level_geometry import GEOMETRY
+from hrvlm.evaluation.training_runs import METRICS
 from hrvlm.evaluation.verification import command_of, rules_of, verify, verify_files
 from hrvlm.reports.frames import Library, to_frame
 from hrvlm.reports.plain_forms import markdown
 from hrvlm.reports.terminal import WIDTH, PlainConsole
 from hrvlm.rows.images import ImageRows
 from hrvlm.rows.jsonl import read_rows
-from hrvlm.rows.shards import shard_files
 from hrvlm.rows.verifying import Problem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-METRICS = "metrics.csv"
 
 
 @dataclass(frozen=True)
@@ -217,13 +216,12 @@ def _files(folder: Path) -> dict[str, list[Path]]:
     """Files of rows by command."""
     if folder.is_file():
         return {command_of(folder): [folder]}
-    found = {command: shard_files(folder / name) for command, name in ROWS_OF.items()}
+    found = files_in(folder)
     if trained := rows_of_training(folder):
         before = sorted(folder.glob("robustness/before.rank=*.jsonl"))
         found |= trained | ({"attack": [*before, *trained["attack"]]} if "attack" in trained else {})
     if parts := sorted(folder.glob("rank=*.jsonl")):
         found[command_of(parts[0])] = parts
-    found = {command: paths for command, paths in found.items() if paths}
     if not found:
         raise ValueError(f"expected the rows of a command or of a training run in {folder}, found none")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -108,6 +109,18 @@ class SequencePictures:
                 )
         self._data, self._shown = data, shown
         self.references = TargetPictures(data)
+
+    def complete(self, indices: Sequence[int]) -> list[int]:
+        """Those images of some that have pictures of all changes.
+
+        Raises:
+            ValueError: If there are none.
+        """
+        changes = self._shown.changes()
+        found = [index for index in indices if all(self.shares(change, index) for change in changes)]
+        if not found:
+            raise ValueError(f"expected images with pictures of all changes, got none among {len(indices)}")
+        return found
 
     def shares(self, change: Attribute, index: int) -> list[float]:
         """Which share in [0, 1] of a change each of its pictures shows; none where there are no pictures."""

@@ -7,6 +7,7 @@ an image starts from the same perturbation whatever process it falls to.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import numpy as np
 
@@ -14,37 +15,24 @@ import numpy as np
 _STARTS, _STEPS, _NOISE, _BATCHES, _CHANGES = 4, 5, 6, 7, 8
 
 
-def start_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
-    """Seeds of the random starts of perturbations, one per picture, in [0, 2**63).
+def _picture_seeds(purpose: int, seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
+    """Seeds for one purpose, one per picture, in [0, 2**63); apart from those for any other.
 
     Args:
+        purpose: Last number of their addresses.
         seed: Seed of the run.
         epoch: Number of the epoch.
         indices: Of the pictures in the training set.
     """
-    return [_number(seed, epoch, index, _STARTS) for index in indices]
+    return [_number(seed, epoch, index, purpose) for index in indices]
 
 
-def noise_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
-    """Seeds of the noise on pictures, one per picture, in [0, 2**63); apart from those of `start_seeds`.
-
-    Args:
-        seed: Seed of the run.
-        epoch: Number of the epoch.
-        indices: Of the pictures in the training set.
-    """
-    return [_number(seed, epoch, index, _NOISE) for index in indices]
-
-
-def change_seeds(seed: int, epoch: int, indices: Iterable[int]) -> list[int]:
-    """Seeds of which step of which change pictures are shown in, one per picture, in [0, 2**63).
-
-    Args:
-        seed: Seed of the run.
-        epoch: Number of the epoch.
-        indices: Of the pictures in the training set.
-    """
-    return [_number(seed, epoch, index, _CHANGES) for index in indices]
+start_seeds = partial(_picture_seeds, _STARTS)
+"""Seeds of the random starts of perturbations, by seed of the run, epoch and indices of pictures."""
+noise_seeds = partial(_picture_seeds, _NOISE)
+"""Seeds of the noise on pictures, by the same."""
+change_seeds = partial(_picture_seeds, _CHANGES)
+"""Seeds of which step of which change pictures are shown in, by the same."""
 
 
 def step_seed(seed: int, epoch: int, batch: int, rank: int) -> int:

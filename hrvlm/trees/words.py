@@ -54,6 +54,12 @@ def printable(text: str) -> str:
     )
 
 
+def shortened(name: str, most: int) -> str:
+    """A name on one line with control characters written out, of at most so many characters."""
+    text = printable(name)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def file_name(name: str) -> str:
     """A name as part of a file name: itself if it may be one everywhere, else a short form that no other name has."""
     if _FILE_NAME.fullmatch(name) and len(name.encode()) <= _FILE_NAME_BYTES:

@@ -64,6 +64,20 @@ def clopper_pearson_upper(successes: ArrayLike, trials: ArrayLike, alpha: float)
     return plain(np.minimum(1.0, np.where(k == 0, -np.expm1(math.log(alpha) / n), bound) * (1 + UPWARD)))
 
 
+def clopper_pearson_interval(successes: ArrayLike, trials: ArrayLike, alpha: float) -> tuple[Result, Result]:
+    """Both bounds, each at alpha / 2: the exact interval of a probability at confidence 1 - alpha.
+
+    Args:
+        successes: as of `clopper_pearson_lower`.
+        trials: as there.
+        alpha: error probability of the interval, in (0, 1).
+
+    Raises:
+        ValueError: see `clopper_pearson_lower`.
+    """
+    return clopper_pearson_lower(successes, trials, alpha / 2), clopper_pearson_upper(successes, trials, alpha / 2)
+
+
 def smoothing_radius(
     successes: ArrayLike, trials: ArrayLike, alpha: float, sigma: float, *, threshold: float = 0.5
 ) -> Result:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hrvlm.attacks.records import CLEAN
-from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
 from hrvlm.rows.measures import Measure, Measured
 
@@ -112,7 +112,7 @@ def _worst(groups: list[dict[int, Row]]) -> list[Row]:
 
 def _result(attack: str, eps: float, rows: list[Row]) -> dict[str, Any]:
     correct, images = sum(row["correct"] for row in rows), len(rows)
-    alpha = (1.0 - CONFIDENCE) / 2.0
+    lower, upper = clopper_pearson_interval(correct, images, 1.0 - CONFIDENCE)
     classes: dict[int, list[bool]] = defaultdict(list)
     for row in rows:
         classes[row["label"]].append(row["correct"])
@@ -122,8 +122,8 @@ def _result(attack: str, eps: float, rows: list[Row]) -> dict[str, Any]:
         "images": images,
         "correct": correct,
         "accuracy": correct / images,
-        "lower": float(clopper_pearson_lower(correct, images, alpha)),
-        "upper": float(clopper_pearson_upper(correct, images, alpha)),
+        "lower": float(lower),
+        "upper": float(upper),
         "macro_accuracy": sum(sum(right) / len(right) for right in classes.values()) / len(classes),
     }
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import matplotlib as mpl
@@ -15,28 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hrvlm.evaluation.level_geometry import summarise_geometry
+from hrvlm.evaluation.training_runs import Metrics
+from hrvlm.evaluation.training_runs import read_metrics as read_metrics  # offered beside what takes it
 from hrvlm.figures import COLOURS, STYLE, shown
 
-Metrics: TypeAlias = Sequence[Mapping[str, float]]
 Curve: TypeAlias = tuple[str, list[float], list[float]]
 """Its name, and its points: steps or epochs, and values."""
-
-
-def read_metrics(path: str | Path) -> list[dict[str, float]]:
-    """What a run logged, from its `metrics.csv`: rows with "step" and those numbers that were logged then.
-
-    Raises:
-        ValueError: if it is no such file.
-    """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        rows = [{name: text for name, text in row.items() if name and text} for row in csv.DictReader(file)]
-    try:
-        found = [{name: float(text) for name, text in row.items()} for row in rows]
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"expected numbers in {path}, as Lightning's CSVLogger writes them, got: {error}") from error
-    if not all("step" in row for row in found):
-        raise ValueError(f"expected a column step in {path}, got none: is it the metrics.csv of a run?")
-    return found
 
 
 def training_curves(metrics: Metrics) -> Figure:

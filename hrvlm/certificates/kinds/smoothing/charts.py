@@ -8,13 +8,13 @@ import numpy as np
 
 from hrvlm.certificates.kinds.smoothing.figures import trees_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.charts.frame import Axes
 from hrvlm.charts.lines import Curve, curves
 
 MOST_STEPS = 150
-ERROR = 0.025
-"""On each side of the intervals, which are of 95 % each."""
+ALPHA = 0.05
+"""Error probability of each interval."""
 
 
 def certified_curves(records: Sequence[SmoothingRecord]) -> list[str]:
@@ -55,8 +55,7 @@ def certified_curve(name: str, records: Sequence[SmoothingRecord], unknown: bool
 
 def _interval(counts: Sequence[int], images: int) -> tuple[list[float], list[float]]:
     """Bounds of shares in percent."""
-    found = (bound(counts, images, ERROR) for bound in (clopper_pearson_lower, clopper_pearson_upper))
-    low, high = ((100 * np.atleast_1d(bound)).tolist() for bound in found)
+    low, high = ((100 * np.atleast_1d(b)).tolist() for b in clopper_pearson_interval(counts, images, ALPHA))
     return low, high
 
 
