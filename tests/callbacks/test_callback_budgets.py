@@ -38,4 +38,5 @@ def test_another_eps_of_the_same_norm_is_told(
     with caplog.at_level(logging.INFO):
         tell_other_budget(given, module(tiny_model, tree_file, trained, steps), "RobustnessCallback")
     assert told in caplog.text
+    assert bool(told) == ("attacks with eps" in caplog.text)
     assert bool(told) == ("defends against" in caplog.text)

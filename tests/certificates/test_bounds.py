@@ -13,6 +13,13 @@ from hrvlm.certificates import (
     radius_ceiling,
     smoothing_radius,
 )
+from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 20), (20, 20), (480, 501)])
+def test_the_interval_is_scipys(k, n):
+    exact = binomtest(k, n).proportion_ci(0.95, method="exact")
+    assert clopper_pearson_interval(k, n, 0.05) == pytest.approx((exact.low, exact.high), abs=1e-9)
 
 
 def upper_tail(k: int, n: int, p: float) -> mpmath.mpf:
