@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from hrvlm.trees.words import printable
 
@@ -109,10 +110,12 @@ def somebody_sits_there() -> bool:
 
 def live_display() -> Progress:
     """A live display on standard error, gone when it is stopped; what else is printed meanwhile stands above it."""
-    texts = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[note]}", markup=False)
-    columns: tuple[Any, ...] = (texts[0], BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), texts[1])
+    rest = Column(no_wrap=True, ratio=1, overflow="ellipsis")  # what a narrow terminal leaves beside the numbers
+    what = TextColumn("{task.description}", markup=False)
+    note = TextColumn("{task.fields[note]}", markup=False, table_column=rest)
+    columns: tuple[Any, ...] = (what, BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn(), note)
     redirect = sys.stdout.isatty()  # what goes to a file stays there
-    return Progress(*columns, console=Console(stderr=True), transient=True, redirect_stdout=redirect)
+    return Progress(*columns, console=Console(stderr=True), expand=True, transient=True, redirect_stdout=redirect)
 
 
 @contextmanager

@@ -93,3 +93,14 @@ def test_lines_are_said_where_there_is_no_terminal(
     assert any(line.startswith("pgd2 after: ") for line in lines)
     assert all(line.strip() for line in lines)
     assert not any("Tip" in line or "TPU" in line for line in lines)
+
+
+def test_a_task_leaves_the_display_of_the_run_when_it_is_done(
+    few: dict[str, Any], tmp_path: Path, run_train: Callable[..., Path]
+) -> None:
+    few["trainer"]["max_epochs"] = 2
+    with pytest.MonkeyPatch.context() as patch, terminal(patch) as seen:
+        run_train(tmp_path, few)
+    text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(seen).decode())
+    second = text[text.index("epoch 2 of 2") :]
+    assert "certifying" not in second[: second.index("4/4")]  # that of the first epoch

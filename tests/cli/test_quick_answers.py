@@ -13,6 +13,7 @@ import pytest
 from hrvlm.cli import certify, completion, programs, quick_answers
 from hrvlm.cli.command_table import CERTIFY, HRVLM
 from hrvlm.cli.main import main
+from hrvlm.cli.parser_words import in_words
 
 ROOT = Path(__file__).parents[2]
 REWRITE = "options have changed: python -m hrvlm.cli.help_texts writes the texts again"
@@ -102,6 +103,15 @@ def test_what_may_have_been_meant_is_told(
     error = capsys.readouterr().err
     assert error.endswith(said)
     assert error.count("\n") == 1
+
+
+def test_an_option_is_known_by_its_last_part() -> None:
+    options = ["--plan.sigma", "--plan.sampling.precision"]
+    assert in_words("unrecognized arguments: --sgma=1", options).endswith("perhaps meant: --plan.sigma")
+    assert in_words("unrecognized arguments: --precison x", options).endswith(
+        "perhaps meant: --plan.sampling.precision"
+    )
+    assert "meant" not in in_words("unrecognized arguments: --nothing", options)
 
 
 def completed(line: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hrvlm.evaluation.training_runs import training_run
+from hrvlm.evaluation.training_runs import epoch_metrics, training_run
 
 
 def test_parts_are_in_the_order_of_epochs(tmp_path: Path) -> None:
@@ -23,3 +23,9 @@ def test_parts_are_in_the_order_of_epochs(tmp_path: Path) -> None:
     assert again is not None
     assert list(again.certificates) == [*names, "final"]
     assert again.end == [fresh]
+
+
+def test_curves_are_of_lines_that_name_their_epoch(tmp_path: Path) -> None:
+    assert epoch_metrics(tmp_path) == {}
+    (tmp_path / "metrics.csv").write_text("epoch,step,a\n,1,9\n0,2,1\n0,3,2\nnan,4,8\n1,5,3\n", encoding="utf-8")
+    assert epoch_metrics(tmp_path) == {"a": {0: 2.0, 1: 3.0}}

@@ -237,6 +237,8 @@ def test_a_training_run_has_a_page_with_its_epochs(tmp_path: Path) -> None:
     assert lacking
     for anchor in ("overview", "smoothing", "robustness-0", "training", "epochs", "geometry", "images"):
         assert f'<section id="{anchor}"' in page
+    assert "<h2>Attacks: linf eps=" in page
+    assert ", after training</h2>" in page
     assert 'data-name="level 0" data-x="0 1" data-y="100 100"' in page  # certified at 0 after both epochs
     assert 'data-name="level 0" data-x="0 1" data-y="0 100"' in page  # at 0.3: kinds are not averaged with each other
     assert 'data-name="t/level 1" data-x="0 1" data-y="100 100"' in page

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hrvlm.trees import ClassTree, Node, TreeError, TreeInfo, load_forest, load_tree, save_tree
 from hrvlm.trees.class_lists import read_classes
 from hrvlm.trees.proposals import import_proposal
-from hrvlm.trees.words import all_composed, looks_like_id, printable, spoken, with_name
+from hrvlm.trees.words import all_composed, looks_like_id, printable, shortened, spoken, with_name
 
 HEAD = "name: t\nsource: s\nlicence: l\n"
 
@@ -124,3 +124,9 @@ def test_only_what_a_terminal_would_act_on_is_written_out() -> None:
     for text in ("grüße", "日本語", "👩\u200d🚀 ☀\ufe0f", "a\u0301", "a b"):
         assert printable(text) == text
     assert all(character.isprintable() for character in printable("".join(map(chr, range(0xA0)))))
+
+
+def test_long_names_are_cut_after_control_characters_were_written_out() -> None:
+    assert shortened("abcd", 4) == "abcd"
+    assert shortened("abcde", 4) == "abc…"
+    assert shortened("a\nbc", 4) == "a\\n…"
