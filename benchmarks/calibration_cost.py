@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from semantic_changes import CHANGES
+from semantic_subject import untrained_ball
 
 import hrvlm
 from hrvlm.certificates import RecordWriter
@@ -39,7 +40,7 @@ from hrvlm.evaluation.calibration import calibrated_claims
 from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSettings
 from hrvlm.evaluation.shown_features import Encoded, ShownImages
 from hrvlm.evaluation.subject import identity
-from hrvlm.models import HierarchicalClassifier, PoincareHead, cosine_head, inference_copy, inferring
+from hrvlm.models import HierarchicalClassifier, cosine_head, inference_copy, inferring
 from hrvlm.training.pictured_changes import AppearanceSequence
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
@@ -84,10 +85,7 @@ def with_ball(shown: ShownImages) -> HierarchicalClassifier:
     """The model with an untrained hyperbolic head, which is certified beside plain cosines."""
     model, forest = shown.classifier.model, shown.classifier.forest
     tree = max(forest, key=lambda each: len(each.levels))
-    texts = [model.project_text(model.text_hidden(tree.prompts(level.index))) for level in tree.levels]
-    ball = PoincareHead(text_scales=len(texts))
-    ball.initialise(shown.features, texts)
-    return HierarchicalClassifier(model, ball, forest)
+    return HierarchicalClassifier(model, untrained_ball(model, tree, shown.features), forest)
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float, float]:

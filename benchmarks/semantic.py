@@ -27,12 +27,11 @@ import semantic_report
 import torch
 from semantic_changes import CHANGES, Change, library
 from semantic_checks import sampled_misalignment
+from semantic_subject import Subject
 from torch import Tensor
 
-import hrvlm
 from hrvlm.certificates import (
     AffineScorer,
-    Attribute,
     arc_alignment,
     coverage_sweep,
     embedding_line,
@@ -48,63 +47,14 @@ from hrvlm.data import Appearance
 from hrvlm.data.appearance import sequence
 from hrvlm.models import (
     HierarchicalClassifier,
-    PoincareHead,
     VisionLanguageModel,
-    cosine_head,
     inferring,
     labels_of,
-    load,
 )
-from hrvlm.trees.words import with_name
 
 RESULT = Path(__file__).parent / "results" / "semantic.json"
-TREE = "trees/emoji_unicode.yaml"
 FRAMES, LINE_SAMPLES = 9, 17
 DELTAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1)
-
-
-class Subject:
-    """A model, packaged or of a checkpoint, with a cosine and a hyperbolic head, and the pictures it is tried on."""
-
-    def __init__(self, images: int, checkpoint: Path | None = None) -> None:
-        found = None if checkpoint is None else load(checkpoint)
-        self.model = hrvlm.load_model("emoji") if found is None else found.model
-        self.data = hrvlm.data.emoji("unseen_artist")
-        self.indices = [i * len(self.data) // images for i in range(images)]
-        self.names = [self.data.class_names[self.data.items[i][0]] for i in self.indices]
-        forest = hrvlm.load_forest([TREE]).restrict(self.data.class_names)
-        if found is None:
-            with inferring(self.model):
-                first = self.encode(self.shown([Appearance()]))
-                texts = [self.embed(forest[0].prompts(level.index)) for level in forest[0].levels]
-            ball: Any = PoincareHead(text_scales=len(texts))
-            ball.initialise(first, texts)
-        else:
-            ball = found.head
-        self.classifiers = {
-            "cosine": HierarchicalClassifier(self.model, cosine_head(self.model), forest),
-            "poincare": HierarchicalClassifier(self.model, ball, forest),
-        }
-
-    def shown(self, appearances: list[Appearance]) -> Tensor:
-        """Pictures (N, T, 3, H, W)."""
-        return torch.stack([self.data.shown(index, appearances) for index in self.indices])
-
-    def encode(self, pictures: Tensor) -> Tensor:
-        """Features (..., D) of pictures (..., 3, H, W)."""
-        flat = pictures.flatten(0, -4)
-        return torch.cat([self.model.encode_image(part) for part in flat.split(256)]).unflatten(0, pictures.shape[:-3])
-
-    def embed(self, texts: list[str]) -> Tensor:
-        """Features (K, D) of texts."""
-        return self.model.project_text(self.model.text_hidden(texts))
-
-    def prompts(self, attribute: Attribute) -> tuple[Tensor, Tensor]:
-        """Source and target features (N, D), each picture named by its class."""
-        source, target = (
-            self.embed([with_name(prompt, n) for n in self.names]) for prompt in (attribute.source, attribute.target)
-        )
-        return source.double(), target.double()
 
 
 def measure(subject: Subject, change: Change) -> dict[str, Any]:

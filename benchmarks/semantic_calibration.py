@@ -25,9 +25,10 @@ from typing import Any
 import numpy as np
 import semantic_calibration_report
 import torch
-from semantic import TREE, Subject, proxies
+from semantic import proxies
 from semantic_changes import CHANGES, Change
 from semantic_models import ATTACKED, CONFIGURATIONS, accuracy, checkpoint
+from semantic_subject import TREE, Subject
 
 from hrvlm.certificates import AffineScorer, clopper_pearson_upper, wording_stability
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from semantic import Subject
+from semantic_subject import Subject
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.evaluation import RobustnessPlan, evaluate_robustness
