@@ -103,7 +103,7 @@ def _known(transformer: nn.Module) -> bool:
     if type(transformer) is not Transformer or "forward" in transformer.__dict__ or not transformer.batch_first:
         return False
     blocks: Any = transformer.resblocks
-    block = blocks[-1] if len(blocks) else None
+    block: Any = blocks[-1] if len(blocks) else None
     if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv") or not plain(block, *_PARTS):
         return False
     attention = block.attn
