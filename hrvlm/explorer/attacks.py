@@ -76,7 +76,11 @@ def attack_picture(
         distance=float(threat_model.distance(outcome.images, images)[0]),
         broken=int(after[key]) != int(before[key]),
         levels=[
-            (classifier.name(each), *(class_words(classifier, each, int(found[each])) for found in (before, after)))
+            (
+                classifier.name(each),
+                class_words(classifier, each, int(before[each])),
+                class_words(classifier, each, int(after[each])),
+            )
             for each in classifier.keys
         ],
     )

@@ -106,7 +106,9 @@ def level_extents(classifier: HierarchicalClassifier, records: Sequence[Semantic
         tree = classifier.forest[key.tree]
         record = by_place[(tree.name if key.level else "", key.level)]
         below = by_place[(tree.name if key.level > 1 else "", key.level - 1)] if key.level else None
-        against = [] if below is None else contradictions(_shares(below), _shares(record), _parents(tree, key.level - 1))
+        against = (
+            [] if below is None else contradictions(_shares(below), _shares(record), _parents(tree, key.level - 1))
+        )
         names = trees[record.tree].levels[record.level].names
         pieces = [(share, names[label]) for share, label in _shares(record)]
         found.append(

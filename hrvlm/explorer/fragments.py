@@ -35,9 +35,8 @@ def note(text: str, *, bad: bool = False) -> str:
 def figure(image: Tensor, caption: str) -> str:
     """A picture (3, H, W) in [0, 1] with its caption, which also stands for it."""
     words = escape(caption)
-    return (
-        f'<figure class="picture"><img alt="{words}" src="{data_uri(image, None)}"><figcaption>{words}</figcaption></figure>'
-    )
+    shown = f'<img alt="{words}" src="{data_uri(image, None)}">'
+    return f'<figure class="picture">{shown}<figcaption>{words}</figcaption></figure>'
 
 
 def predictions(found: dict[str, str]) -> str:
@@ -74,10 +73,10 @@ def _span(kind: str, begin: float, end: float, words: str, title: str) -> str:
 
 def vote_table(vote: Vote, names: Sequence[str]) -> str:
     """Counts, bound and radius of every level after so many samples."""
-    rows = [
-        (name, words, f"{record.count} of {record.n}", f"{record.lower:.3f}", f"{record.radius:.3f}" if record.radius else "abstains")
-        for name, words, record in zip(names, vote.classes, vote.levels, strict=True)
-    ]  # fmt: skip
+    rows = []
+    for name, words, record in zip(names, vote.classes, vote.levels, strict=True):
+        radius = f"{record.radius:.3f}" if record.radius else "abstains"
+        rows.append((name, words, f"{record.count} of {record.n}", f"{record.lower:.3f}", radius))
     return _table(("level", "class", "count", "lower bound", "certified L2 radius"), rows, numbers=2)
 
 
@@ -128,7 +127,7 @@ def _percent(share: float) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int | None = None) -> str:
-    """A table whose columns from `numbers` on are numbers; in the last one of two that differ, the second stands out."""
+    """A table whose columns from `numbers` on are numbers, and whose first one names the lines."""
     kinds = ["number" if numbers is not None and place >= numbers else "" for place in range(len(head))]
     top = "".join(f'<th class="{kind}" scope="col">{escape(cell)}</th>' for kind, cell in zip(kinds, head, strict=True))
     lines = []
@@ -136,4 +135,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int | No
         first, *rest = row
         cells = "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds[1:], rest, strict=True))
         lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
-    return f'<div class="scroll" tabindex="0"><table><thead><tr>{top}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    table = f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+    return f'<div class="scroll" tabindex="0">{table}</div>'

@@ -55,7 +55,9 @@ def packaged_picture(name: str) -> Tensor:
     """
     names = packaged_names()
     if name not in names:
-        raise ValueError(f"expected the name of a packaged picture by {UNSEEN_ARTIST}, such as {names[0]!r}, got {name!r}")
+        raise ValueError(
+            f"expected the name of a packaged picture by {UNSEEN_ARTIST}, such as {names[0]!r}, got {name!r}"
+        )
     image: Tensor = emoji("unseen_artist")[names.index(name)][0]
     return image
 

@@ -91,14 +91,18 @@ class Interface:
         w = self.widgets
         self._stopped.set()
         found = self._exploration.choose(w.names.value, w.trees.value)
-        w.picture.object = fragments.figure(self._exploration.image, "the picture as the model sees it") + fragments.predictions(found)
+        w.picture.object = fragments.figure(
+            self._exploration.image, "the picture as the model sees it"
+        ) + fragments.predictions(found)
         w.level.options = self._exploration.levels
-        w.vote.object = w.profile.object = w.attacked.object = ""
+        w.vote.object = w.growth.object = w.profile.object = w.attacked.object = ""
         self._show(w.bars, self._show_extents)
 
     def _show_extents(self) -> None:
         w = self.widgets
-        found = self._exploration.extents(w.source.value_input or w.source.value, w.target.value_input or w.target.value)
+        found = self._exploration.extents(
+            w.source.value_input or w.source.value, w.target.value_input or w.target.value
+        )
         if list(found) != w.scorer.options:
             w.scorer.param.update(options=list(found), value=next(iter(found)))
         shown = found[w.scorer.value]
@@ -120,8 +124,8 @@ class Interface:
 
     def _show_vote(self, so_far: list[votes.Vote]) -> None:
         w, vote, names = self.widgets, so_far[-1], self._exploration.levels
-        table, figure = fragments.vote_table(vote, names), fragments.vote_curves(so_far, names)
-        w.vote.object = table + figure + fragments.sentences(votes.guarantee(vote))
+        w.vote.object = fragments.vote_table(vote, names) + fragments.sentences(votes.guarantee(vote))
+        w.growth.object = fragments.vote_curves(so_far, names)
         waits = fragments.note("The certified profile is told when all samples are counted.")
         told = fragments.sentences(votes.profile_guarantee(vote.profiles)) if vote.profiles else ""
         w.profile.object = fragments.profile_bars(vote.profiles) + told if vote.profiles else waits

@@ -71,11 +71,11 @@ def make_server(page: Callable[[], Any], port: int) -> Any:
         title="hrvlm explorer",
     )  # fmt: skip
 
-    class Foreign(routing.Matcher):  # type: ignore[misc, name-defined]  # a framework that may be missing
+    class Foreign(routing.Matcher):  # type: ignore[name-defined]  # of a framework that may be missing
         def match(self, request: Any) -> dict[str, Any] | None:
             return {} if is_foreign(request.headers, port) else None
 
-    class Refused(web.RequestHandler):  # type: ignore[misc, name-defined]
+    class Refused(web.RequestHandler):  # type: ignore[name-defined]
         def prepare(self) -> None:
             self.set_status(403)
             self.finish("The explorer answers to its own page alone.\n")

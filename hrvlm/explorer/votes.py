@@ -87,6 +87,7 @@ def growing_vote(classifier: HierarchicalClassifier, image: Tensor, plan: Smooth
     procedure = StatementProcedure(asked, plan)
     sample = Sample(0, image, {statement.key: NO_LABEL for statement in asked})
     counts: Counts = {s.key: np.zeros((NUM_GROUPS, s.num_classes + 1), dtype=np.int64) for s in asked}
+    plan.check(len(asked))
     count = _Counting(classifier, sample, plan, counts)
     count(0, plan.selection)
     begin = 0
@@ -107,9 +108,7 @@ def growing_vote(classifier: HierarchicalClassifier, image: Tensor, plan: Smooth
 class _Counting:
     """Counts labels of draws, by address, into the counts that it was given."""
 
-    def __init__(
-        self, classifier: HierarchicalClassifier, sample: Sample, plan: SmoothingPlan, counts: Counts
-    ) -> None:
+    def __init__(self, classifier: HierarchicalClassifier, sample: Sample, plan: SmoothingPlan, counts: Counts) -> None:
         asked = statements(classifier)
         self._labels, self._sample, self._plan, self._counts = LevelLabels(classifier, asked), sample, plan, counts
         self._num_classes = {statement.key: statement.num_classes for statement in asked}

@@ -36,7 +36,7 @@ function text() {
     if (node.tagName === "STYLE" || node.tagName === "SCRIPT") return;
     if (node.shadowRoot) walk(node.shadowRoot);
     node.childNodes.forEach(walk);
-  })(document.body || document.documentElement);
+  })(document.body || document.createElement("p"));
   return found;
 }
 """
@@ -97,7 +97,9 @@ class Browser:
         end = time.monotonic() + seconds
         while not (found := self.evaluate(expression)):
             if time.monotonic() > end:
-                raise AssertionError(f"waited in vain for {expression}; the page says: {self.evaluate('text()')[:3000]}")
+                raise AssertionError(
+                    f"waited in vain for {expression}; the page says: {self.evaluate('text()')[:3000]}"
+                )
             time.sleep(0.1)
         return found
 
@@ -106,11 +108,11 @@ class Browser:
         self.evaluate(f"const field = labelled({label!r}); field.focus(); field.select(); true")
         self.send("Input.insertText", text=words)
 
-    def choose(self, label: str, value: str) -> None:
-        """Chooses or types a value at once."""
+    def leave(self, label: str) -> None:
+        """Leaves a field, as a step to the next one does."""
         self.evaluate(
-            f"const field = labelled({label!r}); field.value = {value!r};"
-            'field.dispatchEvent(new Event("change", {bubbles: true})); true'
+            f"const field = labelled({label!r});"
+            'field.dispatchEvent(new Event("change", {bubbles: true})); field.blur(); true'
         )
 
     def press(self, words: str) -> None:
@@ -158,7 +160,9 @@ class Browser:
         from tornado.httpclient import AsyncHTTPClient
         from tornado.websocket import websocket_connect
 
-        pages = json.loads((await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/json/list")).body)
+        client = AsyncHTTPClient(force_instance=True)
+        pages = json.loads((await client.fetch(f"http://127.0.0.1:{port}/json/list")).body)
+        client.close()
         address = next(page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page")
         return await websocket_connect(address, max_message_size=2**28)
 

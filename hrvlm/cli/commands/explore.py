@@ -33,6 +33,7 @@ def _run(options: Any, given: Any) -> None:
     from hrvlm.explorer.preparing import prepared
     from hrvlm.explorer.serving import make_server
 
+    say("Preparing the explorer: the model is loaded, and everything is computed once …")
     shared, start = prepared(
         checkpoint, trees=options.trees, classes=options.classes, sigma=options.sigma, device=options.device
     )
