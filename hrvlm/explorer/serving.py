@@ -7,10 +7,13 @@ page's policy lets the browser load and send nothing beyond this server.
 
 from __future__ import annotations
 
+import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.util import find_spec
+from threading import current_thread, main_thread
 from typing import Any
 
 ADDRESS = "127.0.0.1"
@@ -29,10 +32,18 @@ def check_installed() -> None:
         raise ValueError('expected panel for the explorer, which is not installed: pip install "hrvlm[explore]"')
 
 
-def free_port() -> int:
-    """A port of this machine that nothing listens to."""
+def free_port(wanted: int = 0) -> int:
+    """A port of this machine that nothing listens to: the wanted one, or any for 0.
+
+    Raises:
+        ValueError: If it is taken, or none.
+    """
     with socket.socket() as found:
-        found.bind((ADDRESS, 0))
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what was closed just now is free
+        try:
+            found.bind((ADDRESS, wanted))
+        except (OSError, OverflowError) as error:
+            raise ValueError(f"expected a port that is free, got {wanted} ({error}); choose another, or 0") from error
         return int(found.getsockname()[1])
 
 
@@ -58,18 +69,19 @@ def make_server(page: Callable[[], Any], port: int) -> Any:
 
     Args:
         page: Makes the page of a session.
-        port: Where it listens.
-
-    Raises:
-        OSError: If the port is taken.
+        port: Where it listens, see `free_port`.
     """
-    get_server = import_module("panel.io.server").get_server
+    given = {"websocket_origin": own_hosts(port), "websocket_max_message_size": LONGEST_MESSAGE}
+    with _own_interrupts():
+        make = import_module("panel.io.server").get_server
+        server = make({"/": page}, port=port, address=ADDRESS, title="hrvlm explorer", **given)
+    _refuse_others(server._tornado.default_router, port)
+    return server
+
+
+def _refuse_others(router: Any, port: int) -> None:
+    """Puts a rule before all others: what is foreign is answered with 403, whatever it asks for."""
     routing, web = import_module("tornado.routing"), import_module("tornado.web")
-    hosts = own_hosts(port)
-    server = get_server(
-        {"/": page}, port=port, address=ADDRESS, websocket_origin=hosts, websocket_max_message_size=LONGEST_MESSAGE,
-        title="hrvlm explorer",
-    )  # fmt: skip
 
     class Foreign(routing.Matcher):  # type: ignore[name-defined]  # of a framework that may be missing
         def match(self, request: Any) -> dict[str, Any] | None:
@@ -80,5 +92,15 @@ def make_server(page: Callable[[], Any], port: int) -> Any:
             self.set_status(403)
             self.finish("The explorer answers to its own page alone.\n")
 
-    server._tornado.default_router.rules.insert(0, routing.Rule(Foreign(), Refused))
-    return server
+    router.rules.insert(0, routing.Rule(Foreign(), Refused))
+
+
+@contextmanager
+def _own_interrupts() -> Iterator[None]:
+    """Keeps what Ctrl-C does: the framework puts a handler of its own in its place."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if current_thread() is main_thread():
+            signal.signal(signal.SIGINT, before)

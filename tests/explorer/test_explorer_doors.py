@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from concurrent.futures import Future
 from threading import Event, Thread
@@ -44,6 +45,19 @@ def test_a_missing_framework_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, 
     said = capsys.readouterr().err
     assert said.count("\n") == 1
     assert 'pip install "hrvlm[explore]"' in said
+
+
+def test_a_taken_port_is_told() -> None:
+    with socket.socket() as taken:
+        taken.bind((serving.ADDRESS, 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"expected a port that is free, got {port} .*; choose another, or 0"):
+            serving.free_port(port)
+    assert serving.free_port(port) == port
+    assert serving.free_port() > 0
+    with pytest.raises(ValueError, match="expected a port that is free, got 70000"):
+        serving.free_port(70000)
 
 
 def test_the_newest_work_replaces_what_waits() -> None:

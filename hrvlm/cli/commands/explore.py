@@ -28,7 +28,7 @@ def _run(options: Any, given: Any) -> None:
     from hrvlm.explorer.serving import check_installed, free_port  # which a parser need not wait for
 
     check_installed()
-    checkpoint, port = checkpoint_of(options), options.port or free_port()
+    checkpoint, port = checkpoint_of(options), free_port(options.port)
     from hrvlm.explorer.interface import page_of
     from hrvlm.explorer.preparing import prepared
     from hrvlm.explorer.serving import make_server
