@@ -85,9 +85,10 @@ def test_a_picture_is_explored(address: str, folder: Path) -> None:
         browser.wait('text().includes("The attack")')
         assert browser.evaluate('deep(document, (e) => e.alt === "attacked").naturalWidth') == 64
 
-        shown = browser.evaluate('deep(document, (e) => e.alt.startsWith?.("the picture")).src')
+        seen = 'deep(document, (e) => e.tagName === "IMG" && e.alt.startsWith("the picture")).src'
+        before = browser.evaluate(seen)
         browser.upload(photo)
-        browser.wait(f'deep(document, (e) => e.alt && e.alt.startsWith("the picture")).src !== {shown!r}')
+        browser.wait(f"{seen} !== {before!r}")
         browser.wait('!text().includes("The attack")')
         browser.type("Class names", "a red thing, a blue thing")
         browser.leave("Class names")
