@@ -41,7 +41,7 @@ from hrvlm.training.settings import TrainedParts, WeightPerturbation
 NAME, RUNS = "perturbations", Path("runs/benchmark-perturbations")
 SPLIT, SEEDS, RATE = "validation", 2, 2e-3
 PLAIN = "plain"
-FULL = Sizes(splits=(SPLIT,), pgd=200, apgd=200)
+FULL = Sizes(splits=(SPLIT,), pgd=200, apgd=200, apgd_steps=100)
 SMOKE = replace(TINY, splits=(SPLIT,))
 ATTACKS, LEVELS = ("clean", PGD, APGD), (LEAF, "superclass")
 PASSES = STEPS + 1  # forward and backward, of a batch
