@@ -72,6 +72,7 @@ VARIANTS: dict[str, Method] = {
     "alternating": variant(strategy="alternating"),
     "one_tree": variant(ONE_TREE),
     "soft_targets": variant(weights=SOFT),
+    "averaged_starts": variant({"starts": 2, "steps": STEPS - 1}),
     "weights_moved": variant(trained=TrainedParts(weight_perturbation=MOVED)),
     "weights_averaged": variant(trained=TrainedParts(average_decay=AVERAGED)),
     "momentum + margin": variant(MOMENTUM | MARGIN),
@@ -89,7 +90,7 @@ VARIANTS: dict[str, Method] = {
 
 def passes(method: Method) -> int:
     """Forward and backward passes per batch: the ascent's, that of the weights' perturbation, and the step's own."""
-    return method.objective().ascent.steps + (method.trained.weight_perturbation is not None) + 1
+    return method.objective().ascent.gradients + (method.trained.weight_perturbation is not None) + 1
 
 
 @dataclass(frozen=True)

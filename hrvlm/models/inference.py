@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TypeVar, cast
 
 import torch
+from open_clip.transformer import VisionTransformer
 from torch import nn
 
 from hrvlm.models.residual_inference import rewritten
+from hrvlm.models.transformer_inference import with_class_token_alone
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -18,8 +20,9 @@ def inference_copy(module: M) -> M:
     Outputs depend on weights and inputs only, to the last bit: PyTorch chooses kernels by `requires_grad` even where no
     gradient is recorded. Weights and buffers are shared, so the copy takes hardly any memory and follows their changes,
     but for convolutions of open_clip's residual networks: these towers are rewritten with copies into which batch norms
-    are folded (`hrvlm.models.residual_inference`), which is faster and rounds differently. Compiled modules are copied
-    as they were before.
+    are folded (`hrvlm.models.residual_inference`), and last blocks of its vision transformers compute the class token
+    alone (`hrvlm.models.transformer_inference`), which is faster and rounds differently. Compiled modules are copied as
+    they were before.
 
     Args:
         module: Stays as it is; attributes other than parameters, buffers and sub-modules are shared.
@@ -44,7 +47,7 @@ def _copied(module: nn.Module, modules: dict[int, nn.Module], parameters: dict[i
         name: None if part is None else _copied(part, modules, parameters) for name, part in module._modules.items()
     }
     twin.__dict__ = own
-    modules[id(module)] = rewritten(twin)
+    modules[id(module)] = with_class_token_alone(twin) if isinstance(twin, VisionTransformer) else rewritten(twin)
     return modules[id(module)]
 
 

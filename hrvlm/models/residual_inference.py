@@ -30,7 +30,7 @@ def rewritten(part: nn.Module) -> nn.Module:
             if _foldable(pair := (part.get_submodule(convolution), part.get_submodule(norm))):
                 part.set_submodule(convolution, _folded(*pair))
                 part.set_submodule(norm, nn.Identity().eval())
-    elif type(part) is AttentionPool2d and _plain(part, nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear):
+    elif type(part) is AttentionPool2d and plain(part, nn.Linear, nn.modules.linear.NonDynamicallyQuantizableLinear):
         return PooledQuery(part).eval()
     elif type(part) is Bottleneck and _known(part):
         return FoldedBottleneck(part).requires_grad_(False).eval()
@@ -98,7 +98,7 @@ def _known(block: Bottleneck) -> bool:
     acts = (block.act1, block.act2, block.act3)
     shortcut = [] if block.downsample is None else [type(part) for part in block.downsample]
     return (
-        _plain(block, *parts)
+        plain(block, *parts)
         and all(_foldable(pair) for pair in _pairs(block))
         and all((c.kernel_size, c.stride, c.padding, c.groups) == ((1, 1), (1, 1), (0, 0), 1) for c in pointwise)
         and all(type(act) is nn.ReLU for act in acts)
@@ -107,7 +107,7 @@ def _known(block: Bottleneck) -> bool:
     )
 
 
-def _plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
+def plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Whether neither hooks nor other classes nor methods of an object's own change what a module does."""
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     below = list(module.modules())
@@ -123,7 +123,7 @@ def _pairs(block: Bottleneck) -> list[tuple[Any, Any]]:
 
 
 def _foldable(pair: Sequence[nn.Module]) -> bool:
-    if len(pair) != 2 or not all(_plain(part) for part in pair):
+    if len(pair) != 2 or not all(plain(part) for part in pair):
         return False
     convolution, norm = pair
     return type(convolution) is nn.Conv2d and type(norm) is nn.BatchNorm2d and norm.running_mean is not None
