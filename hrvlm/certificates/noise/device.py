@@ -17,6 +17,7 @@ from torch import Tensor
 
 from hrvlm.certificates.noise.kernels import add_clipped, fill_from_guide, fill_normals
 from hrvlm.certificates.noise.philox import address
+from hrvlm.sending import sent
 
 _log = logging.getLogger(__name__)
 _Address: TypeAlias = tuple[NDArray[np.uint64], np.uint32, NDArray[np.uint32]]
@@ -28,7 +29,7 @@ def makes_noise(device: torch.device) -> bool:
 
     Said once in the log where a CUDA device cannot: without Triton, with one too old, or where a bit differs.
     """
-    return device.type == "cuda" and _agrees(device)
+    return device.type == "meta" or (device.type == "cuda" and _agrees(device))  # "meta" tensors hold no numbers
 
 
 @lru_cache
@@ -79,8 +80,8 @@ def write_normals(out: Tensor, mean: Tensor, sigma: float, stream: int, where: _
         where: see `philox.address`, of B draws.
     """
     if out.numel():
-        draws, numbers = _sent_address(stream, where, out.device)
-        _gaussian_copies(out, _sent(mean, out.device), draws, float(np.float32(sigma)), numbers)
+        address_there = _sent_address((stream, 0), where, out.device)
+        _gaussian_copies(out, sent(mean, out.device), address_there, float(np.float32(sigma)))
 
 
 def write_whole(
@@ -97,40 +98,30 @@ def write_whole(
         where: see `write_normals`.
     """
     if out.numel():
-        draws, numbers = _sent_address(streams[0], where, out.device)
-        _grid_copies(out, _sent(pixels, out.device), guide, thresholds, draws, streams[1], numbers)
+        address_there = _sent_address(streams, where, out.device)
+        _grid_copies(out, sent(pixels, out.device), guide, thresholds, address_there)
 
 
-def _sent_address(stream: int, where: _Address, device: torch.device) -> tuple[Tensor, list[int]]:
-    """The draws on the device, and the other numbers as signed ones of 32 bits."""
+def _sent_address(streams: tuple[int, int], where: _Address, device: torch.device) -> Tensor:
+    """The address `(5 + B,)` on the device, see `device_kernels.launch_gaussian`."""
     draws, index, key = where
-    numbers = np.array([stream, index, *key], dtype=np.uint32).view(np.int32)
-    return _sent(torch.from_numpy(draws.view(np.int64)), device), numbers.tolist()
-
-
-def _sent(values: Tensor, device: torch.device) -> Tensor:
-    """The values on the device, by way of pinned memory: a copy from any other would wait for all work before it."""
-    if values.device == device:
-        return values.contiguous()
-    room = torch.empty(values.shape, dtype=values.dtype, device="cpu", pin_memory=device.type == "cuda")
-    return room.copy_(values).to(device, non_blocking=True)
+    numbers = np.array([*streams, index, *key], dtype=np.int64)
+    return sent(torch.from_numpy(np.concatenate([numbers, draws.view(np.int64)])), device)
 
 
 @torch.library.custom_op("hrvlm::gaussian_copies", mutates_args=("out",))
-def _gaussian_copies(out: Tensor, mean: Tensor, draws: Tensor, sigma: float, numbers: list[int]) -> None:
+def _gaussian_copies(out: Tensor, mean: Tensor, address: Tensor, sigma: float) -> None:
     """See `device_kernels.launch_gaussian`; an operator, so that compilers and fake tensors take it as it is."""
     from hrvlm.certificates.noise.device_kernels import launch_gaussian
 
     with torch.cuda.device_of(out):
-        launch_gaussian(out, mean, draws, sigma, numbers)
+        launch_gaussian(out, mean, address, sigma)
 
 
 @torch.library.custom_op("hrvlm::grid_copies", mutates_args=("out",))
-def _grid_copies(
-    out: Tensor, pixels: Tensor, guide: Tensor, thresholds: Tensor, draws: Tensor, later: int, numbers: list[int]
-) -> None:
+def _grid_copies(out: Tensor, pixels: Tensor, guide: Tensor, thresholds: Tensor, address: Tensor) -> None:
     """See `device_kernels.launch_grid`."""
     from hrvlm.certificates.noise.device_kernels import launch_grid
 
     with torch.cuda.device_of(out):
-        launch_grid(out, pixels, guide, thresholds, draws, later, numbers)
+        launch_grid(out, pixels, guide, thresholds, address)

@@ -4,8 +4,7 @@ Integers are exact anywhere. Of real numbers there are only sums, products, quot
 the processor's code and each rounded to nearest as IEEE 754 has it: `div_rn` and `sqrt_rn` ask for that, and
 `UNFUSED` keeps the compiler from fusing a product into a sum, which would round once where the processor rounds twice.
 
-Each kernel is called for a part of a row, which is a draw: program p has part p % parts of row p // parts. Whole
-numbers that may need all of 32 bits, such as the halves of the seed, are passed as signed ones.
+Each kernel is called for a part of a row, which is a draw: program p has part p % parts of row p // parts.
 """
 
 from __future__ import annotations
@@ -37,24 +36,22 @@ _S0, _S1, _S2, _S3 = (tl.constexpr(float(value)) for value in kernels.SIN)
 _C0, _C1, _C2, _C3, _C4 = (tl.constexpr(float(value)) for value in kernels.COS)
 
 
-def launch_gaussian(out: Tensor, mean: Tensor, draws: Tensor, sigma: float, numbers: list[int]) -> None:
+def launch_gaussian(out: Tensor, mean: Tensor, address: Tensor, sigma: float) -> None:
     """Write mean plus noise.
 
     Args:
         out: `(B, size)` float32, contiguous.
         mean: `(size,)` float32.
-        draws: `(B,)` int64, the bits of numbers in [0, 2^64).
+        address: `(5 + B,)` int64: the stream, another one, the index, the halves of the seed, low one first, and the
+            bits of the draws, which are numbers in [0, 2^64).
         sigma: standard deviation, a float32.
-        numbers: stream, index, and the halves of the seed, low one first.
     """
     rows, size = out.shape
     programs = rows * -(-size // kernels.CHUNK)
-    gaussian_kernel[(programs,)](out, mean, draws, size, sigma, *numbers, **UNFUSED)
+    gaussian_kernel[(programs,)](out, mean, address, size, sigma, **UNFUSED)
 
 
-def launch_grid(
-    out: Tensor, pixels: Tensor, guide: Tensor, thresholds: Tensor, draws: Tensor, later: int, numbers: list[int]
-) -> None:
+def launch_grid(out: Tensor, pixels: Tensor, guide: Tensor, thresholds: Tensor, address: Tensor) -> None:
     """Write pixels plus whole noise, clipped, in units of the full range; see `grid`.
 
     Args:
@@ -62,36 +59,25 @@ def launch_grid(
         pixels: `(size,)` int16 in 0..255.
         guide: `(65536,)` int16: noise per leading bits, or a mark of pixels that these leave open.
         thresholds: `(3, 510)` int64: the words of the exact ones, highest first.
-        draws: see `launch_gaussian`.
-        later: stream of the bits that settle open pixels: the nth of a row has words 6 n to 6 n + 5.
-        numbers: see `launch_gaussian`; the stream of leading bits.
+        address: see `launch_gaussian`; the first stream has the leading bits, the other those that settle open pixels,
+            of which the nth of a row has words 6 n to 6 n + 5.
     """
     rows, size = out.shape
     parts = -(-size // PIXELS)
-    counts = draws.new_empty((rows, parts))
-    count_open_kernel[(rows * parts,)](counts, guide, draws, size, *numbers, **UNFUSED)
+    counts = address.new_empty((rows, parts))
+    count_open_kernel[(rows * parts,)](counts, guide, address, size, **UNFUSED)
     before = counts.cumsum(1) - counts
-    given = (out, pixels, guide, thresholds, before, draws, size, later, *numbers)
-    grid_kernel[(rows * parts,)](*given, **UNFUSED)
+    grid_kernel[(rows * parts,)](out, pixels, guide, thresholds, before, address, size, **UNFUSED)
 
 
-@triton.jit(do_not_specialize=["sigma", "stream", "index", "low", "high"])
-def gaussian_kernel(
-    out: tl.tensor,
-    mean: tl.tensor,
-    draws: tl.tensor,
-    size: tl.tensor,
-    sigma: tl.tensor,
-    stream: tl.tensor,
-    index: tl.tensor,
-    low: tl.tensor,
-    high: tl.tensor,
-) -> None:
+@triton.jit(do_not_specialize=["sigma"])
+def gaussian_kernel(out: tl.tensor, mean: tl.tensor, address: tl.tensor, size: tl.tensor, sigma: tl.tensor) -> None:
     """Mean plus noise in the places of one chunk of words."""
     parts = (size + _CHUNK - 1) // _CHUNK
     row, chunk = tl.program_id(0) // parts, tl.program_id(0) % parts
+    stream, _, index, low, high, draw = _loaded(address, row)
     lanes = tl.arange(0, _LANE)
-    a, b, c, d = words(chunk * _LANE + lanes, tl.load(draws + row), stream, index, low, high)
+    a, b, c, d = words(chunk * _LANE + lanes, draw, stream, index, low, high)
     one, two = _turned(b, _distance(a))
     three, four = _turned(d, _distance(c))
     line = out + row.to(tl.int64) * size
@@ -103,6 +89,13 @@ def gaussian_kernel(
 
 
 @triton.jit
+def _loaded(address: tl.tensor, row: tl.tensor) -> Any:
+    """Both streams, index, halves of the seed, and the draw of a row."""
+    stream, later, index = tl.load(address), tl.load(address + 1), tl.load(address + 2)
+    return stream, later, index, tl.load(address + 3), tl.load(address + 4), tl.load(address + 5 + row)
+
+
+@triton.jit
 def _store_sum(
     line: tl.tensor, mean: tl.tensor, normals: tl.tensor, sigma: tl.tensor, places: tl.tensor, size: tl.tensor
 ) -> None:
@@ -110,45 +103,32 @@ def _store_sum(
     tl.store(line + places, normals * sigma + tl.load(mean + places, mask=inside, other=0.0), mask=inside)
 
 
-@triton.jit(do_not_specialize=["stream", "index", "low", "high"])
-def count_open_kernel(
-    counts: tl.tensor,
-    guide: tl.tensor,
-    draws: tl.tensor,
-    size: tl.tensor,
-    stream: tl.tensor,
-    index: tl.tensor,
-    low: tl.tensor,
-    high: tl.tensor,
-) -> None:
+@triton.jit
+def count_open_kernel(counts: tl.tensor, guide: tl.tensor, address: tl.tensor, size: tl.tensor) -> None:
     """How many pixels of a part their leading bits leave open."""
     parts = (size + _PIXELS - 1) // _PIXELS
     row, part = tl.program_id(0) // parts, tl.program_id(0) % parts
+    stream, _, index, low, high, draw = _loaded(address, row)
     places = part * _PIXELS + tl.arange(0, _PIXELS)
-    _, found = _led(guide, places, size, tl.load(draws + row), stream, index, low, high)
+    _, found = _led(guide, places, size, draw, stream, index, low, high)
     tl.store(counts + tl.program_id(0), tl.sum((found >= _MARK).to(tl.int32), 0).to(tl.int64))
 
 
-@triton.jit(do_not_specialize=["later", "stream", "index", "low", "high"])
+@triton.jit
 def grid_kernel(
     out: tl.tensor,
     pixels: tl.tensor,
     guide: tl.tensor,
     thresholds: tl.tensor,
     before: tl.tensor,
-    draws: tl.tensor,
+    address: tl.tensor,
     size: tl.tensor,
-    later: tl.tensor,
-    stream: tl.tensor,
-    index: tl.tensor,
-    low: tl.tensor,
-    high: tl.tensor,
 ) -> None:
     """Noisy pixels of a part, where `before` counts the open ones of the row in earlier parts."""
     parts = (size + _PIXELS - 1) // _PIXELS
     row, part = tl.program_id(0) // parts, tl.program_id(0) % parts
+    stream, later, index, low, high, draw = _loaded(address, row)
     places = part * _PIXELS + tl.arange(0, _PIXELS)
-    draw = tl.load(draws + row)
     leading, noise = _led(guide, places, size, draw, stream, index, low, high)
     is_open = noise >= _MARK
     nth = tl.load(before + tl.program_id(0)).to(tl.int32) + tl.cumsum(is_open.to(tl.int32), 0) - 1

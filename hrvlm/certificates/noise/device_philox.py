@@ -1,7 +1,7 @@
 """Words of Philox-4x32-10 in Triton, the same as those of `kernels`: integers alone.
 
-Arguments that are called so everywhere: `draw` is a 64-bit number; `stream`, `index` and the halves of the seed, `low`
-and `high`, are whole numbers of 32 bits passed as signed ones.
+Arguments that are called so everywhere, all int64: `draw`, the bits of a number in [0, 2^64); `stream`, `index` and
+the halves of the seed, `low` and `high`, numbers of 32 bits.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def words(
     block: tl.tensor, draw: tl.tensor, stream: tl.tensor, index: tl.tensor, low: tl.tensor, high: tl.tensor
 ) -> Any:
     """The four words of blocks: Philox-4x32-10, with the counter and key of `kernels`."""
-    a = block.to(tl.uint32, bitcast=True) | (stream.to(tl.uint32, bitcast=True) << 28)
-    b = a * 0 + index.to(tl.uint32, bitcast=True)
+    a = block.to(tl.uint32, bitcast=True) | (stream.to(tl.uint32) << 28)
+    b = a * 0 + index.to(tl.uint32)
     c = a * 0 + draw.to(tl.uint32)
     d = a * 0 + (draw >> 32).to(tl.uint32)
-    left, right = low.to(tl.uint32, bitcast=True), high.to(tl.uint32, bitcast=True)
+    left, right = low.to(tl.uint32), high.to(tl.uint32)
     for _ in tl.static_range(10):
         next_a = tl.umulhi(c, _MULTIPLIER_C) ^ b ^ left
         next_c = tl.umulhi(a, _MULTIPLIER_A) ^ d ^ right
