@@ -127,7 +127,7 @@ class Strict(Generic[T]):
         if len(lacking) < len(self.unknown):
             told = ", ".join(self.unknown)
             raise RowError(f"expected {told} to be null together, got {lacking[0]} alone", lacking[0])
-        return values | self.unknown
+        return {**values, **self.unknown}
 
 
 def _maker(record: type[T]) -> Callable[[dict[str, Any]], T]:
