@@ -7,16 +7,19 @@
 # make benchmark-training   all training methods side by side, in two processes of one thread; hours; stopped, it goes on where it
 #                   was: ARGS="--minutes 60 --only tuning runs" does a part of it, see benchmarks/training.py
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
+# make docs         the documentation as a site, into site/; its builder has an environment of its own, .venv-docs
+# make docs-figures figures of the documentation, drawn anew from benchmarks/results; pictures of the page, from a small run
 # make help         this list
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_VENV := .venv-docs
 QUICKSTART := configs/emoji/quickstart.yaml
 # Bytecode is written whatever the shell says: else each process rewrites the assertions of all tests anew.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: help quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training clean
+.PHONY: help quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training docs docs-figures clean
 
 help:
 	@sed -n 's/^# \(make \|      \)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -67,5 +70,17 @@ benchmark-training: $(INSTALLED)
 benchmark-semantic: $(INSTALLED)
 	$(BIN)/python benchmarks/semantic.py
 
+$(DOCS_VENV)/.installed: scripts/docs/requirements.txt
+	test -x $(DOCS_VENV)/bin/python || $(PYTHON) -m venv $(DOCS_VENV)
+	$(DOCS_VENV)/bin/python -m pip install --quiet --requirement $<
+	touch $@
+
+docs: $(DOCS_VENV)/.installed
+	NO_MKDOCS_2_WARNING=1 PATH="$(CURDIR)/$(DOCS_VENV)/bin:$$PATH" $(DOCS_VENV)/bin/mkdocs build --quiet --strict
+	@echo "site/index.html; with search: $(PYTHON) -m http.server --directory site"
+
+docs-figures: $(INSTALLED)
+	$(BIN)/python scripts/docs/figures.py
+
 clean:
-	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DOCS_VENV) site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

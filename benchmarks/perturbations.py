@@ -2,8 +2,8 @@
 
     python benchmarks/perturbations.py [--variants NAME ...] [--seeds N] [--minutes M] [--learning-rate R] [--tiny]
 
-Every variant changes the hierarchical method of benchmarks/training.py in one switch, or in a pair of them, and takes
-as many forward and backward passes per batch (adversarial weights cost one, so that ascent has a step less). 200
+Every variant changes the hierarchical method of benchmarks/training.py in one switch and takes as many forward and
+backward passes per batch (adversarial weights and a second start cost one, so that ascent has a step less). All
 validation pictures, clean, under PGD-20 and under the worst case of PGD-20, APGD-CE and APGD-T, at the leaves and, as a
 mean, at the upper levels of the Unicode tree. One learning rate for all: which variants are worth a comparison with
 rates of their own is the question here, not which one wins.
@@ -41,7 +41,7 @@ from hrvlm.training.settings import TrainedParts, WeightPerturbation
 NAME, RUNS = "perturbations", Path("runs/benchmark-perturbations")
 SPLIT, SEEDS, RATE = "validation", 2, 2e-3
 PLAIN = "plain"
-FULL = Sizes(splits=(SPLIT,), pgd=200, apgd=200)
+FULL = Sizes(splits=(SPLIT,), pgd=200, apgd=200, apgd_steps=100)
 SMOKE = replace(TINY, splits=(SPLIT,))
 ATTACKS, LEVELS = ("clean", PGD, APGD), (LEAF, "superclass")
 PASSES = STEPS + 1  # forward and backward, of a batch
@@ -72,24 +72,15 @@ VARIANTS: dict[str, Method] = {
     "alternating": variant(strategy="alternating"),
     "one_tree": variant(ONE_TREE),
     "soft_targets": variant(weights=SOFT),
+    "averaged_starts": variant({"starts": 2, "steps": STEPS - 1}),
     "weights_moved": variant(trained=TrainedParts(weight_perturbation=MOVED)),
     "weights_averaged": variant(trained=TrainedParts(average_decay=AVERAGED)),
-    "momentum + margin": variant(MOMENTUM | MARGIN),
-    "apgd_steps + ratio": variant(APGD_STEPS | RATIO),
-    "momentum + alternating": variant(MOMENTUM, strategy="alternating"),
-    "alternating + one_tree": variant(ONE_TREE, strategy="alternating"),
-    "momentum + soft_targets": variant(MOMENTUM, weights=SOFT),
-    "momentum + weights_averaged": variant(MOMENTUM, TrainedParts(average_decay=AVERAGED)),
-    "soft_targets + weights_averaged": variant(weights=SOFT, trained=TrainedParts(average_decay=AVERAGED)),
-    "weights_moved + weights_averaged": variant(
-        trained=TrainedParts(weight_perturbation=MOVED, average_decay=AVERAGED)
-    ),
 }
 
 
 def passes(method: Method) -> int:
     """Forward and backward passes per batch: the ascent's, that of the weights' perturbation, and the step's own."""
-    return method.objective().ascent.steps + (method.trained.weight_perturbation is not None) + 1
+    return method.objective().ascent.gradients + (method.trained.weight_perturbation is not None) + 1
 
 
 @dataclass(frozen=True)
@@ -156,12 +147,18 @@ def values(lines: list[dict[str, Any]], label: str, attack: str, level: str) -> 
     return {seed: [fmean(column) for column in zip(*found, strict=True)] for seed, found in rows.items()}
 
 
+def labels(runs: list[dict[str, Any]]) -> list[str]:
+    """Variants of which there are runs, in the order above."""
+    found = {run["label"] for run in runs}
+    return [label for label in VARIANTS if label in found]
+
+
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
     """Setting, a row per variant, seed, attack and level, and runs."""
     found: dict[str, Any] = {"machine": machine(), "setting": {}, "rows": [], "runs": []}
     found["setting"] = {key: value for key, value in lines[0].items() if key != "part"}
     found["runs"] = [{k: v for k, v in line.items() if k != "part"} for line in lines if line["part"] == "runs"]
-    for label in dict.fromkeys(run["label"] for run in found["runs"]):
+    for label in labels(found["runs"]):
         for attack in ATTACKS:
             for level in LEVELS:
                 for seed, row in values(lines, label, attack, level).items():
@@ -182,7 +179,7 @@ def markdown(lines: list[dict[str, Any]]) -> str:
         "|" + " --- |" * len(header),
     ]
     runs = [line for line in lines if line["part"] == "runs"]
-    for label in dict.fromkeys(run["label"] for run in runs):
+    for label in labels(runs):
         own = [run for run in runs if run["label"] == label]
         seconds = [run["seconds_per_epoch"] for run in own if "seconds_per_epoch" in run]
         cells = [_cell(lines, label, *column) for column in columns]

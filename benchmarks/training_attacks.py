@@ -1,9 +1,10 @@
 """Accuracy for benchmarks/training.py: right or wrong per picture, level and attack.
 
-Images that an earlier attack broke are done. PGD-20 sees all pictures of a split; APGD-CE and APGD-T at few targets see
-those of a subset that PGD-20 left standing, and "apgd" is the worst case of the three; APGD-T at all its targets, FAB-T
-and Square see those of a smaller subset that are still standing, and "autoattack" is the worst case of all. Each level
-is attacked through its own classifier, and all pictures that are left share a batch.
+Pictures that are wrong clean, or that an earlier attack broke, are done. PGD-20 sees all others of a split; APGD-CE and
+APGD-T at few targets and half their usual steps see those of a subset that PGD-20 left standing, and "apgd" is the
+worst case of the three; APGD-T at all its targets, FAB-T and Square see those of a smaller subset that are still
+standing, and "autoattack" is the worst case of all. Each level is attacked through its own classifier, and all pictures
+that are left share a batch.
 """
 
 from __future__ import annotations
@@ -65,7 +66,8 @@ def following_lines(subject: Subject, attack: str, before: list[dict[str, Any]],
     standing = {line["level"]: signs(line) for line in before}
     nested = narrowed(before[0]["subset"], getattr(sizes, attack))
     if attack == APGD:
-        sizes = replace(sizes, attack=replace(sizes.attack, max_targets=sizes.apgd_targets))
+        effort = replace(sizes.attack, max_targets=sizes.apgd_targets, apgd_steps=sizes.apgd_steps)
+        sizes = replace(sizes, attack=effort)
     found = []
     for key in classifier.keys:
         level = level_name(classifier, key)

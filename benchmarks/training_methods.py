@@ -156,6 +156,7 @@ class Sizes:
         pgd: Pictures per split, clean and under PGD-20; None for all.
         apgd: Of these, under APGD-CE and APGD-T where PGD-20 left them standing.
         apgd_targets: Classes that APGD-T aims at there, the likeliest first.
+        apgd_steps: Steps of both there; within AutoAttack they are those of `attack`.
         autoattack: Of these, under APGD-T at all its targets, FAB-T and Square where all before left them standing,
             for the first seed.
         certified: Pictures of each split that are certified.
@@ -172,6 +173,7 @@ class Sizes:
     pgd: int | None = None
     apgd: int = 300
     apgd_targets: int = 3
+    apgd_steps: int = 50
     autoattack: int = 100
     certified: dict[str, int] = field(default_factory=lambda: {"unseen_artist": 120, "unseen_classes": 40})
     certified_bare: dict[str, int] = field(default_factory=lambda: {"unseen_artist": 60})
@@ -195,6 +197,7 @@ TINY = Sizes(
     pgd=12,
     apgd=9,
     apgd_targets=1,
+    apgd_steps=2,
     autoattack=5,
     certified={"unseen_classes": 4},
     certified_bare={"unseen_classes": 2},

@@ -26,7 +26,7 @@ from speed_report import quote, show
 from torch import Tensor
 
 import hrvlm
-from hrvlm.attacks import Ascent, ThreatModel, perturbation
+from hrvlm.attacks import Ascent, ThreatModel, gradients
 from hrvlm.models import VisionLanguageModel
 from hrvlm.objectives import HierarchicalObjective, Objective, TeCoAObjective
 from hrvlm.objectives.settings import LossWeights
@@ -124,13 +124,14 @@ def unfrozen() -> Iterator[None]:
         yield
 
 
-def backward_gradients(loss: Any, images: Tensor, text: Tensor | None, step: int) -> tuple[Tensor, Tensor | None]:
+def backward_gradients(loss: Any, images: Tensor, text: Tensor | None, step: int) -> gradients.Ascended:
     """As attacks that call `backward`: the gradients of all parameters are computed as well."""
     images = images.detach().requires_grad_()
     text = None if text is None else text.detach().requires_grad_()
-    loss(images, text).sum().backward()
+    values = loss(images, text)
+    values.sum().backward()
     assert images.grad is not None
-    return images.grad, None if text is None else text.grad
+    return values.detach(), images.grad, None if text is None else text.grad
 
 
 def frozen_part(repeats: int) -> dict[str, Any]:
@@ -141,7 +142,7 @@ def frozen_part(repeats: int) -> dict[str, Any]:
             step()
 
     def all_gradients() -> None:
-        with unfrozen(), patch.object(perturbation, "_gradients", backward_gradients):
+        with unfrozen(), patch.object(gradients, "_at", backward_gradients):
             step()
 
     return {"all_gradients": paired(all_gradients, step, repeats), "flags_on": paired(flags_on, step, repeats)}

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import headline
 from training_rates import best
 from training_summary import attacked, certified, label_of
 
@@ -199,3 +200,4 @@ if __name__ == "__main__":
     for given in (ATTACKED, CERTIFIED):
         if (RESULTS / f"{given}.json").exists() and PLACES[given][0] in DOCS.read_text(encoding="utf-8"):
             quote(given, json.loads((RESULTS / f"{given}.json").read_text(encoding="utf-8")))
+    headline.quote()

@@ -26,7 +26,7 @@ LAYERS = (
     ("training",),
     ("evaluation",),
     ("reports",),
-    ("callbacks",),
+    ("callbacks", "explorer"),
     ("cli",),
 )
 EVERYWHERE = {

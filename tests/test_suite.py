@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[1]
 QUICK_SIBLINGS = {
     "test_compare.py": "test_comparison.py",
     "test_ddp_run.py": "test_distributed.py",
+    "test_explorer_in_browser.py": "test_explorer.py",
     "test_joint_soundness.py": "test_joint_rows.py",
     "test_sampling_coverage.py": "test_procedures.py",
     "test_strong_attacks.py": "test_soundness.py",

@@ -1,7 +1,8 @@
 from .adapter import AttackOutcome, attack
 from .ascent import Ascent
 from .ensemble import AttackSettings
-from .perturbation import NonFiniteError, frozen_parameters, perturb, perturb_jointly, pgd
+from .gradients import NonFiniteError
+from .perturbation import frozen_parameters, perturb, perturb_jointly, pgd
 from .threat_model import ThreatModel
 
 __all__ = [

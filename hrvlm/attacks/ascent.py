@@ -20,7 +20,7 @@ from hrvlm.attacks.threat_model import ThreatModel
 class Ascent:
     """Projected gradient ascent within a threat model (Madry et al., ICLR 2018, arXiv 1706.06083).
 
-    Every rule and loss costs one gradient a step.
+    Every rule and loss costs one gradient a step, and every further start one more in the first.
 
     Attributes:
         steps: Steps of the ascent, in [0, 100,000]; 0 trains on clean images.
@@ -32,6 +32,7 @@ class Ascent:
         loss: What is raised at every level: "cross_entropy", "margin" (arXiv 1608.04644), or "dlr", the difference of
             logits ratio (arXiv 2003.01690); None for the objective's own. Objectives that attack something else than
             scores of classes take None only.
+        starts: Random points whose gradients the first step averages, from their mean; several need `random_start`.
         trees_per_step: How many trees of a forest each step raises the loss of, in turn; None for all of them. Of the
             hierarchical objective only.
 
@@ -45,6 +46,7 @@ class Ascent:
     rule: Rule = "sign"
     momentum: float | None = None
     loss: AscendedLoss | None = None
+    starts: int = 1
     trees_per_step: int | None = None
 
     def __post_init__(self) -> None:
@@ -58,10 +60,19 @@ class Ascent:
         if self.trees_per_step is not None and self.trees_per_step < 1:
             raise ValueError(f"expected ascent.trees_per_step >= 1, got {self.trees_per_step}: leave it out for all")
         self.step_rule()
+        if self.starts > 1 and not self.random_start:
+            raise ValueError(
+                f"expected ascent.random_start true with {self.starts} starts, got false: all were the same"
+            )
+
+    @property
+    def gradients(self) -> int:
+        """How many gradients it takes: one a step, and one for every further start."""
+        return self.steps + self.starts - 1 if self.steps else 0
 
     def step_rule(self) -> StepRule:
-        """Rule and momentum as one value."""
-        return StepRule(name=self.rule, momentum=self.momentum)
+        """Rule, momentum and starts as one value."""
+        return StepRule(name=self.rule, momentum=self.momentum, starts=self.starts)
 
     def score_loss(self) -> ScoreLoss:
         """The loss `(R,)` of scores `(R, K)` and labels that is raised; the cross-entropy where none is named."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from hrvlm.attacks.perturbation import NonFiniteError
+from hrvlm.attacks.gradients import NonFiniteError
 
 
 def seeking(run: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:

@@ -17,31 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hrvlm.attacks.gradients import ascended, mean_of
 from hrvlm.attacks.step_rules import Budget, StepRule
 from hrvlm.attacks.threat_model import ThreatModel
 
 MAX_STEPS = 100_000  # a thousand times what attacks are run with
 STEEPEST = StepRule()
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or gradient was NaN or infinite while a perturbation was sought.
-
-    Attributes:
-        what: What was not finite: "loss", "score", "image gradient" or "text gradient".
-        step: Step of the ascent, from 0.
-        images: The perturbed images at that step, for saving.
-    """
-
-    def __init__(self, what: str, step: int, images: Tensor) -> None:
-        """Build the message from what failed and where."""
-        rows = "" if images.ndim == 0 else f" on a batch of {len(images)}"
-        super().__init__(
-            f"expected a finite {what} at step {step} of the perturbation{rows}, got NaN or infinity: "
-            "lower the learning rate or the attack's precision demands, and inspect the images kept in this error"
-        )
-        self.what, self.step = what, step
-        self.images = images.detach()
 
 
 @contextmanager
@@ -121,7 +102,7 @@ def perturb_jointly(
 
     Args:
         loss: Maps images and the text perturbation (None if there is none) to one loss or one per image; called once
-            for each step.
+            for each step, and for each further start.
         images: Clean images within the bounds.
         text_delta: Start of the text perturbation, any shape, usually zeros `(nodes, D)`; None perturbs images only.
         threat_model: Norm, budget and bounds of the images.
@@ -129,7 +110,7 @@ def perturb_jointly(
         steps: Number of ascent steps.
         step_size_image: Length of a step in pixel units.
         step_size_text: Length of a sign step of the text perturbation.
-        generator: If given, images start from a random point of the budget.
+        generator: If given, images start from a random point of the budget, or several, see `StepRule.starts`.
         rule: How a step follows from the gradients so far; texts, which all images share, are moved as one row.
 
     Returns:
@@ -143,13 +124,15 @@ def perturb_jointly(
     _check_steps(steps, step_size_image, eps_text, step_size_text)
     with torch.inference_mode(False), torch.enable_grad():
         clean = images.detach().clone()  # a clone is a normal tensor even where `images` was made in inference mode
-        delta = torch.zeros_like(clean) if generator is None else threat_model.random_start(clean, generator)
+        points = _starts(clean, threat_model, generator, rule.starts)
+        delta = mean_of(points)
         text = None if text_delta is None else text_delta.detach().clone().clamp_(-eps_text, eps_text)
         within = Budget(threat_model.step, partial(threat_model.project, images=clean))
         of_images = rule.mover(within, step_size_image, steps)
         of_texts = rule.mover(_text_budget(eps_text), step_size_text, steps)
         for step in range(steps):
-            values, image_gradient, text_gradient = _gradients(loss, clean + delta, text, step)
+            seen = points if step == 0 else [delta]
+            values, image_gradient, text_gradient = ascended(loss, [clean + point for point in seen], text, step)
             delta = of_images.move(delta, image_gradient, values)
             if text is not None and text_gradient is not None:
                 text = of_texts.move(text[None], text_gradient[None], values.sum())[0]
@@ -158,36 +141,19 @@ def perturb_jointly(
     return adversarial, text
 
 
+def _starts(clean: Tensor, threat_model: ThreatModel, generator: torch.Generator | None, count: int) -> list[Tensor]:
+    """Perturbations to start from: none, or random points."""
+    if generator is None:
+        return [torch.zeros_like(clean)]
+    return [threat_model.random_start(clean, generator) for _ in range(count)]
+
+
 def _text_budget(eps: float) -> Budget:
     """Entries of at most eps; steps by the sign of the gradient."""
     return Budget(
         lambda position, gradient, size: position + size * gradient.sign(),
         lambda position: position.clamp(-eps, eps),
     )
-
-
-def _gradients(
-    loss: Callable[[Tensor, Tensor | None], Tensor], images: Tensor, text: Tensor | None, step: int
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """The loss, and gradients of its sum for images and text perturbation; None where it does not use the latter."""
-    images = images.detach().requires_grad_()
-    inputs = [images] if text is None else [images, text.detach().requires_grad_()]
-    values = loss(images, None if text is None else inputs[1])
-    value = values.sum()
-    if not value.requires_grad:
-        raise ValueError(
-            "expected a loss that depends on the images, got one without gradient: do not detach inside it"
-        )
-    with torch.autocast(images.device.type, enabled=False):  # as a backward pass: what ran in float32 stays in it
-        gradients = torch.autograd.grad(value, inputs, allow_unused=True)
-    if gradients[0] is None:
-        raise ValueError("expected a loss that depends on the images, got one that ignores them: use its argument")
-    if not bool(value.isfinite()):
-        raise NonFiniteError("loss", step, images)
-    for gradient, what in zip(gradients, ("image gradient", "text gradient"), strict=False):
-        if gradient is not None and not bool(gradient.isfinite().all()):
-            raise NonFiniteError(what, step, images)
-    return values.detach(), gradients[0], gradients[1] if text is not None else None
 
 
 def _check_steps(steps: int, step_size_image: float, eps_text: float, step_size_text: float) -> None:

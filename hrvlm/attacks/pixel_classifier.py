@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrvlm.attacks.perturbation import NonFiniteError, frozen_parameters
+from hrvlm.attacks.gradients import NonFiniteError
+from hrvlm.attacks.perturbation import frozen_parameters
 from hrvlm.models import evaluating, labels_of
 
 Logits = Callable[[Tensor], Tensor]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
-from hrvlm.attacks.threat_model import Norm
+from hrvlm.attacks.norms import Norm
 from hrvlm.rows.fields import COUNT, NAME, NOT_NEGATIVE, one_of
 from hrvlm.rows.strict import strict_reader
 

@@ -1,6 +1,7 @@
 """How one step of a gradient ascent follows from the gradients so far: plainly, with momentum, or as APGD steps.
 
-Every rule costs one gradient a step, so that rules compare at equal cost; all end on the last iterate.
+Every rule costs one gradient a step, and each further start one more, so that rules compare at equal cost; all end on
+the last iterate.
 
 Sources: PGD, Madry et al., ICLR 2018 (arXiv 1706.06083); MI-FGSM, Dong et al., CVPR 2018 (arXiv 1710.06081); APGD,
 Croce and Hein, ICML 2020 (arXiv 2003.01690), algorithm 1.
@@ -19,6 +20,7 @@ from torch import Tensor
 
 Rule = Literal["sign", "momentum", "apgd"]
 USUAL = {"momentum": 1.0, "apgd": 0.25}  # the papers'
+MOST_STARTS = 100
 INCREASES = 0.75  # share of the steps between two checkpoints that must raise the loss, APGD's ρ
 
 
@@ -59,14 +61,21 @@ class StepRule:
         momentum: For "momentum" the decay in [0, 1] of former gradients, 1 if not given; for "apgd" the share in [0, 1)
             of the last move in the next, 0.25 if not given.
 
+        starts: Random points >= 1 whose gradients the first step averages; it goes from their mean.
+
     Raises:
-        ValueError: If the name is unknown or the momentum out of range.
+        ValueError: If the name is unknown, or a number out of range.
     """
 
     name: Rule = "sign"
     momentum: float | None = None
+    starts: int = 1
 
     def __post_init__(self) -> None:
+        if not 1 <= self.starts <= MOST_STARTS:
+            raise ValueError(
+                f"expected starts of the ascent in [1, {MOST_STARTS}], got {self.starts}: each costs a gradient"
+            )
         if self.name not in get_args(Rule):
             raise ValueError(f"expected the rule of the ascent among {', '.join(get_args(Rule))}, got {self.name!r}")
         if self.momentum is None:

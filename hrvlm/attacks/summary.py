@@ -83,6 +83,19 @@ def summarise_budgets(rows: Iterable[Row]) -> dict[str, Any]:
     return {"norm": found[0]["norm"], "eps": sorted(groups), "images": images, "budgets": found}
 
 
+def begun_attacks(rows: Iterable[Row]) -> list[str]:
+    """Names of the attacks that were stopped before they had rows of all images, and not gone on with.
+
+    Args:
+        rows: Of a run.
+    """
+    images: dict[tuple[Any, ...], set[int]] = defaultdict(set)
+    for row in rows:
+        images[row["attack"], row["eps"], row["attacked_tree"], row["attacked_level"]].add(row["index"])
+    everyone = set[int]().union(*images.values())
+    return list(dict.fromkeys(aim[0] for aim, found in images.items() if len(found) < len(everyone)))
+
+
 def _check(rows: list[Row]) -> None:
     kinds = {(row["stage"], row["norm"], row["eps"]) for row in rows}
     if len(kinds) > 1:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from hrvlm.attacks.norms import NORMS, Norm
 from hrvlm.attacks.randomness import PerImageGenerator
 
-Norm = Literal["linf", "l2"]
-NORMS = ("linf", "l2")
 _HINT = "divide numbers from 0 to 255 by 255"
 
 

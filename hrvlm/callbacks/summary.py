@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import fine_tuned, is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
+from hrvlm.evaluation.progress import tell
 from hrvlm.evaluation.training_runs import training_run
 from hrvlm.reports.certificates import certificate_tables
 from hrvlm.reports.folder_page import write_report
@@ -41,10 +44,20 @@ class SummaryTable(Callback):
         if is_trial(trainer):
             out.print("A trial by fast_dev_run: no results are kept.")
             return
-        page = _page(trainer, pl_module, folder)
+        page = _page_if_possible(trainer, pl_module, folder)
         out.print(bold(folder, "Results: "), highlight=False)
         if page is not None:
             out.print(bold(page, "Page: "), highlight=False)
+
+
+def _page_if_possible(trainer: Trainer, module: LightningModule, folder: Path) -> Path | None:
+    """The page, see `_page`; a run whose results are stored does not fail by it, whatever the fault."""
+    try:
+        return _page(trainer, module, folder)
+    except Exception as error:
+        told = " ".join(str(error).split()) or type(error).__name__
+        tell(f"warning: no page was written ({told}); all else is stored, make it with: certify.py report {folder}")
+        return None
 
 
 def _page(trainer: Trainer, module: LightningModule, folder: Path) -> Path | None:
@@ -61,15 +74,25 @@ def _page(trainer: Trainer, module: LightningModule, folder: Path) -> Path | Non
         return None
     tuned = fine_tuned(module)
     at_hand = AtHand.of(tuned.datamodule().evaluation_set(told.split), tuned.forest)
+    at_hand = replace(at_hand, attacked_split=other_split(attacked, told.split))
     radii = certified[0].plan.radii if certified else None
-    return write_report(folder, radii=radii, at_hand=at_hand)[0]
+    return write_report(folder, radii=radii, at_hand=at_hand, warn=tell)[0]
+
+
+def other_split(attacked: Iterable[RobustnessCallback], split: str | None) -> str | None:
+    """The split, in words, that attacks are on, where it is another than a page's; None where it is the same.
+
+    Args:
+        attacked: Those that attack.
+        split: Of the page's pictures.
+    """
+    return next((_words(callback.split) for callback in attacked if callback.split != split), None)
 
 
 def _tables(callback: Any) -> list[Any]:
     if isinstance(callback, RobustnessCallback):
         model = callback.threat_model
-        where = callback.split or "the validation split"
-        title = f"Accuracy in percent on {where}, {model.norm} eps={model.eps * 255:.3g}/255"
+        title = f"Accuracy in percent on {_words(callback.split)}, {model.norm} eps={model.eps * 255:.3g}/255"
         rows, after = [row for rows in callback.rows.values() for row in rows], callback.rows.get(AFTER, [])
         return [robustness_table(rows, title=title), *transfer_tables(after), *coherence_tables(after)]
     if isinstance(callback, CertificationCallback):
@@ -77,6 +100,10 @@ def _tables(callback: Any) -> list[Any]:
         before = _certificates(callback.before_summary, "before training", None)
         return [*before, *last, *_certificates(callback.final_summary, "final, fresh noise", None)]
     return []
+
+
+def _words(split: str | None) -> str:
+    return split or "the validation split"
 
 
 def _certificates(summary: dict[str, Any], when: str, caption: str | None) -> list[Any]:

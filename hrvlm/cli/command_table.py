@@ -86,6 +86,12 @@ CERTIFY: Mapping[str, Entry] = {
         ROWS,
         "runs/certified --to tsv",
     ),
+    "explore": Entry(
+        "explore",
+        "Shows what certificates and attacks say of one picture, on a page of this machine.",
+        ROWS,
+        "--checkpoint emoji",
+    ),
     "plan": Entry(
         "plan",
         "How many noise samples for which loss of mean radius or certified accuracy.",

@@ -14,7 +14,7 @@ from hrvlm.whole_files import write_whole
 
 
 def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[float]) -> None:
-    """Writes the page of a run, prints its tables, and says how much was no number.
+    """Writes the page of a run, prints its tables, and says what it warns of and how much was no number.
 
     Args:
         output: Folder of the results.
@@ -24,9 +24,10 @@ def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[flo
     from hrvlm.certificates.kinds.invalid import invalid_sentences
     from hrvlm.reports.certificates import certificate_tables
 
-    write_report(output, radii=radii)
+    warnings: list[str] = []
+    write_report(output, radii=radii, warn=warnings.append)
     print_results(output, certificate_tables(summary))
-    for sentence in invalid_sentences(summary):
+    for sentence in (*warnings, *invalid_sentences(summary)):
         say(sentence)
 
 

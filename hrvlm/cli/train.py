@@ -25,7 +25,7 @@ from hrvlm.callbacks.folders import check_results
 from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
 from hrvlm.cli.old_settings import say_once
-from hrvlm.cli.trainer_lists import classes_of, move_loggers
+from hrvlm.cli.trainer_lists import lost_of, move_loggers
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
 from hrvlm.training.trainer_settings import check_trainer
@@ -53,8 +53,7 @@ class TrainParser(ClearParser, LightningArgumentParser):
     def has_read(self, path: str, before: Any, after: Any) -> None:
         """Says which callbacks a configuration takes away, and notes where the files want results."""
         self.root_of_files = after.get("trainer.default_root_dir")
-        kept = classes_of(after.get("trainer.callbacks"))
-        if lost := [name for name in classes_of(before.get("trainer.callbacks")) if name not in kept]:
+        if lost := lost_of(before.get("trainer.callbacks"), after.get("trainer.callbacks")):
             say_once(
                 f"{self.prog.split()[0]}: callbacks: of {path} replaces the list before it, without "
                 f"{', '.join(lost)}; callbacks+: would add to it"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,18 @@ def classes_of(items: Any) -> list[str]:
     """Names of the classes of a list of callbacks or loggers, without their modules."""
     paths = [item.get("class_path", "") for item in items] if isinstance(items, list) else []
     return [str(path).rpartition(".")[2] for path in paths]
+
+
+def lost_of(before: Any, after: Any) -> list[str]:
+    """Classes of which a list has fewer items than the one before it: their names, and how many of several are lost.
+
+    Args:
+        before: Callbacks or loggers.
+        after: What replaces them.
+    """
+    had, kept = Counter(classes_of(before)), Counter(classes_of(after))
+    fewer = {name: had[name] - kept[name] for name in had if had[name] > kept[name]}
+    return [name if had[name] == 1 else f"{lost} of {had[name]} {name}" for name, lost in fewer.items()]
 
 
 def move_loggers(trainer: Any, root_of_files: str | None) -> None:

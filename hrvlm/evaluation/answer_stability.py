@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -26,6 +27,7 @@ from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.answers import labelling_at
 from hrvlm.evaluation.calibration_settings import CalibrationSettings, CheckSettings
+from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator, load_generator
 from hrvlm.models import Checkpoint, inference_copy
@@ -177,13 +179,12 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     }  # fmt: skip
     pictures = SequencePictures(data, settings.plan)
     shown = pictures.complete(evenly_spread(len(data), settings.plan.num_images))
-    answering = inference_copy(generator)
-    return told, [
-        one
-        for change in settings.plan.changes()
-        for index in shown
-        for one in _of_image(answering, data, (change, index), pictures, settings)
-    ]
+    answering, found = inference_copy(generator), list[AnswerPath]()
+    with following("asking", len(changes) * len(shown)) as bar:
+        for asked in product(changes, shown):
+            found += _of_image(answering, data, asked, pictures, settings)
+            bar.advance()
+    return told, found
 
 
 def _check_options(options: AnswerOptions) -> None:

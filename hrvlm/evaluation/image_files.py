@@ -26,6 +26,9 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
 def image_paths(data: Any, indices: Iterable[int]) -> dict[int, str]:
     """Files of images, relative to the folder that holds the whole data set; nothing of data without files.
 
+    Of pictures that were chosen from a data set, it is the folder of all of them: whichever are chosen, and whichever
+    are asked for, a file has one name.
+
     Args:
         data: map-style data set.
         indices: of the images.
@@ -35,9 +38,10 @@ def image_paths(data: Any, indices: Iterable[int]) -> dict[int, str]:
         return {index: str(source(index)) for index in order}
     if (file := getattr(data, "file", None)) is None or not order:
         return {}
-    found = {index: os.path.abspath(file(index)) for index in {*order, 0, len(data) - 1}}
-    root = os.path.commonpath([os.path.dirname(path) for path in found.values()])
-    return {index: Path(os.path.relpath(found[index], root)).as_posix() for index in order}
+    whole = data.data if hasattr(getattr(data, "data", None), "file") else data
+    folders = {os.path.dirname(whole.file(index)) for index in range(len(whole))}
+    root = os.path.commonpath([os.path.abspath(folder) for folder in folders])
+    return {index: Path(os.path.relpath(file(index), root)).as_posix() for index in order}
 
 
 def write_image_paths(folder: Path, data: Any, indices: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from lightning.fabric import Fabric
 
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
-from hrvlm.attacks.summary import summarise_budgets
+from hrvlm.attacks.summary import begun_attacks, summarise_budgets
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
@@ -79,7 +79,6 @@ def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Robust
         _attack_batches(fabric, classifier, data, settings.plan, path)
         fabric.barrier()
         if fabric.is_global_zero:
-            merge_shards(path, robustness_order)
             write_image_paths(output.folder, data, settings.plan.indices(len(data)))
             _finish(path, output)
 
@@ -120,8 +119,13 @@ def share_of_batches(indices: list[int], batch_size: int, *, num_replicas: int, 
 
 
 def _finish(path: Path, output: Output) -> None:
-    """Writes the summary of all rows, and shows it."""
-    summary = summarise_budgets(run_rows(path, robustness_order))
+    """Merges the rows, writes their summary and shows it."""
+    rows = run_rows(path, robustness_order)
+    if begun := begun_attacks(rows):  # shards stay, by which the run is seen to be unfinished
+        output.say(f"{', '.join(begun)}: begun, with rows of some images only; name it among the attacks to go on")
+    else:
+        merge_shards(path, robustness_order)
+    summary = summarise_budgets(rows)
     write_summary(output.folder, summary)
     output.show(output.folder, summary)
 

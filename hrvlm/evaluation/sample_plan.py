@@ -14,6 +14,9 @@ from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw
 from hrvlm.certificates.planning.sample_size import Question, check_samples
 from hrvlm.certificates.statistics.radii import operational_threshold
 
+RADII = (0.0, 0.1, 0.2, 0.3)
+"""At which certified accuracy is forecast where nobody asks for others and all can be reached."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
@@ -25,7 +28,8 @@ class PlanSettings:
         statements: Levels of an image that share alpha.
         loss: Share of the mean radius that may be lost; with `radius`, of the images certified there.
         radius: L2 radius at which certified accuracy counts; null to plan for the mean radius.
-        radii: L2 radii at which certified accuracy is forecast.
+        radii: L2 radii at which certified accuracy is forecast; null takes 0.1, 0.2 and 0.3, or round ones if
+            the answer cannot reach these.
         low: Without beta or pilot: class probabilities are uniform between this and 1.
         beta: Two parameters of a Beta law of the class probability.
         pilot: certificates.jsonl of a small run; its counts are the law, and are not used in any certificate.
@@ -44,7 +48,7 @@ class PlanSettings:
     statements: int = 1
     loss: float = 0.1
     radius: float | None = None
-    radii: list[float] = field(default_factory=lambda: [0.0, 0.1, 0.2, 0.3])
+    radii: list[float] | None = None
     low: float = 0.5
     beta: list[float] | None = None
     pilot: str | None = None
@@ -65,7 +69,7 @@ class PlanSettings:
             raise ValueError("expected beta or pilot, got both")
         if self.statements < 1:
             raise ValueError(f"expected statements >= 1, got {self.statements}")
-        if not self.samples or not min(self.radii, default=0.0) >= 0:
+        if not self.samples or not min(self.radii or [], default=0.0) >= 0:
             raise ValueError(f"expected at least one of samples and radii >= 0, got {self.samples} and {self.radii}")
         for n in (*self.samples, self.reference):
             check_samples(n)

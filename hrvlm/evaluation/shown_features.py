@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
 from hrvlm.certificates.kinds.semantic.run import TargetDirections, target_extent
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.calibration_settings import ShownChanges
+from hrvlm.evaluation.progress import following
 from hrvlm.models import HierarchicalClassifier, LevelKey
 from hrvlm.training.pictured_changes import SequencePictures
 from hrvlm.trees.words import with_name
@@ -82,7 +84,9 @@ class ShownImages:
         shares = [self.pictures.shares(change, index) for index in self.indices]
         most = max(map(len, shares))
         pictures = self._features(
-            picture for index in self.indices for picture in self.pictures.pictures(change, index)
+            (picture for index in self.indices for picture in self.pictures.pictures(change, index)),
+            f"pictures of {change.name}",
+            sum(map(len, shares)),
         )
         padded = pictures.new_zeros(len(shares), most, pictures.shape[-1])
         known = torch.full((len(shares), most), math.inf, dtype=torch.float64, device=padded.device)
@@ -96,7 +100,7 @@ class ShownImages:
     @cached_property
     def features(self) -> Tensor:
         """`(N, D)` of the images."""
-        return self._features(self.data[index][0] for index in self.indices)
+        return self._features((self.data[index][0] for index in self.indices), "images", len(self.indices))
 
     @cached_property
     def nouns(self) -> list[str]:
@@ -119,16 +123,14 @@ class ShownImages:
         )
         return source, target
 
-    def _features(self, pictures: Iterator[Tensor]) -> Tensor:
+    def _features(self, pictures: Iterator[Tensor], what: str, total: int) -> Tensor:
+        """Features `(total, D)`, with their progress told."""
         device = self.classifier.text_points(self.classifier.keys[0]).device
-        found, batch = [], []
-        for picture in pictures:
-            batch.append(picture)
-            if len(batch) == self.plan.batch_size:
+        found = []
+        with following(what, total) as bar:
+            while batch := list(islice(pictures, self.plan.batch_size)):
                 found.append(self.classifier.model.encode_image(torch.stack(batch).to(device)))
-                batch = []
-        if batch:
-            found.append(self.classifier.model.encode_image(torch.stack(batch).to(device)))
+                bar.advance(len(batch))
         return torch.cat(found)
 
 

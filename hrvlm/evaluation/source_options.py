@@ -95,7 +95,7 @@ def classified(
     """
     whole = load_forest(trees, num_levels=num_levels) if trees else None
     classes = _classes(data, options, whole)
-    forest = _flat(classes) if whole is None else whole.restrict(classes.ids)
+    forest = flat_forest(classes) if whole is None else whole.restrict(classes.ids)
     templates = chosen_templates(options.templates, data)
     if templates is not None:
         forest = forest.with_templates(templates)
@@ -125,8 +125,8 @@ def _classes(data: ImageCollection, options: SourceOptions, forest: Forest | Non
     return ClassList(tuple(map(str, found)), {str(key): name for key, name in names.items()}, origin=chosen.origin)
 
 
-def _flat(classes: ClassList) -> Forest:
-    """A tree of one level."""
+def flat_forest(classes: ClassList) -> Forest:
+    """A tree of one level, the classes themselves."""
     info = TreeInfo(name=FLAT, source=classes.origin, level_names=(FLAT_LEVEL,), origin=classes.origin)
     nodes = [Node(key, name, None) for key, name in classes.names.items()]
     return Forest([ClassTree.from_nodes(nodes, info)])

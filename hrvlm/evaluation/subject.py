@@ -60,7 +60,7 @@ def load_subject(
     data, forest = data_and_forest(subject, image_size=loaded.model.image_size[0])
     head = cosine_head(loaded.model) if options.head == "cosine" else loaded.head
     classifier = HierarchicalClassifier(loaded.model, head, forest, options.decoding)
-    classifier = classifier.to(_device(subject.device) if device is None else device)
+    classifier = classifier.to(device_named(subject.device) if device is None else device)
     return classifier, data
 
 
@@ -119,7 +119,12 @@ def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     return open_source(subject.data, subject.split, subject.source, keep_index=keep_index)
 
 
-def _device(name: str) -> torch.device:
+def device_named(name: str) -> torch.device:
+    """A device of this machine.
+
+    Raises:
+        ValueError: If there is none of that name.
+    """
     try:
         return torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:

@@ -214,11 +214,11 @@ class HierarchicalObjective(Objective):
         return ForestBatch(self.head, tables, groups, points, texts, self._pool(points), *how)
 
     def _turns(self, generator: torch.Generator | None) -> list[Turn]:
-        """What each step raises; drawn from only where something takes turns, so that all else stays as it was."""
+        """What each gradient raises; drawn from only where something takes turns, so that all else stays as it was."""
         alternate, trees = self.strategy == "alternating", self.ascent.trees_per_step
         start = drawn_start(generator) if alternate or trees is not None else 0
         levels = [table.num_levels for table in self._tables()]
-        return turns(self.ascent.steps, levels, alternate=alternate, trees_per_step=trees, start=start)
+        return turns(self.ascent.gradients, levels, alternate=alternate, trees_per_step=trees, start=start)
 
     def _compared(self, value: Tensor) -> Tensor:
         """A loss whose size decides about steps, which all processes have to take alike."""

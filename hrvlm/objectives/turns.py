@@ -46,7 +46,7 @@ def check_turns(ascent: Ascent, *, alternate: bool) -> None:
 
 
 def turns(steps: int, levels: Sequence[int], *, alternate: bool, trees_per_step: int | None, start: int) -> list[Turn]:
-    """One turn for each step.
+    """One turn for each step, or gradient.
 
     Args:
         steps: Number of steps.

@@ -15,15 +15,21 @@ if TYPE_CHECKING:
 Row = Mapping[str, Any]
 
 
-def robustness_sections(rows: Sequence[Row]) -> Iterable[dict[str, Any]]:
-    """A section per stage and budget of rows of robustness, before training first."""
+def robustness_sections(rows: Sequence[Row], split: str | None = None) -> Iterable[dict[str, Any]]:
+    """A section per stage and budget of rows of robustness, before training first.
+
+    Args:
+        rows: of any stages and budgets.
+        split: of their images, where it is to be told.
+    """
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row["norm"], row["eps"], row["stage"]), []).append(row)
     in_order = sorted(groups.items(), key=lambda item: item[0][2] == "after")
     for number, ((norm, eps, stage), group) in enumerate(in_order):
         budget = f"{norm} eps={eps * 255:.3g}/255{stage_words(stage)}"
-        first = robustness_table(group, title="Accuracy in percent, each level attacked by its own classifier")
+        where = "" if split is None else f" on {split}"
+        first = robustness_table(group, title=f"Accuracy in percent{where}, each level attacked by its own classifier")
         tables = [table_cells(first), *(table_cells(table, heat=True) for table in transfer_tables(group))]
         tables += [table_cells(table) for table in coherence_tables(group)]
         text = "Upper bounds of robustness, found by attacks; nothing here is certified."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,16 +47,16 @@ class Certificates:
 
     @classmethod
     def _read(cls, odd: list[Found], images: Iterable[list[Found]], header: Header | None) -> Certificates:
-        records: list[Record] = []
+        records = defaultdict[str, list[Record]](list)
         verifier = Verifier(CERTIFICATES, header)
-
-        def collect(record: Record) -> None:
-            records.append(record.slim())
 
         def found() -> Iterator[Problem]:
             yield from verifier.odd(odd)
-            for image in images:
-                yield from verifier.image(image, collect)
+            for image in images:  # in the order of their indices, so that rows of an image alone are left to be sorted
+                part: list[Record] = []
+                yield from verifier.image(image, part.append)
+                for record in sorted(part, key=lambda record: record.key):
+                    records[record.kind].append(record.slim())
             yield from verifier.finish()
 
         problems = 0
@@ -63,4 +64,4 @@ class Certificates:
             if not problem.key:
                 raise ValueError(problem.message)
             problems += 1
-        return cls(sorted(records, key=lambda record: record.key), problems)
+        return cls([record for kind in sorted(records) for record in records[kind]], problems)

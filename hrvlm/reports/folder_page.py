@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +25,7 @@ def write_report(
     robustness: Path | None = None,
     radii: Sequence[float] | None = None,
     at_hand: AtHand | None = None,
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> tuple[Path, str]:
     """Writes `report.html` into a folder of results.
 
@@ -34,6 +35,7 @@ def write_report(
         robustness: Another folder with robustness rows.
         radii: L2 radii of the tables; None takes those of the folder's summary, or else round ones.
         at_hand: Pictures and names of classes; None looks for them.
+        warn: Gets what the page warns of, sentence by sentence.
 
     Returns:
         The report, and why it has no pictures ("" if it has).
@@ -66,7 +68,7 @@ def write_report(
     rows = given.pop("rows")
     page = render_report(
         () if rows is None else rows, title=_title(folder, settings, given), radii=radii, settings=settings,
-        at_hand=at_hand, **given,
+        at_hand=at_hand, warn=warn, **given,
     )  # fmt: skip
     write_whole(folder / REPORT, page)
     return folder / REPORT, lacking

@@ -26,7 +26,7 @@ from hrvlm.reports.image_columns import ImageColumns
 from hrvlm.reports.overview import Overview, stage_words
 from hrvlm.reports.page import page_section, render_page
 from hrvlm.reports.pictures import Held, small_pictures
-from hrvlm.reports.radii import round_radii
+from hrvlm.reports.radii import beyond_words, round_radii
 from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
 from hrvlm.trees.words import printable
@@ -49,6 +49,7 @@ class AtHand:
         parents: Per (tree, level) the node of the next level that each node lies in.
         path: File of a data set index, or None.
         held: What an earlier page shows, which is kept where the data set is not at hand.
+        attacked_split: Split that attacks were on, where pictures, names and files are of another one.
     """
 
     picture: Callable[[int], Any] | None = None
@@ -56,6 +57,7 @@ class AtHand:
     parents: Mapping[tuple[str, int], Sequence[int]] = field(default_factory=dict)
     path: Callable[[int], str | None] = lambda index: None
     held: Held = field(default_factory=Held)
+    attacked_split: str | None = None
 
     @classmethod
     def of(cls, data: Any, forest: Forest | None) -> AtHand:
@@ -90,6 +92,7 @@ def render_report(
     targeted_attacks: Sequence[Row] = (),
     zero_shot: Sequence[Row] = (),
     more: Sequence[Mapping[str, Any]] = (),
+    warn: Callable[[str], None] = lambda sentence: None,
 ) -> str:
     """The report as one HTML page.
 
@@ -103,6 +106,7 @@ def render_report(
         targeted_attacks: Rows of attacks towards a forbidden answer.
         zero_shot: Rows of zero-shot evaluation.
         more: Further sections, see `page_section`.
+        warn: Gets what the page warns of, sentence by sentence.
 
     Raises:
         ValueError: If there are no rows, or some do not fit each other.
@@ -115,14 +119,17 @@ def render_report(
     told = list(reports_of(records))
     if radii is None:
         radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
-    columns, overview = ImageColumns(), Overview()
-    _collect(told, attacked, radii, columns, overview)
-    head = overview.section(_warnings(told, radii))
+    columns, overview, at_hand = ImageColumns(), Overview(), at_hand or AtHand()
+    _collect(told, attacked, radii, columns, overview, elsewhere=at_hand.attacked_split is not None)
+    warnings = list(_warnings(told, radii))
+    for sentence in warnings:
+        warn(sentence)
+    head = overview.section(warnings)
     sections = [
         *([] if head is None else [head]),
         *zero_shot_sections(zero_shot),
         *_certificates(told, summarise(records, radii)),
-        *robustness_sections(robustness),
+        *robustness_sections(robustness, at_hand.attacked_split),
         *targeted_attack_sections(pushes),
         *more,
     ]
@@ -133,15 +140,18 @@ def render_report(
         problems=certificates.problems,
         sections=sections,
         settings=settings or {},
-        data=_data(columns, at_hand or AtHand()),
+        data=_data(columns, at_hand),
     )
 
 
 def _collect(
     told: Sequence[Told], attacked: Sequence[RobustnessRecord], radii: Sequence[float], columns: ImageColumns,
-    overview: Overview,
+    overview: Overview, *, elsewhere: bool = False,
 ) -> None:  # fmt: skip
-    """What records say of their images, into the table of images and the overview; attacks first."""
+    """What records say of their images, into the table of images and the overview; attacks first.
+
+    The table has no attacks on other images, which are `elsewhere`.
+    """
     images: dict[tuple[bool, int], list[RobustnessRecord]] = defaultdict(list)
     for each in attacked:
         images[each.stage != "before", each.index].append(each)
@@ -155,7 +165,7 @@ def _collect(
             if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
                 told_of = kind.measures(record, radii)
                 overview.add(report.heading, _shared(record, told_of) if alone else told_of)
-    if _same_pictures(told, attacked):
+    if not elsewhere and _same_pictures(told, attacked):
         for each in attacked:
             if own_level(asdict(each)):
                 columns.add("Attacks", "", each.index, [_judged(each)])
@@ -207,11 +217,10 @@ def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:
     for _, report, group in told:
         yield from report.warnings(group)
         ceiling = report.ceiling(group)
-        beyond = [radius for radius in radii if ceiling is not None and radius > ceiling]
-        if beyond:
+        if beyond := beyond_words(radii, ceiling):
             yield (
                 f"{report.heading}: no image can be certified beyond L2 radius {ceiling:.3g} with so few samples; the "
-                f"columns of {', '.join(f'{radius:g}' for radius in beyond)} say nothing about the model."
+                f"columns of {beyond} say nothing about the model."
             )
 
 

@@ -33,14 +33,21 @@ def small_pictures(indices: Iterable[int], picture: Callable[[int], Any] | None)
     return {index: data_uri(picture(index), side) for index in order[: SIZES[-1][0]]}
 
 
-def data_uri(image: Any, side: int = 256) -> str:
-    """An image `(3, H, W)` in [0, 1] as a picture inside a link, at most so many pixels wide and high."""
+def data_uri(image: Any, side: int | None = 256) -> str:
+    """An image `(3, H, W)` in [0, 1] as a picture inside a link, at most so many pixels wide and high.
+
+    Without a side it keeps its size and every pixel, to 8 bits.
+    """
     pixels = (image.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
     small = Image.fromarray(pixels)
-    small.thumbnail((side, side))
     out = io.BytesIO()
-    small.save(out, format="WEBP", quality=72, method=3)
-    return "data:image/webp;base64," + base64.b64encode(out.getvalue()).decode("ascii")
+    if side is None:
+        small.save(out, format="PNG")
+    else:
+        small.thumbnail((side, side))
+        small.save(out, format="WEBP", quality=72, method=3)
+    kind = "png" if side is None else "webp"
+    return f"data:image/{kind};base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 @dataclass(frozen=True)

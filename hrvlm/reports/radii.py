@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 
 def round_radii(top: float) -> list[float]:
@@ -18,3 +18,13 @@ def round_radii(top: float) -> list[float]:
     steps: Mapping[float, int] = {m * 10.0**e: int(top / (m * 10.0**e)) for e in (size - 1, size) for m in (1, 2, 5)}
     step = min(length for length, count in steps.items() if 1 <= count <= 5)
     return [round(k * step, 9 - size) for k in range(steps[step] + 1)]
+
+
+def beyond_words(radii: Iterable[float], ceiling: float | None) -> str:
+    """Those of some radii that nothing can be certified at, in words; "" for none.
+
+    Args:
+        radii: in pixel units.
+        ceiling: the largest radius that can be had; None where there is no such bound.
+    """
+    return ", ".join(f"{radius:g}" for radius in radii if ceiling is not None and radius > ceiling)

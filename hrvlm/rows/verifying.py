@@ -134,8 +134,9 @@ class Verifier(Generic[R]):
             except RowError as error:
                 yield Problem((), error.field, False, f"{where}: {error}")
                 continue
-            records.setdefault(record.key, record)
-            times[record.key] += 1
+            key = record.key
+            records.setdefault(key, record)
+            times[key] += 1
             collect(record)
             yield from self._of_record(record)
         for key, count in times.items():
@@ -147,9 +148,10 @@ class Verifier(Generic[R]):
                 yield Problem(record.key, *finding)
         except _OUT_OF_RANGE as error:
             yield Problem(group[0].key, "row", False, f"a value of the image lies outside its range: {error}")
-        for fact in self.rules.facts(group):
-            if not self._common.known(*fact):
-                yield from self._common.add(*fact)
+        known = self._common.known
+        for record, family, name, value in self.rules.facts(group):
+            if not known(family, name, value):
+                yield from self._common.add(record, family, name, value)
         yield from self._statements(group)
 
     def _statements(self, group: list[R]) -> Iterator[Problem]:
@@ -205,14 +207,14 @@ class _Common:
     def __init__(self, expected: Mapping[tuple[Group, str], Hashable]) -> None:
         self.expected = expected
         self.found: dict[tuple[Group, str], dict[Hashable, list[Any]]] = {}
+        self._usual: dict[tuple[Group, str, Hashable], list[Any]] = {
+            (group, name, value): [0] for (group, name), value in expected.items()
+        }
 
-    def known(self, record: Any, group: Group, name: str, value: Hashable) -> bool:
+    def known(self, group: Group, name: str, value: Hashable) -> bool:
         """Counts what enough rows, or the settings, have said before; whether it was such. Most facts of a run are."""
-        place = (group, name)
-        if place in self.expected:
-            return self.expected[place] == value
-        count = self.found.get(place, {}).get(value)
-        if count is None or len(count) <= self.MOST_KEYS:
+        count = self._usual.get((group, name, value))
+        if count is None:
             return False
         count[0] += 1
         return True
@@ -231,6 +233,8 @@ class _Common:
             count[0] += 1
             if len(count) <= self.MOST_KEYS:
                 count.append(record.key)
+            else:
+                self._usual[group, name, value] = count
 
     def disagreements(self) -> Iterator[Problem]:
         for (_, name), values in self.found.items():

@@ -145,6 +145,30 @@ def test_the_default_is_plain_gradient_ascent_to_the_last_bit(images) -> None:
         assert torch.equal(Ascent(steps=4, step_size=SIZE).perturb(waves, images, threat, None), expected)
 
 
+@pytest.mark.parametrize("starts", [1, 3])
+def test_the_first_step_follows_the_mean_gradient_of_its_starts(starts: int, images) -> None:
+    for threat in THREATS:
+        draws = torch.Generator().manual_seed(7)
+        points = [threat.random_start(images, draws) for _ in range(starts)]
+        delta, seen = sum(points) / starts, list[torch.Tensor]()
+        for step in range(2):
+            slopes = []
+            for point in points if step == 0 else [delta]:
+                pixels = (images + point).requires_grad_()
+                slopes.append(torch.autograd.grad(waves(pixels).sum(), pixels)[0])
+            delta = threat.project(threat.step(delta, sum(slopes) / len(slopes), SIZE), images)
+
+        def loss(pixels: torch.Tensor, seen: list[torch.Tensor] = seen) -> torch.Tensor:
+            seen.append(pixels.detach())
+            return waves(pixels)
+
+        ascent = Ascent(steps=2, step_size=SIZE, starts=starts)
+        found = ascent.perturb(loss, images, threat, torch.Generator().manual_seed(7))
+        torch.testing.assert_close(found, (images + threat.project(delta, images)).clamp(0, 1), rtol=0, atol=1e-12)
+        assert len(seen) == ascent.gradients == 2 + starts - 1
+        assert Ascent(steps=0, starts=starts).gradients == 0
+
+
 def test_checkpoints_are_those_of_the_paper() -> None:
     assert checkpoints(100) == [22, 41, 57, 70, 80, 87, 93, 99]
     assert checkpoints(3) == [1, 2]
@@ -166,6 +190,8 @@ def test_a_gradient_of_zero_and_tiny_ones_stay_numbers() -> None:
         ({"rule": "apgd", "momentum": 1.0}, r"expected the momentum of apgd in \[0, 1\), got 1.0"),
         ({"rule": "apgd", "momentum": math.nan}, "got nan"),
         ({"loss": "hinge"}, "expected ascent.loss among cross_entropy, margin, dlr, got 'hinge'"),
+        ({"starts": 0}, r"expected starts of the ascent in \[1, 100\], got 0"),
+        ({"starts": 2, "random_start": False}, "expected ascent.random_start true with 2 starts, got false"),
         ({"trees_per_step": 0}, "expected ascent.trees_per_step >= 1, got 0"),
     ],
 )

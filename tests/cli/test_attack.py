@@ -104,6 +104,23 @@ def test_attacks_may_be_added(finished: Any, attacked: Path, attack: Callable[..
     assert {row["attack"] for row in rows(output / ROWS)} == {"clean", "pgd2", "apgd-ce", "margin1"}
 
 
+def test_other_attacks_after_a_stop_leave_the_begun_one_unfinished(
+    finished: Any, attacked: Path, attack: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copy(attacked / "settings.json", tmp_path)
+    begun = [line for line in lines(attacked / ROWS) if json.loads(line)["attack"] == "apgd-ce"][:4]
+    shards = tmp_path / "robustness.parts"
+    shards.mkdir()
+    (shards / "rank=0.jsonl").write_text("".join(f"{line}\n" for line in begun), encoding="utf-8")
+    attack(finished.checkpoint(1), tmp_path, "--attacks", "pgd2")
+    assert "apgd-ce: begun, with rows of some images only" in capsys.readouterr().out
+    assert shards.is_dir()
+    attack(finished.checkpoint(1), tmp_path)
+    assert "begun" not in capsys.readouterr().out
+    assert not shards.exists()
+    assert lines(tmp_path / ROWS) == lines(attacked / ROWS)
+
+
 def test_several_budgets_are_attacked_in_one_run(
     finished: Any, attacked: Path, attack: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,7 +57,7 @@ NOW: dict[str, Any] = {
     "hnsa": "up", "zeta_vicinity": 0.7, "zeta_gap": 0.1, "strategy": "leaf", "average_over": "local",
     "threat_model": {"norm": "l2", "eps": 0.5, "bounds": [0.0, 1.0]},
     "ascent": {"steps": 5, "step_size": 0.125, "random_start": False} | {
-        "rule": "sign", "momentum": None, "loss": None, "trees_per_step": None,
+        "rule": "sign", "momentum": None, "loss": None, "starts": 1, "trees_per_step": None,
     },
     "text_perturbation": {"eps": 0.001, "step_size": None},
 }  # fmt: skip

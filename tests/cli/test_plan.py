@@ -32,6 +32,16 @@ def test_table_names_answer_reference_and_ceiling(capsys: pytest.CaptureFixture[
         assert text in printed
 
 
+def test_radii_are_those_that_the_answer_can_reach(capsys: pytest.CaptureFixture[str]) -> None:
+    for sigma in ("0.02", "0.25"):
+        found = answer(capsys, "--sigma", sigma, "--loss", "0.1")
+        radii = [float(radius) for radius in found["forecast"][0]["certified_accuracy"]]
+        assert radii[0] == 0
+        assert 0 < radii[-1] <= found["plan"]["ceiling"]
+    run("--sigma", "0.02", "--radii", "[0.0,0.01,0.3,0.5]", "--loss", "0.1")
+    assert "No image can be certified at 0.3, 0.5 by" in " ".join(capsys.readouterr().out.split())
+
+
 def test_json_holds_plan_and_forecast(capsys: pytest.CaptureFixture[str]) -> None:
     found = answer(capsys, "--beta", "[8,0.5]", "--loss", "0.05", "--statements", "4", "--reference", "20000")
     assert found["alpha_share"] == 0.00025

@@ -109,7 +109,12 @@ def test_rows_are_verified_and_samples_planned_with_numbers_alone(
     for path, example in zip(files, EXAMPLES.values(), strict=True):
         path.write_text("".join(json.dumps(row) + "\n" for row in example.rows()), encoding="utf-8")
     commands = [["plan", "--sigma", "0.25", "--loss", "0.1"], *(["verify", str(path)] for path in files)]
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    shutil.copy(files[0], folder / folder_names.ROWS_OF["run"])
+    commands.append(["report", str(folder)])
     assert imported_by_all("certify", *commands) == {"scipy"}
+    assert (folder / "report.html").is_file()
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ import yaml
 from jsonargparse import Namespace
 
 from hrvlm.cli.train import main
-from hrvlm.cli.trainer_lists import move_loggers
+from hrvlm.cli.trainer_lists import lost_of, move_loggers
 
 
 def loggers(*places: tuple[str, str]) -> list[Namespace]:
@@ -35,6 +35,16 @@ def test_loggers_stay_where_files_put_them(of_files: str | None) -> None:
     move_loggers(trainer, of_files)
     assert places(trainer) == [("runs", "quickstart")]
     move_loggers(Namespace(default_root_dir="new", logger=True), "runs")
+
+
+def test_one_of_several_of_a_class_is_lost_too() -> None:
+    def listed(*names: str) -> list[dict[str, str]]:
+        return [{"class_path": f"hrvlm.callbacks.{name}"} for name in names]
+
+    before = listed("Robustness", "Certification", "Certification", "Certification", "Summary")
+    assert lost_of(before, listed("Summary", "Certification")) == ["Robustness", "2 of 3 Certification"]
+    assert lost_of(before, before[::-1]) == lost_of(None, before) == []
+    assert lost_of(before[-1:], None) == ["Summary"]
 
 
 def test_a_later_file_that_drops_callbacks_says_so_and_results_follow_the_command_line(

@@ -29,9 +29,18 @@ def test_paths_are_relative_to_the_folder_that_holds_all(tmp_path: Path) -> None
     data = Listed(*(str(tmp_path / name) for name in ("a/1.png", "a/deep/2.png", "b/3.png")))
     assert image_paths(data, [1]) == {1: "a/deep/2.png"}
     kept = ImageCollection(data, name="kept", labels=[0], positions=[2])
-    assert image_paths(kept, [0]) == {0: "3.png"}
+    assert image_paths(kept, [0]) == {0: "b/3.png"}
     assert image_paths([], []) == image_paths(object(), [3]) == {}
     assert image_paths(data, []) == {}
+
+
+def test_a_file_has_one_name_whichever_are_asked_for_in_a_manifest_of_any_order() -> None:
+    data = Listed("/x/b/1.png", "/x/a/2.png", "/x/b/deep/3.png")
+    every = image_paths(data, range(3))
+    assert every == {0: "b/1.png", 1: "a/2.png", 2: "b/deep/3.png"}
+    assert image_paths(data, [0]) | image_paths(data, [2]) == {0: every[0], 2: every[2]}
+    chosen = ImageCollection(data, name="chosen", labels=[0, 0], positions=[2, 0])
+    assert image_paths(chosen, [0, 1]) == {0: every[2], 1: every[0]}
 
 
 def test_pictures_without_files_go_by_their_source() -> None:

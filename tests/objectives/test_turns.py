@@ -65,6 +65,16 @@ def test_all_processes_draw_one_start_that_leaves_the_pictures_streams_alone() -
     assert torch.equal(THREAT.random_start(images, generator), THREAT.random_start(images, other))
 
 
+def test_every_start_has_a_turn_of_its_own(model, forest, batch) -> None:
+    images, labels = batch
+    ascent = Ascent(steps=2, starts=2, step_size=THREAT.eps / 2)
+    objective = ready(model, forest, images, strategy="alternating", ascent=ascent)
+    assert len(objective._turns(PerImageGenerator(range(7), batch_seed=1))) == 3
+    found = objective.perturb(model, images, labels, PerImageGenerator(range(7), batch_seed=1)).images
+    THREAT.check(found, images)
+    assert not torch.equal(found, images)
+
+
 def test_each_step_raises_the_loss_of_its_turn_alone(model, forest, batch) -> None:
     """A step on one level of one tree is that of an objective with this tree only and no weight on other levels."""
     images, labels = batch

@@ -194,3 +194,26 @@ def test_reports_of_any_sigma_can_be_made(sigma: float) -> None:
     assert radii[1] == pytest.approx(radii[2] - radii[1]) if len(radii) > 2 else True
     _, outline = report(rows)
     assert {"smoothing", "profile"} <= set(outline.sections)
+
+
+def test_attacks_on_another_split_are_told_and_not_mixed_with_its_pictures() -> None:
+    def views(page: str) -> list[str]:
+        data = json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])  # type: ignore[index]
+        return [view["heading"] for view in data["views"]]
+
+    rows = [smoothing_row(index=i) for i in range(2)]
+    same, other = (
+        render_report(rows, robustness_rows(), at_hand=AtHand(attacked_split=split)) for split in (None, "held out")
+    )
+    assert "Attacks" in views(same)
+    assert "Accuracy in percent, each level" in same
+    assert set(views(other)) == {"Smoothing"}
+    assert "Accuracy in percent on held out, each level" in other
+
+
+def test_what_the_page_warns_of_is_said() -> None:
+    said: list[str] = []
+    page = render_report([smoothing_row()], radii=[0.0, 2.0, 3.0], warn=said.append)
+    (sentence,) = said
+    assert "the columns of 2, 3 say nothing about the model" in sentence
+    assert sentence in html.unescape(page)

@@ -110,6 +110,8 @@ def mean_radius_law(question: Question, n: float) -> float:
 def certified_accuracy_exact(question: Question, n: int, radius: float) -> float:
     """Share of images certified at a radius by n samples: the sum over the distribution of counts."""
     needed = float(radius_probability(radius, question.sigma, threshold=question.threshold))
+    if needed == 1:  # as floats have it: so far away no count is enough
+        return 0.0
     counts = np.arange(least_count(n, question.alpha, needed), n + 1, dtype=np.float64)
     return float(question.law.count_share(counts, n).sum())
 

@@ -111,6 +111,10 @@ class StatementProcedure:
     def _fixed(self, sample: Sample) -> Procedure[Sampled]:
         """All draws at once."""
         counts = yield [piece for piece in enumerate((self.plan.selection, self.plan.estimation)) if piece[1]]
+        return self.so_far(sample, counts)
+
+    def so_far(self, sample: Sample, counts: Counts) -> Sampled:
+        """What all draws until now give, without a decision; of use to who looks before they are complete."""
         return self._sampled(sample, [self._choice(statement, counts) for statement in self.statements], counts)
 
     def _pilot(self, sample: Sample) -> Procedure[Sampled]:

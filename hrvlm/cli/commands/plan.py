@@ -12,7 +12,8 @@ from hrvlm.certificates.planning.sample_size import SamplePlan, forecast, plan_s
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.settings_parser import settings_of
-from hrvlm.evaluation.sample_plan import PlanSettings, question_of
+from hrvlm.evaluation.sample_plan import RADII, PlanSettings, question_of
+from hrvlm.reports.radii import beyond_words, round_radii
 from hrvlm.reports.terminal import console
 
 
@@ -33,14 +34,18 @@ def _run(options: Any, given: Any) -> None:
     question = question_of(settings)
     answer = plan_samples(question, settings.loss, radius=settings.radius, n_reference=settings.reference)
     numbers = sorted({*settings.samples, answer.n, answer.n_reference})
-    lines = forecast(question, numbers, settings.radii)
+    usual = list(RADII) if RADII[-1] <= answer.ceiling else round_radii(answer.ceiling)
+    radii = usual if settings.radii is None else settings.radii
+    lines = forecast(question, numbers, radii)
     if settings.json:
         described = {"settings": asdict(settings), "alpha_share": question.alpha, "threshold": question.threshold}
         print(json.dumps({**described, "plan": asdict(answer), "forecast": lines}, indent=2))
         return
     out = console()
-    out.print(_table(lines, answer, settings.radii))
+    out.print(_table(lines, answer, radii))
     out.print(_sentence(answer, settings), highlight=False)
+    if beyond := beyond_words(radii, answer.ceiling):
+        out.print(f"No image can be certified at {beyond} by {answer.n:,} samples, however good the model.")
 
 
 def _table(lines: list[dict[str, Any]], answer: SamplePlan, radii: list[float]) -> Table:

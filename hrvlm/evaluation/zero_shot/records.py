@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from hrvlm.attacks.norms import Norm
 from hrvlm.attacks.records import CLEAN
-from hrvlm.attacks.threat_model import Norm
 from hrvlm.rows.fields import COUNT, NAME
 from hrvlm.rows.strict import strict_reader
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Thread
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
 
+import huggingface_hub.constants
 import open_clip
 from open_clip.pretrained import download_pretrained_from_hf
 
@@ -16,6 +22,8 @@ from hrvlm.models.layouts.weight_files import read_weights
 from hrvlm.models.vision_language import VisionLanguageModel
 
 SCHEME = "hf-hub:"
+PATIENCE = 5.0
+"""Seconds in which the hub must answer; its client alone takes a minute to find that there is no network."""
 
 
 def load_from_hub(name: str) -> VisionLanguageModel:
@@ -48,15 +56,54 @@ def _found(model_id: str, filename: str | None) -> Path:
             return Path(download_pretrained_from_hf(model_id, filename))
     except (OSError, ValueError):
         pass
+    wanted = filename or "its weights"
+    lacking = f"expected {wanted} of {model_id} on this machine or from the hub, found neither: "
+    mend = f"; fetch it where there is a network with `hf download {model_id}`"
+    if not _hub_answers():
+        raise ValueError(f"{lacking}it was never fetched, and {_silent()}{mend}")
     try:
         with quiet_logging():
             return Path(download_pretrained_from_hf(model_id, filename))
     except Exception as error:  # of whatever library the hub's client uses for the network
-        wanted = filename or "its weights"
-        raise ValueError(
-            f"expected {wanted} of {model_id} on this machine or from the hub, found neither: it may be no model of "
-            f"open_clip, or there is no network; fetch it where there is one with `hf download {model_id}`"
-        ) from error
+        raise ValueError(f"{lacking}it may be no model of open_clip, or there is no network{mend}") from error
+
+
+def _silent() -> str:
+    if huggingface_hub.constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE forbids to ask"
+    return f"{huggingface_hub.constants.ENDPOINT} does not answer within {PATIENCE:g} s"
+
+
+def _hub_answers() -> bool:
+    """Whether there is any use in asking the hub."""
+    constants = huggingface_hub.constants
+    return not constants.HF_HUB_OFFLINE and answers(constants.ENDPOINT, PATIENCE)
+
+
+def answers(address: str, seconds: float) -> bool:
+    """Whether a server answers a request, whatever it says, in time; looking up its name counts, too.
+
+    Args:
+        address: such as "https://huggingface.co".
+        seconds: how long it may take.
+    """
+    said: list[bool] = []
+
+    def ask() -> None:
+        try:
+            with urlopen(Request(address, method="HEAD"), timeout=seconds):
+                said.append(True)
+        except HTTPError:
+            said.append(True)
+        except URLError as error:  # a certificate of its own is for the hub's client to judge
+            said.append(isinstance(error.reason, ssl.SSLError))
+        except Exception:  # whatever else a server may say that is no answer
+            said.append(False)
+
+    asking = Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return any(said)
 
 
 def _tokenizer_files(name: str, text_cfg: dict[str, object]) -> dict[str, str]:
@@ -64,7 +111,7 @@ def _tokenizer_files(name: str, text_cfg: dict[str, object]) -> dict[str, str]:
     if not text_cfg.get("hf_tokenizer_name"):
         return {}
     try:
-        with quiet_logging():
+        with quiet_logging(), nullcontext() if _hub_answers() else offline():
             found = stored_tokenizer(open_clip.get_tokenizer(name), text_cfg)
     except (OSError, ImportError) as error:
         wanted = text_cfg["hf_tokenizer_name"]

@@ -190,6 +190,6 @@ function startTable() {
   find("filters").addEventListener("submit", (event) => event.preventDefault());
   find("reset").addEventListener("click", () => { Object.assign(state, { show: "all", above: "", find: "", sort: "index", down: "", page: 0 }); draw(); });
   window.addEventListener("hashchange", () => { if (location.hash.includes("=")) { readAddress(); draw(); openAddressed(); } });
-  if (location.hash.includes("=") || !location.hash) draw(); else { const anchor = location.hash; draw(); history.replaceState(null, "", anchor); }
+  if (location.hash.includes("=")) draw(); else { const anchor = location.hash; draw(); history.replaceState(null, "", anchor || location.pathname); }
   find("images").hidden = false;
 }

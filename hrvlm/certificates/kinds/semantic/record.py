@@ -142,6 +142,15 @@ class SemanticRecord(Record):
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    @classmethod
+    def of_values(cls, values: dict[str, Any]) -> Self:
+        """From all fields as rows' types have them, which need no conversion: see `hrvlm.rows.strict.Strict`."""
+        if values["calibrated"]:
+            values["calibrated"] = tuple(map(CalibratedStretch.of, values["calibrated"]))
+        found = object.__new__(cls)
+        found.__dict__.update(values)
+        return found
+
     def to_row(self) -> Row:
         """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
         row = super().to_row()

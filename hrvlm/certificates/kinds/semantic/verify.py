@@ -12,16 +12,16 @@ from collections.abc import Iterator
 
 from hrvlm.certificates.kinds.checks import TOLERANCE
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
-from hrvlm.certificates.kinds.semantic.verify_stable import ROUNDING, Sinusoid, differs, stable_findings
+from hrvlm.certificates.kinds.semantic.verify_stable import ROUNDING, Piece, Sinusoid, differs, stable_findings
 from hrvlm.rows.verifying import Finding
 
 
 def semantic_findings(record: SemanticRecord) -> Iterator[Finding]:
     """What of a semantic record does not follow from what it holds."""
-    numbers = (record.start, record.stop, record.invariance, *(x for piece in record.intervals for x in piece))
-    lists = (*record.waves, *record.distances, *record.stable, *record.margins, *(record.largest_deltas or ()))
-    held = [number for part in (*lists, record.plane or ()) for number in part]
-    if not all(math.isfinite(number) for number in (*numbers, *held)):
+    numbers = (record.start, record.stop, record.invariance, *(record.plane or ()))
+    lists = (record.intervals, record.waves, record.distances, record.stable, record.margins)
+    held = itertools.chain.from_iterable(itertools.chain(*lists, record.largest_deltas or ()))
+    if not all(map(math.isfinite, itertools.chain(numbers, held))):
         yield "intervals", True, "holds a number that is not finite"
         return
     yield from _coverage(record)
@@ -75,12 +75,12 @@ def _derived(record: SemanticRecord) -> Iterator[Finding]:
         yield "waves", True, f"the scores of classes {sorted(waves)} cannot show where {sorted(winners)} win"
         return
     yield from _range(record, *record.plane)
-    pieces = [(abs(a - record.start), abs(b - record.start), label) for a, b, label in record.intervals]
-    yield from _won(waves, [(0.0, 0.0, record.prediction)], "prediction")
+    pieces = [Piece.of(abs(a - record.start), abs(b - record.start), label) for a, b, label in record.intervals]
+    yield from _won(waves, [Piece.of(0.0, 0.0, record.prediction)], "prediction")
     yield from _won(waves, pieces, "intervals")
-    for (_, end, label), (_, _, following) in itertools.pairwise(pieces):
-        if label == following:
-            yield "intervals", False, f"the intervals on both sides of {end!r} have one class, {label}"
+    for piece, following in itertools.pairwise(pieces):
+        if piece.label == following.label:
+            yield "intervals", False, f"the intervals on both sides of {piece.stop!r} have one class, {piece.label}"
     yield from _margin(record, waves, pieces)
     yield from stable_findings(record, waves, pieces)
 
@@ -94,28 +94,26 @@ def _range(record: SemanticRecord, x: float, y: float, angle: float) -> Iterator
         yield "stop", True, f"stops at {record.stop!r}, where the target lies at {angle!r}"
 
 
-def _won(waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]], name: str) -> Iterator[Finding]:
+def _won(waves: dict[int, Sinusoid], pieces: list[Piece], name: str) -> Iterator[Finding]:
     """No class wins where another one is stated to."""
-    for start, stop, label in pieces:
+    for piece in pieces:
+        winner = waves[piece.label]
         for other, wave in waves.items():
-            if other == label:
+            if other == piece.label:
                 continue
-            margin, sizes = waves[label].minus(wave), waves[label].size() + wave.size()
-            low = margin.lowest(start, stop)
-            if low < -(TOLERANCE * margin.size() + ROUNDING * sizes):
-                text = f"from {start!r} to {stop!r} past the image, class {label} loses to {other} by up to {-low!r}"
-                yield name, True, text
+            margin = winner.minus(wave)
+            low = margin.lowest(piece)
+            if low < 0 and low < -(TOLERANCE * margin.size() + ROUNDING * (winner.size() + wave.size())):
+                where = f"from {piece.start!r} to {piece.stop!r} past the image"
+                yield name, True, f"{where}, class {piece.label} loses to {other} by up to {-low!r}"
 
 
-def _margin(
-    record: SemanticRecord, waves: dict[int, Sinusoid], pieces: list[tuple[float, float, int]]
-) -> Iterator[Finding]:
-    smallest = [
-        waves[label].minus(wave).value((start + stop) / 2)
-        for start, stop, label in pieces
-        for other, wave in waves.items()
-        if other != label and start != stop
-    ]
+def _margin(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: list[Piece]) -> Iterator[Finding]:
+    smallest = list[float]()
+    for piece in pieces:
+        if piece.start != piece.stop:
+            winner, middle = waves[piece.label], piece.middle()
+            smallest += [winner.minus(wave).towards(middle) for other, wave in waves.items() if other != piece.label]
     stated, derived = record.smallest_margin, min(smallest, default=None)
     if stated is None or derived is None:
         if stated is not derived:

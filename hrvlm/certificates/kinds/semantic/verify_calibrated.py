@@ -15,12 +15,14 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
     """What of calibrated stretches does not follow from the row."""
     if bool(record.calibration) != bool(record.population) or (record.calibrated and not record.calibration):
         yield "calibration", True, "a calibrated stretch goes with its calibration and population, of which one lacks"
+    if not record.calibrated:
+        return
     stated = [stretch[:4] for stretch in record.calibrated]
     if len(set(stated)) < len(stated):
         yield "calibrated", True, "states two stretches for one rate, form and group"
     waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
     named = {label for pair in (*record.distances, *record.margins) for label in pair[:2]}
-    if not record.calibrated or not named <= waves.keys():
+    if not named <= waves.keys():
         return  # a lacking score is found where the stable part is derived
     whole = _raw(record)
     rivals = [rival for rival in rivals_of(record, waves) if rival.winner == record.prediction]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 from collections.abc import Iterable, Iterator
@@ -13,7 +14,28 @@ from hrvlm.rows.verifying import Finding
 
 ROUNDING = 1e-12  # share of the scores' size by which two of them may differ where they cross
 ARC_TOLERANCE = 1e-6  # of shares bounded by arcs: where two waves nearly touch, an end moves by the root of rounding
-Piece = tuple[float, float, int]
+Direction = tuple[float, float]
+"""Cosine and sine of an angle."""
+
+
+class Piece(NamedTuple):
+    """An interval of a class, both ends in [0, pi], with their directions, which all scores there share."""
+
+    start: float
+    stop: float
+    label: int
+    first: Direction
+    last: Direction
+
+    @classmethod
+    def of(cls, start: float, stop: float, label: int) -> Piece:
+        """From angles and class."""
+        return cls(start, stop, label, (math.cos(start), math.sin(start)), (math.cos(stop), math.sin(stop)))
+
+    def middle(self) -> Direction:
+        """Of the angle halfway."""
+        angle = (self.start + self.stop) / 2
+        return math.cos(angle), math.sin(angle)
 
 
 class Sinusoid(NamedTuple):
@@ -29,17 +51,22 @@ class Sinusoid(NamedTuple):
 
     def value(self, t: float) -> float:
         """At an angle."""
-        return self.a * math.cos(t) + self.b * math.sin(t) + self.c
+        return self.towards((math.cos(t), math.sin(t)))
+
+    def towards(self, direction: Direction) -> float:
+        """At an angle of which cosine and sine are known."""
+        return self.a * direction[0] + self.b * direction[1] + self.c
 
     def size(self) -> float:
         """Bound on its values, to which rounding is relative."""
         return math.hypot(self.a, self.b) + abs(self.c)
 
-    def lowest(self, start: float, stop: float) -> float:
-        """Smallest value from start to stop, both in [0, pi]."""
-        bottom = math.remainder(math.atan2(self.b, self.a) + math.pi, 2 * math.pi)
-        inside = [self.c - math.hypot(self.a, self.b)] if start < bottom < stop else []
-        return min(self.value(start), self.value(stop), *inside)
+    def lowest(self, piece: Piece) -> float:
+        """Smallest value on an interval: inside where it falls at first and rises at last, else at an end."""
+        (a, b, c), (x, y), (u, v) = self, piece.first, piece.last
+        if b * x < a * y and a * v < b * u:
+            return c - math.hypot(a, b)
+        return min(a * x + b * y + c, a * u + b * v + c)
 
     def at_most(self, bound: float, start: float, stop: float) -> Iterator[tuple[float, float]]:
         """Arcs of [start, stop], both in [0, pi], where the value is at most a bound."""
@@ -70,13 +97,16 @@ class Rival(NamedTuple):
     distance: float
     error: float
 
-    def reach(self, pieces: list[Piece]) -> float:
-        """Largest delta at which the margin is enough wherever the winner wins."""
-        lows = [self.margin.lowest(start, stop) for start, stop, label in pieces if label == self.winner]
-        room = min(lows, default=0.0) - self.error
+    def reach(self, lowest: float) -> float:
+        """Largest delta at which the margin is enough where it is no less than its lowest value."""
+        room = lowest - self.error
         if room <= 0:
             return 0.0
         return min(room / self.distance, LARGEST_DELTA) if self.distance > 0 else LARGEST_DELTA
+
+
+Bounds = list[tuple[Rival, float]]
+"""What bounds the stable part of an interval, with the lowest margins there."""
 
 
 def stable_findings(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: list[Piece]) -> Iterator[Finding]:
@@ -85,7 +115,7 @@ def stable_findings(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: 
     Args:
         record: a row's record.
         waves: score of each class it holds, t radians past the image.
-        pieces: (from, to, label) of its intervals, in such radians.
+        pieces: its intervals, in such radians.
     """
     named = [*record.distances, *record.margins, *(record.largest_deltas or ())]
     if not {label for pair in named for label in pair[:2]} <= waves.keys():
@@ -93,17 +123,18 @@ def stable_findings(record: SemanticRecord, waves: dict[int, Sinusoid], pieces: 
         return
     yield from _margins(record, waves)
     whole, rivals = abs(record.stop - record.start), rivals_of(record, waves)
+    bounds = [[(r, r.margin.lowest(piece)) for r in rivals if r.winner == piece.label] for piece in pieces]
     for delta, stated in record.stable:
         lost = 0.0
-        for start, stop, label in pieces:
-            lacking = [(r.margin, delta * r.distance + r.error) for r in rivals if r.winner == label]
-            if whole:
-                lost += _union(arc for margin, slack in lacking for arc in margin.at_most(slack, start, stop)) / whole
-            else:
-                lost = float(any(margin.value(start) <= slack for margin, slack in lacking))
+        for piece, bound in zip(pieces, bounds, strict=True):
+            lacking = [(r.margin, slack) for r, low in bound if low <= (slack := delta * r.distance + r.error)]
+            if whole and lacking:
+                lost += _union(arc for m, slack in lacking for arc in m.at_most(slack, piece.start, piece.stop)) / whole
+            elif not whole:
+                lost = float(bool(lacking))
         yield from differs("stable", stated, max(0.0, 1.0 - lost), ARC_TOLERANCE)
     if record.stable and record.largest_deltas is not None:
-        yield from _largest(record, rivals, pieces)
+        yield from _largest(record, rivals, pieces, bounds)
 
 
 def rivals_of(record: SemanticRecord, waves: dict[int, Sinusoid]) -> list[Rival]:
@@ -126,16 +157,22 @@ def _margins(record: SemanticRecord, waves: dict[int, Sinusoid]) -> Iterator[Fin
             yield "margins", True, f"states an error of {error!r} for the margin of class {k} over {j}, below rounding"
 
 
-def _largest(record: SemanticRecord, rivals: list[Rival], pieces: list[Piece]) -> Iterator[Finding]:
+def _largest(
+    record: SemanticRecord, rivals: list[Rival], pieces: list[Piece], bounds: list[Bounds]
+) -> Iterator[Finding]:
     """Per winner, the class that bounds its stable part first and the delta at which it does."""
     stated = {k: (j, delta) for k, j, delta in record.largest_deltas or ()}
-    winners = {label for start, stop, label in pieces if start != stop or record.start == record.stop}
+    winners = {piece.label for piece in pieces if piece.start != piece.stop or record.start == record.stop}
     if len(record.waves) > 1 and stated.keys() != winners:
         text = f"expected the class that bounds each of {sorted(winners)} first, got those of {sorted(stated)}"
         yield "largest_deltas", True, text
         return
+    lowest: dict[tuple[int, int], float] = {}
+    for rival, low in itertools.chain.from_iterable(bounds):
+        pair = rival.winner, rival.other
+        lowest[pair] = min(low, lowest.get(pair, low))
     for label, (other, delta) in stated.items():
-        reach = {rival.other: rival.reach(pieces) for rival in rivals if rival.winner == label}
+        reach = {r.other: r.reach(lowest.get((label, r.other), 0.0)) for r in rivals if r.winner == label}
         if other not in reach:
             yield "largest_deltas", True, f"class {other}, said to bound class {label} first, has no distance from it"
             continue

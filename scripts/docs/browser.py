@@ -1,0 +1,91 @@
+"""Pictures of a page by headless Chromium, through the pipe of its DevTools protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+_END = b"\0"  # after every message
+
+
+class Tab:
+    """A page of a browser that reads commands from one pipe and answers on another."""
+
+    def __init__(self, commands: int, answers: int) -> None:
+        self._commands, self._answers = commands, os.fdopen(answers, "rb")
+        self._number, self._rest, self._session = 0, b"", {}
+        target = self.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = {"sessionId": attached["sessionId"]}
+
+    def send(self, method: str, **given: Any) -> dict[str, Any]:
+        """Sends a command and waits for its answer."""
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": given, **self._session}
+        os.write(self._commands, json.dumps(message).encode() + _END)
+        while (answer := self._read()).get("id") != self._number:
+            pass
+        return dict(answer["result"])
+
+    def _read(self) -> dict[str, Any]:
+        while _END not in self._rest:
+            self._rest += self._answers.read1(1 << 20)
+        message, _, self._rest = self._rest.partition(_END)
+        return dict(json.loads(message))
+
+    def picture(self, address: str, width: int, height: int, *, dark: bool) -> bytes:
+        """What a page looks like, as PNG.
+
+        Args:
+            address: Of the page.
+            width: Of the window, in pixels.
+            height: How much of the page is shown, in pixels.
+            dark: Whether its reader prefers dark colours.
+        """
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.send("Emulation.setEmulatedMedia", features=[scheme])
+        self.send("Page.navigate", url=address)
+        ready = "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
+        drawn = f"{ready}.then(() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 500))))"
+        self.send("Runtime.evaluate", expression=drawn, awaitPromise=True)
+        return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+
+
+@contextmanager
+def browser() -> Iterator[Tab]:
+    """A browser with one page, which is ended with all that it wrote."""
+    (read, commands), (answers, write) = os.pipe(), os.pipe()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        words = [
+            str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--remote-debugging-pipe", f"--user-data-dir={profile}",
+        ]  # fmt: skip
+        with subprocess.Popen(
+            ["bash", "-c", f'exec "$@" 3<&{read} 4>&{write}', "browser", *words],
+            pass_fds=(read, write), stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            os.close(read)
+            os.close(write)
+            yield Tab(commands, answers)
+            os.close(commands)
+            process.terminate()
+
+
+def saved(picture: bytes, path: Path, colours: int = 128) -> None:
+    """Writes a picture as PNG with a palette, which is a fraction of its size."""
+    import io
+
+    from PIL import Image
+
+    with Image.open(io.BytesIO(picture)) as image:
+        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)

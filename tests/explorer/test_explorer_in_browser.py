@@ -1,0 +1,101 @@
+"""The explorer as it is used: the command serves it, a browser shows it, a person chooses, types and presses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+
+import pytest
+from devtools import CHROMIUM, Browser
+from PIL import Image
+
+pytest.importorskip("panel")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("explorer")
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path) -> Iterator[str]:
+    """Where the command serves the packaged model, from an empty folder."""
+    here = folder / "here"
+    here.mkdir()
+    command = [sys.executable, "-m", "hrvlm", "explore", "--checkpoint", "emoji"]
+    given = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=here, env=given, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        said = next((line for line in server.stdout if "http://" in line), "")
+        assert "Explorer of emoji: http://127.0.0.1:" in said
+        yield said.partition("http://")[2].split()[0]
+        server.send_signal(signal.SIGINT)
+        assert server.wait(60) == 128 + signal.SIGINT
+    assert list(here.iterdir()) == []
+
+
+def answer(address: str, **headers: str) -> int:
+    connection = HTTPConnection(address, timeout=60)
+    connection.request("GET", "/", headers=headers)
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+def test_other_sites_are_refused(address: str) -> None:
+    assert answer(address) == 200
+    assert answer(address, Origin=f"http://{address}") == 200
+    assert answer(address, Origin="http://evil.example") == 403
+    assert answer(address, Host="evil.example") == 403
+    upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    assert answer(f"{address}", Origin="http://evil.example", **upgrade) == 403
+
+
+def test_a_picture_is_explored(address: str, folder: Path) -> None:
+    photo = folder / "red.png"
+    Image.new("RGB", (90, 60), (220, 30, 30)).save(photo)
+    with Browser(folder / "profile") as browser:
+        browser.open(f"http://{address}/")
+        browser.wait('text().includes("What is guaranteed")')
+        bars = 'deep(document, (e) => e.className === "change").textContent'
+        first = browser.evaluate(bars)
+        assert "emoji_unicode/group" in first
+
+        browser.type("Target prompt", "a dark picture of a {}")
+        browser.wait(f"{bars} !== {first!r}")
+        browser.type("Target prompt", "no place for the class")
+        browser.wait('text().includes("for the class in the prompts")')
+        browser.type("Target prompt", "a small picture of a {}")
+        browser.wait('!text().includes("for the class in the prompts")')
+
+        browser.type("Samples (n)", "150")
+        browser.leave("Samples (n)")
+        browser.press("Start the vote")
+        browser.wait('text().includes(" of 150") && text().includes("bars reach to an L2 radius")')
+        browser.press("Attack")
+        browser.wait('text().includes("The attack")')
+        assert browser.evaluate('deep(document, (e) => e.alt === "attacked").naturalWidth') == 64
+
+        seen = 'deep(document, (e) => e.tagName === "IMG" && e.alt.startsWith("the picture")).src'
+        before = browser.evaluate(seen)
+        browser.upload(photo)
+        browser.wait(f"{seen} !== {before!r}")
+        browser.wait('!text().includes("The attack")')
+        browser.type("Class names", "a red thing, a blue thing")
+        browser.leave("Class names")
+        for tree in ("emoji_unicode", "emoji_wordnet"):
+            browser.evaluate(f'deep(document, (e) => e.type === "checkbox" && e.value === "{tree}").click(); true')
+        browser.wait(f'{bars}.includes("a red thing")')
+
+        assert browser.errors == []
+        own = (f"http://{address}/", f"ws://{address}/", f"blob:http://{address}/", "data:")
+        assert [where for where in browser.addresses if not where.startswith(own)] == []
