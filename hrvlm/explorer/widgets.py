@@ -16,7 +16,7 @@ _HERE = Path(__file__).parent
 _ROW = """
 :host {
   display: grid !important; align-items: end;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 11rem), 1fr)) !important;
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, LEAST), 1fr)) !important;
 }
 """
 PICTURES = ".png,.jpg,.jpeg,.webp,.gif,.bmp,.avif,.tif,.tiff"
@@ -57,9 +57,11 @@ class Widgets:
         """Room for results."""
         return self._pane("", **self._style)
 
-    def _row(self, *parts: Any) -> Any:
-        """Widgets beside each other, as many as fit."""
-        return import_module("panel").FlexBox(*parts, stylesheets=[_ROW], sizing_mode="stretch_width")
+    def _row(self, *parts: Any, least: str = "8rem") -> Any:
+        """Widgets beside each other, as many as fit at their least width."""
+        return import_module("panel").Row(
+            *parts, stylesheets=[_ROW.replace("LEAST", least)], sizing_mode="stretch_width"
+        )
 
     def _of_picture(self, kinds: Any, start: Start) -> None:
         trees = [*tree_names(), *(tree for tree in start.trees if tree not in tree_names())]
@@ -116,7 +118,7 @@ class Widgets:
             self.file, self.packaged, self.trees_label, self.trees, self.names, **self._style
         ))  # fmt: skip
         page.add_panel("picture", self.picture)
-        page.add_panel("prompts", self._row(self.source, self.target, self.scorer))
+        page.add_panel("prompts", self._row(self.source, self.target, self.scorer, least="16rem"))
         page.add_panel("extents", self.bars)
         page.add_panel("noise", self._row(self.sigma, self.n, self.alpha, self.go, self.stop))
         page.add_panel("vote", self.vote)

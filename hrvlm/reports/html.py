@@ -27,6 +27,7 @@ from hrvlm.reports.overview import Overview, stage_words
 from hrvlm.reports.page import page_section, render_page
 from hrvlm.reports.pictures import Held, small_pictures
 from hrvlm.reports.radii import beyond_words, round_radii
+from hrvlm.reports.zero_shot_images import add_zero_shot
 from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
 from hrvlm.trees.words import printable
@@ -121,6 +122,8 @@ def render_report(
         radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
     columns, overview, at_hand = ImageColumns(), Overview(), at_hand or AtHand()
     _collect(told, attacked, radii, columns, overview, elsewhere=at_hand.attacked_split is not None)
+    if not columns.indices and (named := add_zero_shot(columns, zero_shot)):
+        at_hand = replace(at_hand, path=named.get)
     warnings = list(_warnings(told, radii))
     for sentence in warnings:
         warn(sentence)

@@ -23,6 +23,7 @@ from hrvlm.certificates.kinds.profile.figures import depth_shares, profile_depth
 from hrvlm.certificates.kinds.registry import record_from_row
 from hrvlm.certificates.kinds.semantic.figures import interval_bars
 from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy
+from hrvlm.evaluation.zero_shot.records import ZeroShotRecord
 from hrvlm.figures import INK
 from hrvlm.reports.html import AtHand, render_report
 from hrvlm.reports.radii import round_radii
@@ -217,3 +218,30 @@ def test_what_the_page_warns_of_is_said() -> None:
     (sentence,) = said
     assert "the columns of 2, 3 say nothing about the model" in sentence
     assert sentence in html.unescape(page)
+
+
+def zero_shot_row(data: str, index: int, attack: str = "clean", **changes: Any) -> dict[str, Any]:
+    given: dict[str, Any] = {"label": 1, "prediction": 1, "correct": True} | changes
+    return ZeroShotRecord(
+        data=data, index=index, num_classes=3, head="cosine", attack=attack, norm="linf",
+        eps=0.0 if attack == "clean" else 4 / 255, **given,
+    ).to_row()  # fmt: skip
+
+
+def test_zero_shot_pages_have_a_table_of_images_one_data_set_after_another() -> None:
+    def data(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        found = re.search(r'id="data">(.*?)</script>', render_report((), zero_shot=rows), re.DOTALL)
+        assert found is not None
+        return json.loads(found[1])
+
+    wrong = {"prediction": 2, "correct": False}
+    first = [zero_shot_row("first", 0), zero_shot_row("first", 7), zero_shot_row("first", 7, "pgd3", **wrong)]
+    alone = data(first)
+    assert (alone["index"], alone["path"]) == ([0, 7], None)
+    assert [(view["about"], view["prediction"]) for view in alone["views"]] == [
+        ("clean", [1, 1]), ("pgd3 linf 4/255", [None, 2]),
+    ]  # fmt: skip
+    both = data([*first, zero_shot_row("second", 0, **wrong)])
+    assert (both["index"], both["path"]) == ([0, 7, 8], ["first/0", "first/7", "second/0"])
+    (second,) = [view for view in both["views"] if view["tree"] == "second"]
+    assert (second["label"], second["prediction"]) == ([None, None, 1], [None, None, 2])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +18,20 @@ from hrvlm.reports.html import AtHand, render_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium")
+AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
+JUDGED = """<script src="axe.min.js"></script><script>
+axe.run(document).then((found) => {
+  const told = document.createElement("pre");
+  told.id = "judged";
+  told.textContent = JSON.stringify({
+    width: innerWidth,
+    ground: getComputedStyle(document.body).backgroundColor,
+    passes: found.passes.length,
+    violations: found.violations.map((rule) => [rule.id, rule.nodes.map((node) => node.target.join(" "))]),
+  }).replaceAll("<", "(");
+  document.body.append(told);
+});
+</script>"""
 NAMES = ["ant", "<img src=x onerror=alert(1)>", "cat", "dog"]
 
 
@@ -30,12 +47,12 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def shown(page: Path, address: str) -> str:
+def shown(page: Path, address: str, *more: str) -> str:
     """The document that the browser has made of the page; fails where a script complains."""
     profile = page.parent / "profile"
     done = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", "--dump-dom",
-         "--enable-logging=stderr", "--virtual-time-budget=2000", f"file://{page}{address}"],
+         "--enable-logging=stderr", "--virtual-time-budget=2000", *more, f"file://{page}{address}"],
         capture_output=True, text=True, timeout=120, check=True,
     )  # fmt: skip
     assert "CONSOLE" not in done.stderr
@@ -68,3 +85,44 @@ def test_an_address_chooses_level_filter_order_and_image(page: Path) -> None:
     assert 'class="bar"' in dialog
     assert "small, cosine" in dialog
     assert " open" in document.partition("<dialog")[2].partition(">")[0]
+
+
+def judged(page: Path, folder: Path, *more: str, address: str = "", dark: bool = False) -> dict[str, Any]:
+    """What axe-core says of the page, which lets no foreign script run, so of a copy that does."""
+    text = page.read_text(encoding="utf-8")
+    text, policies = re.subn(r"<meta http-equiv=.Content-Security-Policy.*?>", "", text)
+    assert policies == 1
+    if dark:
+        text, schemes = re.subn(r"@media \(prefers-color-scheme: dark\)", "@media all", text)
+        assert schemes
+    copy = folder / "page.html"
+    copy.write_text(text.replace("</body>", f"{JUDGED}</body>"), encoding="utf-8")
+    shutil.copy(AXE, folder)
+    document = shown(copy, address, "--virtual-time-budget=20000", *more)
+    told = re.search(r'<pre id="judged">(.*?)</pre>', document, re.DOTALL)
+    assert told is not None
+    found: dict[str, Any] = json.loads(html.unescape(told[1]))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install --prefix tests/reports")
+def test_axe_finds_no_violations_light_dark_narrow_and_with_an_image_open(page: Path, tmp_path: Path) -> None:
+    light = judged(page, tmp_path)
+    dark = judged(page, tmp_path, dark=True)
+    narrow = judged(page, tmp_path, "--window-size=390,844")
+    opened = judged(page, tmp_path, address="#image=2")
+    assert light["ground"] != dark["ground"]
+    assert narrow["width"] < 600 < light["width"]
+    for found in (light, dark, narrow, opened):
+        assert found["passes"] > 10
+        assert found["violations"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install --prefix tests/reports")
+def test_axe_sees_what_is_wrong(page: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.html"
+    text = page.read_text(encoding="utf-8")
+    broken.write_text(text.replace('<html lang="en">', "<html>"), encoding="utf-8")
+    assert [rule for rule, _ in judged(broken, tmp_path)["violations"]] == ["html-has-lang"]

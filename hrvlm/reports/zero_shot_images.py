@@ -1,0 +1,41 @@
+"""Images of zero-shot evaluation, for the table of images of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hrvlm.attacks.records import CLEAN
+from hrvlm.certificates.kinds.report import Judged
+from hrvlm.reports.image_columns import ImageColumns
+
+Row = Mapping[str, Any]
+
+
+def add_zero_shot(columns: ImageColumns, rows: Sequence[Row]) -> dict[int, str]:
+    """Takes rows of zero-shot evaluation into a table of images, those of one data set after another.
+
+    Args:
+        columns: of no other images.
+        rows: of any data sets, attacks and budgets.
+
+    Returns:
+        Data set and index there of every image, where there are several data sets; else images keep their indices.
+    """
+    first: dict[str, int] = {}
+    for data in dict.fromkeys(row["data"] for row in rows):
+        first[data] = max(columns.indices, default=-1) + 1
+        for row in rows:
+            if row["data"] == data:
+                columns.add("Zero-shot", "", first[data] + row["index"], [_judged(row)])
+    if len(first) < 2:
+        return {}
+    return {first[row["data"]] + row["index"]: f"{row['data']}/{row['index']}" for row in rows}
+
+
+def _judged(row: Row) -> Judged:
+    budget = "" if row["attack"] == CLEAN else f" {row['norm']} {row['eps'] * 255:.3g}/255"
+    return Judged(
+        tree=row["data"], level=0, level_name=f"{row['num_classes']} classes", about=f"{row['attack']}{budget}",
+        label=row["label"], prediction=row["prediction"],
+    )  # fmt: skip
