@@ -124,8 +124,11 @@ def unfrozen() -> Iterator[None]:
         yield
 
 
-def backward_gradients(loss: Any, images: Tensor, text: Tensor | None, step: int) -> gradients.Ascended:
+def backward_gradients(
+    loss: Any, images: Tensor, text: Tensor | None, step: int, checks: gradients.FiniteChecks
+) -> gradients.Ascended:
     """As attacks that call `backward`: the gradients of all parameters are computed as well."""
+    del checks
     images = images.detach().requires_grad_()
     text = None if text is None else text.detach().requires_grad_()
     values = loss(images, text)

@@ -32,6 +32,7 @@ LAYERS = (
 EVERYWHERE = {
     "figures",
     "old_keys",
+    "sending",
     "shipped",
     "trust",
     "whole_files",

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hrvlm.attacks.gradients import ascended, mean_of
+from hrvlm.attacks.gradients import FiniteChecks, ascended, mean_of
 from hrvlm.attacks.step_rules import Budget, StepRule
 from hrvlm.attacks.threat_model import ThreatModel
 
@@ -130,12 +130,15 @@ def perturb_jointly(
         within = Budget(threat_model.step, partial(threat_model.project, images=clean))
         of_images = rule.mover(within, step_size_image, steps)
         of_texts = rule.mover(_text_budget(eps_text), step_size_text, steps)
+        checks = FiniteChecks(at_once=clean.device.type == "cpu")
         for step in range(steps):
             seen = points if step == 0 else [delta]
-            values, image_gradient, text_gradient = ascended(loss, [clean + point for point in seen], text, step)
+            at = [clean + point for point in seen]
+            values, image_gradient, text_gradient = ascended(loss, at, text, step, checks)
             delta = of_images.move(delta, image_gradient, values)
             if text is not None and text_gradient is not None:
                 text = of_texts.move(text[None], text_gradient[None], values.sum())[0]
+        checks.conclude()
         adversarial = (clean + threat_model.project(delta, clean)).clamp(*threat_model.bounds)
         threat_model.check(adversarial, clean)
     return adversarial, text

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 from hrvlm.evaluation.folder_names import read_settings, rows_of_training
 from hrvlm.evaluation.verification import rules_of, verify, verify_files
+from hrvlm.rows.agreement import Group
 from hrvlm.rows.measures import Measure
-from hrvlm.rows.verifying import Group
 
 CLEAN, DECODING = "clean", "decoding"
 COMPARED = ("zero-shot", "attack", "run")

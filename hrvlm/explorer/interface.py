@@ -26,7 +26,11 @@ def page_of(shared: SharedModel, start: Start) -> Callable[[], Any]:
     panel = import_module("panel")
     panel.extension(nthreads=THREADS, raw_css=[styles()], loading_indicator=False)
 
+    own_files = import_module("panel.io.resources").LOCAL_DIST
+
     def page() -> Any:
+        # A session that expired before its slow browser came is made anew, and would then name files of a web site.
+        panel.state.curdoc.template_variables["dist_url"] = own_files
         interface = Interface(shared, start)
         panel.state.onload(interface.begin)
         panel.state.on_session_destroyed(lambda _: interface.end())

@@ -20,6 +20,8 @@ ADDRESS = "127.0.0.1"
 HOSTS = (ADDRESS, "localhost")
 LONGEST_MESSAGE = 32_000_000
 """Bytes of a message from the browser, which a picture has to fit into as text."""
+PATIENCE = 300_000
+"""Milliseconds for which a session waits for its browser."""
 
 
 def check_installed() -> None:
@@ -71,7 +73,10 @@ def make_server(page: Callable[[], Any], port: int) -> Any:
         page: Makes the page of a session.
         port: Where it listens, see `free_port`.
     """
-    given = {"websocket_origin": own_hosts(port), "websocket_max_message_size": LONGEST_MESSAGE}
+    given = {
+        "websocket_origin": own_hosts(port), "websocket_max_message_size": LONGEST_MESSAGE,
+        "unused_session_lifetime_milliseconds": PATIENCE,
+    }  # fmt: skip
     with _own_interrupts():
         make = import_module("panel.io.server").get_server
         server = make({"/": page}, port=port, address=ADDRESS, title="hrvlm explorer", **given)

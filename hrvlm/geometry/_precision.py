@@ -43,7 +43,8 @@ def positive_scalar(value: Scalar, name: str, like: Tensor) -> Tensor:
     """Return `value` as a tensor with no dimensions in the working dtype of `like`.
 
     Args:
-        value: A positive number. A tensor on an accelerator is not checked, which would wait for the device.
+        value: A positive number. A tensor on an accelerator is not checked, which would wait for the device,
+            nor one in compiled code.
         name: Name of the argument, for the message.
         like: Tensor that sets the device.
 
@@ -53,11 +54,11 @@ def positive_scalar(value: Scalar, name: str, like: Tensor) -> Tensor:
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError(f"expected one number for {name}, got a tensor of shape {tuple(value.shape)}")
-        if value.device.type == "cpu":
+        if value.device.type == "cpu" and not torch.compiler.is_compiling():
             _check_positive(float(value.detach()), name)
         return value.reshape(()).to(device=like.device, dtype=working_dtype(like.device))
     _check_positive(value, name)
-    return torch.tensor(value, device=like.device, dtype=working_dtype(like.device))
+    return torch.full((), value, device=like.device, dtype=working_dtype(like.device))  # nothing is sent
 
 
 def _check_positive(value: float, name: str) -> None:

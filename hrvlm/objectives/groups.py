@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.heads import Head
 from hrvlm.objectives.soft_targets import SoftTargets, soft_cross_entropy, tree_targets
+from hrvlm.sending import sent
 from hrvlm.trees import ClassTree, Direction
 
 
@@ -52,6 +53,7 @@ class TreeTable(nn.Module):
         tensors |= {"candidates": candidate_mask(tree, hnsa), "columns": columns}
         for name, tensor in tensors.items():
             self.register_buffer(name, tensor, persistent=False)
+        self.above_leaves = tree.ancestors  # no buffer: stays on the CPU, where batches are grouped
         self.register_buffer("soft_targets", None if soft is None else tree_targets(tree, soft), persistent=False)
 
     def row_loss(self) -> ScoreLoss:
@@ -119,9 +121,20 @@ class BatchGroups:
         """B, the number of rows that are images."""
         return len(self.targets) - sum(len(membership) for membership in self.memberships[1:])
 
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each level: B, G_1, …, G_L."""
+        return [self.num_images, *(len(membership) for membership in self.memberships[1:])]
+
+    def sent(self, device: torch.device) -> BatchGroups:
+        """The same on a device, which is not waited for."""
+        memberships = tuple(sent(membership, device) for membership in self.memberships)
+        rows = (sent(rows, device) for rows in (self.targets, self.row_level, self.parents))
+        return BatchGroups(memberships, *rows)
+
 
 def group_batch(table: TreeTable, labels: Tensor, pool: Tensor | None = None) -> BatchGroups:
-    """Group a batch by the nodes of a tree.
+    """Group a batch by the nodes of a tree, on the CPU: how many there are decides about shapes.
 
     Args:
         table: Index tensors of the tree.
@@ -130,13 +143,14 @@ def group_batch(table: TreeTable, labels: Tensor, pool: Tensor | None = None) ->
             itself if not given.
 
     Returns:
-        The groups present in the pool.
+        The groups present in the pool, where the labels are.
     """
-    classes, class_of_member = (labels if pool is None else pool).unique(return_inverse=True)
+    device, labels = labels.device, labels.cpu()
+    classes, class_of_member = (labels if pool is None else pool.cpu()).unique(return_inverse=True)
     memberships, targets, parents = [_one_hot(class_of_member, len(classes))], [labels], []
     leaves, below, start = classes, torch.searchsorted(classes, labels), len(labels)
     for level in range(1, table.num_levels):
-        nodes, group_of_child = table.ancestors[level, leaves].unique(return_inverse=True)
+        nodes, group_of_child = table.above_leaves[level, leaves].unique(return_inverse=True)
         memberships.append(_one_hot(group_of_child, len(nodes)))
         targets.append(table.offsets[level] + nodes)
         # The rows below are images at level 1, and each image finds its group through its class.
@@ -145,9 +159,9 @@ def group_batch(table: TreeTable, labels: Tensor, pool: Tensor | None = None) ->
         leaves = leaves.new_zeros(len(nodes)).scatter_(0, group_of_child, leaves)
         start += len(nodes)
     parents.append(torch.full_like(targets[-1], -1))
-    sizes = torch.tensor([len(target) for target in targets], device=labels.device)
-    levels = torch.arange(table.num_levels, device=labels.device).repeat_interleave(sizes)
-    return BatchGroups(tuple(memberships), torch.cat(targets), levels, torch.cat(parents))
+    sizes = torch.tensor([len(target) for target in targets])
+    levels = torch.arange(table.num_levels).repeat_interleave(sizes)
+    return BatchGroups(tuple(memberships), torch.cat(targets), levels, torch.cat(parents)).sent(device)
 
 
 def _one_hot(group: Tensor, count: int) -> Tensor:

@@ -14,6 +14,7 @@ Shapes: R rows of a batch (images, then groups), T nodes of a tree, L+1 levels, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -44,9 +45,9 @@ class TreeTerms(NamedTuple):
     accuracy: Tensor
 
 
-def level_weights(num_levels: int) -> Tensor:
+def level_weights(num_levels: int, device: torch.device | None = None) -> Tensor:
     """ω_l = 1 − l/(L+1) for l = 0..L: `(L+1,)`, from 1 at the leaf down to 1/(L+1) at the top."""
-    return 1.0 - torch.arange(num_levels) / num_levels
+    return 1.0 - torch.arange(num_levels, device=device) / num_levels
 
 
 def masked_loss(logits: Tensor, targets: Tensor, candidates: Tensor, loss: ScoreLoss = cross_entropy) -> Tensor:
@@ -193,26 +194,26 @@ def tree_terms(
     return TreeTerms(
         hita=_hita(logits, groups, table, (image_share, leaf_sum_share), table.row_loss()),
         vicinity=vicinity(head.distance(every_copy[0], text_points[every_copy[1]]), zeta_vicinity).mean(),
-        order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, table.num_levels, zeta_gap),
-        order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.num_levels, zeta_gap),
+        order_image=order_terms(head.norm(rows), groups.parents, groups.row_level, groups.sizes, zeta_gap),
+        order_text=order_terms(head.norm(text_points), table.node_parent, table.node_level, table.sizes, zeta_gap),
         accuracy=(labels_of(smoothed_scores(logits[:count, :, : table.sizes[0]])) == leaf).float().mean(),
     )
 
 
-def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, num_levels: int, zeta_gap: float) -> Tensor:
+def order_terms(norms: Tensor, parents: Tensor, levels: Tensor, sizes: Sequence[int], zeta_gap: float) -> Tensor:
     """Mean norm-order hinge per pair of levels (l, l+1).
 
     Args:
         norms: `(R,)`, or `(R, m)` of m copies whose hinges are averaged; all levels.
         parents: `(R,)`, index of the parent; −1 at the top level, whose rows come last.
         levels: `(R,)`, level of each row.
-        num_levels: L+1.
+        sizes: Rows of each level, L+1 numbers.
         zeta_gap: Gap wanted.
 
     Returns:
         `(L,)`.
     """
-    child = parents >= 0
-    hinges = norm_order(norms[child], norms[parents[child]], zeta_gap)
+    children = sum(sizes[:-1])  # counted, not looked up: a device would be waited for
+    hinges = norm_order(norms[:children], norms[parents[:children]], zeta_gap)
     hinges = hinges if hinges.ndim == 1 else hinges.mean(dim=1)
-    return level_means(hinges, levels[child], max(num_levels - 1, 0))
+    return level_means(hinges, levels[:children], len(sizes) - 1)

@@ -233,8 +233,9 @@ class HierarchicalObjective(Objective):
         return with_mean_gradient(delta) if self.average_over == "global" else delta
 
     def _groups(self, labels: Tensor) -> list[BatchGroups]:
-        pool = self._pool(labels)
-        return [group_batch(table, labels, pool) for table in self._tables()]
+        pool, own = self._pool(labels), labels.cpu()  # once, not for each tree: the device is waited for
+        pool = own if pool is labels else pool.cpu()
+        return [group_batch(table, own, pool).sent(labels.device) for table in self._tables()]
 
     def _tables(self) -> list[TreeTable]:
         return list(self.tables)  # type: ignore[arg-type]

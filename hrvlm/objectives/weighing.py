@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.objectives.hierarchical import TreeTerms, level_weights
+from hrvlm.sending import sent
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,9 @@ class TermWeights:
             like: Gives dtype and device.
         """
         if self.levels is None:
-            weights = level_weights(num_levels).to(like)
+            weights = level_weights(num_levels, like.device).to(like)
         else:
-            weights = torch.tensor(self.levels[:num_levels]).to(like)
+            weights = sent(torch.tensor(self.levels[:num_levels]), like.device).to(like)
         return weights if level is None else weights * _only(level, num_levels, like)
 
     def total(self, terms: TreeTerms, level: int | None) -> Tensor:

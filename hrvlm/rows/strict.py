@@ -60,8 +60,7 @@ class Strict(Generic[T]):
         self._decoder = msgspec.json.Decoder(self.struct)
         self._order = [field.name for field in found]
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._order)
-        of_values: Callable[[dict[str, Any]], T] | None = getattr(record, "of_values", None)
-        self._make = (lambda values: record(**values)) if of_values is None else of_values
+        self._make = _maker(record)
         self._texts = [name for name in self._order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
 
     def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
@@ -122,12 +121,29 @@ class Strict(Generic[T]):
 
     def _filled(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values of a record, where a row may say that something is unknown."""
-        lacking = {name: value for name, value in self.unknown.items() if values[name] is None}
-        if lacking and len(lacking) < len(self.unknown):
-            name = next(iter(lacking))
+        lacking = [name for name in self.unknown if values[name] is None]
+        if not lacking:
+            return values
+        if len(lacking) < len(self.unknown):
             told = ", ".join(self.unknown)
-            raise RowError(f"expected {told} to be null together, got {name} alone", name)
-        return values | lacking
+            raise RowError(f"expected {told} to be null together, got {lacking[0]} alone", lacking[0])
+        return {**values, **self.unknown}
+
+
+def _maker(record: type[T]) -> Callable[[dict[str, Any]], T]:
+    """Makes a record of all its fields, without its constructor where this does nothing but set them."""
+    of_values: Callable[[dict[str, Any]], T] | None = getattr(record, "of_values", None)
+    if of_values is not None:
+        return of_values
+    if hasattr(record, "__post_init__") or any("__slots__" in vars(base) for base in record.__mro__[:-1]):
+        return lambda values: record(**values)
+
+    def made(values: dict[str, Any]) -> T:
+        found = object.__new__(record)
+        found.__dict__.update(values)
+        return found
+
+    return made
 
 
 _READERS: dict[tuple[type, int], Any] = {}

@@ -8,13 +8,12 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from hrvlm.rows.agreement import Agreement, Group, Names, Problem
 from hrvlm.rows.images import Found
-from hrvlm.rows.strict import RowError, shown
+from hrvlm.rows.strict import RowError
 
-Key: TypeAlias = tuple[Any, ...]
 Finding: TypeAlias = tuple[str, bool, str]
 """Field at fault, whether the row claims too much, and one sentence."""
-Group: TypeAlias = tuple[Hashable, ...]
 _OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 
 
@@ -31,25 +30,8 @@ class Keyed(Protocol):
 
 
 R = TypeVar("R", bound=Keyed)
-Fact: TypeAlias = tuple[R, Group, str, Hashable]
-"""A record, the rows it must agree with, in which field, and what it says there."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A row that does not follow from what it holds.
-
-    Attributes:
-        key: statement of the row, () for a row that cannot be read.
-        field: the field at fault.
-        claims_too_much: whether the row claims more than can be derived, rather than something inconsistent or less.
-        message: one sentence.
-    """
-
-    key: Key
-    field: str
-    claims_too_much: bool
-    message: str
+Fact: TypeAlias = tuple[R, Group, Names, Hashable]
+"""A record, the rows it must agree with, in which field or fields, and what it says there."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +88,7 @@ class Verifier(Generic[R]):
         self.rules, self.header, self.complete = rules, Header() if header is None else header, complete
         self.count = 0
         self._images: dict[str, array[int]] = {}
-        self._common = _Common(self.header.expected)
+        self._common = Agreement(self.header.expected)
 
     def odd(self, rows: Iterable[Found]) -> Iterator[Problem]:
         """Problems of rows that name no image."""
@@ -148,10 +130,8 @@ class Verifier(Generic[R]):
                 yield Problem(record.key, *finding)
         except _OUT_OF_RANGE as error:
             yield Problem(group[0].key, "row", False, f"a value of the image lies outside its range: {error}")
-        known = self._common.known
-        for record, family, name, value in self.rules.facts(group):
-            if not known(family, name, value):
-                yield from self._common.add(record, family, name, value)
+        for fact in self.rules.facts(group):
+            yield from self._common.noted(*fact)
         yield from self._statements(group)
 
     def _statements(self, group: list[R]) -> Iterator[Problem]:
@@ -167,7 +147,7 @@ class Verifier(Generic[R]):
             self._images.setdefault(kind, array("q")).append(int(last[kind].index))
             if self.complete:
                 named = tuple(sorted(statements, key=str))
-                yield from self._common.add(last[kind], ("image", kind), "statements", named)
+                yield from self._common.noted(last[kind], ("image", kind), "statements", named)
 
     def _of_record(self, record: R) -> Iterator[Problem]:
         try:
@@ -196,55 +176,3 @@ class Verifier(Generic[R]):
                 yield Problem((), "index", False, text)
         elif len(found) != wanted:
             yield Problem((), "index", False, f"expected {kind} rows of {wanted} images, got those of {len(found)}")
-
-
-class _Common:
-    """What rows of a run have in common, counted as they pass."""
-
-    MOST_KEYS = 100
-    MOST_VALUES = 1000
-
-    def __init__(self, expected: Mapping[tuple[Group, str], Hashable]) -> None:
-        self.expected = expected
-        self.found: dict[tuple[Group, str], dict[Hashable, list[Any]]] = {}
-        self._usual: dict[tuple[Group, str, Hashable], list[Any]] = {
-            (group, name, value): [0] for (group, name), value in expected.items()
-        }
-
-    def known(self, group: Group, name: str, value: Hashable) -> bool:
-        """Counts what enough rows, or the settings, have said before; whether it was such. Most facts of a run are."""
-        count = self._usual.get((group, name, value))
-        if count is None:
-            return False
-        count[0] += 1
-        return True
-
-    def add(self, record: Any, group: Group, name: str, value: Hashable) -> Iterator[Problem]:
-        """Notes what a record says."""
-        place = (group, name)
-        if place in self.expected:
-            if self.expected[place] != value:
-                text = f"has {name} {shown(value)}, where the run's settings say {shown(self.expected[place])}"
-                yield Problem(record.key, name, True, text)
-            return
-        values = self.found.setdefault(place, {})
-        if value in values or len(values) < self.MOST_VALUES:
-            count = values.setdefault(value, [0])
-            count[0] += 1
-            if len(count) <= self.MOST_KEYS:
-                count.append(record.key)
-            else:
-                self._usual[group, name, value] = count
-
-    def disagreements(self) -> Iterator[Problem]:
-        for (_, name), values in self.found.items():
-            if len(values) < 2:
-                continue
-            usual = max(values, key=lambda value: values[value][0])
-            for value, (count, *keys) in values.items():
-                if value == usual:
-                    continue
-                text = f"has {name} {shown(value)}, where {values[usual][0]} rows say {shown(usual)}"
-                more = f" (and {count - len(keys)} rows more)" if count > len(keys) else ""
-                for key in keys:
-                    yield Problem(key, name, False, text + (more if key is keys[-1] else ""))

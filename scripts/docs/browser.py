@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,8 @@ _END = b"\0"  # after every message
 class Tab:
     """A page of a browser that reads commands from one pipe and answers on another."""
 
-    def __init__(self, commands: int, answers: int) -> None:
-        self._commands, self._answers = commands, os.fdopen(answers, "rb")
+    def __init__(self, commands: int, answers: BufferedReader) -> None:
+        self._commands, self._answers = commands, answers
         self._number, self._rest, self._session = 0, b"", {}
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         attached = self.send("Target.attachToTarget", targetId=target, flatten=True)
@@ -76,16 +77,17 @@ def browser() -> Iterator[Tab]:
         ) as process:  # fmt: skip
             os.close(read)
             os.close(write)
-            yield Tab(commands, answers)
-            os.close(commands)
-            process.terminate()
+            with os.fdopen(answers, "rb") as reader:
+                try:
+                    yield Tab(commands, reader)
+                finally:
+                    os.close(commands)
+                    process.terminate()
 
 
 def saved(picture: bytes, path: Path, colours: int = 128) -> None:
     """Writes a picture as PNG with a palette, which is a fraction of its size."""
-    import io
-
     from PIL import Image
 
-    with Image.open(io.BytesIO(picture)) as image:
+    with Image.open(BytesIO(picture)) as image:
         image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)

@@ -109,7 +109,7 @@ def test_copies_lie_on_the_grid_and_are_image_plus_noise():
     with pytest.raises(ValueError, match="expected image 6 on the 8-bit grid"):
         grid_copies(copies, torch.full_like(image, torch.nan), 4, 6, range(20), 0.25)
     for room in (copies.contiguous(memory_format=torch.channels_last), copies[1:], copies.double()):
-        with pytest.raises(ValueError, match="expected a contiguous float32 CPU tensor of 20 draws"):
+        with pytest.raises(ValueError, match="expected a contiguous float32 tensor of 20 draws"):
             grid_copies(room, image, 4, 6, range(20), 0.25)
     for arguments in [(-1, 0, [0], 0.1), (0, 2**32, [0], 0.1), (0, 0, [-1], 0.1)]:
         with pytest.raises(ValueError, match=r"expected (seed|index|draw) as an integer"):

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
+from hrvlm.rows.agreement import Group, Said, SaidTogether
 from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key, Record
-from hrvlm.rows.verifying import Finding, Group
+from hrvlm.rows.verifying import Finding
 
 if TYPE_CHECKING:  # rows are checked and told without models
     from torch import Tensor
@@ -26,8 +27,6 @@ if TYPE_CHECKING:  # rows are checked and told without models
 
 R = TypeVar("R", bound=Record)
 Summary: TypeAlias = dict[str, Any]
-Said: TypeAlias = tuple[Group, str, Hashable]
-"""The rows that must agree with a row, in which field, and what it says there."""
 Expected: TypeAlias = dict[tuple[Group, str], Hashable]
 """What rows of a group must say in a field."""
 Source = Literal["embedding", "labels", "features", "answers"]
@@ -197,7 +196,7 @@ class Kind(ABC, Generic[R]):
         """What a record says that other rows of its image, of any kind, must say too."""
         return iter(())
 
-    def said_of_run(self, record: R, leaf: int | None) -> Iterator[Said]:
+    def said_of_run(self, record: R, leaf: int | None) -> Iterator[SaidTogether]:
         """What a record says that other rows of its run must say too.
 
         Args:

@@ -13,12 +13,14 @@ no branches, so a processor handles many numbers at once. 31 bits make the dista
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hrvlm.certificates.noise.device import makes_noise, write_normals
 from hrvlm.certificates.noise.kernels import fill_normals
 from hrvlm.certificates.noise.philox import address, check_size, random_words
 
@@ -54,9 +56,10 @@ def gaussian(shape: Sequence[int], seed: int, index: int, draws: Sequence[int], 
 def fill_gaussian(
     out: Tensor, seed: int, index: int, draws: Sequence[int], sigma: float, mean: Tensor | None = None
 ) -> None:
-    """Write the noise of `gaussian`, plus a mean if given, into a contiguous float32 CPU tensor `(len(draws), ...)`.
+    """Write the noise of `gaussian`, plus a mean if given, into a contiguous float32 tensor `(len(draws), ...)`.
 
-    The interpreter lock is released while numbers are made, so threads filling different parts run side by side.
+    A CUDA device makes the numbers itself, see `device`, and is not waited for; their bits are the processor's. There
+    the interpreter lock is released while numbers are made, so threads filling different parts run side by side.
 
     Raises:
         ValueError: if a number lies outside its range or the tensor does not fit.
@@ -68,17 +71,32 @@ def fill_gaussian(
         raise ValueError(f"expected a mean of shape {tuple(out.shape[1:])}, got {tuple(mean.shape)}")
     size = math.prod(out.shape[1:])
     check_size(size)
-    shift = np.zeros(size, dtype=np.float32)
-    if mean is not None:
-        shift = mean.detach().to("cpu", torch.float32).reshape(-1).contiguous().numpy()
-    rows = out.numpy().reshape(len(draws), size)
-    fill_normals(rows, shift, np.float32(sigma), np.uint32(PIXELS), *address(seed, index, draws))
+    shift = (
+        torch.zeros(size, dtype=torch.float32, device="cpu")
+        if mean is None
+        else mean.detach().to(dtype=torch.float32).reshape(-1).contiguous()
+    )
+    rows, where = out.view(len(draws), size), address(seed, index, draws)
+    if makes_noise(out.device):
+        write_normals(rows, shift, sigma, PIXELS, where)
+        return
+    with on_processor(rows) as room:
+        fill_normals(room.numpy(), shift.cpu().numpy(), np.float32(sigma), np.uint32(PIXELS), *where)
+
+
+@contextmanager
+def on_processor(out: Tensor) -> Iterator[Tensor]:
+    """Room on the CPU for what is to stand in `out`, which is that room if it is there."""
+    room = torch.empty_like(out, device="cpu") if out.device.type != "cpu" else out
+    yield room
+    if room is not out:
+        out.copy_(room)
 
 
 def check_room(out: Tensor, draws: Sequence[int]) -> None:
-    """ValueError unless `out` is a contiguous float32 CPU tensor with room for the draws: rows of it are written to."""
-    if out.dtype != torch.float32 or out.device.type != "cpu" or not out.is_contiguous() or len(out) != len(draws):
-        raise ValueError(f"expected a contiguous float32 CPU tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
+    """ValueError unless `out` is a contiguous float32 tensor with room for the draws: rows of it are written to."""
+    if out.dtype != torch.float32 or not out.is_contiguous() or len(out) != len(draws):
+        raise ValueError(f"expected a contiguous float32 tensor of {len(draws)} draws, got {out.dtype} {out.shape}")
 
 
 def uniform(size: int, seed: int, index: int, draws: Sequence[int]) -> Tensor:

@@ -26,7 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise.gaussian import GRID, GRID_LATER, check_room
+from hrvlm.certificates.noise.device import makes_noise, write_whole
+from hrvlm.certificates.noise.gaussian import GRID, GRID_LATER, check_room, on_processor
 from hrvlm.certificates.noise.kernels import add_clipped, fill_from_guide
 from hrvlm.certificates.noise.philox import address, check_size, random_words
 
@@ -92,7 +93,7 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
     """Write noisy copies of an 8-bit image, rounded and clipped to the grid, into `out`.
 
     Args:
-        out: contiguous float32 CPU tensor `(len(draws), C, H, W)`.
+        out: contiguous float32 tensor `(len(draws), C, H, W)`; a CUDA device makes the noise itself, see `device`.
         image: `(C, H, W)` pixels in [0, 1], each a multiple of 1/255.
         seed: see `grid_noise`.
         index: see `grid_noise`.
@@ -110,8 +111,14 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
             f"expected image {index} on the 8-bit grid (multiples of 1/255) for integer noise: give it as it was "
             f"decoded, before any resizing, or use float32 noise"
         )
-    noise = grid_noise(image.shape, seed, index, draws, sigma).reshape(len(draws), whole.size)
-    add_clipped(out.numpy().reshape(noise.shape), noise, whole.astype(np.int16).reshape(-1))
+    rows, pixels = out.view(len(draws), whole.size), whole.astype(np.int16).reshape(-1)
+    if makes_noise(out.device):
+        check_size(whole.size)
+        where = address(seed, index, draws)
+        write_whole(rows, torch.from_numpy(pixels), *_table_on(sigma, out.device), (GRID, GRID_LATER), where)
+        return
+    with on_processor(rows) as room:
+        add_clipped(room.numpy(), grid_noise((whole.size,), seed, index, draws, sigma), pixels)
 
 
 def on_grid(image: Tensor) -> Tensor:
@@ -133,6 +140,19 @@ def _settle(table: _Table, words: list[int]) -> int:
     """The noise of 192 random bits, where the first 64 equal those of a threshold."""
     bits = (words[0] << 128) | (words[1] << 64) | words[2]
     return sum(threshold <= bits for threshold in table.exact) - TOP
+
+
+@lru_cache(maxsize=16)
+def _table_on(sigma: float, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Guide and thresholds of one sigma on a device, see `device.write_whole`."""
+    table = _table(sigma)
+    return torch.from_numpy(table.guide).to(device), torch.from_numpy(words_of(table.exact)).to(device)
+
+
+def words_of(thresholds: Sequence[int]) -> NDArray[np.int64]:
+    """Numbers of 192 bits as `(3, N)` words, highest first, with the bits of unsigned ones."""
+    words = [[bits >> shift & (2**64 - 1) for bits in thresholds] for shift in (128, 64, 0)]
+    return np.array(words, dtype=np.uint64).view(np.int64)
 
 
 @lru_cache(maxsize=16)

@@ -20,12 +20,12 @@ _MULTIPLIERS = np.uint64(0xD2511F53), np.uint64(0xCD9E8D57)
 _WEYL = np.uint32(0x9E3779B9), np.uint32(0xBB67AE85)
 _HALF_WORD = np.uint64(32)
 
-_HALF, _ONE, _TWO, _LOG_2 = (np.float32(value) for value in (0.5, 1, 2, math.log(2)))
-_PI = np.float32(math.pi * 2.0**-31)  # of an angle in units of 2^-31 half turns
-_ROOT_HALF = np.float32(math.sqrt(0.5)).view(np.int32)
-_LOG = tuple(np.float32(2 / k) for k in (3, 5, 7, 9))  # log m = 2 artanh((m - 1) / (m + 1))
-_SIN = tuple(np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in (1, 2, 3, 4))
-_COS = tuple(np.float32((-1) ** k / math.factorial(2 * k)) for k in (1, 2, 3, 4, 5))
+_HALF, _ONE, _TWO, LOG_2 = (np.float32(value) for value in (0.5, 1, 2, math.log(2)))
+PI = np.float32(math.pi * 2.0**-31)  # of an angle in units of 2^-31 half turns
+ROOT_HALF = np.float32(math.sqrt(0.5)).view(np.int32)
+LOG = tuple(np.float32(2 / k) for k in (3, 5, 7, 9))  # log m = 2 artanh((m - 1) / (m + 1))
+SIN = tuple(np.float32((-1) ** k / math.factorial(2 * k + 1)) for k in (1, 2, 3, 4))
+COS = tuple(np.float32((-1) ** k / math.factorial(2 * k)) for k in (1, 2, 3, 4, 5))
 
 
 @compiled
@@ -102,13 +102,13 @@ def _distances(words: NDArray[np.uint32], out: NDArray[np.float32]) -> None:
         out[k] = np.float32(np.int32(words[k] >> np.uint32(1))) + _HALF
     for k in range(len(words)):
         # u 2^31 = 2^exponent m with m between the roots of 1/2 and 2, where the logarithm's series is short.
-        exponent = np.int32(np.int32(bits[k] - _ROOT_HALF) >> np.int32(23))
+        exponent = np.int32(np.int32(bits[k] - ROOT_HALF) >> np.int32(23))
         bits[k] = np.int32(bits[k] - np.int32(exponent << np.int32(23)))
         m = out[k]
         s = (m - _ONE) / (m + _ONE)
         z = s * s
-        log = s * (_TWO + z * (_LOG[0] + z * (_LOG[1] + z * (_LOG[2] + z * _LOG[3]))))
-        log += np.float32(exponent - np.int32(31)) * _LOG_2
+        log = s * (_TWO + z * (LOG[0] + z * (LOG[1] + z * (LOG[2] + z * LOG[3]))))
+        log += np.float32(exponent - np.int32(31)) * LOG_2
         out[k] = np.sqrt(-_TWO * log)
 
 
@@ -118,10 +118,10 @@ def _turn(words: NDArray[np.uint32], first: NDArray[np.float32], second: NDArray
     for k in range(len(words)):
         word = np.int32(words[k])
         quarter = np.int32(np.int32(word + np.int32(2**29)) >> np.int32(30))
-        x = np.float32(np.int32(word - np.int32(quarter << np.int32(30)))) * _PI  # at most an eighth turn from it
+        x = np.float32(np.int32(word - np.int32(quarter << np.int32(30)))) * PI  # at most an eighth turn from it
         z = x * x
-        sin = x * (_ONE + z * (_SIN[0] + z * (_SIN[1] + z * (_SIN[2] + z * _SIN[3]))))
-        cos = _ONE + z * (_COS[0] + z * (_COS[1] + z * (_COS[2] + z * (_COS[3] + z * _COS[4]))))
+        sin = x * (_ONE + z * (SIN[0] + z * (SIN[1] + z * (SIN[2] + z * SIN[3]))))
+        cos = _ONE + z * (COS[0] + z * (COS[1] + z * (COS[2] + z * (COS[3] + z * COS[4]))))
         odd = (quarter & np.int32(1)) != 0
         one, two = (sin if odd else cos), (cos if odd else sin)
         radius = first[k]

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import torch
 from torch import Tensor
 
+from hrvlm.certificates.noise.device import makes_noise
 from hrvlm.certificates.noise.gaussian import fill_gaussian
 from hrvlm.certificates.noise.grid import grid_copies
 
@@ -80,7 +81,7 @@ def noisy_batch(
     pool: Executor | None = None,
     pieces: int = 1,
 ) -> Tensor:
-    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape.
+    """Noisy copies `(B, C, H, W)` on the device, of samples of one shape; a device that makes noise is not waited for.
 
     Args:
         parts: samples and their draws, B in all.
@@ -90,6 +91,11 @@ def noisy_batch(
         pieces: how many equal pieces the batch is cut into for the pool, about.
     """
     size, shape = sum(len(draws) for _, draws in parts), parts[0][0].image.shape
+    if makes_noise(device):
+        batch = torch.empty((size, *shape), dtype=torch.float32, device=device)
+        for room, (sample, draws) in zip(batch.split([len(draws) for _, draws in parts]), parts, strict=True):
+            drawing.write(room, sample, draws)
+        return batch
     images = torch.empty((size, *shape), dtype=torch.float32, pin_memory=device.type == "cuda")
     most = -(-size // pieces)
     cuts = [(sample, draws[i : i + most]) for sample, draws in parts for i in range(0, len(draws), most)]
@@ -117,11 +123,15 @@ class Prefetcher:
     Args:
         threads: batches made ahead at a time, at least 0.
         drawing: see `Drawing`.
-        device: where batches are put; one that is no CPU is fed by many threads, see `fillers`.
+        device: where batches are put. One that makes noise needs no threads: it is told to, and not waited for. Another
+            that is no CPU is fed by many, see `fillers`.
     """
 
     def __init__(self, threads: int, drawing: Drawing, device: torch.device) -> None:
-        self._pieces = fillers(device)
+        if makes_noise(device):
+            threads, self._pieces = 0, 1
+        else:
+            self._pieces = fillers(device)
         self._fill = ThreadPoolExecutor(self._pieces, "fill") if self._pieces > 1 else None
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="noise") if threads else None
         self._drawing, self._device = drawing, device

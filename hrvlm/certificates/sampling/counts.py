@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, TypeAlias, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -76,7 +77,8 @@ def count(batch: Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Ha
         The images of which no draw is in a batch or left to be batched.
     """
     size = sum(len(draws) for _, (_, draws) in batch)
-    columns = {key: _checked(labels, key, k, size) for key, k in num_classes.items()}
+    fetched = fetch(labels, list(num_classes), size)
+    columns = {key: _checked(fetched[key], key, k) for key, k in num_classes.items()}
     begin, finished = 0, []
     for image, (group, draws) in batch:
         rows = slice(begin, begin + len(draws))
@@ -88,14 +90,28 @@ def count(batch: Batch[T], labels: Mapping[Any, Tensor], num_classes: Mapping[Ha
     return finished
 
 
-def _checked(labels: Mapping[Hashable, Tensor], key: Hashable, num_classes: int, size: int) -> NDArray[np.int64]:
+def fetch(labels: Mapping[Any, Tensor], keys: Sequence[Hashable], size: int) -> dict[Hashable, NDArray[np.int64]]:
+    """Labels `(size,)` of statements, in one copy from the device: each copy waits for it.
+
+    Raises:
+        ValueError: if the labels of a statement lack or are no so many integers.
+    """
+    for key in keys:
+        if key not in labels:
+            raise ValueError(
+                f"expected classify to return labels for statement {key!r}, got {sorted(map(str, labels))}"
+            )
+        column = labels[key]
+        if column.shape != (size,) or column.is_floating_point() or column.is_complex() or column.dtype == torch.bool:
+            kind = f"{str(column.dtype).removeprefix('torch.')} {tuple(column.shape)}"
+            raise ValueError(f"expected {size} integer labels for statement {key!r}, got {kind}")
+    columns = torch.stack([labels[key].to(torch.int64) for key in keys]).cpu().numpy()
+    return dict(zip(keys, columns, strict=True))
+
+
+def _checked(column: NDArray[np.int64], key: Hashable, num_classes: int) -> NDArray[np.int64]:
     """Labels of a statement with -1 turned into `num_classes`."""
-    if key not in labels:
-        raise ValueError(f"expected classify to return labels for statement {key!r}, got {sorted(map(str, labels))}")
-    column = labels[key].cpu().numpy()
-    if column.shape != (size,) or column.dtype.kind not in "iu":
-        raise ValueError(f"expected {size} integer labels for statement {key!r}, got {column.dtype} {column.shape}")
-    if size and not -1 <= int(column.min()) <= int(column.max()) < num_classes:
+    if len(column) and not -1 <= int(column.min()) <= int(column.max()) < num_classes:
         span = f"{column.min()} to {column.max()}"
         raise ValueError(f"expected labels of statement {key!r} in -1 to {num_classes - 1}, got {span}")
-    return np.where(column < 0, num_classes, column).astype(np.int64)
+    return np.where(column < 0, num_classes, column)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor
 
-from hrvlm.certificates.sampling.counts import Counts, Procedure
+from hrvlm.certificates.sampling.counts import Counts, Procedure, fetch
 from hrvlm.certificates.sampling.procedures import NUM_GROUPS
 
 T = TypeVar("T")
@@ -33,8 +33,9 @@ def replay(
     while True:
         for group, draws in pieces:
             for part in labels(draws):
-                for key, k in num_classes.items():
-                    column = part[key].cpu().numpy()
+                size = len(part[next(iter(num_classes))])
+                for key, column in fetch(part, list(num_classes), size).items():
+                    k = num_classes[key]
                     counts[key][group] += np.bincount(np.where(column < 0, k, column), minlength=k + 1)
         try:
             pieces = procedure.send(counts)
