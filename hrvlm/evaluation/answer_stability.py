@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from hrvlm.data.references import pictures_identity
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.answers import labelling_at
-from hrvlm.evaluation.calibration_settings import CalibrationSettings
+from hrvlm.evaluation.calibration_settings import CalibrationSettings, CheckSettings
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator, load_generator
@@ -37,6 +37,8 @@ from hrvlm.whole_files import check_place, write_whole
 
 SHARES = tuple(1 - step / 1000 for step in range(1001))
 """Of a change, fixed before any answer was seen: from all of it down to nothing."""
+Asking: TypeAlias = CalibrationSettings | CheckSettings
+"""What tells data, changes with pictures, and oracles."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,36 +135,22 @@ def calibrate_answers(
             certificates take, or parts do not fit.
     """
     check_place(path.parent)
-    options, asked = cast(AnswerOptions, settings.answers), settings.plan.options
-    if options.decoding.random:
-        raise ValueError("expected greedy decoding where the stability of answers is asked, got a temperature above 0")
+    asked = settings.plan.options
     if asked.joint or asked.groups is not None:
         raise ValueError("expected no joint thresholds and no groups with answers: a stretch is one share per change")
-    for question in options.questions:
-        if given := [name for name in ("error", "calibration", "target") if getattr(question, name) is not None]:
-            raise ValueError(
-                f"expected an oracle alone where the stability of answers is asked, got {given[0]} of oracle "
-                f"{question.oracle.name!r}: leave it out, for a stretch is about the oracle's own label"
-            )
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
-    data, changes = answered_pictures(settings), settings.plan.changes()
-    paths = _paths(generator, data, settings)
+    told, paths = answer_paths(checkpoint, settings)
     stretches = [
         _stretch(
             [one for one in paths if (one.change, one.oracle) == (change.name, question.oracle.name)], epsilon, asked
         )
-        for change in changes
-        for question in options.questions
+        for change in settings.plan.changes()
+        for question in cast(AnswerOptions, settings.answers).questions
         for epsilon in asked.epsilons
     ]
     result = {
         "schema": 1,
         "population": settings.plan.population,
-        "generator": generator.describe(),
-        "oracles": [question.oracle.describe() for question in options.questions],
-        "pictures": {
-            "split": settings.split, **data_identity(data), **pictures_identity(changes), **settings.plan.identity()
-        },
+        **told,
         "stretches": [asdict(stretch) for stretch in stretches],
         "paths": [asdict(one) for one in paths],
     }  # fmt: skip
@@ -172,17 +160,42 @@ def calibrate_answers(
     return stretches
 
 
-def _paths(generator: Generator, data: Any, settings: CalibrationSettings) -> list[AnswerPath]:
-    """Of all images that have pictures of all changes, for every change and oracle."""
+def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[str, Any], list[AnswerPath]]:
+    """What tells model, oracles and pictures from others, and the answers on images that have pictures of all changes.
+
+    Raises:
+        ValueError: If decoding is random, or an oracle has what only certificates take.
+    """
+    options = cast(AnswerOptions, settings.answers)
+    _check_options(options)
+    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    data, changes = answered_pictures(settings), settings.plan.changes()
+    told = {
+        "generator": generator.describe(),
+        "oracles": [question.oracle.describe() for question in options.questions],
+        "pictures": {
+            "split": settings.split, **data_identity(data), **pictures_identity(changes), **settings.plan.identity()
+        },
+    }  # fmt: skip
     pictures = SequencePictures(data, settings.plan)
     shown = pictures.complete(evenly_spread(len(data), settings.plan.num_images))
-    answering, changes = inference_copy(generator), settings.plan.changes()
-    found: list[AnswerPath] = []
+    answering, found = inference_copy(generator), list[AnswerPath]()
     with following("asking", len(changes) * len(shown)) as bar:
         for asked in product(changes, shown):
             found += _of_image(answering, data, asked, pictures, settings)
             bar.advance()
-    return found
+    return told, found
+
+
+def _check_options(options: AnswerOptions) -> None:
+    if options.decoding.random:
+        raise ValueError("expected greedy decoding where the stability of answers is asked, got a temperature above 0")
+    for question in options.questions:
+        if given := [name for name in ("error", "calibration", "target") if getattr(question, name) is not None]:
+            raise ValueError(
+                f"expected an oracle alone where the stability of answers is asked, got {given[0]} of oracle "
+                f"{question.oracle.name!r}: leave it out, for a stretch is about the oracle's own label"
+            )
 
 
 def _of_image(
@@ -190,7 +203,7 @@ def _of_image(
     data: Any,
     asked: tuple[Attribute, int],
     pictures: SequencePictures,
-    settings: CalibrationSettings,
+    settings: Asking,
 ) -> list[AnswerPath]:
     change, index = asked
     shares = pictures.shares(change, index)

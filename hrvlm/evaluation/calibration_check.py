@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import Tensor
@@ -153,7 +153,19 @@ def _record(statement: ThresholdRecord, form: str, violated: int, images: int, a
     )
 
 
-def contradicts(statement: ThresholdRecord, form: str, violated: int, images: int, alpha: float) -> bool:
+class Calibrated(Protocol):
+    """What was calibrated: at which rate, on how many images."""
+
+    @property
+    def epsilon(self) -> float:
+        """Rate that is allowed."""
+
+    @property
+    def images(self) -> int:
+        """Number of calibration images."""
+
+
+def contradicts(statement: Calibrated, form: str, violated: int, images: int, alpha: float) -> bool:
     """Whether a violation rate contradicts what a form of a threshold says of epsilon.
 
     The form with confidence says that this threshold's own rate is at most epsilon, the marginal one that the rate is

@@ -60,6 +60,8 @@ class CheckSettings(Subject):
 
     Attributes:
         plan: Changes and pictures of a second set of images.
+        answers: Prompt, decoding and oracles, as the calibration had them; null for a classifier.
     """
 
     plan: ShownChanges
+    answers: AnswerOptions | None = None

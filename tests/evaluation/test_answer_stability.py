@@ -17,7 +17,15 @@ from hrvlm.cli.certify import main
 from hrvlm.data import Appearance, emoji
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.evaluation.answer_options import AnswerOptions, QuestionOptions
-from hrvlm.evaluation.answer_stability import SHARES, calibrate_answers, first_changes, stable_share
+from hrvlm.evaluation.answer_stability import (
+    SHARES,
+    AnswerPath,
+    StableStretch,
+    calibrate_answers,
+    first_changes,
+    stable_share,
+)
+from hrvlm.evaluation.answer_stability_check import _checked
 from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSettings
 from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import CommandOracle
@@ -84,12 +92,61 @@ def test_the_captioner_is_asked_along_a_change(
     for stretch in found["stretches"]:
         assert stretch["shares"]["marginal"] == stable_share(first, epsilon=stretch["epsilon"])
         assert stretch["unstable"] == np.isfinite(first).mean()
+    checked(config, output, capsys)
     with pytest.raises(SystemExit):
         main([*words, "--plan.options.joint", '["levels"]'])
     assert "expected no joint thresholds and no groups with answers" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*words, "--answers.decoding", '{"temperature": 1.0}'])
     assert "expected greedy decoding where the stability of answers is asked" in capsys.readouterr().err
+
+
+def checked(config: Path, calibration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command's file is checked on other images, and on its own; with other oracles it is refused."""
+    given = yaml.safe_load(config.read_text())
+    sequences = {"small": {"stop": {"size": 0.3}, "steps": 3}}
+    given["plan"] = {"attributes": PLAN["attributes"], "sequences": sequences, "num_images": 5}
+    second, output = config.with_name("second.yaml"), calibration.with_name("checked.json")
+    second.write_text(yaml.safe_dump(given))
+    words = ["check-calibration", "--checkpoint", "emoji-captioner", "--config", str(second)]
+    words += ["--calibration", str(calibration), "--output", str(output)]
+    main(words)
+    assert "itself" not in capsys.readouterr().out
+    checks = json.loads(output.read_text())["checks"]
+    assert [check["epsilon"] for check in checks] == [0.2, 0.4]
+    assert all(check["images"] == 5 and not check["contradicted"] for check in checks)
+    given["plan"] |= {"sequences": PLAN["sequences"], "num_images": 12}
+    second.write_text(yaml.safe_dump(given))
+    main(words)
+    assert "images and pictures of the calibration itself" in " ".join(capsys.readouterr().out.split())
+    paths = json.loads(calibration.read_text())["paths"]
+    first = [float(first_changes([path["classes"]], [path["shares"]])[0]) for path in paths]
+    for check in json.loads(output.read_text())["checks"]:
+        assert check["violated"] == sum(value <= check["share"] for value in first)
+        assert check["lower"] <= check["violated"] / 12 <= check["upper"]
+    with pytest.raises(SystemExit):
+        main([*words, "--answers.prompt", "describe"])
+    assert "got one of another generator: make one with certify.py calibrate" in capsys.readouterr().err
+
+
+def test_many_violations_contradict_a_share() -> None:
+    stretch = StableStretch(
+        change="small", oracle="command", epsilon=0.1, images=200, unstable=0.2, mean_stable=0.9,
+        shares={"marginal": 0.5, "0.95": 0.4, "0.99": None},
+    )  # fmt: skip
+    for bad, verdict in ((10, False), (60, True)):
+        paths = [
+            AnswerPath(
+                index=i, change="small", oracle="command", shares=(0.4, 1.0), stable=1.0,
+                classes=(1, 2 if i < bad else 1, 1),
+            )
+            for i in range(200)
+        ]  # fmt: skip
+        found = _checked([stretch], paths)
+        assert [(check.form, check.violated, check.contradicted) for check in found] == [
+            ("marginal", bad, verdict), ("0.95", bad, verdict),
+        ]  # fmt: skip
+    assert _checked([stretch], []) == []
 
 
 @pytest.mark.parametrize("given", [{"target": "act"}, {"error": OracleError(model="overall", rate=0.1)}])

@@ -33,9 +33,13 @@ class Sinusoids:
     sine: Tensor
     offset: Tensor
 
-    def rows(self, index: Tensor) -> Sinusoids:
+    def rows(self, index: Tensor | slice) -> Sinusoids:
         """The sinusoids of some images."""
         return Sinusoids(self.cosine[index], self.sine[index], self.offset[index])
+
+    def columns(self, index: Tensor) -> Sinusoids:
+        """Those of some classes."""
+        return Sinusoids(self.cosine[:, index], self.sine[:, index], self.offset[:, index])
 
     def turned(self, angle: Tensor) -> Sinusoids:
         """The same sinusoids measured from `angle` `(N,)`, so that the value there is `cosine + offset`."""

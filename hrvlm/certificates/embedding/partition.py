@@ -44,6 +44,11 @@ class SemanticPartition:
         """Number of images."""
         return len(self.reasons)
 
+    @property
+    def direction(self) -> Tensor:
+        """`(N,)` +1 where angles grow along the way, -1 where they fall."""
+        return torch.where(self.stop < self.start, -1.0, 1.0).to(self.start)
+
     def intervals(self, i: int) -> list[tuple[float, float, int]]:
         """Maximal intervals (from, to, label) of image i in radians, one after another; [] if nothing is certified."""
         breaks, labels = self.breaks[i].tolist(), self.labels[i].tolist()

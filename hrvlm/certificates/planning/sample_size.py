@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
@@ -109,18 +109,14 @@ def mean_radius_law(question: Question, n: float) -> float:
 
 def certified_accuracy_exact(question: Question, n: int, radius: float) -> float:
     """Share of images certified at a radius by n samples: the sum over the distribution of counts."""
-    needed = float(radius_probability(radius, question.sigma, threshold=question.threshold))
-    if needed == 1:  # as floats have it: so far away no count is enough
-        return 0.0
-    counts = np.arange(least_count(n, question.alpha, needed), n + 1, dtype=np.float64)
-    return float(question.law.count_share(counts, n).sum())
+    return float(_count_shares(question, n, _needed_count(question, n, radius)).sum())
 
 
 def mean_radius_exact(question: Question, n: int) -> float:
     """Mean certified radius over all images by n samples: the sum over the distribution of counts."""
     first = least_count(n, question.alpha, question.threshold)
     radii = _radii(n, first, question.alpha, question.sigma, question.threshold)
-    return float(question.law.count_share(np.arange(first, n + 1, dtype=np.float64), n) @ radii)
+    return float(_count_shares(question, n, first) @ radii)
 
 
 def plan_samples(
@@ -183,16 +179,20 @@ def forecast(question: Question, samples: Sequence[int], radii: Sequence[float])
     """
     for n in samples:
         check_samples(n)
-    return [
-        {
-            "n": n,
-            "mean_radius": mean_radius_exact(question, n),
-            "mean_radius_law": mean_radius_law(question, n),
-            "certified_accuracy": {str(radius): certified_accuracy_exact(question, n, radius) for radius in radii},
-            "ceiling": float(radius_ceiling(n, question.alpha, question.sigma, threshold=question.threshold)),
-        }
-        for n in samples
-    ]
+    return [_forecast_line(question, n, radii) for n in samples]
+
+
+def _forecast_line(question: Question, n: int, radii: Sequence[float]) -> dict[str, object]:
+    """All sums of a number of samples are over the same shares of images."""
+    first = least_count(n, question.alpha, question.threshold)
+    shares = _count_shares(question, n, first)
+    return {
+        "n": n,
+        "mean_radius": float(shares @ _radii(n, first, question.alpha, question.sigma, question.threshold)),
+        "mean_radius_law": mean_radius_law(question, n),
+        "certified_accuracy": {str(r): float(shares[_needed_count(question, n, r) - first :].sum()) for r in radii},
+        "ceiling": float(radius_ceiling(n, question.alpha, question.sigma, threshold=question.threshold)),
+    }
 
 
 def _goal(reference: float, loss: float, *, relative: bool) -> float:
@@ -202,11 +202,10 @@ def _goal(reference: float, loss: float, *, relative: bool) -> float:
 def _objectives(question: Question, radius: float | None) -> tuple[_Objective, _Objective]:
     """What is planned for as a function of n, by the law and exactly."""
     if radius is None:
-        return lambda n: mean_radius_law(question, n), lambda n: mean_radius_exact(question, n)
-    return (
-        lambda n: certified_accuracy_law(question, n, radius),
-        lambda n: certified_accuracy_exact(question, n, radius),
-    )
+        return partial(mean_radius_law, question), partial(mean_radius_exact, question)
+    law = partial(certified_accuracy_law, question, radius=radius)
+    exact = partial(certified_accuracy_exact, question, radius=radius)
+    return law, exact
 
 
 def _least(objective: _Objective, goal: float, low: int, high: int) -> int:
@@ -231,6 +230,17 @@ def _kappa(question: Question, n: float) -> float:
 def _share(question: Question, n: float, s: Floats) -> Floats:
     """Share of images whose probability is at least Phi(s) + kappa sqrt(Phi(s) Phi(-s))."""
     return question.law.tail(ndtr(-s) - _kappa(question, n) * np.sqrt(ndtr(s) * ndtr(-s)))
+
+
+def _needed_count(question: Question, n: int, radius: float) -> int:
+    """Least count that certifies a radius; n + 1 where none does."""
+    needed = float(radius_probability(radius, question.sigma, threshold=question.threshold))
+    return n + 1 if needed == 1 else least_count(n, question.alpha, needed)  # 1 as floats have it
+
+
+def _count_shares(question: Question, n: int, first: int) -> Floats:
+    """Shares of the images with counts from `first` to n."""
+    return question.law.count_share(np.arange(first, n + 1, dtype=np.float64), n)
 
 
 @lru_cache(maxsize=64)

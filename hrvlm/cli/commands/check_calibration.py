@@ -8,6 +8,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
+from hrvlm.evaluation.answer_stability_check import check_answers
 from hrvlm.evaluation.calibration_check import check_calibration
 from hrvlm.evaluation.calibration_settings import CheckSettings
 from hrvlm.reports.calibration import check_table
@@ -24,6 +25,9 @@ def _parser() -> ClearParser:
 def _run(options: Any, given: Any) -> None:
     settings = settings_of(CheckSettings, options)
     files = Path(options.calibration), Path(options.output)
+    if settings.answers is not None:
+        check_answers(files[0], checkpoint_of(options), settings, files[1], say)
+        return
     checks = check_calibration(files[0], checkpoint_of(options), settings, files[1], say)
     console().print(check_table(checks))
     wrong = sum(check.contradicted for check in checks)

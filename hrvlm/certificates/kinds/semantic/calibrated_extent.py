@@ -9,9 +9,9 @@ threshold means for pictures is a matter of calibration, see `statistics.risk`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
-from functools import cached_property
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import UNITS, ThresholdUnit
 from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
 from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
+
+Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
+"""Distance of a class from an image's label, the label's margin over it, and the error of that."""
 
 
 @dataclass(frozen=True)
@@ -85,14 +88,21 @@ class FirstStretches:
         scorer: classifier.
         rotation: of the images.
         partition: along it.
+        sinusoids: see `stable_pieces`.
 
     Attributes:
         whole: `(N,)` radians that the label holds, in [0, pi]; 0 where nothing is certified.
     """
 
-    def __init__(self, scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> None:
+    def __init__(
+        self,
+        scorer: AffineScorer,
+        rotation: Rotation,
+        partition: SemanticPartition,
+        sinusoids: Sinusoids | None = None,
+    ) -> None:
         self.whole = partition.extent
-        self._pieces = list(stable_pieces(scorer, rotation, _first(partition)))
+        self._pieces = list(stable_pieces(scorer, rotation, _first(partition), sinusoids))
         self._classes = scorer.first
 
     def reach(self, threshold: float | Tensor, scale: ThresholdScale) -> tuple[Tensor, Tensor]:
@@ -104,43 +114,51 @@ class FirstStretches:
                 f"expected a threshold >= 0, one number or {len(self.whole)} of them, got {shown}: a calibration gives "
                 "such numbers"
             )
-        extent, other = self.reaches(given.expand_as(self.whole)[None], [[scale] * len(self.whole)])
+        row = given.expand_as(self.whole)[None]
+        weights = torch.full_like(row, scale.unit == "weights", dtype=torch.bool)
+        extent, other = self.reaches(row, weights, torch.full_like(row, scale.growth))
         return extent[0], other[0]
 
-    def reaches(self, thresholds: Tensor, scales: Sequence[Sequence[ThresholdScale]]) -> tuple[Tensor, Tensor]:
-        """The same for M thresholds of each image at once: all of shape `(M, N)`."""
-        growth = thresholds.new_tensor([[scale.growth for scale in row] for row in scales])
-        by_weights = [[scale.unit == "weights" for scale in row] for row in scales]
-        weights = torch.tensor(by_weights, dtype=torch.bool, device=growth.device)
+    def reaches(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for M thresholds of each image at once: all of shape `(M, N)`.
+
+        Args:
+            thresholds: >= 0.
+            weights: whether they are in units of the weights' distances.
+            growth: of them.
+        """
         extent, other = torch.zeros_like(thresholds), torch.full(thresholds.shape, -1, device=growth.device)
         for piece in self._pieces:
-            rows = piece.rows
-            margin, slack = _asked(piece, thresholds[:, rows], weights[:, rows], growth[:, rows])
+            rows, classes = piece.rows, self._classes
+            asked = (thresholds[:, rows], weights[:, rows], growth[:, rows])
+            if len(thresholds) > 1:
+                columns = _ending(piece, *asked)
+                piece, classes = piece.columns(columns), classes[columns]
+            margin, slack = _asked(piece, *asked)
             angle, column, blocked = (part.view(len(thresholds), -1) for part in _first_failure(margin, slack))
             whole = self.whole[rows]
             ended = blocked | (angle < whole)
             extent[:, rows] = torch.where(blocked, 0.0, torch.where(ended, angle, whole))
-            other[:, rows] = torch.where(ended, self._classes[column], -1)
+            other[:, rows] = torch.where(ended, classes[column], -1)
         return extent, other
 
-    def bound(self, i: int, other: int) -> tuple[float, tuple[float, float, float], float]:
-        """Distance of the weights of image i's label and another class, their margin, and the error of its values.
+    def bounds(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Ending]:
+        """Per image and class: distance of its weight from that of the image's label, margin, and error of its values.
 
         The margin is ``a cos t + b sin t + c`` at t radians past the image; the error is 0 where the difference of the
         scores is as good.
         """
-        column = int(torch.searchsorted(self._classes, other))
-        piece, row = self._places[i]
-        margin = piece.margin
-        cosine, sine, offset = (float(p[row, column]) for p in (margin.cosine, margin.sine, margin.offset))
-        distance = float(piece.distances[row, column])
-        error = float(piece.error[row, column])
-        return distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error
-
-    @cached_property
-    def _places(self) -> dict[int, tuple[StablePiece, int]]:
-        """Piece and row of each image."""
-        return {i: (piece, row) for piece in self._pieces for row, i in enumerate(piece.rows.tolist())}
+        found: dict[tuple[int, int], Ending] = {}
+        for piece in self._pieces:
+            places = {i: row for row, i in enumerate(piece.rows.tolist())}
+            here = [pair for pair in pairs if pair[0] in places]
+            rows = [places[i] for i, _ in here]
+            columns = torch.searchsorted(self._classes, self._classes.new_tensor([other for _, other in here]))
+            parts = (piece.distances, piece.margin.cosine, piece.margin.sine, piece.margin.offset, piece.error)
+            numbers = torch.stack([part[rows, columns] for part in parts], dim=1).tolist()
+            for pair, (distance, cosine, sine, offset, error) in zip(here, numbers, strict=True):
+                found[pair] = (distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error)
+        return found
 
     def keeps(self, threshold: Tensor, position: Tensor, scale: ThresholdScale) -> Tensor:
         """Whether the stretches at thresholds `(N,)` hold positions `(N,)`, radians past the image in [0, pi].
@@ -170,6 +188,12 @@ class FirstStretches:
             ratio = _least_ratio(piece, torch.minimum(at, piece.length), scale).amin(dim=1)
             found[piece.rows] = torch.where(at <= piece.length + ROUNDING, ratio, -math.inf)
         return found
+
+
+def _ending(piece: StablePiece, threshold: Tensor, weights: Tensor, growth: Tensor) -> Tensor:
+    """Positions of the classes that may end the stretch of some image at some of M thresholds `(M, n)`."""
+    most = threshold * (1 + growth)
+    return piece.near(*(torch.where(mask, most, 0.0).amax(dim=0)[:, None] for mask in (weights, ~weights)))
 
 
 def _least_ratio(piece: StablePiece, end: Tensor, scale: ThresholdScale) -> Tensor:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import zip_longest
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
-from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches, ThresholdScale
+from hrvlm.certificates.kinds.semantic.calibrated_extent import Ending, FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
 from hrvlm.certificates.kinds.semantic.calibration_losses import share_of
@@ -37,35 +41,85 @@ class Asked:
         """None where the calibration found none."""
         return self.statement.thresholds[self.form]
 
+    @property
+    def numbers(self) -> tuple[float, bool, float]:
+        """Threshold, 0 for none, whether in units of weights, and growth."""
+        return self.threshold or 0.0, self.statement.scale.unit == "weights", self.statement.scale.growth
 
-def asked_of(
-    calibration: Calibration,
-    changes: Sequence[Attribute],
-    scorer: str,
-    level: tuple[str, int],
-    predictions: Mapping[tuple[str, int], int],
-) -> list[Asked]:
-    """The thresholds that hold of an image at one level, those of its own groups alone.
+    def stretch(self, extent: float, whole: float) -> CalibratedStretch:
+        """What is stated of a stretch of `extent` radians on a range of `whole`."""
+        s = self.statement
+        share, scale = share_of(extent, whole, s.speed), (s.scale.unit, s.scale.growth)
+        return CalibratedStretch(s.over, s.group, s.epsilon, self.form, *scale, self.threshold, extent, share)
+
+
+class AskedThresholds:
+    """All thresholds that are asked of the changes of an image at one level; the same for all images of its groups.
+
+    Args:
+        asked: in the order of rows.
+        changes: how many there are.
+    """
+
+    def __init__(self, asked: Sequence[Asked], changes: int) -> None:
+        self.by_change: list[list[Asked]] = [[] for _ in range(changes)]
+        for one in asked:
+            self.by_change[one.change].append(one)
+
+    @cached_property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Thresholds, whether in units of weights, and growth, each `(M, changes)`: see `FirstStretches.reaches`."""
+        rows = list(zip_longest(*self.by_change))
+        told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
+        thresholds, weights, growth = torch.tensor(told, dtype=torch.float64).unbind(dim=-1)
+        return thresholds, weights > 0, growth
+
+
+class Asking:
+    """Finds the thresholds that hold of an image: those of its own groups alone.
 
     Args:
         calibration: of the model.
-        changes: of the image.
-        scorer: kind of the scorer.
-        level: tree and level.
-        predictions: class of the image by tree and level.
+        changes: of images.
     """
-    return [
-        Asked(statement, form, i)
-        for i, change in enumerate(changes)
-        for statement in calibration.of(change.name, change.target_kind, scorer, *level)
-        if statement.group is None or predictions.get(statement.group[:2]) == statement.group[2]
-        for form in statement.thresholds
-    ]
+
+    def __init__(self, calibration: Calibration, changes: Sequence[Attribute]) -> None:
+        self.calibration, self.changes = calibration, changes
+        self._groups = sorted({s.group[:2] for s in calibration.statements if s.group is not None})
+        self._known: dict[tuple[Any, ...], AskedThresholds] = {}
+
+    def __call__(
+        self, scorer: str, level: tuple[str, int], predictions: Mapping[tuple[str, int], int]
+    ) -> AskedThresholds:
+        """Those of one level.
+
+        Args:
+            scorer: kind of the scorer.
+            level: tree and level.
+            predictions: class of the image by tree and level.
+        """
+        key = (scorer, level, *(predictions.get(group) for group in self._groups))
+        if key not in self._known:
+            self._known[key] = AskedThresholds(self._asked(scorer, level, predictions), len(self.changes))
+        return self._known[key]
+
+    def _asked(self, scorer: str, level: tuple[str, int], predictions: Mapping[tuple[str, int], int]) -> list[Asked]:
+        return [
+            Asked(statement, form, i)
+            for i, change in enumerate(self.changes)
+            for statement in self.calibration.of(change.name, change.target_kind, scorer, *level)
+            if statement.group is None or predictions.get(statement.group[:2]) == statement.group[2]
+            for form in statement.thresholds
+        ]
 
 
 def calibrated_stretches(
-    scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, asked: Sequence[Asked]
-) -> list[tuple[list[CalibratedStretch], dict[int, Any]]]:
+    scorer: AffineScorer,
+    rotation: Rotation,
+    partition: SemanticPartition,
+    asked: AskedThresholds,
+    sinusoids: Sinusoids | None = None,
+) -> list[tuple[list[CalibratedStretch], dict[int, Ending]]]:
     """Per change the stretches, and the classes that end them with distance, margin and its error, see `evidence`.
 
     Args:
@@ -73,37 +127,21 @@ def calibrated_stretches(
         rotation: of its changes.
         partition: along it.
         asked: thresholds.
+        sinusoids: see `stable_pieces`.
     """
-    stretches = FirstStretches(scorer, rotation, partition)
+    found: list[tuple[list[CalibratedStretch], dict[int, Ending]]] = [([], {}) for _ in range(len(partition))]
+    if not any(asked.by_change):
+        return found
+    stretches = FirstStretches(scorer, rotation, partition, sinusoids)
+    reached = stretches.reaches(*(part.to(partition.start.device) for part in asked.tensors))
     whole = (partition.stop - partition.start).abs().tolist()
-    found: list[tuple[list[CalibratedStretch], dict[int, Any]]] = [([], {}) for _ in range(len(partition))]
-    for one, extent, other in _reached(stretches, asked, len(partition)):
-        s, (stated, ends) = one.statement, found[one.change]
-        share = share_of(extent, whole[one.change], s.speed)
-        scale = (s.scale.unit, s.scale.growth)
-        stated.append(CalibratedStretch(s.over, s.group, s.epsilon, one.form, *scale, one.threshold, extent, share))
-        if other >= 0:
-            ends[other] = stretches.bound(one.change, other)
+    ending: dict[tuple[int, int], None] = {}
+    for i, (some, *columns) in enumerate(zip(asked.by_change, *(part.T.tolist() for part in reached), strict=True)):
+        for one, extent, other in zip(some, *columns, strict=False):  # columns are as long as the longest
+            none = one.threshold is None
+            found[i][0].append(one.stretch(0.0 if none else extent, whole[i]))
+            if other >= 0 and not none:
+                ending[i, other] = None
+    for (i, other), numbers in stretches.bounds(ending).items():
+        found[i][1][other] = numbers
     return found
-
-
-def _reached(stretches: FirstStretches, asked: Sequence[Asked], count: int) -> list[tuple[Asked, float, int]]:
-    """How far each threshold leads, and the class that ends it, -1 where none does."""
-    by_change: list[list[Asked]] = [[] for _ in range(count)]
-    for one in asked:
-        by_change[one.change].append(one)
-    most = max(map(len, by_change), default=0)
-    if not most:
-        return []
-    thresholds = torch.zeros(most, count, dtype=torch.float64, device=stretches.whole.device)
-    scales = [[ThresholdScale()] * count for _ in range(most)]
-    for i, some in enumerate(by_change):
-        for m, one in enumerate(some):
-            thresholds[m, i] = 0.0 if one.threshold is None else one.threshold
-            scales[m][i] = one.statement.scale
-    extents, others = (part.tolist() for part in stretches.reaches(thresholds, scales))
-    return [
-        (one, 0.0, -1) if one.threshold is None else (one, extents[m][i], others[m][i])
-        for i, some in enumerate(by_change)
-        for m, one in enumerate(some)
-    ]

@@ -48,6 +48,8 @@ class CalibratedStretch(NamedTuple):
     @classmethod
     def of(cls, values: Any) -> CalibratedStretch:
         """From a row's list."""
+        if isinstance(values, cls):
+            return values
         over, group, epsilon, form, unit, growth, threshold, extent, share = values
         named = None if group is None else (str(group[0]), int(group[1]), int(group[2]))
         asked = None if threshold is None else float(threshold)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,14 +21,12 @@ from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.calibrated_extent import Ending
 from hrvlm.certificates.kinds.semantic.certify import Extent, target_angles
 from hrvlm.certificates.kinds.semantic.misalignment import add_stable_share, check_deltas
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, Wave
 from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
 from hrvlm.geometry import sphere
-
-Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
-"""Distance of a class from an image's label, the label's margin over it, and the error of that."""
 
 
 def semantic_evidence(
@@ -41,6 +39,7 @@ def semantic_evidence(
     target_extent: Extent = None,
     deltas: Sequence[float] = (),
     ends: Sequence[Mapping[int, Ending]] = (),
+    sinusoids: Sinusoids | None = None,
 ) -> list[dict[str, Any]]:
     """Per image the fields that `SemanticRecord.of_partition` takes beside the partition.
 
@@ -53,6 +52,7 @@ def semantic_evidence(
         target_extent: as in `semantic_partition`.
         deltas: misalignment bounds at which stable coverage is stated.
         ends: per image the classes that end its calibrated stretches; none where no such are stated.
+        sinusoids: see `stable_pieces`.
 
     Returns:
         Fields `plane`, `waves`, `distances`, `largest_deltas`, `margins`, `stable` and `smallest_margin` of each image.
@@ -62,14 +62,15 @@ def semantic_evidence(
     first, second = (
         torch.where(rotation.flat, 0.0, sphere.along(rotation.features, axis)) for axis in rotation.plane[:2]
     )
-    coverage, bounding = _stable_parts(scorer, rotation, partition, deltas)
+    coverage, bounding = _stable_parts(scorer, rotation, partition, deltas, sinusoids)
     for i, others in enumerate(ends):
         bounding[i].end(int(partition.label[i]), others)
     found: list[dict[str, Any]] = []
-    direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
+    direction = partition.direction
     for part in chunks(len(partition), scorer.num_classes):
         some = scorer.rows(part)
-        waves = rotation.rows(part).sinusoids(some, direction[part])
+        known = None if sinusoids is None else sinusoids.rows(part)
+        waves = known or rotation.rows(part).sinusoids(some, direction[part])
         for row, i in enumerate(range(len(partition))[part]):
             stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
             fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
@@ -86,6 +87,7 @@ class _Image:
     def __init__(self, scorer: AffineScorer, waves: Sinusoids, row: int) -> None:
         self.scorer = scorer
         self.parts = [part[row].cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset)]
+        self.first = scorer.first.cpu().numpy()
 
     def wave(self, label: int, named: int | None = None) -> Wave:
         """Coefficients of a winner, or of a class identical to it."""
@@ -109,10 +111,10 @@ class _Image:
         margin = value[column] - value
         margin[column] = math.inf
         best = int(margin.argmin())
-        return (float(margin[best]), int(self.scorer.first[best])) if len(margin) > 1 else None
+        return (float(margin[best]), int(self.first[best])) if len(margin) > 1 else None
 
     def _column(self, label: int) -> int:
-        return int(torch.searchsorted(self.scorer.first, label))
+        return int(self.first.searchsorted(label))
 
 
 _NO_LEAD = 1e-12
@@ -179,13 +181,17 @@ def _measured(piece: StablePiece, row: int, column: int, start: float) -> tuple[
 
 
 def _stable_parts(
-    scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, deltas: Sequence[float]
+    scorer: AffineScorer,
+    rotation: Rotation,
+    partition: SemanticPartition,
+    deltas: Sequence[float],
+    sinusoids: Sinusoids | None,
 ) -> tuple[Tensor, list[_Bounds]]:
     """Stable coverage `(M, N)` at the deltas, and what bounds the stable part of each image, and first of all."""
     check_deltas(deltas)
     found, coverage = [_Bounds() for _ in range(len(partition))], partition.start.new_zeros(len(deltas), len(partition))
     whole = (partition.stop - partition.start).abs()
-    for piece in stable_pieces(scorer, rotation, partition) if deltas else ():
+    for piece in stable_pieces(scorer, rotation, partition, sinusoids) if deltas else ():
         real = (piece.length > 0) | (partition.start == partition.stop)[piece.rows]
         reach, first = piece.first_bound()
         wanted = torch.zeros_like(piece.distances, dtype=torch.bool)

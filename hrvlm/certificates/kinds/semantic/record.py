@@ -132,7 +132,7 @@ class SemanticRecord(Record):
             "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
             "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
             "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
-            "calibrated": tuple(CalibratedStretch.of(stretch) for stretch in self.calibrated),
+            "calibrated": tuple(map(CalibratedStretch.of, self.calibrated)),
         }
         if self.largest_deltas is not None:
             values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute, check_changes
+from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References
-from hrvlm.certificates.kinds.semantic.calibrated_rows import asked_of, calibrated_stretches
-from hrvlm.certificates.kinds.semantic.calibration import Calibration, read_calibration
+from hrvlm.certificates.kinds.semantic.calibrated_rows import Asking, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partitions
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
 from hrvlm.certificates.kinds.semantic.options import SemanticOptions
@@ -41,13 +42,13 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
     """
     options: SemanticOptions = context.options
     classifiers = classifiers_of(context.classifier)
-    calibration = None if options.calibration is None else read_calibration(options.calibration)
+    asking = None if options.calibration is None else Asking(read_calibration(options.calibration), options.attributes)
     targets = TargetDirections(context.classifier, context.references)
     for image in stream:
         with one_thread():
             shown = [targets(change, image.index) for change in options.attributes]
             sequences = [targets.sequence(change, image.index) for change in options.attributes]
-            records = list(_of_image(classifiers, image, (shown, sequences), options, calibration))
+            records = list(_of_image(classifiers, image, (shown, sequences), options, asking))
         yield records
 
 
@@ -124,7 +125,7 @@ def _of_image(
     image: EmbeddedImage,
     pictures: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
     plan: SemanticOptions,
-    calibration: Calibration | None,
+    asking: Asking | None,
 ) -> Iterator[SemanticRecord]:
     """All semantic records of one image; each level certifies all attributes at once."""
     shown, sequences = pictures
@@ -136,6 +137,7 @@ def _of_image(
     check_changes(any_classifier.model, plan.attributes, noun)
     embedded = any_classifier.model.project_text(any_classifier.model.text_hidden(texts)).double()
     source, target = embedded.view(len(plan.attributes), 2, -1).unbind(dim=1)
+    calibration = None if asking is None else asking.calibration
     found = {}
     for scorer_kind, classifier in classifiers.items():
         point = classifier.head.lift_image(feature)
@@ -150,13 +152,14 @@ def _of_image(
             partition = partitions[key, _ALL]
             asked = (scorer, points, source, target, partition)
             stated: list[Any] = []
-            if calibration is not None:
-                thresholds = asked_of(calibration, plan.attributes, scorer_kind, named[key], labels)
+            waves: Sinusoids | None = None
+            if asking is not None:
+                thresholds = asking(scorer_kind, named[key], labels)
                 rotation = rotation or Rotation.tolerant(points, source, target)
-                stated = calibrated_stretches(scorer, rotation, partition, thresholds)
-            evidence = semantic_evidence(
-                *asked, target_extent=extent, deltas=plan.deltas, ends=[ends for _, ends in stated]
-            )
+                waves = rotation.sinusoids(scorer, partition.direction)
+                stated = calibrated_stretches(scorer, rotation, partition, thresholds, waves)
+            ends = [ends for _, ends in stated]
+            evidence = semantic_evidence(*asked, target_extent=extent, deltas=plan.deltas, ends=ends, sinusoids=waves)
             for fields, (stretches, _) in zip(evidence, stated, strict=False):
                 fields["calibrated"] = tuple(stretches)
             found[scorer_kind, key] = partition, evidence

@@ -18,6 +18,7 @@ from hrvlm.certificates.embedding.envelope import Sinusoids, lows
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
 
+_NEAR = 1e-9  # of scores: rounding is far below
 _NOTHING = 1e-9  # an arc of this share of its interval bounds nothing; at delta 0 rounding makes such at the ends
 
 
@@ -79,19 +80,50 @@ class StablePiece(NamedTuple):
         ratio = torch.where(room > 0, room / self.distances.abs(), 0.0)
         return torch.where(self.distances == -math.inf, math.inf, ratio).min(dim=1)
 
+    def near(self, distances: Tensor, margin: Tensor) -> Tensor:
+        """Positions of the classes over which some margin is somewhere no more than asked in all; at least one.
 
-def stable_pieces(scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition) -> Iterator[StablePiece]:
-    """One interval of the partition after the other; nothing where the partition certifies nothing."""
+        Args:
+            distances: `(n, 1)` what is asked in units of the weights' distances.
+            margin: `(n, 1)` and in that of scores.
+        """
+        finite = self.distances.isfinite()
+        asked = torch.where(finite, distances * self.distances + margin, self.distances) + self.error
+        found = (lows(self.margin, self.length) <= asked + _NEAR).any(dim=0)
+        found[0] |= ~found.any()
+        return found.nonzero().squeeze(1)
+
+    def columns(self, index: Tensor) -> StablePiece:
+        """The piece with some classes alone."""
+        return self._replace(
+            margin=self.margin.columns(index), distances=self.distances[:, index], error=self.error[:, index]
+        )
+
+
+def stable_pieces(
+    scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, sinusoids: Sinusoids | None = None
+) -> Iterator[StablePiece]:
+    """One interval of the partition after the other; nothing where the partition certifies nothing.
+
+    Args:
+        scorer: classifier.
+        rotation: of N images.
+        partition: along it.
+        sinusoids: `(N, U)` those of `rotation.sinusoids`, where they are known.
+    """
     if not bool((partition.labels >= 0).any()):
         return
-    direction = torch.where(partition.stop < partition.start, -1.0, 1.0).to(partition.start)
+    direction = partition.direction
     for part in chunks(len(partition), scorer.num_classes):
-        sinusoids = rotation.rows(part).sinusoids(scorer.rows(part), direction[part])
-        tolerance = sinusoids.tolerance()
+        if sinusoids is None:
+            waves = rotation.rows(part).sinusoids(scorer.rows(part), direction[part])
+        else:
+            waves = sinusoids.rows(part)
+        tolerance = waves.tolerance()
         for f in range(partition.labels.shape[1]):
             rows = part.start + (partition.labels[part, f] >= 0).nonzero().squeeze(1)
             if rows.numel():
-                piece = _piece(scorer, sinusoids.rows(rows - part.start), rows, f, partition)
+                piece = _piece(scorer, waves.rows(rows - part.start), rows, f, partition)
                 piece = _with_close(piece, scorer, rotation, direction, partition.start)
                 yield _with_ties(piece, tolerance[rows - part.start])
 
