@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from hrvlm.evaluation.folder_names import read_settings, rows_of_training
 from hrvlm.evaluation.verification import rules_of, verify, verify_files
-from hrvlm.rows.agreement import Group
+from hrvlm.rows.agreement import Group, apart
 from hrvlm.rows.measures import Measure
 
 CLEAN, DECODING = "clean", "decoding"
@@ -147,7 +147,8 @@ def _results(folder: Path, command: str, records: Sequence[Any]) -> Results:
     facts = {
         (group, name): value
         for image in images.values()
-        for record, group, name, value in rules.facts(image)
+        for record, group, names, values in rules.facts(image)
+        for name, value in apart(names, values)
         if name not in _names_of_model(command, record)
     }
     return Results(folder, command, settings, images, facts)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +16,11 @@ Said: TypeAlias = tuple[Group, str, Hashable]
 """The rows that must agree with a row, in which field, and what it says there."""
 SaidTogether: TypeAlias = tuple[Group, Names, Any]
 """The same of a field, or of several at once."""
+
+
+def apart(names: Names, values: Any) -> Iterable[tuple[str, Hashable]]:
+    """Fields that are told at once, one by one."""
+    return ((names, values),) if isinstance(names, str) else zip(names, values, strict=True)
 
 
 @dataclass(frozen=True)
@@ -65,14 +70,12 @@ class Agreement:
         """
         if self._again(group, names, values):
             return
-        if isinstance(names, str):
-            yield from self._add(record, group, names, values)
-            return
-        for name, value in zip(names, values, strict=True):
-            if not self._again(group, name, value):
+        told = [*apart(names, values)]
+        for name, value in told:
+            if isinstance(names, str) or not self._again(group, name, value):
                 yield from self._add(record, group, name, value)
-        usual = [self._usual.get((group, name, value)) for name, value in zip(names, values, strict=True)]
-        if None not in usual:
+        usual = [self._usual.get((group, name, value)) for name, value in told]
+        if not isinstance(names, str) and None not in usual:
             self._usual[group, names, values] = [count for counts in usual for count in counts or ()]
 
     def _again(self, group: Group, names: Names, values: Hashable) -> bool:
