@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 
 from hrvlm.cli.command import parser_of
@@ -13,7 +12,6 @@ from hrvlm.cli.quick_answers import PROGRAM, TEXTS, versions
 from hrvlm.whole_files import write_whole
 
 WIDTH = "120"
-_DEVICE = re.compile(r"(--device DEVICE.*?default: )(cuda|cpu|mps)\)", re.DOTALL)
 
 
 def texts() -> Iterator[tuple[str, str, str]]:
@@ -45,7 +43,7 @@ def _shown(parser: ClearParser) -> str:
     finally:
         os.environ.pop("COLUMNS")
         os.environ.update({} if before is None else {"COLUMNS": before})
-    return _DEVICE.sub(r"\1cuda where there is one, else cpu)", text)
+    return text
 
 
 def write() -> None:

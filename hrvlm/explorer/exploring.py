@@ -86,8 +86,57 @@ class SharedModel:
             return classifier_of(self.loaded, forest_of(names, list(trees), self.loaded.classes))
 
 
+class Chosen:
+    """A picture and classes, and what is computed of them; stays what it is when others are chosen.
+
+    Args:
+        shared: The model.
+        image: (3, H, W) in [0, 1].
+        classifier: Classifiers of every level.
+    """
+
+    def __init__(self, shared: SharedModel, image: Tensor, classifier: HierarchicalClassifier) -> None:
+        self.image, self._classifier, self._lock = image, classifier, shared.lock
+        with self._lock:
+            self._embedded = EmbeddedPicture(classifier, image)
+
+    @property
+    def levels(self) -> list[str]:
+        """Names of the levels."""
+        return [self._classifier.name(key) for key in self._classifier.keys]
+
+    def predictions(self) -> dict[str, str]:
+        """See `extents.EmbeddedPicture.predictions`."""
+        with self._lock:
+            return self._embedded.predictions()
+
+    def extents(self, source: str, target: str) -> dict[str, list[LevelExtent]]:
+        """See `extents.EmbeddedPicture.extents`."""
+        with self._lock:
+            return self._embedded.extents(source, target)
+
+    def votes(self, *, sigma: float, n: int, alpha: float) -> Iterator[Vote]:
+        """See `votes.growing_vote`; others may compute between two votes."""
+        found = growing_vote(self._classifier, self.image, vote_plan(sigma=sigma, n=n, alpha=alpha))
+        while True:
+            with self._lock:
+                vote = next(found, None)
+            if vote is None:
+                return
+            yield vote
+
+    def attack(self, level: str, *, norm: str, eps: float, steps: int) -> Attacked:
+        """See `attacks.attack_picture`; eps in 255ths for linf, in pixel units for l2."""
+        keys = dict(zip(self.levels, self._classifier.keys, strict=True))
+        if level not in keys:
+            raise ValueError(f"expected a level of {', '.join(keys)}, got {level!r}")
+        threat_model = ThreatModel(norm, eps / 255 if norm == "linf" else eps)  # type: ignore[arg-type]  # it checks
+        with self._lock:
+            return attack_picture(self._classifier, self.image, keys[level], threat_model, steps)
+
+
 class Exploration:
-    """One page's picture and classes.
+    """What one page looks at.
 
     Args:
         shared: The model.
@@ -96,7 +145,7 @@ class Exploration:
     def __init__(self, shared: SharedModel) -> None:
         self._shared = shared
         self._picture: Tensor | None = None
-        self._known: tuple[Tensor, HierarchicalClassifier, EmbeddedPicture] | None = None
+        self._chosen: Chosen | None = None
 
     def open(self, content: bytes) -> None:
         """Takes a picture file; see `inputs.picture_of`."""
@@ -114,52 +163,26 @@ class Exploration:
         """
         if self._picture is None:
             raise ValueError("expected a picture, got none: choose one")
-        image, classifier = self._picture, self._shared.classifier(names, trees)
-        with self._shared.lock:
-            embedded = EmbeddedPicture(classifier, image)
-            self._known = image, classifier, embedded
-            return embedded.predictions()
+        chosen = Chosen(self._shared, self._picture, self._shared.classifier(names, trees))
+        found = chosen.predictions()
+        self._chosen = chosen
+        return found
+
+    def forget(self) -> None:
+        """Leaves what was chosen, where something else was asked for and is not to be had."""
+        self._chosen = None
+
+    def looks_at(self, chosen: Chosen) -> bool:
+        """Whether this is still what was chosen last."""
+        return self._chosen is chosen
 
     @property
-    def image(self) -> Tensor:
-        """The picture (3, H, W) in [0, 1]."""
-        return self._chosen[0]
+    def chosen(self) -> Chosen:
+        """Picture and classes.
 
-    @property
-    def levels(self) -> list[str]:
-        """Names of the levels."""
-        classifier = self._chosen[1]
-        return [classifier.name(key) for key in classifier.keys]
-
-    def extents(self, source: str, target: str) -> dict[str, list[LevelExtent]]:
-        """See `extents.EmbeddedPicture.extents`."""
-        embedded = self._chosen[2]
-        with self._shared.lock:
-            return embedded.extents(source, target)
-
-    def votes(self, *, sigma: float, n: int, alpha: float) -> Iterator[Vote]:
-        """See `votes.growing_vote`; others may compute between two votes."""
-        image, classifier, _ = self._chosen
-        found = growing_vote(classifier, image, vote_plan(sigma=sigma, n=n, alpha=alpha))
-        while True:
-            with self._shared.lock:
-                vote = next(found, None)
-            if vote is None:
-                return
-            yield vote
-
-    def attack(self, level: str, *, norm: str, eps: float, steps: int) -> Attacked:
-        """See `attacks.attack_picture`; eps in 255ths for linf, in pixel units for l2."""
-        image, classifier, _ = self._chosen
-        keys = {classifier.name(key): key for key in classifier.keys}
-        if level not in keys:
-            raise ValueError(f"expected a level of {', '.join(keys)}, got {level!r}")
-        threat_model = ThreatModel(norm, eps / 255 if norm == "linf" else eps)  # type: ignore[arg-type]  # it checks
-        with self._shared.lock:
-            return attack_picture(classifier, image, keys[level], threat_model, steps)
-
-    @property
-    def _chosen(self) -> tuple[Tensor, HierarchicalClassifier, EmbeddedPicture]:
-        if self._known is None:
+        Raises:
+            ValueError: If there are none.
+        """
+        if self._chosen is None:
             raise ValueError("expected a picture and classes, got none yet: choose them")
-        return self._known
+        return self._chosen

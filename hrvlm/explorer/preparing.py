@@ -57,5 +57,5 @@ def _compute_once(shared: SharedModel, start: Start) -> None:
     exploration = Exploration(shared)
     exploration.take(start.picture)
     exploration.choose(start.classes, start.trees)
-    exploration.extents(start.source, start.target)
-    next(exploration.votes(sigma=start.sigma, n=start.n, alpha=start.alpha))
+    exploration.chosen.extents(start.source, start.target)
+    next(exploration.chosen.votes(sigma=start.sigma, n=start.n, alpha=start.alpha))

@@ -1,7 +1,8 @@
 """The server of the explorer: on this machine alone, and for pages of its own alone.
 
 A page of another site, open in the same browser, may send requests to servers of this machine. So requests whose Host
-or Origin is not the explorer's own are refused: the first closes DNS rebinding, the second sites that ask directly. The
+or Origin is not the explorer's own are refused: the first closes DNS rebinding, the second sites that ask directly.
+What another site embeds (a script, a picture, a frame) has no Origin, but browsers say where it is asked from. The
 page's policy lets the browser load and send nothing beyond this server.
 """
 
@@ -15,9 +16,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from threading import current_thread, main_thread
 from typing import Any
+from urllib.parse import unquote
 
 ADDRESS = "127.0.0.1"
 HOSTS = (ADDRESS, "localhost")
+COMPONENTS, FRAMEWORK = "/components/", "panel"
+"""Addresses under which the framework serves files of modules, and its own module."""
 LONGEST_MESSAGE = 32_000_000
 """Bytes of a message from the browser, which a picture has to fit into as text."""
 PATIENCE = 300_000
@@ -63,7 +67,21 @@ def is_foreign(headers: Mapping[str, str], port: int) -> bool:
     """
     hosts = own_hosts(port)
     origin = headers.get("Origin")
-    return headers.get("Host") not in hosts or (origin is not None and origin not in [f"http://{h}" for h in hosts])
+    if headers.get("Host") not in hosts or (origin is not None and origin not in [f"http://{h}" for h in hosts]):
+        return True
+    asked_elsewhere = headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none")
+    return origin is None and asked_elsewhere and headers.get("Sec-Fetch-Dest") != "document"  # which a link leads to
+
+
+def imports_others(path: str) -> bool:
+    """Whether the framework would import a module that is not its own: any that an address names, to serve its files.
+
+    Args:
+        path: Of the request, as it was sent.
+    """
+    asked = unquote(path)
+    module = asked.removeprefix(COMPONENTS).partition("/")[0]
+    return asked.startswith(COMPONENTS) and module.partition(".")[0] != FRAMEWORK
 
 
 def make_server(page: Callable[[], Any], port: int) -> Any:
@@ -90,7 +108,7 @@ def _refuse_others(router: Any, port: int) -> None:
 
     class Foreign(routing.Matcher):  # type: ignore[name-defined]  # of a framework that may be missing
         def match(self, request: Any) -> dict[str, Any] | None:
-            return {} if is_foreign(request.headers, port) else None
+            return {} if is_foreign(request.headers, port) or imports_others(request.path) else None
 
     class Refused(web.RequestHandler):  # type: ignore[name-defined]
         def prepare(self) -> None:

@@ -78,8 +78,10 @@ class Widgets:
         )
 
     def _of_prompts(self, kinds: Any, start: Start) -> None:
-        self.source = kinds.TextInput(name="Source prompt", value=start.source, **self._style)
-        self.target = kinds.TextInput(name="Target prompt", value=start.target, **self._style)
+        self.source, self.target = (
+            kinds.TextInput(name=name, value=text, value_input=text, **self._style)  # which else begins empty
+            for name, text in (("Source prompt", start.source), ("Target prompt", start.target))
+        )
         self.scorer = kinds.Select(name="Scores", options=[], **self._style)
 
     def _of_noise(self, kinds: Any, start: Start) -> None:

@@ -1,4 +1,4 @@
-"""Work that users ask for faster than it can be done: only the newest is done, one at a time."""
+"""Work that users ask for faster than it can be done: of each kind only the newest is done, one at a time."""
 
 from __future__ import annotations
 
@@ -7,26 +7,29 @@ from threading import Lock
 
 
 class Newest:
-    """Runs what it is given, unless something newer is given while it waits; may be called from several threads."""
+    """Runs what it is given, unless newer work of its kind is given while it waits; may be called from several threads.
+
+    Work of another kind is not replaced: a prompt that is typed makes no picture that waits of no use.
+    """
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._waiting: Callable[[], None] | None = None
+        self._waiting: dict[str, Callable[[], None]] = {}
         self._busy = False
 
-    def __call__(self, work: Callable[[], None]) -> None:
-        """Does the work now, or leaves it to the thread that works already, in place of what waits there."""
+    def __call__(self, kind: str, work: Callable[[], None]) -> None:
+        """Does the work now, or leaves it to the thread that works already, in place of older work of its kind."""
         with self._lock:
-            self._waiting = work
+            self._waiting[kind] = work
             if self._busy:
                 return
             self._busy = True
         while True:
             with self._lock:
-                work_now, self._waiting = self._waiting, None
-                if work_now is None:
+                if not self._waiting:
                     self._busy = False
                     return
+                work_now = self._waiting.pop(next(iter(self._waiting)))
             try:
                 work_now()
             except BaseException:

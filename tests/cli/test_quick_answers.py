@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from hrvlm.cli import certify, completion, programs, quick_answers
 from hrvlm.cli.command_table import CERTIFY, HRVLM
 from hrvlm.cli.main import main
 from hrvlm.cli.parser_words import in_words
+from hrvlm.evaluation.subject import Subject
 
 ROOT = Path(__file__).parents[2]
 REWRITE = "options have changed: python -m hrvlm.cli.help_texts writes the texts again"
@@ -44,6 +46,11 @@ def test_help_has_groups_an_example_and_values(made: dict[tuple[str, ...], str])
     for (family, command, *_), each in made.items():
         assert family == "train" or "\nexample:\n" in each or command == "tree"
         assert " at 0x" not in each
+
+
+def test_help_tells_the_device_that_is_used(made: dict[tuple[str, ...], str]) -> None:
+    found = [re.search(r"--device DEVICE.*?default: ([^)]*)\)", text, re.DOTALL) for text in made.values()]
+    assert {each[1] for each in found if each} == {Subject.device}
 
 
 @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["verify", "-h"]])

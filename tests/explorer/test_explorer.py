@@ -229,16 +229,21 @@ def test_an_exploration_goes_from_picture_to_attack(shared: SharedModel, tree_fi
         exploration.choose("ant, bee", [])
     exploration.open(png())
     with pytest.raises(ValueError, match="expected a picture and classes"):
-        exploration.extents(SOURCE, TARGET)
+        exploration.chosen.extents(SOURCE, TARGET)
     found = exploration.choose("ant, bee", [str(tree_file)])
-    assert list(found) == exploration.levels
-    assert len(exploration.levels) == 2
-    assert [vote.n for vote in exploration.votes(sigma=0.1, n=70, alpha=0.1)] == [64, 70]
+    chosen = exploration.chosen
+    assert list(found) == chosen.levels
+    assert len(chosen.levels) == 2
+    assert [vote.n for vote in chosen.votes(sigma=0.1, n=70, alpha=0.1)] == [64, 70]
     with pytest.raises(ValueError, match="expected a level of"):
-        exploration.attack("other", norm="linf", eps=1.0, steps=1)
-    attacked = exploration.attack(exploration.levels[1], norm="linf", eps=255.0 / 4, steps=2)
+        chosen.attack("other", norm="linf", eps=1.0, steps=1)
+    attacked = chosen.attack(chosen.levels[1], norm="linf", eps=255.0 / 4, steps=2)
     assert attacked.distance <= 0.25
     assert exploration.choose("ant, bee", []).keys() == {"class"}
+    assert not exploration.looks_at(chosen)
+    exploration.forget()
+    with pytest.raises(ValueError, match="expected a picture and classes"):
+        exploration.chosen.extents(SOURCE, TARGET)
 
 
 def test_trees_that_a_head_has_too_few_levels_for_are_asked_by_cosines(tiny_model: Path, tree_file: Path) -> None:

@@ -18,6 +18,8 @@ from hrvlm.explorer.working import Newest
 def test_its_own_page_is_answered(host: str) -> None:
     assert not serving.is_foreign({"Host": host}, 8000)
     assert not serving.is_foreign({"Host": host, "Origin": "http://127.0.0.1:8000"}, 8000)
+    for site, kind in (("same-origin", "script"), ("none", "document"), ("cross-site", "document")):
+        assert not serving.is_foreign({"Host": host, "Sec-Fetch-Site": site, "Sec-Fetch-Dest": kind}, 8000)
 
 
 @pytest.mark.parametrize(
@@ -31,10 +33,25 @@ def test_its_own_page_is_answered(host: str) -> None:
         {"Host": "127.0.0.1:8000", "Origin": "https://127.0.0.1:8000"},
         {"Host": "127.0.0.1:8000", "Origin": "null"},
         {"Host": "127.0.0.1:8000", "Origin": ""},
+        {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "script"},
+        {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "same-site", "Sec-Fetch-Dest": "iframe"},
+        {"Host": "127.0.0.1:8000", "Sec-Fetch-Site": "cross-site"},
     ],
 )
 def test_others_are_not(headers: dict[str, str]) -> None:
     assert serving.is_foreign(headers, 8000)
+
+
+@pytest.mark.parametrize(
+    ("path", "refused"),
+    [
+        ("/", False), ("/ws", False), ("/static/js/bokeh.min.js", False), ("/components/panel.io/A/_css/a", False),
+        ("/components/antigravity/A/css/a", True), ("/components/%61ntigravity/A/css/a", True),
+        ("/components/panels/A/css/a", True), ("/components/", True),
+    ],
+)  # fmt: skip
+def test_no_address_makes_the_server_import_a_module(path: str, refused: bool) -> None:
+    assert serving.imports_others(path) == refused
 
 
 def test_a_missing_framework_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
@@ -68,19 +85,21 @@ def test_the_newest_work_replaces_what_waits() -> None:
         assert go_on.wait(30)
         done.append("first")
 
-    worker = Thread(target=newest, args=(slow,))
+    worker = Thread(target=newest, args=("letter", slow))
     worker.start()
     assert begun.wait(30)
     for name in ("second", "third"):
-        newest(lambda name=name: done.append(name))
+        newest("letter", lambda name=name: done.append(name))
+    newest("picture", lambda: done.append("other"))
+    newest("letter", lambda: done.append("fourth"))
     go_on.set()
     worker.join(30)
-    assert done == ["first", "third"]
+    assert done == ["first", "fourth", "other"]
 
 
 def test_work_that_fails_does_not_hold_up_what_comes_after() -> None:
     newest, found = Newest(), Future[int]()
     with pytest.raises(ZeroDivisionError):
-        newest(lambda: 1 // 0)
-    newest(lambda: found.set_result(1))
+        newest("one", lambda: 1 // 0)
+    newest("one", lambda: found.set_result(1))
     assert found.done()

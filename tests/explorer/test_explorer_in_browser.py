@@ -43,9 +43,9 @@ def address(folder: Path) -> Iterator[str]:
     assert list(here.iterdir()) == []
 
 
-def answer(address: str, **headers: str) -> int:
+def answer(address: str, *, path: str = "/", **headers: str) -> int:
     connection = HTTPConnection(address, timeout=60)
-    connection.request("GET", "/", headers=headers)
+    connection.request("GET", path, headers=headers)
     status = connection.getresponse().status
     connection.close()
     return status
@@ -56,6 +56,7 @@ def test_other_sites_are_refused(address: str) -> None:
     assert answer(address, Origin=f"http://{address}") == 200
     assert answer(address, Origin="http://evil.example") == 403
     assert answer(address, Host="evil.example") == 403
+    assert answer(address, path="/components/this/s/css/a") == 403
     upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     assert answer(f"{address}", Origin="http://evil.example", **upgrade) == 403
 
