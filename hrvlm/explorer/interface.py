@@ -107,7 +107,8 @@ class Interface:
         w.picture.object = fragments.figure(chosen.image, "the picture as the model sees it") + fragments.predictions(
             found
         )
-        w.level.options = chosen.levels
+        levels = chosen.levels
+        w.level.param.update(options=levels, value=w.level.value if w.level.value in levels else levels[0])
         self._show(w.bars, self._show_extents)
 
     def _show_extents(self) -> None:
