@@ -26,6 +26,7 @@ def image_of(size: int) -> Tensor:
     return (torch.rand(size, generator=torch.Generator().manual_seed(size)) * 255).round() / 255
 
 
+@pytest.mark.slow
 def test_the_interpreter_makes_the_processor_s_bits(tmp_path):
     script = Path(__file__).with_name("interpreted_noise.py")
     asked = os.environ | {"TRITON_INTERPRET": "1", "TRITON_CACHE_DIR": str(tmp_path)}

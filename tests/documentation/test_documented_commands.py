@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import Run
 from documented import PYTHON, ROOT, SHELL, Block, all_blocks, blocks_of
 from PIL import Image
 from torch.distributed.run import get_args_parser
@@ -147,7 +146,7 @@ def test_options_are_those_of_the_command(block: Block, home: Path, capsys: pyte
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in RUN if page not in OWN_TESTS])
 def test_examples_run_one_after_the_other(
-    page: str, home: Path, finished: Run, capsys: pytest.CaptureFixture[str]
+    page: str, home: Path, finished: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trained = home / "runs" / "quickstart" / "version_0"
     shutil.copytree(finished.folder, trained)

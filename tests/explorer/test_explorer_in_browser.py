@@ -33,13 +33,20 @@ def address(folder: Path) -> Iterator[str]:
     here.mkdir()
     command = [sys.executable, "-m", "hrvlm", "explore", "--checkpoint", "emoji"]
     given = dict(os.environ) | {"PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, cwd=here, env=given, stdout=subprocess.PIPE, text=True) as server:
+    # Programs that a shell started in its background ignore Ctrl-C, and so does whatever they start.
+    kept = signal.signal(signal.SIGINT, signal.default_int_handler)
+    server = subprocess.Popen(command, cwd=here, env=given, stdout=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, kept)
+    try:
         assert server.stdout is not None
         said = next((line for line in server.stdout if "http://" in line), "")
         assert "Explorer of emoji: http://127.0.0.1:" in said
         yield said.partition("http://")[2].split()[0]
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 128 + signal.SIGINT
+    finally:
+        server.kill()
+        server.communicate()
     assert list(here.iterdir()) == []
 
 
@@ -93,7 +100,8 @@ def test_a_picture_is_explored(address: str, folder: Path) -> None:
         browser.type("Class names", "a red thing, a blue thing")
         browser.leave("Class names")
         for tree in ("emoji_unicode", "emoji_wordnet"):
-            browser.evaluate(f'deep(document, (e) => e.type === "checkbox" && e.value === "{tree}").click(); true')
+            box = f'deep(document, (e) => e.type === "checkbox" && e.parentElement.textContent === "{tree}")'
+            browser.evaluate(f"{box}.click(); true")
         browser.wait(f'{bars}.includes("a red thing")')
 
         assert browser.errors == []
