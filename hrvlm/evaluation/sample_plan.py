@@ -28,7 +28,7 @@ class PlanSettings:
         statements: Levels of an image that share alpha.
         loss: Share of the mean radius that may be lost; with `radius`, of the images certified there.
         radius: L2 radius at which certified accuracy counts; null to plan for the mean radius.
-        radii: L2 radii at which certified accuracy is forecast; null takes 0.1, 0.2 and 0.3, or round ones if
+        radii: L2 radii at which certified accuracy is forecast; null takes 0, 0.1, 0.2 and 0.3, or round ones if
             the answer cannot reach these.
         low: Without beta or pilot: class probabilities are uniform between this and 1.
         beta: Two parameters of a Beta law of the class probability.

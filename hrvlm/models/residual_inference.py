@@ -109,11 +109,14 @@ def _known(block: Bottleneck) -> bool:
 
 def plain(module: nn.Module, *kinds: type[nn.Module]) -> bool:
     """Whether neither hooks nor other classes nor methods of an object's own change what a module does."""
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     below = list(module.modules())
-    return all(type(part) in kinds for part in below[1:]) and not any(
-        "forward" in part.__dict__ or any(getattr(part, name) for name in hooks) for part in below
-    )
+    return all(type(part) in kinds for part in below[1:]) and all(map(untouched, below))
+
+
+def untouched(part: nn.Module) -> bool:
+    """Whether a module alone, whatever its parts are, has neither hooks nor a forward method of its own."""
+    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return "forward" not in part.__dict__ and not any(getattr(part, name) for name in hooks)
 
 
 def _pairs(block: Bottleneck) -> list[tuple[Any, Any]]:

@@ -21,7 +21,7 @@ from open_clip.transformer import (
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from hrvlm.models.residual_inference import plain
+from hrvlm.models.residual_inference import plain, untouched
 
 _NORMS = (nn.LayerNorm, LayerNorm, LayerNormFp32)
 _PARTS = (
@@ -35,7 +35,7 @@ def with_class_token_alone(tower: VisionTransformer) -> VisionTransformer:
 
     Args:
         tower: In evaluation mode; changed in place. Left alone where its tokens are asked for or pooled otherwise, or
-            where its last block was changed in any way, by other parts, hooks or a method of its own.
+            where its transformer or last block was changed in any way, by other parts, hooks or a method of its own.
     """
     asked = type(tower) is VisionTransformer and tower.pool_type == "tok" and tower.attn_pool is None
     changed = {"forward", "_pool", "_global_pool"} & tower.__dict__.keys()
@@ -100,7 +100,7 @@ class ClassTokenBlock(nn.Module):
 
 def _known(transformer: nn.Module) -> bool:
     """Whether the last block is as open_clip builds it for towers of images."""
-    if type(transformer) is not Transformer or "forward" in transformer.__dict__ or not transformer.batch_first:
+    if type(transformer) is not Transformer or not untouched(transformer) or not transformer.batch_first:
         return False
     blocks: Any = transformer.resblocks
     block: Any = blocks[-1] if len(blocks) else None

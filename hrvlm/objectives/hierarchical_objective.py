@@ -218,7 +218,8 @@ class HierarchicalObjective(Objective):
         alternate, trees = self.strategy == "alternating", self.ascent.trees_per_step
         start = drawn_start(generator) if alternate or trees is not None else 0
         levels = [table.num_levels for table in self._tables()]
-        return turns(self.ascent.gradients, levels, alternate=alternate, trees_per_step=trees, start=start)
+        count = self.ascent.steps if generator is None else self.ascent.gradients  # further starts are random
+        return turns(count, levels, alternate=alternate, trees_per_step=trees, start=start)
 
     def _compared(self, value: Tensor) -> Tensor:
         """A loss whose size decides about steps, which all processes have to take alike."""

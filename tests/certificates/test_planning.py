@@ -75,6 +75,14 @@ def test_simulated_runs_have_the_forecast_mean():
     assert found["ceiling"] == pytest.approx(radii.max(), rel=1e-12)
 
 
+def test_a_radius_below_zero_asks_no_more_than_a_right_decision():
+    question, n = Question(threshold=0.7), 50
+    below, zero, some = forecast(question, [n], [-0.5, 0.0, 0.2])[0]["certified_accuracy"].values()
+    assert below == zero == pytest.approx(certified_accuracy_exact(question, n, 0.0))
+    assert below == pytest.approx(certified_accuracy_exact(question, n, -0.5))
+    assert 0 < some < zero < 1
+
+
 @pytest.mark.parametrize("tau", [0.3, 0.5, 0.8])
 def test_law_integrates_its_certified_accuracy(tau):
     for law in (UniformLaw(0.5), BetaLaw(8, 0.5)):

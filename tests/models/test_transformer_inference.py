@@ -110,6 +110,7 @@ def changes(made: VisionTransformer) -> dict[str, Callable[[], object]]:
         "hook": lambda: block.register_forward_hook(lambda module, given, out: out),
         "hook of a part": lambda: block.mlp.c_fc.register_forward_pre_hook(lambda module, given: None),
         "method of the block": lambda: setattr(block, "attention", lambda **given: given["q_x"]),
+        "hook of the transformer": lambda: made.transformer.register_forward_hook(lambda module, given, out: 2 * out),
         "method of the transformer": lambda: setattr(made.transformer, "forward", lambda x: x),
         "method of the tower": lambda: setattr(made, "_pool", lambda x: (x[:, 1], x)),
         "activation": lambda: setattr(block.mlp, "gelu", nn.SiLU()),

@@ -73,6 +73,8 @@ def test_every_start_has_a_turn_of_its_own(model, forest, batch) -> None:
     found = objective.perturb(model, images, labels, PerImageGenerator(range(7), batch_seed=1)).images
     THREAT.check(found, images)
     assert not torch.equal(found, images)
+    levels = [turn.level for turn in objective._turns(None)]
+    assert levels == [1, 0]  # of an ascent from the pictures, which has one start
 
 
 def test_each_step_raises_the_loss_of_its_turn_alone(model, forest, batch) -> None:

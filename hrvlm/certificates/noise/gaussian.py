@@ -58,8 +58,8 @@ def fill_gaussian(
 ) -> None:
     """Write the noise of `gaussian`, plus a mean if given, into a contiguous float32 tensor `(len(draws), ...)`.
 
-    A CUDA device makes the numbers itself, see `device`, and is not waited for; their bits are the processor's. There
-    the interpreter lock is released while numbers are made, so threads filling different parts run side by side.
+    A CUDA device makes the numbers itself, see `device`, and is not waited for; their bits are the processor's, which
+    releases the interpreter lock while it makes them, so that threads filling different parts run side by side.
 
     Raises:
         ValueError: if a number lies outside its range or the tensor does not fit.

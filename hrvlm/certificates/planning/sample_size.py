@@ -234,7 +234,7 @@ def _share(question: Question, n: float, s: Floats) -> Floats:
 
 def _needed_count(question: Question, n: int, radius: float) -> int:
     """Least count that certifies a radius; n + 1 where none does."""
-    needed = float(radius_probability(radius, question.sigma, threshold=question.threshold))
+    needed = max(question.threshold, float(radius_probability(radius, question.sigma, threshold=question.threshold)))
     return n + 1 if needed == 1 else least_count(n, question.alpha, needed)  # 1 as floats have it
 
 

@@ -102,7 +102,7 @@ def noisy_batch(
     rooms = images.split([len(draws) for _, draws in cuts])
     work = partial(map, drawing.write) if pool is None else partial(pool.map, drawing.write)
     deque(work(rooms, *zip(*cuts, strict=True)), maxlen=0)
-    return images.to(device, non_blocking=True)
+    return images.to(device, non_blocking=device.type != "mps")  # which may read memory that is given back
 
 
 def fillers(device: torch.device) -> int:
