@@ -10,11 +10,11 @@ from threading import Thread
 import pytest
 
 from hrvlm.explorer.exploring import SharedModel, Start
+from hrvlm.explorer.interface import Interface
 from hrvlm.models import load
 
 pytest.importorskip("panel")
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")  # newer names than panel 1.7 has
-from hrvlm.explorer.interface import Interface
 
 
 @pytest.fixture(scope="module")
