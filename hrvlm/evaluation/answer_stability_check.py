@@ -11,9 +11,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.evaluation.answer_stability import AnswerPath, StableStretch, answer_paths, first_changes
-from hrvlm.evaluation.calibration_check import ALPHA, contradicts
+from hrvlm.evaluation.calibration_check import ALPHA, measured, warn_of_own_pictures
 from hrvlm.evaluation.calibration_settings import CheckSettings
 from hrvlm.models import Checkpoint
 from hrvlm.trees.bounded_text import read_json
@@ -91,8 +90,7 @@ def check_answers(
             f"expected a calibration of what is checked, got one of another {', '.join(differing)}: make one with "
             "certify.py calibrate"
         )
-    if all(known.pictures.get(name) == value for name, value in told["pictures"].items()):
-        say("these are images and pictures of the calibration itself: their rates say nothing of other images")
+    warn_of_own_pictures(known.pictures, told["pictures"], say)
     found = _checked(known.stretches, paths)
     result = {"population": known.population, **told, "checks": [asdict(check) for check in found]}
     write_whole(path, json.dumps(result, indent=1) + "\n")
@@ -129,20 +127,8 @@ def _checked(stretches: Sequence[StableStretch], paths: Sequence[AnswerPath]) ->
 
 
 def _check(stretch: StableStretch, form: str, share: float, first: Any, alpha: float) -> AnswerCheck:
-    violated, images = int((first <= share).sum()), len(first)
-    lower, upper = clopper_pearson_interval(violated, images, ALPHA)
-    return AnswerCheck(
-        change=stretch.change,
-        oracle=stretch.oracle,
-        epsilon=stretch.epsilon,
-        form=form,
-        share=share,
-        images=images,
-        violated=violated,
-        lower=float(lower),
-        upper=float(upper),
-        contradicted=contradicts(stretch, form, violated, images, alpha),
-    )
+    found = measured(stretch, form, int((first <= share).sum()), len(first), alpha)
+    return AnswerCheck(change=stretch.change, oracle=stretch.oracle, epsilon=stretch.epsilon, share=share, **found)
 
 
 def _words(check: AnswerCheck) -> str:

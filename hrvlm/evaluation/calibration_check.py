@@ -98,8 +98,7 @@ def check_calibration(
     calibration.check(weights=known["weights"], trees=known["trees"], scorers=list(classifiers), changes=changes)
     shown = ShownImages(next(iter(classifiers.values())), data, settings.plan)
     pictures = {"split": settings.split, **data_identity(data), **pictures_identity(changes)}
-    if all(calibration.pictures.get(name) == value for name, value in pictures.items()):
-        say("these are images and pictures of the calibration itself: their rates say nothing of other images")
+    warn_of_own_pictures(calibration.pictures, pictures, say)
     with inferring(*classifiers.values()):
         violated: Violated = {}
         labels: dict[tuple[str, str, int], Tensor] = {}
@@ -140,17 +139,14 @@ def _checked(
 def _record(statement: ThresholdRecord, form: str, violated: int, images: int, alpha: float) -> CheckRecord:
     names = ("over", "scorer", "target_kind", "attribute", "tree", "level", "group", "epsilon")
     given: dict[str, Any] = {name: getattr(statement, name) for name in names}
-    lower, upper = clopper_pearson_interval(violated, images, ALPHA)
-    return CheckRecord(
-        **given,
-        form=form,
-        threshold=float(statement.thresholds[form] or 0.0),
-        images=images,
-        violated=violated,
-        lower=float(lower),
-        upper=float(upper),
-        contradicted=contradicts(statement, form, violated, images, alpha),
-    )
+    threshold = float(statement.thresholds[form] or 0.0)
+    return CheckRecord(**given, threshold=threshold, **measured(statement, form, violated, images, alpha))
+
+
+def warn_of_own_pictures(known: Mapping[str, Any], checked: Mapping[str, Any], say: Callable[[str], None]) -> None:
+    """Says so if images and pictures that are checked are those of the calibration."""
+    if all(known.get(name) == value for name, value in checked.items()):
+        say("these are images and pictures of the calibration itself: their rates say nothing of other images")
 
 
 class Calibrated(Protocol):
@@ -163,6 +159,19 @@ class Calibrated(Protocol):
     @property
     def images(self) -> int:
         """Number of calibration images."""
+
+
+def measured(statement: Calibrated, form: str, violated: int, images: int, alpha: float) -> dict[str, Any]:
+    """What checks of all kinds state: counts, the exact interval of the rate, and the verdict, see `contradicts`."""
+    lower, upper = clopper_pearson_interval(violated, images, ALPHA)
+    return {
+        "form": form,
+        "images": images,
+        "violated": violated,
+        "lower": float(lower),
+        "upper": float(upper),
+        "contradicted": contradicts(statement, form, violated, images, alpha),
+    }
 
 
 def contradicts(statement: Calibrated, form: str, violated: int, images: int, alpha: float) -> bool:

@@ -99,7 +99,6 @@ def class_words(classifier: HierarchicalClassifier, key: tuple[int, int], label:
 
 def level_extents(classifier: HierarchicalClassifier, records: Sequence[SemanticRecord]) -> list[LevelExtent]:
     """Bars of the records of one picture and scorer, in the order of the classifier's levels."""
-    trees = {tree.name: tree for tree in classifier.forest}
     by_place = {(record.tree if record.level else "", record.level): record for record in records}
     found = []
     for key in classifier.keys:
@@ -109,11 +108,8 @@ def level_extents(classifier: HierarchicalClassifier, records: Sequence[Semantic
         against = (
             [] if below is None else contradictions(_shares(below), _shares(record), _parents(tree, key.level - 1))
         )
-        names = trees[record.tree].levels[record.level].names
-        pieces = [(share, names[label]) for share, label in _shares(record)]
-        found.append(
-            LevelExtent(name=classifier.name(key), record=record, pieces=pieces, contradictions=against)
-        )  # fmt: skip
+        pieces = [(share, class_words(classifier, key, label)) for share, label in _shares(record)]
+        found.append(LevelExtent(name=classifier.name(key), record=record, pieces=pieces, contradictions=against))
     return found
 
 

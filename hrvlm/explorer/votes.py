@@ -26,6 +26,7 @@ from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.certificates.sampling.procedures import NUM_GROUPS, StatementProcedure
 from hrvlm.certificates.sampling.stream import count_labels
 from hrvlm.certificates.statistics.anytime import look_times
+from hrvlm.explorer.extents import class_words
 from hrvlm.models import NO_LABEL, HierarchicalClassifier, inference_copy
 
 BATCH = 64
@@ -96,8 +97,7 @@ def growing_vote(classifier: HierarchicalClassifier, image: Tensor, plan: Smooth
         begin = look
         sampled = procedure.so_far(sample, counts)
         levels = smoothing_records(sampled, plan)
-        names = [classifier.forest[s.key[0]].levels[s.level].names for s in asked]  # type: ignore[index]
-        words = [own[r.prediction] if r.prediction >= 0 else "none" for own, r in zip(names, levels, strict=True)]
+        words = [class_words(classifier, key, r.prediction) for key, r in zip(classifier.keys, levels, strict=True)]
         profiles: list[ProfileRecord] = []
         if look == plan.n:
             fixed = replace(plan, procedure="split", goal=None)

@@ -12,10 +12,8 @@ Key: TypeAlias = tuple[Any, ...]
 Group: TypeAlias = tuple[Hashable, ...]
 Names: TypeAlias = str | tuple[str, ...]
 """A field, or several whose values, a tuple, are told at once."""
-Said: TypeAlias = tuple[Group, str, Hashable]
-"""The rows that must agree with a row, in which field, and what it says there."""
-SaidTogether: TypeAlias = tuple[Group, Names, Any]
-"""The same of a field, or of several at once."""
+Said: TypeAlias = tuple[Group, Names, Any]
+"""The rows that must agree with a row, in which field or fields, and what it says there."""
 
 
 def apart(names: Names, values: Any) -> Iterable[tuple[str, Hashable]]:
@@ -72,10 +70,10 @@ class Agreement:
             return
         told = [*apart(names, values)]
         for name, value in told:
-            if isinstance(names, str) or not self._again(group, name, value):
+            if not self._again(group, name, value):
                 yield from self._add(record, group, name, value)
         usual = [self._usual.get((group, name, value)) for name, value in told]
-        if not isinstance(names, str) and None not in usual:
+        if None not in usual:
             self._usual[group, names, values] = [count for counts in usual for count in counts or ()]
 
     def _again(self, group: Group, names: Names, values: Hashable) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from operator import attrgetter
 from typing import Any
 
-from hrvlm.certificates.kinds.interface import Said, SaidTogether
+from hrvlm.certificates.kinds.interface import Said
 from hrvlm.certificates.kinds.settings import NamedChange, RunSettings
 from hrvlm.rows.agreement import Group
 from hrvlm.rows.record import Record
@@ -19,28 +19,17 @@ SHARED = ("alpha_share", "num_statements", "label_functions", "functions_chosen"
 """Fields of rows that share an alpha."""
 _NOISE = ("sigma", "noise_space", "alpha", "seed", "float_mode", "threshold", "precision")
 _VOTE = ("votes", "vote_error")
+_values = cache(attrgetter)
 
 
 def named(record: Record, group: Group, *names: str) -> Iterator[Said]:
-    """What a record says in some fields."""
-    return ((group, name, getattr(record, name)) for name in names)
+    """What a record says in several fields, told at once; two names at least."""
+    yield group, names, _values(*names)(record)
 
 
-def alike(record: Record, group: Group, *names: str) -> Iterator[SaidTogether]:
-    """What a record says in several fields that rows of a group have alike, told at once."""
-    yield group, names, _values(names)(record)
-
-
-@cache
-def _values(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]]:
-    if len(names) == 1:
-        return lambda record: (getattr(record, names[0]),)
-    return attrgetter(*names)
-
-
-def said_of_noise(record: Record, *, votes: bool = True) -> Iterator[SaidTogether]:
+def said_of_noise(record: Record, *, votes: bool = True) -> Iterator[Said]:
     """What all rows of a run say of the noise, and of the deployed vote where their kind knows one."""
-    return alike(record, NOISE, *_NOISE, *(_VOTE if votes else ()))
+    return named(record, NOISE, *_NOISE, *(_VOTE if votes else ()))
 
 
 def level_of(record: Record) -> tuple[Any, ...]:
@@ -60,10 +49,10 @@ def said_of_level(record: Record, leaf: int | None) -> Iterator[Said]:
         yield ("leaf", leaf, record.tree, record.level), "label", record.label
 
 
-def said_of_prompts(record: Any, leaf: int | None) -> Iterator[SaidTogether]:
+def said_of_prompts(record: Any, leaf: int | None) -> Iterator[Said]:
     """The prompts of an attribute, which are the same for all images of a leaf; without a label nobody knows which."""
     if leaf is None or leaf >= 0:
-        yield from alike(record, ("attribute", record.attribute, leaf), "source_prompt", "target_prompt")
+        yield from named(record, ("attribute", record.attribute, leaf), "source_prompt", "target_prompt")
 
 
 def level_findings(record: Record, settings: RunSettings, *, leaves_of_first: bool = False) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeAlias, TypeVar
 
-from hrvlm.rows.agreement import Group, Said, SaidTogether
+from hrvlm.rows.agreement import Group, Said
 from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key, Record
 from hrvlm.rows.verifying import Finding
@@ -196,7 +196,7 @@ class Kind(ABC, Generic[R]):
         """What a record says that other rows of its image, of any kind, must say too."""
         return iter(())
 
-    def said_of_run(self, record: R, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: R, leaf: int | None) -> Iterator[Said]:
         """What a record says that other rows of its run must say too.
 
         Args:

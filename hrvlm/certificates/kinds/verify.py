@@ -11,9 +11,10 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from hrvlm.certificates.kinds.registry import kind_named, kinds, read_record
+from hrvlm.rows.agreement import Group, apart
 from hrvlm.rows.images import by_image
 from hrvlm.rows.record import Record
-from hrvlm.rows.verifying import Fact, Finding, Group, Header, Problem, Rules, Verifier
+from hrvlm.rows.verifying import Fact, Finding, Header, Problem, Rules, Verifier
 
 __all__ = ["CERTIFICATES", "CertificateVerifier", "Problem", "verify_rows"]
 
@@ -51,9 +52,11 @@ def _of_image(records: list[Record]) -> Iterator[tuple[Record, Finding]]:
             yield from kind.check_family(family)
     said: dict[tuple[Group, str], Hashable] = {}
     for record in records:
-        for group, name, value in kind_named(record.kind).said_of_image(record):
-            known = said.setdefault((group, name), value)
-            if known != value:
+        for group, names, values in kind_named(record.kind).said_of_image(record):
+            for name, value in apart(names, values):
+                known = said.setdefault((group, name), value)
+                if known == value:
+                    continue
                 yield record, (name, False, f"has {name} {value!r}, where another row of the image says {known!r}")
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from hrvlm.certificates.kinds.checks import correct_findings, named_findings, noise_findings
 from hrvlm.certificates.kinds.facts import (
     SHARED,
-    alike,
     attribute_findings,
     level_findings,
     level_of,
@@ -19,7 +18,7 @@ from hrvlm.certificates.kinds.facts import (
     said_of_noise,
     said_of_prompts,
 )
-from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, SaidTogether, Summary
+from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.joint.record import JointRecord
 from hrvlm.certificates.kinds.joint.summary import joint_measures, joint_scalars, summarise_joint
 from hrvlm.certificates.kinds.joint.verify import joint_families_findings, joint_findings
@@ -110,10 +109,10 @@ class JointKind(Kind[JointRecord]):
             yield level, "prediction", record.prediction
         yield level, "selection_count", record.selection_count
 
-    def said_of_run(self, record: JointRecord, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: JointRecord, leaf: int | None) -> Iterator[Said]:
         """Noise, moves, prompts, radii and extents."""
         yield from said_of_noise(record)
-        yield from alike(record, (self.name,), *SHARED, "n0", "n", "move", "steps")
+        yield from named(record, (self.name,), *SHARED, "n0", "n", "move", "steps")
         yield from said_of_level(record, leaf)
         yield from said_of_prompts(record, leaf)
         yield (self.name,), "at_radii", tuple(radius for radius, _ in record.at_radii)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hrvlm.certificates.kinds.checks import choice_findings, noise_findings
-from hrvlm.certificates.kinds.facts import alike, said_of_noise
-from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, SaidTogether, Summary
+from hrvlm.certificates.kinds.facts import named, said_of_noise
+from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
 from hrvlm.certificates.kinds.oracle.summary import oracle_measures, summarise_oracles
 from hrvlm.certificates.kinds.oracle.verify import oracle_family_findings, oracle_findings
@@ -52,18 +52,18 @@ class OracleKind(Kind[OracleRecord]):
         """Oracles of an image share alpha; both claims of one are of the same samples."""
         return oracle_family_findings(records)
 
-    def said_of_run(self, record: OracleRecord, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: OracleRecord, leaf: int | None) -> Iterator[Said]:
         """Noise, model, prompt, decoding, oracle and its error."""
         yield from said_of_noise(record, votes=False)
-        yield from alike(record, (self.name,), *_OF_RUN)
-        yield from alike(record, (self.name, record.oracle), *_OF_ORACLE)
-        yield from alike(record, (self.name, record.oracle, record.claim), *_OF_CLAIM)
+        yield from named(record, (self.name,), *_OF_RUN)
+        yield from named(record, (self.name, record.oracle), *_OF_ORACLE)
+        yield from named(record, (self.name, record.oracle, record.claim), *_OF_CLAIM)
         if record.n > 0:
             yield (self.name,), "n", record.n
         if record.prediction >= 0 and record.anchor is None:
             yield ("class", record.oracle, record.prediction), "class_name", record.class_name
         if record.claim == "semantic" and record.scope != "image":
-            yield from alike(record, (self.name, record.oracle, record.prediction, "rate"), "rate", "errors", "trials")
+            yield from named(record, (self.name, record.oracle, record.prediction, "rate"), "rate", "errors", "trials")
 
     def expected(self, settings: RunSettings) -> Expected:
         """Numbers of samples."""

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import noise_findings, sharing_findings
-from hrvlm.certificates.kinds.facts import SHARED, alike, level_findings, said_of_label, said_of_level, said_of_noise
-from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, SaidTogether, Summary, account_of
+from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_of_label, said_of_level, said_of_noise
+from hrvlm.certificates.kinds.interface import Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.profile.claim import choose_budget
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.profile.summary import profile_measures, profile_scalars, summarise_profiles
@@ -89,17 +89,17 @@ class ProfileKind(Kind[ProfileRecord]):
             yield ("count", record.chain[0], record.n), "counts", record.counts[0]
         yield ("invalid", record.n), "invalid", record.invalid
 
-    def said_of_run(self, record: ProfileRecord, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: ProfileRecord, leaf: int | None) -> Iterator[Said]:
         """Noise, budget and tree."""
         yield from said_of_noise(record)
-        yield from alike(record, (self.name,), *SHARED)
+        yield from named(record, (self.name,), *SHARED)
         yield from said_of_level(record, leaf)
-        yield from alike(record, (self.name, record.tree), "budget", "split", "asked", "level_names", "n0")
+        yield from named(record, (self.name, record.tree), "budget", "split", "asked", "level_names", "n0")
         if record.n > 0:
             yield (self.name,), "n", record.n
         yield from self._said_of_tree(record)
 
-    def _said_of_tree(self, record: ProfileRecord) -> Iterator[SaidTogether]:
+    def _said_of_tree(self, record: ProfileRecord) -> Iterator[Said]:
         """A node has one name and one parent."""
         for level, (node, name) in enumerate(zip(record.chain, record.node_names, strict=False)):
             if node >= 0:

@@ -15,7 +15,7 @@ from hrvlm.certificates.kinds.facts import (
     said_of_level,
     said_of_prompts,
 )
-from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected, Kind, Said, SaidTogether, Summary
+from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, Expected, Kind, Said, Summary
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
 from hrvlm.certificates.kinds.semantic.summary import semantic_measures, semantic_scalars, summarise_semantic
 from hrvlm.certificates.kinds.semantic.verify import semantic_findings
@@ -107,7 +107,7 @@ class SemanticKind(Kind[SemanticRecord]):
         if record.prediction >= 0:
             yield (self.name, record.scorer, *level_of(record)), "prediction", record.prediction
 
-    def said_of_run(self, record: SemanticRecord, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: SemanticRecord, leaf: int | None) -> Iterator[Said]:
         """Level, prompts, and what evidence rows hold."""
         yield from said_of_level(record, leaf)
         yield from said_of_prompts(record, leaf)

@@ -7,8 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import choice_findings, correct_findings, noise_findings, sharing_findings
-from hrvlm.certificates.kinds.facts import SHARED, alike, level_findings, said_of_label, said_of_level, said_of_noise
-from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, SaidTogether, Summary, account_of
+from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_of_label, said_of_level, said_of_noise
+from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.settings import RunSettings
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.smoothing.summary import smoothing_measures, smoothing_scalars, summarise_smoothing
@@ -80,12 +80,12 @@ class SmoothingKind(Kind[SmoothingRecord]):
             yield ("count", record.prediction, record.n), "counts", record.count
             yield ("invalid", record.n), "invalid", record.invalid
 
-    def said_of_run(self, record: SmoothingRecord, leaf: int | None) -> Iterator[SaidTogether]:
+    def said_of_run(self, record: SmoothingRecord, leaf: int | None) -> Iterator[Said]:
         """Noise, procedure and level."""
         yield from said_of_noise(record)
-        yield from alike(record, (self.name,), *SHARED, "n0", "method", "n_max", "goal", "give_up")
+        yield from named(record, (self.name,), *SHARED, "n0", "method", "n_max", "goal", "give_up")
         yield from said_of_level(record, leaf)
-        yield from alike(record, (self.name, record.tree, record.level), "split")
+        yield (self.name, record.tree, record.level), "split", record.split
         if record.n_max is None:
             yield (self.name,), "n", record.n
 
