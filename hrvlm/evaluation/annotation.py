@@ -127,7 +127,8 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
         raise _not_new(output)
     check_place(output.parent)
     options = cast(AnswerOptions, settings.answers)
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    given: dict[str, Any] = {"device": settings.device, "endpoint": options.endpoint}
+    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, **given)
     data = answered_pictures(settings)
     indices = settings.indices(len(data))
     with ShardWriter(output, 0) as writer:

@@ -12,6 +12,7 @@ from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError, Scop
 from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.generative import Decoding
 from hrvlm.generative.captions import reference_answers
+from hrvlm.generative.endpoint_client import EndpointOptions
 from hrvlm.generative.oracles import Oracle
 from hrvlm.trees.bounded_text import file_digest, read_text
 from hrvlm.trees.strict_text import load_yaml
@@ -95,12 +96,14 @@ class AnswerOptions:
         decoding: How answers are chosen.
         references: YAML or JSON file of true answers by class id, "emoji" for those of the packaged pictures, or null
             where none are known.
+        endpoint: How a server is asked, where the model is one.
     """
 
     questions: list[QuestionOptions]
     prompt: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
     references: str | None = None
+    endpoint: EndpointOptions = field(default_factory=EndpointOptions)
 
     def __post_init__(self) -> None:
         names = [question.oracle.name for question in self.questions]

@@ -168,7 +168,8 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     """
     options = cast(AnswerOptions, settings.answers)
     _check_options(options)
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    given: dict[str, Any] = {"device": settings.device, "endpoint": options.endpoint}
+    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, **given)
     data, changes = answered_pictures(settings), settings.plan.changes()
     told = {
         "generator": generator.describe(),

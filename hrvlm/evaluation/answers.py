@@ -91,7 +91,9 @@ class AnswerWork:
             raise ValueError("expected a plan of smoothing alone with answers: `semantic: false`, no joint, no profile")
         check_sampling(plan.sampling)
         self.options, self.plan, self.data, self.device = options, plan, data, device
-        self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
+        self.generator = load_generator(
+            checkpoint, prompt=options.prompt, decoding=options.decoding, device=device, endpoint=options.endpoint
+        )
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 
 from hrvlm.generative.decoding import Decoding
+from hrvlm.generative.endpoint_client import EndpointOptions
 from hrvlm.generative.generator import Generator
 from hrvlm.models.checkpoint import Checkpoint, name_alone
 
 PACKAGED = {"emoji-captioner": Path(__file__).parent / "emoji_captioner"}
 CAPTIONER_FILE = "captioner.json"
+SCHEMES = ("http://", "https://")
 
 
 def load_generator(
@@ -21,6 +23,7 @@ def load_generator(
     prompt: str | None = None,
     decoding: Decoding | None = None,
     device: str | torch.device = "cpu",
+    endpoint: EndpointOptions | None = None,
 ) -> Generator:
     """Loads a generative model, in evaluation mode.
 
@@ -28,18 +31,26 @@ def load_generator(
         path: "emoji-captioner" (packaged), a folder of a captioner as exported by training, a folder that transformers'
             `save_pretrained` wrote (model and processor), or an open_clip CoCa name with its pretrained tag such as
             "coca_ViT-B-32/laion2b_s13b_b90k"; the tag "none" leaves it untrained. Only models of transformers need that
-            package: open_clip's own `generate` does too, but is not what a CoCa answers with here.
+            package: open_clip's own `generate` does too, but is not what a CoCa answers with here. Or the address of a
+            server such as vLLM's, "http://127.0.0.1:8000/v1", with "#MODEL" if it serves several; see `endpoint`.
         prompt: What the model is asked; None for the model's own default. The captioner knows "describe" and "act".
         decoding: How answers are chosen; None for greedy decoding.
         device: Where the model goes.
+        endpoint: How a server is asked; None for the defaults.
 
     Returns:
         The generator.
 
     Raises:
-        ValueError: If nothing of the kind is there, files do not fit each other, or a needed package is missing.
+        ValueError: If nothing of the kind is there, files do not fit each other, a needed package is missing, or a
+            server cannot be reached.
     """
-    return _load(name_alone(path, "a model that answers in words"), prompt, decoding or Decoding()).to(device).eval()
+    name, decoding = name_alone(path, "a model that answers in words"), decoding or Decoding()
+    if name.startswith(SCHEMES):
+        from hrvlm.generative.endpoint import load_endpoint
+
+        return load_endpoint(name, prompt=prompt, decoding=decoding, options=endpoint).eval()
+    return _load(name, prompt, decoding).to(device).eval()
 
 
 def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
@@ -60,7 +71,8 @@ def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
         return load_transformers(folder, prompt=prompt, decoding=decoding)
     raise ValueError(
         f"expected path as one of {sorted(PACKAGED)}, a folder with {CAPTIONER_FILE} or transformers' config.json, "
-        f'or an open_clip CoCa with its tag such as "coca_ViT-B-32/laion2b_s13b_b90k", got {path!r}'
+        'an open_clip CoCa with its tag such as "coca_ViT-B-32/laion2b_s13b_b90k", or the address of a server such as '
+        f'"http://127.0.0.1:8000/v1", got {path!r}'
     )
 
 
