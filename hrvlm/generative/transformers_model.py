@@ -77,7 +77,7 @@ class TransformersGenerator(Generator):
         self.pixels = PixelPath(processor.image_processor)
         self.pixels.check()
         self.question = question_about(processor, prompt)
-        self.ends = _end_tokens(model, self.tokenizer)
+        self.ends = end_tokens(model, self.tokenizer)
         self.pad = _pad_token(model, self.tokenizer, self.ends)
         library = require_transformers()
         self._list = library.LogitsProcessorList
@@ -232,7 +232,12 @@ def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
-def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
+def end_tokens(model: Any, tokenizer: Any) -> list[int]:
+    """Tokens that end an answer, at least one.
+
+    Raises:
+        ValueError: If neither model nor tokenizer names one.
+    """
     ends = model.generation_config.eos_token_id
     ends = tokenizer.eos_token_id if ends is None else ends
     if ends is None:
