@@ -59,6 +59,7 @@ class ClassifierWork:
     ) -> Iterator[Sequence[Record]]:
         """See `Work`."""
         given: dict[str, Any] = {"done": done, "progress": progress, "store": store}
+        given["num_workers"] = self.settings.num_workers
         return certify_images(
             self.classifier, self.data, indices, self.plan, references=TargetPictures(self.data), **given
         )
