@@ -53,7 +53,7 @@ def test_errors_come_where_the_item_is_asked_for_and_nowhere_else(workers):
     assert ahead[2][0][0] == 2.0
     with pytest.raises(ValueError, match=r"^expected a picture 3, got none$"):
         ahead[3]
-    with pytest.raises(RuntimeError if workers else UnrepeatableError, match="no picture$"):
+    with pytest.raises(RuntimeError if workers else UnrepeatableError, match=r"no picture$"):
         ahead[4]
     assert ahead[5][0][0] == 5.0
     passed_over = ReadAhead(Numbers(), [2, 3, 4, 5], workers)

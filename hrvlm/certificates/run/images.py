@@ -23,7 +23,6 @@ from hrvlm.certificates.run.noise_pass import sampled_afresh, sampled_again
 from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
-from hrvlm.data.reading_ahead import ReadAhead
 from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
@@ -40,7 +39,7 @@ def certify_images(
     store: FeatureStore | None = None,
     kept: FeatureStore | None = None,
     references: Any = None,
-    num_workers: int = 0,
+    ahead: Callable[[Sequence[int]], Any] | None = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -55,7 +54,7 @@ def certify_images(
         kept: Features of an earlier pass over the same images, used instead of the image tower.
         references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names
             any: called with the attribute and the index.
-        num_workers: Processes that read images ahead; 0 reads them when it is their turn.
+        ahead: Gives the data set as one whose images are read ahead in the order given, for each pass over them.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
@@ -67,7 +66,7 @@ def certify_images(
     check_scorers(classifier, plan)
     if kept is not None:
         check_draws(kept, plan)
-    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references, num_workers)
+    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references, ahead)
     for source in SOURCES:
         for records in _certify_source(source, images, plan):
             yield records
@@ -108,7 +107,7 @@ class Images:
         store: where noisy features are kept, or None.
         kept: features of an earlier pass, used instead of the image tower, or None.
         references: see `Context`.
-        num_workers: processes that read images ahead.
+        ahead: gives `data` with images that are read ahead, or None.
     """
 
     classifier: HierarchicalClassifier
@@ -118,11 +117,11 @@ class Images:
     store: FeatureStore | None
     kept: FeatureStore | None
     references: Any
-    num_workers: int = 0
+    ahead: Callable[[Sequence[int]], Any] | None = None
 
     def read_ahead(self, indices: Sequence[int]) -> Images:
         """The same, whose pictures are read ahead in this order."""
-        return replace(self, data=ReadAhead(self.data, indices, self.num_workers))
+        return self if self.ahead is None else replace(self, data=self.ahead(indices))
 
     def sample(self, index: int, noise: str) -> Sample:
         """An image of the data set, as it is certified under some noise.
