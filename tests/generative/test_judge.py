@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 import transformers
-
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
