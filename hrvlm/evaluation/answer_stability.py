@@ -22,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.statistics.risk import calibrate_risk
+from hrvlm.data.questions import questions_of
 from hrvlm.data.references import pictures_identity
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.answer_options import AnswerOptions
@@ -171,6 +172,8 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     given: dict[str, Any] = {"device": settings.device, "endpoint": options.endpoint}
     generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, **given)
     data, changes = answered_pictures(settings), settings.plan.changes()
+    if questions_of(data) is not None:
+        raise ValueError("expected pictures with one prompt for all along changes, got a manifest of questions")
     told = {
         "generator": generator.describe(),
         "oracles": [question.oracle.describe() for question in options.questions],

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -127,6 +127,12 @@ class TransformersGenerator(Generator):
             inputs[key] = torch.cat([inputs[key], follow.get(key, _after(inputs[key], spoken))], dim=1)
         logits = self.model(**inputs, use_cache=False).logits[:, length - 1 :]
         return answer_log_probability(logits, targets, self.ends)
+
+    def asking(self, prompt: str) -> Self:
+        """See `Generator.asking`."""
+        twin = super().asking(prompt)
+        twin.question, twin._prompts = question_about(self.processor, prompt), {}
+        return twin
 
     def describe(self) -> dict[str, Any]:
         """See `Generator.describe`; "weights" is of the parameters in memory, in the type they compute in."""
