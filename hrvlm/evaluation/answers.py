@@ -18,6 +18,7 @@ from hrvlm.certificates.kinds.oracle.record import CLAIMS, OracleRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.data.reading_ahead import ReadAhead
 from hrvlm.evaluation.answer_options import (
     AnswerOptions,
     Calibration,
@@ -86,11 +87,13 @@ class AnswerWork:
         data: Any,
         split: str | None,
         device: torch.device,
+        num_workers: int = 0,
     ) -> None:
         if plan.semantic or plan.joint or plan.profile is not None or not plan.smoothing:
             raise ValueError("expected a plan of smoothing alone with answers: `semantic: false`, no joint, no profile")
         check_sampling(plan.sampling)
         self.options, self.plan, self.data, self.device = options, plan, data, device
+        self.num_workers = num_workers
         self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
@@ -116,7 +119,7 @@ class AnswerWork:
         progress(len(indices) - len(left))
         answered = certify_answers(
             self.generator,
-            self.data,
+            ReadAhead(self.data, left, self.num_workers),
             left,
             self.questions,
             self.plan.smoothing_plan(),

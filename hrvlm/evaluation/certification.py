@@ -55,7 +55,7 @@ def _work(checkpoint: Checkpoint | str, settings: CertificationSettings, device:
     if settings.trees or settings.features is not None:
         raise ValueError("expected no trees and no features with answers: oracles take the place of trees")
     data = answered_pictures(settings)
-    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
+    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device, settings.num_workers)
 
 
 def _certify_share(
