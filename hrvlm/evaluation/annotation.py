@@ -18,7 +18,7 @@ from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.questions import answering_about, asked_of, described_generator
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures, data_identity
-from hrvlm.generative import Generator, load_generator
+from hrvlm.generative import Generator
 from hrvlm.generative.questioned import Questioned
 from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
@@ -129,8 +129,7 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
         raise _not_new(output)
     check_place(output.parent)
     options = cast(AnswerOptions, settings.answers)
-    given: dict[str, Any] = {"device": settings.device, "endpoint": options.endpoint}
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, **given)
+    generator = options.load(checkpoint, settings.device)
     data = answered_pictures(settings)
     asked = asked_of(data, options)
     answering = answering_about(generator, asked)

@@ -22,15 +22,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.statistics.risk import calibrate_risk
-from hrvlm.data.questions import questions_of
 from hrvlm.data.references import pictures_identity
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.answers import labelling_at
 from hrvlm.evaluation.calibration_settings import CalibrationSettings, CheckSettings
 from hrvlm.evaluation.progress import following
+from hrvlm.evaluation.questions import without_questions
 from hrvlm.evaluation.subject import answered_pictures, data_identity
-from hrvlm.generative import Generator, load_generator
+from hrvlm.generative import Generator
 from hrvlm.models import Checkpoint, inference_copy
 from hrvlm.models.pixels import clean_picture
 from hrvlm.training.pictured_changes import SequencePictures
@@ -169,11 +169,8 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     """
     options = cast(AnswerOptions, settings.answers)
     _check_options(options)
-    given: dict[str, Any] = {"device": settings.device, "endpoint": options.endpoint}
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, **given)
-    data, changes = answered_pictures(settings), settings.plan.changes()
-    if questions_of(data) is not None:
-        raise ValueError("expected pictures with one prompt for all along changes, got a manifest of questions")
+    generator = options.load(checkpoint, settings.device)
+    data, changes = without_questions(answered_pictures(settings)), settings.plan.changes()
     told = {
         "generator": generator.describe(),
         "oracles": [question.oracle.describe() for question in options.questions],

@@ -24,6 +24,17 @@ def asked_of(data: Any, options: AnswerOptions) -> list[Question] | None:
     return asked
 
 
+def without_questions(data: Any) -> Any:
+    """The same pictures.
+
+    Raises:
+        ValueError: If every one has a question of its own.
+    """
+    if questions_of(data) is not None:
+        raise ValueError("expected pictures with one prompt for all of them, got a manifest of questions")
+    return data
+
+
 def answering_about(generator: Generator, asked: list[Question] | None) -> Generator | Questioned:
     """The model as it is asked about images.
 

@@ -59,7 +59,14 @@ def _attack_share(
 ) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
     settings = replace(settings, device=str(fabric.device))
-    generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
+    generator = load_generator(
+        checkpoint,
+        prompt=settings.prompt,
+        decoding=settings.decoding,
+        device=settings.device,
+        dtype=settings.dtype,
+        device_map=settings.device_map,
+    )
     data = _pictures(settings)
     attacker = TargetedAttacker(generator, settings, questions_of(data))
     with ExitStack() as folders:  # the first process holds them until all is written

@@ -24,6 +24,7 @@ from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
+from hrvlm.models.kept_texts import unwritten
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
 
@@ -67,10 +68,11 @@ def certify_images(
     if kept is not None:
         check_draws(kept, plan)
     images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references, ahead)
-    for source in SOURCES:
-        for records in _certify_source(source, images, plan):
-            yield records
-            progress(1)
+    with unwritten(images.classifier):
+        for source in SOURCES:
+            for records in _certify_source(source, images, plan):
+                yield records
+                progress(1)
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:

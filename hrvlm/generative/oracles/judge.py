@@ -14,6 +14,7 @@ from hrvlm.generative.oracles.base import MAX_CHARACTERS, Oracle, checked_count,
 from hrvlm.generative.oracles.embedders import CACHE_SIZE
 from hrvlm.generative.oracles.exact import ExactOracle
 from hrvlm.generative.oracles.optional import load_text_model
+from hrvlm.generative.transformers_tokens import AddressedChoice, end_tokens
 from hrvlm.models import inferring, one_thread
 
 PLACE = "{answer}"
@@ -95,8 +96,6 @@ class JudgeOracle(Oracle):
         Raises:
             RuntimeError: If question and answer are too long for it, or its scores are not finite.
         """
-        from hrvlm.generative.transformers_model import AddressedChoice, end_tokens
-
         text = self._before + without(answer, self._special) + self._after
         templated = self._tokenizer.chat_template is not None  # which writes the first token itself
         tokens = self._tokenizer(text, return_tensors="pt", add_special_tokens=not templated)["input_ids"]
