@@ -18,6 +18,7 @@ EXCEPTIONS = {
     "hrvlm.certificates.run.plan.CertificationPlan",
     "hrvlm.certificates.sampling.plan.SmoothingPlan",
     "hrvlm.evaluation.audit.AuditSettings",
+    "hrvlm.evaluation.robustness.RobustnessSettings",
     "hrvlm.evaluation.annotation.AnnotationSettings",
     "hrvlm.evaluation.sample_plan.PlanSettings",
     "hrvlm.evaluation.targeted_attack_settings.TargetedAttackSettings",

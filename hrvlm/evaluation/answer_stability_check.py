@@ -73,7 +73,7 @@ def check_answers(
         checkpoint: The model that it was made for.
         settings: A second set of images with pictures of the changes, and the oracles.
         path: The file.
-        say: Gets sentences that a reader must know, and one per stretch.
+        say: Gets sentences that a reader must know, and one per stretch, or that there is none.
 
     Raises:
         ValueError: If the calibration is of another model, other oracles or changes, or see `answer_paths`.
@@ -94,6 +94,8 @@ def check_answers(
     found = _checked(known.stretches, paths)
     result = {"population": known.population, **told, "checks": [asdict(check) for check in found]}
     write_whole(path, json.dumps(result, indent=1) + "\n")
+    if not found:
+        say("no stretch was claimed: nothing to check")
     for check in found:
         say(_words(check))
     return found

@@ -18,6 +18,7 @@ from hrvlm.certificates.kinds.oracle.record import CLAIMS, OracleRecord
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.data.reading_ahead import ReadAhead
 from hrvlm.evaluation.answer_options import (
     AnswerOptions,
     Calibration,
@@ -28,7 +29,6 @@ from hrvlm.evaluation.answer_options import (
 )
 from hrvlm.evaluation.oracle_errors import oracle_errors
 from hrvlm.evaluation.subject import data_identity
-from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.models import Checkpoint
 from hrvlm.rows.record import Key, Record
@@ -86,12 +86,14 @@ class AnswerWork:
         data: Any,
         split: str | None,
         device: torch.device,
+        num_workers: int = 0,
     ) -> None:
         if plan.semantic or plan.joint or plan.profile is not None or not plan.smoothing:
             raise ValueError("expected a plan of smoothing alone with answers: `semantic: false`, no joint, no profile")
         check_sampling(plan.sampling)
         self.options, self.plan, self.data, self.device = options, plan, data, device
-        self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
+        self.num_workers = num_workers
+        self.generator = options.load(checkpoint, device)
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]
@@ -116,7 +118,7 @@ class AnswerWork:
         progress(len(indices) - len(left))
         answered = certify_answers(
             self.generator,
-            self.data,
+            ReadAhead(self.data, left, self.num_workers),
             left,
             self.questions,
             self.plan.smoothing_plan(),

@@ -10,12 +10,14 @@ from lightning.fabric import Fabric
 
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.answers import AnswerWork
 from hrvlm.evaluation.certified_so_far import CertifiedSoFar
 from hrvlm.evaluation.classifiers import ClassifierWork
+from hrvlm.evaluation.folder_names import CALIBRATION
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import first_process
@@ -53,7 +55,7 @@ def _work(checkpoint: Checkpoint | str, settings: CertificationSettings, device:
     if settings.trees or settings.features is not None:
         raise ValueError("expected no trees and no features with answers: oracles take the place of trees")
     data = answered_pictures(settings)
-    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device)
+    return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device, settings.num_workers)
 
 
 def _certify_share(
@@ -94,13 +96,20 @@ def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, st
 
 
 def finish(path: Path, output: Output, plan: CertificationPlan) -> None:
-    """Writes the summary of a run's rows, and shows it.
+    """Writes the summary of a run's rows, keeps its calibration, and shows the summary.
 
     Args:
         path: All rows of the run.
         output: Where the summary goes.
         plan: Names the radii at which accuracy is told.
     """
+    _keep_calibration(output.folder, plan)
     summary = summarise((row for _, row in read_lines(path)), plan.radii)
     write_summary(output.folder, summary)
     output.show(output.folder, summary)
+
+
+def _keep_calibration(folder: Path, plan: CertificationPlan) -> None:
+    """A copy of the calibration beside the rows that rest on it, unless the folder has a file of its name."""
+    if plan.calibration is not None and not (folder / CALIBRATION).exists():
+        read_calibration(plan.calibration).write(folder / CALIBRATION)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
 from hrvlm.certificates.sampling.feature_store import FeatureStore
+from hrvlm.data.reading_ahead import ReadAhead
 from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.evaluation.feature_cache import open_store
 from hrvlm.evaluation.folders import LOCK
@@ -59,6 +61,7 @@ class ClassifierWork:
     ) -> Iterator[Sequence[Record]]:
         """See `Work`."""
         given: dict[str, Any] = {"done": done, "progress": progress, "store": store}
+        given["ahead"] = partial(ReadAhead, self.data, num_workers=self.settings.num_workers)
         return certify_images(
             self.classifier, self.data, indices, self.plan, references=TargetPictures(self.data), **given
         )

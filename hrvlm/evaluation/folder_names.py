@@ -7,7 +7,7 @@ from typing import Any
 
 from hrvlm.trees.bounded_text import read_json
 
-SUMMARY, SETTINGS = "summary.json", "settings.json"
+SUMMARY, SETTINGS, CALIBRATION = "summary.json", "settings.json", "calibration.json"
 ROWS_OF = {
     "run": "certificates.jsonl",
     "attack": "robustness.jsonl",

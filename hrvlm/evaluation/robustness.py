@@ -12,6 +12,7 @@ from lightning.fabric import Fabric
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import begun_attacks, summarise_budgets
+from hrvlm.data.reading_ahead import ReadAhead, check_workers
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
@@ -38,12 +39,20 @@ class RobustnessSettings(Subject):
         num_nodes: Number of nodes, all of which see the output.
         strategy: How the processes of a node start: "ddp" ("auto"), "ddp_spawn" or "ddp_fork".
         plan: Which attacks on which images.
+        num_workers: Processes that read pictures ahead, for each device; 0 reads them in this one.
+
+    Raises:
+        ValueError: If num_workers is negative.
     """
 
     devices: int = 1
     num_nodes: int = 1
     strategy: StrategyName = "auto"
     plan: RobustnessPlan = field(default_factory=RobustnessPlan)
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_workers(self.num_workers)
 
 
 def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
@@ -76,7 +85,7 @@ def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Robust
 
     with ExitStack() as folders:  # the first process holds them until all is written
         path = first_process(fabric, prepare)
-        _attack_batches(fabric, classifier, data, settings.plan, path)
+        _attack_batches(fabric, classifier, data, settings, path)
         fabric.barrier()
         if fabric.is_global_zero:
             write_image_paths(output.folder, data, settings.plan.indices(len(data)))
@@ -84,9 +93,10 @@ def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Robust
 
 
 def _attack_batches(
-    fabric: Fabric, classifier: HierarchicalClassifier, data: Any, plan: RobustnessPlan, path: Path
+    fabric: Fabric, classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings, path: Path
 ) -> None:
     """Adds the rows of this process's batches that are not there yet."""
+    plan = settings.plan
     done = done_robustness_keys(unchecked_rows(path))
     fabric.barrier()  # nobody adds rows while another one reads
     mine = share_of_batches(
@@ -100,7 +110,8 @@ def _attack_batches(
         ShardWriter(path, fabric.global_rank) as writer,
         following("attacking", total, shown=fabric.is_global_zero) as bar,
     ):
-        for records in evaluate_robustness(classifier, data, mine, plan, done=done, progress=bar.advance):
+        ahead = ReadAhead(data, mine, settings.num_workers)
+        for records in evaluate_robustness(classifier, ahead, mine, plan, done=done, progress=bar.advance):
             writer.write(records)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.data.reading_ahead import check_workers
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.subject import Subject
 from hrvlm.training.launching import StrategyName
@@ -27,6 +28,10 @@ class CertificationSettings(Subject):
         plan: Which certificates of which images.
         answers: Prompt, decoding and oracles of a model that answers in words; null for a classifier.
         features: Folder that noisy features are kept in for `certify.py recertify`; none are if null.
+        num_workers: Processes that read pictures ahead, for each device; 0 reads them in this one.
+
+    Raises:
+        ValueError: If num_workers is negative.
     """
 
     devices: int = 1
@@ -35,3 +40,7 @@ class CertificationSettings(Subject):
     plan: CertificationPlan = field(default_factory=CertificationPlan)
     answers: AnswerOptions | None = None
     features: str | None = None
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        check_workers(self.num_workers)

@@ -4,6 +4,7 @@ from hrvlm.objectives.agft import AGFTObjective
 from hrvlm.objectives.base import Adversarial, ImageTextModel, Objective, Perturbed
 from hrvlm.objectives.fare import FAREObjective
 from hrvlm.objectives.flat import CleanObjective, TeCoAObjective
+from hrvlm.objectives.guided_hierarchical import Guidance, GuidedHierarchicalObjective
 from hrvlm.objectives.hierarchical_objective import HierarchicalObjective
 from hrvlm.objectives.image_text_contrastive import ImageTextContrastiveObjective
 from hrvlm.objectives.noise_terms import Consistency, MaximizedRadius, NoiseTerms, noisy_loss
@@ -18,6 +19,8 @@ __all__ = [
     "CleanObjective",
     "Consistency",
     "FAREObjective",
+    "Guidance",
+    "GuidedHierarchicalObjective",
     "HierarchicalObjective",
     "ImageTextContrastiveObjective",
     "ImageTextModel",

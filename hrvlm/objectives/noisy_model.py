@@ -10,16 +10,14 @@ shown the pictures without noise, as they were before training, for what they an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrvlm.models.heads import Head
-from hrvlm.objectives.interface import ImageEncoder, ImageTextModel
+from hrvlm.objectives.encoded_once import EncodedOnce
+from hrvlm.objectives.interface import ImageTextModel
 
 
-class NoisyModel(nn.Module):
+class NoisyModel(EncodedOnce):
     """What a model sees of a batch: its pictures, clean or perturbed, plus noise that belongs to the pictures.
 
     Noise is added to the pixels given, before any resizing, and nothing is clipped, exactly as in certification; a
@@ -38,10 +36,8 @@ class NoisyModel(nn.Module):
             noise: `(m, B, 3, H, W)`.
             sigmas: `(B,)`.
         """
-        super().__init__()
-        self.model = model
+        super().__init__(model)
         self.noise, self.sigmas = noise, sigmas
-        self._kept: dict[tuple[str, int], tuple[Tensor, Tensor]] | None = None
 
     @property
     def copies(self) -> int:
@@ -61,7 +57,7 @@ class NoisyModel(nn.Module):
         Raises:
             ValueError: If these are not the pictures that the noise is for.
         """
-        return self._once("features", images, self._encode)
+        return super().encode_image(images)
 
     def _encode(self, images: Tensor) -> Tensor:
         copies, rest = divmod(len(images), self.noise.shape[1])
@@ -78,40 +74,6 @@ class NoisyModel(nn.Module):
         if self.copies == 1:
             return images
         return self._once("repeated", images, lambda pixels: pixels.repeat(self.copies, 1, 1, 1))
-
-    @contextmanager
-    def keeping(self) -> Iterator[None]:
-        """Inside, what was made of a tensor of pictures is kept, so that losses which share it encode it once."""
-        self._kept = {}
-        try:
-            yield
-        finally:
-            self._kept = None
-
-    def _once(self, what: str, images: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
-        if self._kept is None:
-            return make(images)
-        # The pictures are kept as well: their identity is theirs for as long as they live.
-        if (what, id(images)) not in self._kept:
-            self._kept[what, id(images)] = images, make(images)
-        return self._kept[what, id(images)][1]
-
-    def frozen_image_tower(self) -> ImageEncoder:
-        """The model's, without noise."""
-        return self.model.frozen_image_tower()
-
-    def text_hidden(self, texts: Sequence[str]) -> Tensor:
-        """The model's."""
-        return self.model.text_hidden(texts)
-
-    def project_text(self, hidden: Tensor) -> Tensor:
-        """The model's."""
-        return self.model.project_text(hidden)
-
-    @property
-    def logit_scale(self) -> Tensor:
-        """The model's."""
-        return self.model.logit_scale
 
 
 def copies_of_points(head: Head, model: ImageTextModel, images: Tensor) -> Tensor:

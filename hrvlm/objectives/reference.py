@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from hrvlm.objectives.base import ImageTextModel
+from hrvlm.objectives.base import ImageTextModel, Objective
 from hrvlm.objectives.flat import TeCoAObjective
 from hrvlm.objectives.interface import ImageEncoder
 
 DIGEST_BYTES = 32
 
 
-class ReferencedObjective(TeCoAObjective):
-    """An objective on leaf classes that also asks the image tower that training started from.
+class Referenced(Objective):
+    """What an objective inherits first, to ask the image tower that training started from as well.
 
     `prepare` copies the tower of the model it is given. The copy is no sub-module: it has no place in `parameters()`,
     in checkpoints or in what distributed training broadcasts, and `train()` does not reach it, so that its batch norms
@@ -31,11 +31,10 @@ class ReferencedObjective(TeCoAObjective):
         reference_digest: SHA-256 of the reference's weights, uint8 `(32,)`; zeros before `prepare`.
     """
 
-    ascent_options = frozenset()  # most of them ascend a loss of their own
     reference_digest: Tensor
 
     def __init__(self, **arguments: Any) -> None:
-        """Set what `TeCoAObjective` takes."""
+        """Set what the objective takes."""
         super().__init__(**arguments)
         self._reference: list[nn.Module] = []  # in a list, which hides it from nn.Module
         self.register_buffer("reference_digest", torch.zeros(DIGEST_BYTES, dtype=torch.uint8))
@@ -93,6 +92,12 @@ class ReferencedObjective(TeCoAObjective):
         super()._load_from_state_dict(state_dict, prefix, *arguments)
 
 
+class ReferencedObjective(Referenced, TeCoAObjective):
+    """An objective on leaf classes that also asks the image tower that training started from."""
+
+    ascent_options = frozenset()  # most of them ascend a loss of their own
+
+
 def _digest(tower: nn.Module) -> Tensor:
     """SHA-256 of names and values of a module's state `(32,)`, on the CPU."""
     digest = hashlib.sha256()
@@ -105,6 +110,6 @@ def _digest(tower: nn.Module) -> Tensor:
 def _check_digest(stored: Tensor, own: Tensor) -> None:
     if bool(stored.any()) and not torch.equal(stored.cpu(), own.cpu()):
         raise ValueError(
-            "expected the model that the checkpoint's run started from, got another: PMG-AFT and FARE compare with it; "
+            "expected the model that the checkpoint's run started from, got another: the objective compares with it; "
             "set model, pretrained and seed_everything as in that run"
         )

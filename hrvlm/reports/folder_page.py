@@ -65,9 +65,10 @@ def write_report(
         at_hand, lacking = _found(folder, settings)
     if at_hand is not None and (paths := read_image_paths(folder)):
         at_hand = replace(at_hand, path=paths.get)
+    title = _title(settings, given) if trained is None else f"Training run {'/'.join(folder.resolve().parts[-2:])}"
     rows = given.pop("rows")
     page = render_report(
-        () if rows is None else rows, title=_title(folder, settings, given), radii=radii, settings=settings,
+        () if rows is None else rows, title=title, radii=radii, settings=settings,
         at_hand=at_hand, warn=warn, **given,
     )  # fmt: skip
     write_whole(folder / REPORT, page)
@@ -77,6 +78,7 @@ def write_report(
 def _of_folder(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Rows of a command's folder, as `render_report` takes them."""
     from hrvlm.certificates.kinds.header import header_of
+    from hrvlm.reports.calibration_sections import calibration_sections
     from hrvlm.reports.collecting import Certificates
 
     paths = files_in(folder).get("run", [])
@@ -86,6 +88,7 @@ def _of_folder(folder: Path, settings: Mapping[str, Any]) -> dict[str, Any]:
         "robustness": rows_in(folder, "attack"),
         "targeted_attacks": rows_in(folder, "targeted-attack"),
         "zero_shot": rows_in(folder, "zero-shot"),
+        "more": list(calibration_sections(folder, settings)),
     }
 
 
@@ -102,9 +105,7 @@ def _of_training(run: TrainingRun, radii: Sequence[float] | None) -> dict[str, A
     }
 
 
-def _title(folder: Path, settings: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    if "more" in given:
-        return f"Training run {folder.resolve().parent.name}/{folder.resolve().name}"
+def _title(settings: Mapping[str, Any], given: Mapping[str, Any]) -> str:
     what = "Zero-shot accuracy" if given["zero_shot"] else "Certificates"
     return f"{what} of {settings['given_checkpoint']}" if "given_checkpoint" in settings else what
 

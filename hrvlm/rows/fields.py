@@ -41,6 +41,8 @@ NOT_NEGATIVE = between(0.0, LARGEST)
 INSIDE = between(0.0, 1.0, open_low=True, open_high=True)
 SHARE = between(0.0, 1.0)
 BOUND = between(0.0, 1.0, open_high=True)
+GROWTH = between(-1.0, LARGEST, open_low=True)
+"""Of a threshold along a change, a share per radian: above -1, where it would come down to nothing."""
 NAME = Annotated[str, Meta(min_length=1)]
 INDEX = Annotated[int, Meta(ge=0, lt=INDICES)]
 COUNT = at_least(0)

@@ -40,7 +40,9 @@ def by_definition(problem: Problem, threshold: float, scale: ThresholdScale) -> 
 
 @pytest.mark.parametrize("kind", ["cosine", "poincare"])
 @pytest.mark.parametrize(
-    "scale", [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 2.0)], ids=lambda s: s.unit
+    "scale",
+    [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 2.0), ThresholdScale("weights", -0.9)],
+    ids=str,
 )
 def test_a_stretch_ends_where_the_first_margin_falls_to_what_is_asked(kind: str, scale: ThresholdScale) -> None:
     problem = random_problem(kind, 12, 5, 40, seed=5)
@@ -62,7 +64,9 @@ def test_without_a_threshold_it_is_the_raw_stretch_and_at_a_misalignment_the_fir
         assert float(extent[i]) == pytest.approx(first[0] if first else 0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("scale", [ThresholdScale(), ThresholdScale("margin", 3.0)], ids=lambda s: s.unit)
+@pytest.mark.parametrize(
+    "scale", [ThresholdScale(), ThresholdScale("margin", 3.0), ThresholdScale("margin", -0.9)], ids=str
+)
 def test_holding_a_position_is_reaching_it_and_larger_thresholds_reach_less(scale: ThresholdScale) -> None:
     problem = random_problem("poincare", 8, 4, 50, seed=7)
     rotation = Rotation.tolerant(*problem.arguments)
@@ -88,12 +92,15 @@ def test_an_image_is_asked_its_own_threshold() -> None:
         assert together[i] == calibrated_extent(problem.scorer, *problem.arguments, threshold)[i]
 
 
-def test_many_thresholds_at_once_reach_as_far_as_each_by_itself() -> None:
+SCALES = [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 3.0), ThresholdScale("margin", 2.0)]
+
+
+@pytest.mark.parametrize("scales", [SCALES, 4 * [ThresholdScale("margin", -0.9)]], ids=["several", "falling"])
+def test_many_thresholds_at_once_reach_as_far_as_each_by_itself(scales: list[ThresholdScale]) -> None:
     """Classes that end no stretch at any of them are left out; those that do are the same."""
     problem = random_problem("poincare", 60, 5, 30, seed=10)
     rotation = Rotation.tolerant(*problem.arguments)
     stretches = FirstStretches(problem.scorer, rotation, along_rotation(problem.scorer, rotation))
-    scales = [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 3.0), ThresholdScale("margin", 2.0)]
     thresholds = 0.2 * torch.rand(4, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     weights = torch.tensor([[scale.unit == "weights"] * 30 for scale in scales])
     growth = torch.tensor([[scale.growth] * 30 for scale in scales], dtype=torch.float64)
@@ -123,5 +130,5 @@ def test_what_is_no_threshold_is_refused() -> None:
             calibrated_extent(problem.scorer, *problem.arguments, wrong)
     with pytest.raises(ValueError, match="expected a unit of thresholds among weights, margin, got 'metres'"):
         ThresholdScale("metres")
-    with pytest.raises(ValueError, match="expected growth of thresholds >= 0"):
+    with pytest.raises(ValueError, match="expected growth of thresholds above -1 and finite"):
         ThresholdScale(growth=-1.0)

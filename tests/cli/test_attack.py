@@ -73,6 +73,13 @@ def test_tables_are_printed(
     assert (output / "summary.json").read_text() == (attacked / "summary.json").read_text()
 
 
+def test_pictures_that_other_processes_read_give_the_same_rows(
+    finished: Any, attacked: Path, attack: Callable[..., Path], tmp_path: Path
+) -> None:
+    attack(finished.checkpoint(1), tmp_path, "--num_workers", "1")
+    assert lines(tmp_path / ROWS) == lines(attacked / ROWS)
+
+
 def test_rows_are_sorted_by_image_and_attack_clean_and_leaves_first(attacked: Path) -> None:
     made = rows(attacked / ROWS)
     assert [(row["index"], row["attack"], row["attacked_level"], row["level"]) for row in made] == [

@@ -44,6 +44,17 @@ def calibration(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def check_loss_curve(page: str, calibration: Path) -> None:
+    """The page draws how many claims fail by threshold, from a copy of the calibration in the run's folder."""
+    section = page.split('id="calibration"')[1].split("</section>")[0]
+    statements = json.loads(calibration.read_text())["statements"]
+    leaf = next(s for s in statements if (s["over"], s["level"], s["scorer"]) == ("alone", 0, "cosine"))
+    drawn = section.split('data-name="violated"')[1]
+    first = float(drawn.split('data-y="')[1].split('"')[0].split()[0])
+    assert first == pytest.approx(100 * leaf["curve"][0][1] / leaf["images"], rel=1e-4)
+    assert f"epsilon {leaf['epsilon']:g}: {leaf['thresholds']['marginal']:.3g}" in section
+
+
 def run_config(config: Path, path: Path) -> Path:
     """The configuration of a run over the same images and changes."""
     given = yaml.safe_load(config.read_text())
@@ -80,6 +91,10 @@ def test_rows_of_a_run_rest_on_the_calibration(
     assert "Calibrated, about pictures, for: small emoji." in page
     assert "under another artist, camera or change it is void" in page
     assert "calibrated at 0.2 (marginal)" in page
+    check_loss_curve(page, calibration)
+    (tmp_path / "out" / "calibration.json").write_text(calibration.read_text().replace("small emoji", "large emoji"))
+    main(["report", str(tmp_path / "out")])
+    assert 'id="calibration"' not in (tmp_path / "out" / "report.html").read_text()  # that is another calibration
     main(["export", str(tmp_path / "out"), "--to", "parquet"])
     assert "expected the calibration that the rows in" in refused([*words, str(tmp_path / "out")], capsys)
 

@@ -91,6 +91,18 @@ def test_a_finished_run_adds_no_rows_when_run_again(
     assert (output / "summary.json").read_text() == (certified / "summary.json").read_text()
 
 
+def test_pictures_that_other_processes_read_give_the_same_rows_and_settings(
+    finished: Any, certified: Path, certify: Callable[..., Path], tmp_path: Path
+) -> None:
+    certify(finished.checkpoint(1), tmp_path, "--num_workers", "2")
+    for name in (ROWS, "summary.json"):
+        assert (tmp_path / name).read_bytes() == (certified / name).read_bytes()
+    assert "num_workers" not in json.loads((tmp_path / "settings.json").read_text())
+    with pytest.raises(SystemExit):
+        certify(finished.checkpoint(1), tmp_path / "other", "--num_workers", "-1")
+    assert not (tmp_path / "other").exists()
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_killed_run_goes_on_to_the_same_rows(
     share: float, finished: Any, certified: Path, certify: Callable[..., Path], tmp_path: Path

@@ -25,6 +25,7 @@ OBJECTIVES = {
     "subspace_alignment": "SubspaceAlignmentObjective",
     "image_text_contrastive": "ImageTextContrastiveObjective",
     "clean": "CleanObjective",
+    "guided": "GuidedHierarchicalObjective",
     "hierarchical_tree": "HierarchicalObjective",
     "hierarchical_euclidean": "HierarchicalObjective",
 }

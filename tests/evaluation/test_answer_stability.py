@@ -127,6 +127,13 @@ def checked(config: Path, calibration: Path, capsys: pytest.CaptureFixture[str])
     with pytest.raises(SystemExit):
         main([*words, "--answers.prompt", "describe"])
     assert "got one of another generator: make one with certify.py calibrate" in capsys.readouterr().err
+    nothing = json.loads(calibration.read_text())
+    for stretch in nothing["stretches"]:
+        stretch["shares"] = {"marginal": None}
+    calibration.with_name("nothing.json").write_text(json.dumps(nothing))
+    main([*words, "--calibration", str(calibration.with_name("nothing.json")), "--plan.num_images", "1"])
+    assert "no stretch was claimed: nothing to check" in capsys.readouterr().out
+    assert json.loads(output.read_text())["checks"] == []
 
 
 def test_many_violations_contradict_a_share() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from hrvlm.models import VisionLanguageModel, load_model
+from hrvlm.models import VisionLanguageModel, inference_copy, load_model
+from hrvlm.models.kept_texts import unwritten
 
 TEXTS = ["a picture of a fox", "a picture of a bee"]
 
@@ -47,6 +48,31 @@ def test_changed_weights_are_used(model: VisionLanguageModel) -> None:
     with torch.no_grad():
         other.clip.token_embedding.weight.zero_()
     assert not torch.equal(other.text_hidden(TEXTS), model.text_hidden(TEXTS))
+
+
+def test_weights_written_to_uncounted_are_seen_but_where_nobody_writes_so(model: VisionLanguageModel) -> None:
+    weight = model.clip.token_embedding.weight
+    with unwritten(model):
+        first = model.text_hidden(TEXTS)
+        weight.data.mul_(2)  # PyTorch does not count this
+        assert torch.equal(model.text_hidden(TEXTS), first)
+        assert torch.equal(inference_copy(model).text_hidden(TEXTS), first)
+        changed = copy.deepcopy(model).text_hidden(TEXTS)
+        with torch.no_grad():
+            weight.mul_(1)
+        assert torch.equal(model.text_hidden(TEXTS), changed)
+    weight.data.mul_(0.5)
+    assert not torch.equal(changed, first)
+    assert torch.equal(model.text_hidden(TEXTS), first)
+
+
+def test_a_copy_made_where_nobody_writes_sees_what_is_written_to_it(model: VisionLanguageModel) -> None:
+    with unwritten(model):
+        model.text_hidden(TEXTS)
+        other = copy.deepcopy(model)
+    first = other.text_hidden(TEXTS)
+    other.clip.token_embedding.weight.data.mul_(2)
+    assert not torch.equal(other.text_hidden(TEXTS), first)
 
 
 def test_a_tower_that_is_trained_is_always_asked(model: VisionLanguageModel) -> None:

@@ -21,6 +21,7 @@ from hrvlm.objectives import (
     AGFTObjective,
     CleanObjective,
     FAREObjective,
+    GuidedHierarchicalObjective,
     HierarchicalObjective,
     ImageTextContrastiveObjective,
     Objective,
@@ -36,6 +37,9 @@ EPS = 8 / 255
 OBJECTIVES = {
     "poincare": lambda **k: made(HierarchicalObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "cosine": lambda **k: OBJECTIVES["poincare"](**({"head": "cosine", "lambda_order": 0.0} | k)),
+    "guided": lambda: GuidedHierarchicalObjective(
+        threat_model=ThreatModel(eps=EPS), ascent=Ascent(step_size=EPS / 2)
+    ),
     "tecoa": lambda **k: made(TeCoAObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "smooth_adv": lambda **k: made(SmoothAdvObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),
     "pmg_aft": lambda **k: made(PMGAFTObjective, **({"eps": EPS, "step_size": EPS / 2} | k)),

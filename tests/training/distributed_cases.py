@@ -21,6 +21,8 @@ from hrvlm.objectives import (
     CleanObjective,
     Consistency,
     FAREObjective,
+    Guidance,
+    GuidedHierarchicalObjective,
     HierarchicalObjective,
     ImageTextContrastiveObjective,
     MaximizedRadius,
@@ -59,6 +61,7 @@ MARGIN = Ascent(rule="momentum", loss="margin", **LARGE)
 HALVING = Ascent(rule="apgd", loss="dlr", **LARGE)
 ONE_TREE = Ascent(trees_per_step=1, **LARGE)
 SHARES = LossWeights(leaf_sum_share=0.5, image_share=0.5, soft_targets=SoftTargets())
+GUIDED = ATTACK | {"guidance": Guidance(general=0.7, clean=1.9)}
 CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "one tree": (HierarchicalObjective, ATTACK | PARTS, 1),
     "forest": (HierarchicalObjective, ATTACK | PARTS, 2),
@@ -74,6 +77,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "tecoa": (TeCoAObjective, ATTACK, 1),
     "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
     "pmg-aft, other order": (PMGAFTObjective, ATTACK | {"alpha": 1.3, "beta": 0.0, "kl": "from_other"}, 1),
+    "guided forest": (GuidedHierarchicalObjective, GUIDED, 2),
     "fare": (FAREObjective, ATTACK, 1),
     "fare, l2": (FAREObjective, ATTACK | {"threat_model": L2}, 1),
     "agft": (AGFTObjective, ATTACK, 1),

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from hrvlm.rows.fields import COUNT, INSIDE, NOT_NEGATIVE, POSITIVE, SOME
+from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NOT_NEGATIVE, POSITIVE, SOME
 
 
 class Sampling(msgspec.Struct):
@@ -76,7 +76,7 @@ class NotedThreshold(msgspec.Struct):
     target_kind: str
     epsilon: INSIDE
     unit: str
-    growth: NOT_NEGATIVE
+    growth: GROWTH
     speed: tuple[tuple[float, ...], tuple[float, ...]]
     thresholds: dict[str, NOT_NEGATIVE | None]
     attribute: str | None = None

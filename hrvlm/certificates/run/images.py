@@ -9,7 +9,7 @@ records all exist is not looked at again, unless its features are to be kept and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import tee
 from typing import Any
 
@@ -24,6 +24,7 @@ from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
+from hrvlm.models.kept_texts import unwritten
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
 
@@ -39,6 +40,7 @@ def certify_images(
     store: FeatureStore | None = None,
     kept: FeatureStore | None = None,
     references: Any = None,
+    ahead: Callable[[Sequence[int]], Any] | None = None,
 ) -> Iterator[list[Record]]:
     """Certificates of some images of a data set.
 
@@ -53,6 +55,7 @@ def certify_images(
         kept: Features of an earlier pass over the same images, used instead of the image tower.
         references: Pictures `(M, 3, H, W)` that show the target of an attribute for an image, where the plan names
             any: called with the attribute and the index.
+        ahead: Gives the data set as one whose images are read ahead in the order given, for each pass over them.
 
     Yields:
         The records of one image at a time, so that they can be written and flushed.
@@ -64,11 +67,12 @@ def certify_images(
     check_scorers(classifier, plan)
     if kept is not None:
         check_draws(kept, plan)
-    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references)
-    for source in SOURCES:
-        for records in _certify_source(source, images, plan):
-            yield records
-            progress(1)
+    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references, ahead)
+    with unwritten(images.classifier):
+        for source in SOURCES:
+            for records in _certify_source(source, images, plan):
+                yield records
+                progress(1)
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:
@@ -105,6 +109,7 @@ class Images:
         store: where noisy features are kept, or None.
         kept: features of an earlier pass, used instead of the image tower, or None.
         references: see `Context`.
+        ahead: gives `data` with images that are read ahead, or None.
     """
 
     classifier: HierarchicalClassifier
@@ -114,6 +119,11 @@ class Images:
     store: FeatureStore | None
     kept: FeatureStore | None
     references: Any
+    ahead: Callable[[Sequence[int]], Any] | None = None
+
+    def read_ahead(self, indices: Sequence[int]) -> Images:
+        """The same, whose pictures are read ahead in this order."""
+        return self if self.ahead is None else replace(self, data=self.ahead(indices))
 
     def sample(self, index: int, noise: str) -> Sample:
         """An image of the data set, as it is certified under some noise.
@@ -190,19 +200,21 @@ def _reading(kept: FeatureStore, classifier: HierarchicalClassifier) -> Callable
     return lambda index, draws: torch.cat(list(kept.read(index, draws))).to(device)
 
 
-def _left(asked: Sequence[_Asked], images: Images) -> Iterator[int]:
-    """Images that lack records, or features that are to be kept."""
-    for index in images.indices:
-        lacks_features = images.store is not None and not images.store.is_complete(index)
-        if lacks_features or not all(one.is_done(index, images.done) for one in asked):
-            yield index
+def _left(asked: Sequence[_Asked], images: Images, store: FeatureStore | None = None) -> list[int]:
+    """Images that lack records, or features that are to be kept in a store."""
+    return [
+        index
+        for index in images.indices
+        if (store is not None and not store.is_complete(index))
+        or not all(one.is_done(index, images.done) for one in asked)
+    ]
 
 
 def _embedded(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[EmbeddedImage]:
     """Images without noise, one by one."""
-    for index in images.indices:
-        if all(one.is_done(index, images.done) for one in asked):
-            continue
+    left = _left(asked, images)
+    images = images.read_ahead(left)
+    for index in left:
         image, label = clean_picture(images.data, index)
         feature = images.feature(index, image)
         yield EmbeddedImage(index, int(label), feature, int(label) if label >= 0 else images.named(feature))
@@ -211,7 +223,9 @@ def _embedded(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) 
 def _sampled(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterator[Any]:
     """Images with the counted labels of their noisy copies."""
     statements = {statement.key: statement for one in asked for statement in one.kind.statements(one.context)}
-    samples = (images.sample(index, plan.sampling.noise) for index in _left(asked, images))
+    left = _left(asked, images, images.store)
+    ahead = images.read_ahead(left)
+    samples = (ahead.sample(index, plan.sampling.noise) for index in left)
     given = (images.classifier, samples, list(statements.values()), plan.smoothing_plan())
     if images.kept is not None:
         return sampled_again(*given, images.kept)
@@ -220,6 +234,7 @@ def _sampled(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -
 
 def _samples(asked: Sequence[_Asked], images: Images, plan: CertificationPlan) -> Iterable[Sample]:
     """Images, for kinds that look at the features of noisy copies themselves."""
-    for index in images.indices:
-        if not all(one.is_done(index, images.done) for one in asked):
-            yield images.sample(index, plan.sampling.noise)
+    left = _left(asked, images)
+    images = images.read_ahead(left)
+    for index in left:
+        yield images.sample(index, plan.sampling.noise)

@@ -34,7 +34,7 @@ class ThresholdScale:
 
     Attributes:
         unit: "weights": the distance of the weights of the label and the other class; "margin": the scores' own unit.
-        growth: how much more margin is asked for along the way: a share per radian at the image, at least 0.
+        growth: how much more margin is asked for along the way: a share per radian at the image, above -1.
     """
 
     unit: ThresholdUnit = "weights"
@@ -43,8 +43,8 @@ class ThresholdScale:
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise ValueError(f"expected a unit of thresholds among {', '.join(UNITS)}, got {self.unit!r}")
-        if not 0 <= self.growth < math.inf:
-            raise ValueError(f"expected growth of thresholds >= 0 and finite, got {self.growth}")
+        if not -1 < self.growth < math.inf:
+            raise ValueError(f"expected growth of thresholds above -1 and finite, got {self.growth}")
 
 
 def calibrated_extent(
@@ -192,7 +192,7 @@ class FirstStretches:
 
 def _ending(piece: StablePiece, threshold: Tensor, weights: Tensor, growth: Tensor) -> Tensor:
     """Positions of the classes that may end the stretch of some image at some of M thresholds `(M, n)`."""
-    most = threshold * (1 + growth)
+    most = threshold * (1 + growth.clamp(min=0))
     return piece.near(*(torch.where(mask, most, 0.0).amax(dim=0)[:, None] for mask in (weights, ~weights)))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, NamedTuple, get_args
 
 from msgspec import Meta
 
-from hrvlm.rows.fields import COUNT, INSIDE, NAME, NOT_NEGATIVE, SHARE
+from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE, SHARE
 
 Over = Literal["alone", "group", "levels", "changes", "all"]
 """Which claims are right together: each alone, or of a group of images; of all levels, changes, or both of an image."""
@@ -29,7 +29,7 @@ class CalibratedStretch(NamedTuple):
         epsilon: rate of images of the population whose claim some picture of the change may contradict.
         form: "marginal", or the confidence in text.
         unit: what the threshold is measured in.
-        growth: how much more is asked along the way, a share per radian at the image.
+        growth: how much more is asked along the way, a share per radian at the image; less below 0.
         threshold: None where the calibration found none.
         extent: radians from the image onwards on which its label is claimed; 0 for nothing.
         share: of the change that they stand for.
@@ -61,7 +61,7 @@ class CalibratedStretch(NamedTuple):
 
 
 STRETCH: Any = tuple[
-    Over, tuple[NAME, COUNT, COUNT] | None, INSIDE, FORM, ThresholdUnit, NOT_NEGATIVE, NOT_NEGATIVE | None,
+    Over, tuple[NAME, COUNT, COUNT] | None, INSIDE, FORM, ThresholdUnit, GROWTH, NOT_NEGATIVE | None,
     NOT_NEGATIVE, SHARE,
 ]  # fmt: skip
 """Type of its list."""
