@@ -102,6 +102,7 @@ class AnswerOptions:
         dtype: Type of the numbers of a transformers model; "auto" for that of its files.
         device_map: Places the parts of a transformers model on several devices ("auto", or devices by module); null for
             all of it on `device`.
+        reuse_prefix: Whether a transformers model reads the text before the picture once for all pictures.
         endpoint: How a server is asked, where the model is one.
     """
 
@@ -111,6 +112,7 @@ class AnswerOptions:
     references: str | None = None
     dtype: Dtype = "float32"
     device_map: DeviceMap = None
+    reuse_prefix: bool = False
     endpoint: EndpointOptions = field(default_factory=EndpointOptions)
 
     def __post_init__(self) -> None:
@@ -127,6 +129,7 @@ class AnswerOptions:
             device=device,
             dtype=self.dtype,
             device_map=self.device_map,
+            reuse_prefix=self.reuse_prefix,
             endpoint=self.endpoint,
         )
 
