@@ -17,7 +17,7 @@ from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures, data_identity
-from hrvlm.generative import Generator, load_generator
+from hrvlm.generative import Generator
 from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
@@ -127,7 +127,7 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
         raise _not_new(output)
     check_place(output.parent)
     options = cast(AnswerOptions, settings.answers)
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    generator = options.load(checkpoint, settings.device)
     data = answered_pictures(settings)
     indices = settings.indices(len(data))
     with ShardWriter(output, 0) as writer:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import yaml
 
 from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError, Scope
 from hrvlm.certificates.sampling.plan import SamplingOptions
-from hrvlm.generative import Decoding
+from hrvlm.generative import Decoding, Generator, load_generator
 from hrvlm.generative.captions import reference_answers
 from hrvlm.generative.oracles import Oracle
+from hrvlm.generative.transformers_files import DeviceMap, Dtype
+from hrvlm.models import Checkpoint
 from hrvlm.trees.bounded_text import file_digest, read_text
 from hrvlm.trees.strict_text import load_yaml
 
@@ -95,17 +98,33 @@ class AnswerOptions:
         decoding: How answers are chosen.
         references: YAML or JSON file of true answers by class id, "emoji" for those of the packaged pictures, or null
             where none are known.
+        dtype: Type of the numbers of a transformers model; "auto" for that of its files.
+        device_map: Places the parts of a transformers model on several devices ("auto", or devices by module); null for
+            all of it on `device`.
     """
 
     questions: list[QuestionOptions]
     prompt: str | None = None
     decoding: Decoding = field(default_factory=Decoding)
     references: str | None = None
+    dtype: Dtype = "float32"
+    device_map: DeviceMap = None
 
     def __post_init__(self) -> None:
         names = [question.oracle.name for question in self.questions]
         if not names or len(set(names)) != len(names):
             raise ValueError(f"expected at least one oracle and distinct names, got {names}")
+
+    def load(self, checkpoint: Checkpoint | str, device: torch.device | str) -> Generator:
+        """The model that is asked; see `load_generator`."""
+        return load_generator(
+            checkpoint,
+            prompt=self.prompt,
+            decoding=self.decoding,
+            device=device,
+            dtype=self.dtype,
+            device_map=self.device_map,
+        )
 
 
 def check_sampling(sampling: SamplingOptions) -> None:

@@ -29,7 +29,7 @@ from hrvlm.evaluation.answers import labelling_at
 from hrvlm.evaluation.calibration_settings import CalibrationSettings, CheckSettings
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import answered_pictures, data_identity
-from hrvlm.generative import Generator, load_generator
+from hrvlm.generative import Generator
 from hrvlm.models import Checkpoint, inference_copy
 from hrvlm.models.pixels import clean_picture
 from hrvlm.training.pictured_changes import SequencePictures
@@ -168,7 +168,7 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     """
     options = cast(AnswerOptions, settings.answers)
     _check_options(options)
-    generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=settings.device)
+    generator = options.load(checkpoint, settings.device)
     data, changes = answered_pictures(settings), settings.plan.changes()
     told = {
         "generator": generator.describe(),

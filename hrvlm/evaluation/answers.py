@@ -29,7 +29,6 @@ from hrvlm.evaluation.answer_options import (
 )
 from hrvlm.evaluation.oracle_errors import oracle_errors
 from hrvlm.evaluation.subject import data_identity
-from hrvlm.generative import load_generator
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.models import Checkpoint
 from hrvlm.rows.record import Key, Record
@@ -94,7 +93,7 @@ class AnswerWork:
         check_sampling(plan.sampling)
         self.options, self.plan, self.data, self.device = options, plan, data, device
         self.num_workers = num_workers
-        self.generator = load_generator(checkpoint, prompt=options.prompt, decoding=options.decoding, device=device)
+        self.generator = options.load(checkpoint, device)
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hrvlm.data.base import ImageDataModule
-from hrvlm.data.shards import ShardDataModule
-from hrvlm.data.sources import Columns
-from hrvlm.evaluation.source_options import SourceOptions
-from hrvlm.evaluation.subject import Subject, answered_pictures, data_and_forest, data_identity
 from hrvlm.old_keys import nested, places_of
-from hrvlm.trees import Forest
 from hrvlm.trust import trusted_modules
+
+if TYPE_CHECKING:  # what rows alone are told of does not wait for data
+    from hrvlm.data.base import ImageDataModule
+    from hrvlm.trees import Forest
 
 PLACES = ("given_data", "split", "given_trees", "given_num_levels")
 MAX_IMAGE_SIZE = 4096  # of pictures in a report
@@ -36,6 +34,10 @@ def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest | None]:
     """
     if lacking := [name for name in PLACES if name not in settings]:
         raise ValueError(f"expected {', '.join(lacking)} in settings.json, which say where the pictures lie, got none")
+    from hrvlm.data.sources import Columns
+    from hrvlm.evaluation.source_options import SourceOptions
+    from hrvlm.evaluation.subject import Subject, answered_pictures, data_and_forest, data_identity
+
     noted, size = settings["given_data"], settings.get("image_size")
     options = {f.name: settings[name] for f in fields(SourceOptions) if (name := f"given_{f.name}") in settings}
     for given in (size, options.get("image_size")):
@@ -69,6 +71,9 @@ def _check_size(image_size: int) -> None:
 
 def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
     """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
+    from hrvlm.data.base import ImageDataModule
+    from hrvlm.data.shards import ShardDataModule
+
     path = str(noted["class_path"])
     module, _, name = path.rpartition(".")
     if path not in DATA_MODULES and not any(f"{path}.".startswith(f"{each}.") for each in trusted_modules()):

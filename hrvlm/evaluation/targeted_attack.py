@@ -51,7 +51,14 @@ def attack(checkpoint: Checkpoint | str, settings: TargetedAttackSettings, outpu
     Raises:
         ValueError: If parts do not fit each other, or the folder holds another run's rows.
     """
-    generator = load_generator(checkpoint, prompt=settings.prompt, decoding=settings.decoding, device=settings.device)
+    generator = load_generator(
+        checkpoint,
+        prompt=settings.prompt,
+        decoding=settings.decoding,
+        device=settings.device,
+        dtype=settings.dtype,
+        device_map=settings.device_map,
+    )
     data = settings.data.evaluation_set(settings.split)
     indices = evenly_spread(len(data), settings.num_images)
     attacker = TargetedAttacker(generator, settings)

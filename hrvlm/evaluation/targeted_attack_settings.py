@@ -8,6 +8,7 @@ from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.data.base import ImageDataModule
 from hrvlm.generative import Decoding
 from hrvlm.generative.oracles import Oracle
+from hrvlm.generative.transformers_files import DeviceMap, Dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,9 @@ class TargetedAttackSettings:
         votes: Noisy copies that vote at attacked images.
         seed: Seed of noise and attacks.
         batch_size: Noisy copies per pass.
+        dtype: Type of the numbers of a transformers model; "auto" for that of its files.
+        device_map: Places the parts of a transformers model on several devices ("auto", or devices by module); null for
+            all of it on `device`.
     """
 
     data: ImageDataModule
@@ -55,6 +59,8 @@ class TargetedAttackSettings:
     votes: int = 200
     seed: int = 0
     batch_size: int = 256
+    dtype: Dtype = "float32"
+    device_map: DeviceMap = None
 
     def __post_init__(self) -> None:
         if self.forbidden not in self.oracle.classes:

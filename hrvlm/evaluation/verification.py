@@ -34,7 +34,7 @@ class Verification:
 
 
 def verify(
-    folder: Path, expect: int | None = None, *, collect: Callable[[Any], None] = lambda record: None
+    folder: Path, expect: int | None = None, *, collect: Callable[[Any], None] | None = None
 ) -> Iterator[Verification]:
     """Derives every certificate anew; iterate the problems of each verification before the next one.
 
@@ -66,7 +66,7 @@ def verify(
         yield _verification(command, paths, rules, header, collect)
 
 
-def _of_training(run: TrainingRun, expect: int | None, collect: Callable[[Any], None]) -> Iterator[Verification]:
+def _of_training(run: TrainingRun, expect: int | None, collect: Callable[[Any], None] | None) -> Iterator[Verification]:
     """Every part of a training run by itself, in the order of time."""
     for command, parts in (("run", run.certificates), ("attack", run.robustness)):
         for part, paths in parts.items():
@@ -74,9 +74,7 @@ def _of_training(run: TrainingRun, expect: int | None, collect: Callable[[Any], 
             yield replace(_verification(command, paths, *rules_of(command, {}, asked), collect), part=part)
 
 
-def verify_files(
-    command: str, paths: list[Path], *, collect: Callable[[Any], None] = lambda record: None
-) -> Verification:
+def verify_files(command: str, paths: list[Path], *, collect: Callable[[Any], None] | None = None) -> Verification:
     """The rows of some files of one command, such as those of a training run's processes, held against each other.
 
     Args:
@@ -88,7 +86,7 @@ def verify_files(
 
 
 def _verification(
-    command: str, paths: list[Path], rules: Rules[Any], header: Header, collect: Callable[[Any], None]
+    command: str, paths: list[Path], rules: Rules[Any], header: Header, collect: Callable[[Any], None] | None
 ) -> Verification:
     from hrvlm.rows.images import ImageRows
     from hrvlm.rows.verifying import Verifier
@@ -99,14 +97,14 @@ def _verification(
     return Verification(command, rows, _problems(verifier, rows, collect))
 
 
-def _problems(verifier: Verifier[Any], rows: ImageRows, collect: Callable[[Any], None]) -> Iterator[Problem]:
+def _problems(verifier: Verifier[Any], rows: ImageRows, collect: Callable[[Any], None] | None) -> Iterator[Problem]:
+    from hrvlm.rows.table import each_record
     from hrvlm.rows.verifying import Problem
 
     yield from verifier.odd(rows.odd)
     if rows.num_odd > len(rows.odd):
         yield Problem((), "row", False, f"and {rows.num_odd - len(rows.odd)} lines more that name no image")
-    for image in rows:
-        yield from verifier.image(image, collect)
+    yield from verifier.images(rows, None if collect is None else each_record(collect))
     yield from verifier.finish()
 
 

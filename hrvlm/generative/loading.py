@@ -9,6 +9,7 @@ import torch
 
 from hrvlm.generative.decoding import Decoding
 from hrvlm.generative.generator import Generator
+from hrvlm.generative.transformers_files import DeviceMap, Dtype
 from hrvlm.models.checkpoint import Checkpoint, name_alone
 
 PACKAGED = {"emoji-captioner": Path(__file__).parent / "emoji_captioner"}
@@ -21,6 +22,8 @@ def load_generator(
     prompt: str | None = None,
     decoding: Decoding | None = None,
     device: str | torch.device = "cpu",
+    dtype: Dtype = "float32",
+    device_map: DeviceMap = None,
 ) -> Generator:
     """Loads a generative model, in evaluation mode.
 
@@ -32,6 +35,10 @@ def load_generator(
         prompt: What the model is asked; None for the model's own default. The captioner knows "describe" and "act".
         decoding: How answers are chosen; None for greedy decoding.
         device: Where the model goes.
+        dtype: Type of the numbers of a transformers model; "auto" for that of its files. Its pictures and their noise
+            are float32 until they are normalised. Below float32 answers may change with the batch size.
+        device_map: Places the parts of a transformers model on several devices, with the package accelerate: "auto", or
+            a mapping of modules to devices. None for all of it on `device`.
 
     Returns:
         The generator.
@@ -39,17 +46,21 @@ def load_generator(
     Raises:
         ValueError: If nothing of the kind is there, files do not fit each other, or a needed package is missing.
     """
-    return _load(name_alone(path, "a model that answers in words"), prompt, decoding or Decoding()).to(device).eval()
+    name, chosen = name_alone(path, "a model that answers in words"), decoding or Decoding()
+    generator = _load(name, prompt, chosen, dtype, device_map).eval()
+    return generator if device_map is not None else generator.to(device)
 
 
-def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
+def _load(path: str, prompt: str | None, decoding: Decoding, dtype: Dtype, device_map: DeviceMap) -> Generator:
     folder = PACKAGED.get(path, Path(path))
     name, _, tag = path.rpartition("/")
     if (folder / CAPTIONER_FILE).is_file():
+        _check_plain(path, dtype, device_map)
         from hrvlm.generative.captioner_files import load_captioner
 
         return load_captioner(folder, prompt=prompt, decoding=decoding)
     if name.startswith("coca_") and not folder.exists():
+        _check_plain(path, dtype, device_map)
         from hrvlm.generative.coca import load_coca
 
         return load_coca(name, tag, prompt=prompt, decoding=decoding)
@@ -57,11 +68,19 @@ def _load(path: str, prompt: str | None, decoding: Decoding) -> Generator:
         _require("transformers", "generative")
         from hrvlm.generative.transformers_model import load_transformers
 
-        return load_transformers(folder, prompt=prompt, decoding=decoding)
+        return load_transformers(folder, prompt=prompt, decoding=decoding, dtype=dtype, device_map=device_map)
     raise ValueError(
         f"expected path as one of {sorted(PACKAGED)}, a folder with {CAPTIONER_FILE} or transformers' config.json, "
         f'or an open_clip CoCa with its tag such as "coca_ViT-B-32/laion2b_s13b_b90k", got {path!r}'
     )
+
+
+def _check_plain(path: str, dtype: Dtype, device_map: DeviceMap) -> None:
+    if dtype != "float32" or device_map is not None:
+        raise ValueError(
+            f"expected dtype float32 and no device_map for {path!r}, which is no model of transformers, got {dtype!r} "
+            f"and {device_map!r}; leave them out"
+        )
 
 
 def _require(package: str, extra: str) -> None:

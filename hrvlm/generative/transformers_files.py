@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from hrvlm.models.finite import check_finite
 
 EXTRA = 'run `pip install "hrvlm[generative]"`'
+Dtype: TypeAlias = Literal["float32", "bfloat16", "float16", "auto"]
+DeviceMap: TypeAlias = str | dict[str, str | int] | None
 
 
 def require_transformers() -> Any:
@@ -25,12 +28,14 @@ def require_transformers() -> Any:
     return transformers
 
 
-def read_pretrained(path: str | Path, *, dtype: str) -> tuple[Any, Any]:
+def read_pretrained(path: str | Path, *, dtype: Dtype, device_map: DeviceMap = None) -> tuple[Any, Any]:
     """Model and processor.
 
     Args:
         path: A folder, from which alone is read, or a name on the hub.
-        dtype: As transformers calls it.
+        dtype: As transformers calls it; "auto" for the type of the files.
+        device_map: Where which part of the model goes, as the package accelerate takes it: "auto" spreads it over all
+            devices, a mapping names a device per module. None leaves it on the processor.
 
     Returns:
         What AutoModelForImageTextToText and AutoProcessor give.
@@ -39,12 +44,13 @@ def read_pretrained(path: str | Path, *, dtype: str) -> tuple[Any, Any]:
         ValueError: If the package is missing, or anything of the model is missing, damaged or of another kind.
     """
     library = require_transformers()
+    placed = _placed(device_map)
     options = {"local_files_only": Path(path).is_dir(), "trust_remote_code": False}
     try:
         with _quiet(library):
             processor = library.AutoProcessor.from_pretrained(str(path), **options)
             model, found = library.AutoModelForImageTextToText.from_pretrained(
-                str(path), dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+                str(path), dtype=dtype, use_safetensors=True, output_loading_info=True, **placed, **options
             )
     except ImportError as error:  # some processors need one more package
         raise ValueError(f"could not load {path}: {_line(error)}; {EXTRA}") from error
@@ -54,6 +60,7 @@ def read_pretrained(path: str | Path, *, dtype: str) -> tuple[Any, Any]:
             f"weights, at {path}: {_line(error)}"
         ) from error
     _check_complete(path, found)
+    _check_in_memory(path, model)
     check_finite(model.state_dict(), path)
     if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
         raise ValueError(f"expected a processor of images and texts at {path}, got {type(processor).__name__}")
@@ -67,6 +74,32 @@ def _check_complete(path: str | Path, found: dict[str, Any]) -> None:
         raise ValueError(
             f"expected weights for all of the model at {path}, got none that fit for {len(lacking)}, such as "
             f"{lacking[0]}; the files are incomplete or of another model"
+        )
+
+
+def _placed(device_map: DeviceMap) -> dict[str, Any]:
+    """What transformers is told of devices.
+
+    Raises:
+        ValueError: If the package that places modules is not installed.
+    """
+    if device_map is None:
+        return {}
+    if importlib.util.find_spec("accelerate") is None:
+        raise ValueError(
+            f"expected the package accelerate to be installed for device_map={device_map!r}, found none; run "
+            "`pip install accelerate`, or leave device_map out"
+        )
+    return {"device_map": device_map}
+
+
+def _check_in_memory(path: str | Path, model: Any) -> None:
+    """Rows name a digest of the weights, which are not there to be read where accelerate lends them to a device."""
+    lent = [name for name, value in model.named_parameters() if value.is_meta]
+    if lent:
+        raise ValueError(
+            f"expected a device_map that keeps all weights of {path} on its devices, got one that leaves {len(lent)} "
+            f"on the processor or the disk, such as {lent[0]}; use more devices or dtype bfloat16"
         )
 
 

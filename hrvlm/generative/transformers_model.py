@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 from collections.abc import Sequence
@@ -11,50 +12,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrvlm.generative.decoding import NO_TOKEN, Decoding, choose_tokens
+from hrvlm.generative.decoding import Decoding
 from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
-from hrvlm.generative.transformers_files import read_pretrained, require_transformers
+from hrvlm.generative.transformers_files import DeviceMap, Dtype, read_pretrained, require_transformers
+from hrvlm.generative.transformers_inputs import QuestionInputs
 from hrvlm.generative.transformers_pixels import PixelPath
 from hrvlm.generative.transformers_prompt import PROCESSOR_FILES, ForeignFileError, question_about
+from hrvlm.generative.transformers_tokens import AddressedChoice, end_tokens, pad_token
 
 DEFAULT_PROMPT = "Describe the picture in one sentence."
-
-
-class AddressedChoice:
-    """A logits processor that leaves one token: the one that `choose_tokens` chooses.
-
-    So transformers' greedy search decodes as `Decoding` says, from numbers with an address, and not from torch's
-    global stream.
-    """
-
-    def __init__(
-        self, decoding: Decoding, uniforms: Tensor | None, prompt_length: int, ends: Sequence[int] = (0,)
-    ) -> None:
-        """Takes the settings, uniforms (N, max_new_tokens) if random, how many tokens precede the answer, its ends."""
-        self.decoding, self.uniforms, self.prompt_length, self.ends = decoding, uniforms, prompt_length, list(ends)
-        self.lost: Tensor | None = None
-        """Where (N,) an answer met scores that are not finite before its end, and so is none."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Scores (N, V) of the next token after input_ids (N, L), -inf for all but the chosen one."""
-        step = input_ids.shape[1] - self.prompt_length
-        numbers = None if self.uniforms is None else self.uniforms[:, step].to(scores.device)
-        chosen = choose_tokens(scores, self.decoding, numbers)
-        spoken = input_ids[:, self.prompt_length :]
-        ended = torch.isin(spoken, torch.tensor(self.ends, device=spoken.device)).any(dim=1)
-        lost = (chosen == NO_TOKEN) & ~ended
-        self.lost = lost if self.lost is None else self.lost | lost
-        chosen = chosen.masked_fill(chosen == NO_TOKEN, self.ends[0])
-        return torch.full_like(scores, -torch.inf).scatter_(1, chosen[:, None], 0.0)
 
 
 class TransformersGenerator(Generator):
     """A transformers image-text-to-text model with its processor.
 
     Pictures go through the model's own image processing as floating-point tensors (see `PixelPath`). The decoding is
-    `decoding` alone: sampling settings and penalties that were saved with the model are not used. Pictures of one call
-    have one size, so their prompts have one length and need no padding.
+    `decoding` alone: sampling settings and penalties that were saved with the model are not used.
     """
 
     def __init__(self, model: Any, processor: Any, *, name: str, prompt: str, decoding: Decoding) -> None:
@@ -77,8 +51,10 @@ class TransformersGenerator(Generator):
         self.pixels = PixelPath(processor.image_processor)
         self.pixels.check()
         self.question = question_about(processor, prompt)
-        self.ends = _end_tokens(model, self.tokenizer)
-        self.pad = _pad_token(model, self.tokenizer, self.ends)
+        self.inputs = QuestionInputs(processor, self.question, self.pixels, model)
+        self.ends = end_tokens(model, self.tokenizer)
+        self.pad = pad_token(model, self.tokenizer, self.ends)
+        self.looks_ahead = False
         library = require_transformers()
         self._list = library.LogitsProcessorList
         self._settings = library.GenerationConfig(
@@ -89,13 +65,13 @@ class TransformersGenerator(Generator):
             pad_token_id=self.pad,
         )
         model.generation_config = self._settings  # what it says otherwise fills in what is not set
-        self._prompts: dict[tuple[int, int], dict[str, Tensor]] = {}
+        self._keeps = "logits_to_keep" in inspect.signature(type(model).forward).parameters
 
     @torch.no_grad()
     def generate(self, images: Tensor, uniforms: Tensor | None = None) -> list[str]:
         """See `Generator.generate`."""
         self.check_inputs(images, uniforms)
-        inputs = self._inputs(images)
+        inputs = self.inputs(images, self.model.device)
         length = inputs["input_ids"].shape[1]
         choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length, self.ends)
         tokens = self.model.generate(**inputs, generation_config=self._settings, logits_processor=self._list([choice]))
@@ -108,25 +84,25 @@ class TransformersGenerator(Generator):
         """See `Generator.log_probability`; with several end tokens, any of them ends the answer.
 
         Raises:
-            ValueError: If there is not one answer per picture, or if images need a gradient that the model's image
-                processing does not pass on.
+            ValueError: If there is not one answer per picture, if images need a gradient that the model's image
+                processing does not pass on, or if the model's tokens see those that follow.
         """
         check_answers(answers, len(images))
+        if self.looks_ahead:
+            raise ValueError(
+                f"expected a model whose tokens see only what came before, got {type(self.model).__name__}, which sees "
+                "the whole answer at once, so it gives no log-probability; attack without gradients"
+            )
         encoded = [self.tokenizer(answer, add_special_tokens=False)["input_ids"] for answer in answers]
-        targets = target_tokens(encoded).to(images.device)
-        inputs = self._inputs(images)
+        targets = target_tokens(encoded).to(self.model.device)
+        inputs = self.inputs(images, self.model.device)
         if images.requires_grad and torch.is_grad_enabled() and not inputs["pixel_values"].requires_grad:
             raise ValueError(
                 f"expected image processing with gradients, got {type(self.processor.image_processor).__name__}, which "
                 "passes none on; use a torchvision-based (fast) image processor, or attack without gradients"
             )
-        length = inputs["input_ids"].shape[1]
-        spoken = targets[:, :-1]
-        follow = {"input_ids": spoken.masked_fill(spoken < 0, self.pad), "attention_mask": torch.ones_like(spoken)}
-        for key in self._prompt(images.shape[2:]):
-            inputs[key] = torch.cat([inputs[key], follow.get(key, _after(inputs[key], spoken))], dim=1)
-        logits = self.model(**inputs, use_cache=False).logits[:, length - 1 :]
-        return answer_log_probability(logits, targets, self.ends)
+        logits = self._logits(inputs, images.shape[2:], targets[:, :-1].clamp(min=0))
+        return answer_log_probability(logits, targets.to(logits.device), self.ends).to(images.device)
 
     def describe(self) -> dict[str, Any]:
         """See `Generator.describe`; "weights" is of the parameters in memory, in the type they compute in."""
@@ -137,48 +113,37 @@ class TransformersGenerator(Generator):
             "image_processor": json.loads(self.processor.image_processor.to_json_string()),
         }
 
-    def _inputs(self, images: Tensor) -> dict[str, Tensor]:
-        """All that the model is given, for images (N, 3, H, W)."""
-        prompt = self._prompt(images.shape[2:])
-        inputs = {
-            key: value.to(images.device).repeat(len(images), *[1] * (value.dim() - 1)) for key, value in prompt.items()
-        }
-        for key, value in self.pixels(images).items():
-            if isinstance(value, Tensor):  # what else an image processor counts is for its own processor
-                inputs[key] = value.to(self.model.dtype) if value.is_floating_point() else value
-        return inputs
+    def _logits(self, inputs: dict[str, Tensor], size: torch.Size, spoken: Tensor) -> Tensor:
+        """Scores (N, T + 1, V) of the tokens after the question and after each of spoken (N, T).
 
-    def _prompt(self, size: torch.Size) -> dict[str, Tensor]:
-        """Tokens (1, L) and their masks for a picture of this size; how many stand for it depends on nothing else."""
-        key = (int(size[0]), int(size[1]))
-        if key not in self._prompts:
-            blank = torch.zeros(1, 3, *key)
-            images = {"input_data_format": "channels_first"}
-            begins = getattr(self.tokenizer, "bos_token", None) and self.question.startswith(self.tokenizer.bos_token)
-            text = {"add_special_tokens": not begins}  # a chat template may write the first token itself
-            inputs = self.processor(
-                text=[self.question], images=[[blank[0]]], return_tensors="pt", images_kwargs=images, text_kwargs=text
-            )
-            drawn = self.pixels(blank)
-            self._prompts[key] = {name: value for name, value in inputs.items() if name not in drawn}
-        return self._prompts[key]
+        Scores of all the tokens of a picture would fill more memory than the model.
+        """
+        count = spoken.shape[1] + 1
+        kept = {"logits_to_keep": count} if self._keeps else {}
+        followed = self.inputs.followed(inputs, size, spoken)
+        logits: Tensor = self.model(**followed, use_cache=False, **kept).logits
+        return logits[:, -count:]
 
     @torch.no_grad()
     def try_out(self, size: tuple[int, int] = (32, 32)) -> None:
-        """Asks the question about a blank picture, for one step.
+        """Asks the question about a blank picture, with two answers that differ in their second token.
 
         Raises:
             ForeignFileError: If processor and model do not work together.
         """
-        picture = torch.zeros(1, 3, *size, device=self.model.device)
+        pictures = torch.zeros(2, 3, *size, device=self.model.device)
         try:
-            prompt = self._prompt(picture.shape[2:])
+            prompt = self.inputs.prompt(pictures.shape[2:])
         except Exception as error:  # processors raise many kinds for settings that they lack
             raise ForeignFileError(
                 f"expected a processor that takes a question and a picture, got {_line(error)}", PROCESSOR_FILES
             ) from error
+        end = self.ends[0]
+        words = self.tokenizer("yes no", add_special_tokens=False)["input_ids"]
+        other = next((word for word in words if word != end), end)
+        answers = torch.tensor([[other, end], [other, other]], device=self.model.device)
         try:
-            self.model(**self._inputs(picture), use_cache=False)
+            logits = self._logits(self.inputs(pictures, self.model.device), pictures.shape[2:], answers)[:, :2]
         except Exception as error:
             pieces = int(prompt["input_ids"].shape[1])
             raise ForeignFileError(
@@ -186,6 +151,8 @@ class TransformersGenerator(Generator):
                 f"picture, {_line(error)}",
                 PROCESSOR_FILES,
             ) from error
+        rounding = torch.finfo(logits.dtype).eps ** 0.5 * logits.abs().max()
+        self.looks_ahead = bool((logits[0] - logits[1]).abs().max() > rounding)
 
     def _text(self, tokens: list[int]) -> str:
         end = next((place for place, token in enumerate(tokens) if token in self.ends), len(tokens))
@@ -194,7 +161,12 @@ class TransformersGenerator(Generator):
 
 
 def load_transformers(
-    path: str | Path, *, prompt: str | None, decoding: Decoding, dtype: str = "float32"
+    path: str | Path,
+    *,
+    prompt: str | None,
+    decoding: Decoding,
+    dtype: Dtype = "float32",
+    device_map: DeviceMap = None,
 ) -> TransformersGenerator:
     """Loads a model with its processor, in evaluation mode.
 
@@ -205,12 +177,13 @@ def load_transformers(
         decoding: How tokens are chosen.
         dtype: "float32", "bfloat16", "float16", or "auto" for the type of the files. Below float32 answers may change
             with the batch size.
+        device_map: See `read_pretrained`.
 
     Raises:
         ValueError: If transformers is not installed, files are missing, damaged or do not fit each other, or the model
             is none that answers about pictures. A question about a blank picture is tried out.
     """
-    model, processor = read_pretrained(path, dtype=dtype)
+    model, processor = read_pretrained(path, dtype=dtype, device_map=device_map)
     question = DEFAULT_PROMPT if prompt is None else prompt
     name = os.path.basename(os.path.realpath(path)) if Path(path).is_dir() else str(path)
     try:
@@ -221,26 +194,5 @@ def load_transformers(
     return generator
 
 
-def _after(given: Tensor, spoken: Tensor) -> Tensor:
-    """What goes on beside an answer (N, T): zeros, or, for masks of more axes, what the question's last token has."""
-    if given.dim() == 2:
-        return torch.zeros_like(spoken)
-    return given[:, -1:].expand(-1, spoken.shape[1], *given.shape[2:])
-
-
 def _line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]
-
-
-def _end_tokens(model: Any, tokenizer: Any) -> list[int]:
-    ends = model.generation_config.eos_token_id
-    ends = tokenizer.eos_token_id if ends is None else ends
-    if ends is None:
-        raise ValueError("expected a model that names its end token, got none in its generation settings and tokenizer")
-    return [int(end) for end in ends] if isinstance(ends, Sequence) else [int(ends)]
-
-
-def _pad_token(model: Any, tokenizer: Any, ends: list[int]) -> int:
-    """What follows an answer that has ended."""
-    known = (model.generation_config.pad_token_id, tokenizer.pad_token_id, ends[0])
-    return int(next(token for token in known if token is not None))

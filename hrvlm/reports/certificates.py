@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.registry import kinds
@@ -14,14 +14,21 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-def reports_of(records: Iterable[Record]) -> Iterator[tuple[str, KindReport[Any], list[Record]]]:
+def reports_of(records: Iterable[Record]) -> Iterator[tuple[str, KindReport[Any], Sequence[Record]]]:
     """Name, report and records of every kind that has records."""
     found: dict[str, list[Record]] = defaultdict(list)
     for record in records:
         found[record.kind].append(record)
+    return reports_of_kinds(found)
+
+
+def reports_of_kinds(
+    by_kind: Mapping[str, Sequence[Record]],
+) -> Iterator[tuple[str, KindReport[Any], Sequence[Record]]]:
+    """As `reports_of`, of the records of each kind."""
     for kind in kinds():
-        if kind.name in found:
-            yield kind.name, report_of(kind), found[kind.name]
+        if by_kind.get(kind.name):
+            yield kind.name, report_of(kind), by_kind[kind.name]
 
 
 def guarantees(records: Iterable[Record]) -> list[tuple[str, list[str]]]:

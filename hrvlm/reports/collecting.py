@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from hrvlm.certificates.kinds.verify import CERTIFICATES
 from hrvlm.rows.images import Found, ImageRows, by_image
-from hrvlm.rows.record import Record
-from hrvlm.rows.verifying import Header, Problem, Verifier
+from hrvlm.rows.record import Record, statement
+from hrvlm.rows.table import RecordTable
+from hrvlm.rows.verifying import Header, Verifier
 
 
 @dataclass(frozen=True)
@@ -19,12 +21,18 @@ class Certificates:
     """The certificates of a run.
 
     Attributes:
-        records: in the order of their rows, without what only verifying needs.
+        by_kind: records of each kind in the order of their rows, without what only verifying needs.
         problems: how many findings verifying them made.
     """
 
-    records: list[Record]
+    by_kind: Mapping[str, Sequence[Record]]
     problems: int
+
+    def __len__(self) -> int:
+        return sum(map(len, self.by_kind.values()))
+
+    def __iter__(self) -> Iterator[Record]:
+        return chain.from_iterable(self.by_kind.values())
 
     @classmethod
     def of_rows(cls, rows: Iterable[Mapping[str, Any]], header: Header | None = None) -> Certificates:
@@ -47,21 +55,27 @@ class Certificates:
 
     @classmethod
     def _read(cls, odd: list[Found], images: Iterable[list[Found]], header: Header | None) -> Certificates:
-        records = defaultdict[str, list[Record]](list)
+        records, tables = defaultdict[str, list[Record]](list), defaultdict[str, list[RecordTable[Record]]](list)
         verifier = Verifier(CERTIFICATES, header)
 
-        def found() -> Iterator[Problem]:
-            yield from verifier.odd(odd)
-            for image in images:  # in the order of their indices, so that rows of an image alone are left to be sorted
-                part: list[Record] = []
-                yield from verifier.image(image, part.append)
-                for record in sorted(part, key=lambda record: record.key):
-                    records[record.kind].append(record.slim())
-            yield from verifier.finish()
+        def collect(found: Record | RecordTable[Record]) -> None:
+            if isinstance(found, RecordTable):
+                tables[found.examples[0].kind].append(found)
+            else:
+                records[found.kind].append(found.slim())
 
         problems = 0
-        for problem in found():
+        for problem in chain(verifier.odd(odd), verifier.images(images, collect), verifier.finish()):
             if not problem.key:
                 raise ValueError(problem.message)
             problems += 1
-        return cls([record for kind in sorted(records) for record in records[kind]], problems)
+        kinds = sorted({*records, *tables})
+        return cls({kind: _in_order(records[kind], tables[kind]) for kind in kinds}, problems)
+
+
+def _in_order(records: list[Record], tables: Sequence[RecordTable[Record]]) -> Sequence[Record]:
+    """Records by image and statement; a table where some are in tables."""
+    if not tables:
+        return sorted(records, key=lambda record: record.key)
+    more = [RecordTable.of(records, tuple(tables[0].columns))] if records else []
+    return RecordTable.joined([*tables, *more]).in_order(statement)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
 from hrvlm.attacks.summary import robustness_measures
-from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.summary import summarise_kinds
 from hrvlm.evaluation.image_files import image_paths
 from hrvlm.reports.attack_sections import (
     robustness_sections,
@@ -20,7 +20,7 @@ from hrvlm.reports.attack_sections import (
     targeted_attacks_of,
     zero_shot_sections,
 )
-from hrvlm.reports.certificates import reports_of
+from hrvlm.reports.certificates import reports_of_kinds
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.image_columns import ImageColumns
 from hrvlm.reports.overview import Overview, stage_words
@@ -30,6 +30,7 @@ from hrvlm.reports.radii import beyond_words, round_radii
 from hrvlm.reports.zero_shot_images import add_zero_shot
 from hrvlm.rows.measures import ALL, Measured
 from hrvlm.rows.record import Record
+from hrvlm.rows.table import RecordTable, distinct
 from hrvlm.trees.words import printable
 
 if TYPE_CHECKING:
@@ -113,11 +114,11 @@ def render_report(
         ValueError: If there are no rows, or some do not fit each other.
     """
     certificates = rows if isinstance(rows, Certificates) else Certificates.of_rows(rows)
-    records, attacked = certificates.records, [RobustnessRecord.from_row(row) for row in robustness]
+    attacked = [RobustnessRecord.from_row(row) for row in robustness]
     pushes = targeted_attacks_of(targeted_attacks)
-    if not records and not attacked and not pushes and not zero_shot:
+    if not certificates and not attacked and not pushes and not zero_shot:
         raise ValueError("expected rows of certificates or of attacks for a report, got none")
-    told = list(reports_of(records))
+    told = list(reports_of_kinds(certificates.by_kind))
     if radii is None:
         radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
     columns, overview, at_hand = ImageColumns(), Overview(), at_hand or AtHand()
@@ -131,15 +132,15 @@ def render_report(
     sections = [
         *([] if head is None else [head]),
         *zero_shot_sections(zero_shot),
-        *_certificates(told, summarise(records, radii)),
+        *_certificates(told, summarise_kinds(certificates.by_kind, radii)),
         *robustness_sections(robustness, at_hand.attacked_split),
         *targeted_attack_sections(pushes),
         *more,
     ]
     return render_page(
         title=title,
-        subtitle=_counted(records, attacked, pushes, zero_shot),
-        checked=len(records),
+        subtitle=_counted(told, attacked, pushes, zero_shot),
+        checked=len(certificates),
         problems=certificates.problems,
         sections=sections,
         settings=settings or {},
@@ -161,21 +162,36 @@ def _collect(
     for _, group in sorted(images.items()):
         for budget, measured in robustness_measures(group):
             overview.add(f"{budget}{stage_words(group[0].stage)}", [measured])
-    for name, report, records in told:
-        kind, alone = kind_named(name), len({record.tree for record in records}) == 1
-        for record in records:
-            cells, change = report.judged(record), report.change(record)
-            if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
-                told_of = kind.measures(record, radii)
-                overview.add(report.heading, _shared(record, told_of) if alone else told_of)
+    for kind in told:
+        _collect_kind(*kind, radii, columns, overview)
     if not elsewhere and _same_pictures(told, attacked):
         for each in attacked:
             if own_level(asdict(each)):
                 columns.add("Attacks", "", each.index, [_judged(each)])
 
 
+def _collect_kind(
+    name: str, report: KindReport[Any], records: Sequence[Record], radii: Sequence[float], columns: ImageColumns,
+    overview: Overview,
+) -> None:  # fmt: skip
+    """The same of the records of one kind."""
+    kind: Any = kind_named(name)
+    if isinstance(records, RecordTable):
+        columns.add_table(report.heading, report.unit, report.value, records)
+        overview.add_together(report.heading, kind.measured_together(records, radii))
+        return
+    alone = len({record.tree for record in records}) == 1
+    for record in records:
+        cells, change = report.judged(record), report.change(record)
+        if columns.add(report.heading, report.unit, record.index, cells, change):  # others repeat its accuracy
+            told_of = kind.measures(record, radii)
+            overview.add(report.heading, _shared(record, told_of) if alone else told_of)
+
+
 def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -> bool:
     """Whether attacks were on the pictures that certificates are about, as far as their leaves tell."""
+    if not attacked:
+        return True
     leaves = {each.index: each.label for each in attacked if each.level == 0}
     records = (record for _, _, group in told for record in group if record.names_leaf and record.labelled)
     return all(leaves.get(record.index, record.label) == record.label for record in records)
@@ -204,15 +220,14 @@ def _data(columns: ImageColumns, at_hand: AtHand) -> dict[str, Any] | None:
     return found | ({} if at_hand.parents else {"parents": at_hand.held.parents})
 
 
-def _counted(
-    records: Sequence[Record], attacked: Sequence[Any], pushes: Sequence[Any], zero_shot: Sequence[Row]
-) -> str:
+def _counted(told: Sequence[Told], attacked: Sequence[Any], pushes: Sequence[Any], zero_shot: Sequence[Row]) -> str:
     """How much the page is made of."""
-    images = len({record.index for part in (records, attacked, pushes) for record in part})
+    certificates = [group for *_, group in told]
+    images = len(set[int]().union(*(distinct(part, "index") for part in (*certificates, attacked, pushes))))
     images += len({(row["data"], row["index"]) for row in zero_shot})
     attacks = len(attacked) + len(pushes) + sum(row["attack"] != CLEAN for row in zero_shot)
-    told = {"images": images, "certificates": len(records), "rows of attacks": attacks}
-    return ", ".join(f"{count} {words}" for words, count in told.items() if count)
+    counts = {"images": images, "certificates": sum(map(len, certificates)), "rows of attacks": attacks}
+    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
 
 
 def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:

@@ -7,7 +7,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hrvlm.certificates.kinds.report import Change, Judged
+from hrvlm.rows.table import RecordTable
 from hrvlm.trees.words import printable
 
 Place: TypeAlias = tuple[str, str, int, str, str]
@@ -35,11 +39,22 @@ class _View:
             self.texts[index] = judged.text
 
 
+@dataclass(slots=True)
+class _Table:
+    """The same of a table of records, one for each image."""
+
+    unit: str
+    names: str
+    records: RecordTable[Any]
+    value: str
+
+
 class ImageColumns:
     """Collects what records say of their images, and gives it as JSON values."""
 
     def __init__(self) -> None:
         self._views: dict[Place, _View] = {}
+        self._tables: dict[Place, _Table] = {}
         self._changes: dict[tuple[Place, str], dict[int, str]] = defaultdict(dict)
         self._known: dict[str, dict[int, str]] = defaultdict(dict)
         self._used: dict[str, set[int]] = defaultdict(set)
@@ -75,6 +90,21 @@ class ImageColumns:
                 used.update(label for _, label in change.intervals)
         return first
 
+    def add_table(self, heading: str, unit: str, value: str, records: RecordTable[Any]) -> None:
+        """Takes in a table of records of one kind, one cell each; the kind has no other records.
+
+        Args:
+            heading: of its kind.
+            unit: what its value is.
+            value: field that is the value.
+            records: one for each image and level.
+        """
+        for (tree, level, name), group in records.groups("tree", "level", "level_name").items():
+            table = _Table(unit, printable(f"{tree}/{level}"), group, value)
+            self._tables[heading, tree, level, name, ""] = table
+            self.indices |= group.distinct("index")
+            self._used[table.names] |= group.distinct("label") | group.distinct("prediction")
+
     def to_json(
         self,
         name: Callable[[str, int, int], str | None],
@@ -92,14 +122,15 @@ class ImageColumns:
         """
         order = sorted(self.indices)
         paths = [path(index) for index in order]
-        headings = list(dict.fromkeys(place[0] for place in self._views))
-        places = sorted(self._views, key=lambda place: (headings.index(place[0]), *_leaves_first(place)))
+        views = self._views | self._tables
+        headings = list(dict.fromkeys(place[0] for place in views))
+        places = sorted(views, key=lambda place: (headings.index(place[0]), *_leaves_first(place)))
         at = {place: number for number, place in enumerate(places)}
         return {
             "index": order,
             "path": [printable(found or "") for found in paths] if any(paths) else None,
             "pictures": [pictures.get(index, 0) for index in order] if pictures else None,
-            "views": [_columns(place, self._views[place], order) for place in places],
+            "views": [_columns(place, views[place], order) for place in places],
             "names": {names: self._words(names, place, name) for names, place in self._named().items()},
             "changes": [
                 {"view": at[place], "change": printable(change), "about": printable(place[4]),
@@ -110,7 +141,7 @@ class ImageColumns:
         }  # fmt: skip
 
     def _named(self) -> dict[str, Place]:
-        return {view.names: place for place, view in self._views.items()}
+        return {view.names: place for place, view in (self._views | self._tables).items()}
 
     def _words(self, names: str, place: Place, name: Callable[[str, int, int], str | None]) -> dict[int, str]:
         known = self._known[names]
@@ -123,23 +154,52 @@ def _leaves_first(place: Place) -> tuple[Any, ...]:
     return not about.startswith("clean"), about, level > 0, tree, level, name
 
 
-def _columns(place: Place, view: _View, order: Sequence[int]) -> dict[str, Any]:
+def _columns(place: Place, view: _View | _Table, order: Sequence[int]) -> dict[str, Any]:
     heading, tree, level, name, about = place
-    cells = [view.cells.get(index) for index in order]
-    found: dict[str, Any] = {
+    return {
         "heading": heading, "tree": printable(tree), "level": level, "name": printable(name), "about": printable(about),
         "unit": view.unit, "names": view.names,
+    } | (_of_view(view, order) if isinstance(view, _View) else _of_table(view, order))  # fmt: skip
+
+
+def _of_view(view: _View, order: Sequence[int]) -> dict[str, Any]:
+    cells = [view.cells.get(index) for index in order]
+    found: dict[str, Any] = {
         "label": [None if cell is None else cell[0] for cell in cells],
         "prediction": [None if cell is None else cell[1] for cell in cells],
         "abstained": [0 if cell is None else int(cell[2]) for cell in cells],
         "value": [_short(view, index) for index in order],
-    }  # fmt: skip
+    }
     return found | ({"texts": [printable(view.texts.get(index, "")) for index in order]} if view.texts else {})
+
+
+def _of_table(view: _Table, order: Sequence[int]) -> dict[str, Any]:
+    at = np.searchsorted(np.array(order), view.records.column("index"))
+    values, number = np.unique(view.records.column(view.value), return_inverse=True)
+    value = np.array([_digits(each) for each in values.tolist()])[number]
+
+    def placed(column: NDArray[Any], lacking: Any) -> list[Any]:
+        """A column in order, with something where there is no record."""
+        found: list[Any] = [lacking] * len(order)
+        for place, each in zip(at.tolist(), column.tolist(), strict=True):
+            found[place] = each
+        return found
+
+    return {
+        "label": placed(view.records.column("label"), None),
+        "prediction": placed(view.records.column("prediction"), None),
+        "abstained": placed(view.records.column("abstain").astype(np.int64), 0),
+        "value": placed(value, None),
+    }
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.4g}")
 
 
 def _short(view: _View, index: int) -> float | None:
     count = view.counts.get(index)
-    return None if count is None else float(f"{view.values[index] / count:.4g}")
+    return None if count is None else _digits(view.values[index] / count)
 
 
 def _encoded(change: Change, prediction: int) -> str:

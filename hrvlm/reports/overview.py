@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.reports.page import page_section
-from hrvlm.rows.measures import Measured
+from hrvlm.rows.measures import Measured, MeasuredTogether
 
 Level: TypeAlias = tuple[bool, str, int, str]
 Column: TypeAlias = tuple[str, str, bool]
@@ -65,14 +65,18 @@ class Overview:
             heading: told beside measures that have the same name under several headings.
             measured: of the record; shares and numbers of single changes are left to their sections.
         """
-        for measure, value in measured:
+        self.add_together(heading, ((measure, 1, value) for measure, value in measured))
+
+    def add_together(self, heading: str, measured: Iterable[MeasuredTogether]) -> None:
+        """Takes in what many records add, see `add`."""
+        for measure, count, value in measured:
             name = measure.name
             if name not in MEANS and (measure.unit != "right" or (", " in name and not name.startswith("accuracy"))):
                 continue
             level = (measure.level > 0, measure.tree, measure.level, measure.level_name)
             column = (heading, name, measure.unit == "right")
             average = self._found[column][level]
-            average.count, average.total = average.count + 1, average.total + value
+            average.count, average.total = average.count + count, average.total + value
 
     def section(self, warnings: Iterable[str]) -> dict[str, Any] | None:
         """The section; None where nothing was averaged.

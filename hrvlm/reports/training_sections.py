@@ -93,7 +93,7 @@ def _epochs(run: TrainingRun, radii: Sequence[float]) -> list[str]:
     told: dict[tuple[str, str], dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for part in parts:
         sums: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-        for record in Certificates.of_files(run.certificates[part]).records:
+        for record in Certificates.of_files(run.certificates[part]):
             for measure, value in kind_named(record.kind).measures(record, radii):
                 if measure.name.startswith("certified at ") and "," not in measure.name:
                     level = measure.level_name if measure.tree == ALL else f"{measure.tree}/{measure.level_name}"

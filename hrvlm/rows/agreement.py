@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeAlias
 
 from hrvlm.rows.strict import shown
@@ -58,47 +59,61 @@ class Agreement:
         }
 
     def noted(self, record: Any, group: Group, names: Names, values: Any) -> Iterator[Problem]:
-        """Notes what a record says, by far most often what enough rows, or the settings, have said before.
+        """Notes what a record with a key says, see `noted_together`."""
+        if not self._again(group, names, values, 1):
+            yield from self._noted(1, lambda: (record.key,), group, names, values)
+
+    def noted_together(
+        self, times: int, keys: Callable[[], Iterable[Key]], group: Group, names: Names, values: Any
+    ) -> Iterator[Problem]:
+        """Notes what records say alike, by far most often what enough rows, or the settings, have said before.
 
         Args:
-            record: A record with a key.
-            group: The rows it must agree with.
+            times: How many records.
+            keys: Gives their keys, where it is not usual yet.
+            group: The rows that they must agree with.
             names: In which field, or in which fields.
-            values: What it says there.
+            values: What they say there.
         """
-        if self._again(group, names, values):
-            return
+        if not self._again(group, names, values, times):
+            yield from self._noted(times, keys, group, names, values)
+
+    def _noted(
+        self, times: int, keys: Callable[[], Iterable[Key]], group: Group, names: Names, values: Any
+    ) -> Iterator[Problem]:
         told = [*apart(names, values)]
         for name, value in told:
-            if not self._again(group, name, value):
-                yield from self._add(record, group, name, value)
+            if not self._again(group, name, value, times):
+                yield from self._add(times, keys, group, name, value)
         usual = [self._usual.get((group, name, value)) for name, value in told]
         if None not in usual:
             self._usual[group, names, values] = [count for counts in usual for count in counts or ()]
 
-    def _again(self, group: Group, names: Names, values: Hashable) -> bool:
+    def _again(self, group: Group, names: Names, values: Hashable, times: int) -> bool:
         """Whether this is usual; counts it if so."""
         counts = self._usual.get((group, names, values))
         if counts is None:
             return False
         for count in counts:
-            count[0] += 1
+            count[0] += times
         return True
 
-    def _add(self, record: Any, group: Group, name: str, value: Hashable) -> Iterator[Problem]:
+    def _add(
+        self, times: int, keys: Callable[[], Iterable[Key]], group: Group, name: str, value: Hashable
+    ) -> Iterator[Problem]:
         place = (group, name)
         if place in self.expected:
             if self.expected[place] != value:
                 text = f"has {name} {shown(value)}, where the run's settings say {shown(self.expected[place])}"
-                yield Problem(record.key, name, True, text)
+                yield from (Problem(key, name, True, text) for key in keys())
             return
         values = self.found.setdefault(place, {})
         if value in values or len(values) < self.MOST_VALUES:
             count = values.setdefault(value, [0])
-            count[0] += 1
-            if len(count) <= self.MOST_KEYS:
-                count.append(record.key)
-            else:
+            count[0] += times
+            room = self.MOST_KEYS + 1 - len(count)
+            count += islice(keys(), room)
+            if times > room:
                 self._usual[group, name, value] = [count]
 
     def disagreements(self) -> Iterator[Problem]:

@@ -49,6 +49,7 @@ class ImageRows:
 
     def __init__(self, paths: Iterable[str | Path]) -> None:
         self.paths = [Path(path) for path in paths]
+        self._names = [path.name for path in self.paths]
         self.count = 0
         self.odd: list[Found] = []
         self.num_odd = 0
@@ -72,7 +73,7 @@ class ImageRows:
         self.torn |= offset < path.stat().st_size
 
     def _where(self, file: int, number: int) -> str:
-        return f"{self.paths[file].name}, line {number}"
+        return f"{self._names[file]}, line {number}"
 
     @property
     def indices(self) -> list[int]:
@@ -83,13 +84,14 @@ class ImageRows:
         """The rows of one image after another, in the order of their files."""
         with ExitStack() as stack:
             files = [stack.enter_context(path.open("rb")) for path in self.paths]
+            alone = len(files) == 1
             for index in self.indices:
                 places, found, seen = self._places[index], list[Found](), dict[bytes, int]()
                 for at in range(0, len(places), 4):
                     file, number, offset, length = places[at : at + 4]
                     files[file].seek(offset)
                     line = files[file].read(length)
-                    if seen.setdefault(line, file) == file:
+                    if alone or seen.setdefault(line, file) == file:
                         found.append((self._where(file, number), line))
                 yield found
 

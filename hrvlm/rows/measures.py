@@ -35,6 +35,8 @@ class Measure:
 
 Measured: TypeAlias = tuple[Measure, float]
 """What is averaged, and what an image adds to it."""
+MeasuredTogether: TypeAlias = tuple[Measure, int, float]
+"""What is averaged, how many images add to it, and their sum."""
 
 
 def measured(record: Record, values: Iterable[tuple[str, Unit, float]], *, own_leaves: bool = False) -> list[Measured]:

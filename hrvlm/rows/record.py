@@ -111,6 +111,11 @@ class Record:
         return self
 
 
+def statement(record: Record) -> Key:
+    """What a record states of its image, from its key."""
+    return record.key[2:]
+
+
 def row_fields(kind: type[Any]) -> tuple[Field[Any], ...]:
     """The fields of a record in the order of its rows, see `Record.order`.
 

@@ -39,6 +39,9 @@ class Strict(Generic[T]):
             that are null together, with what records have there. A class method `of_values` makes a record of all
             its fields, whose types are known to fit, where that is faster.
         schema: number of the schema.
+
+    Attributes:
+        order: the fields of a record.
     """
 
     def __init__(self, record: type[T], schema: int) -> None:
@@ -58,10 +61,11 @@ class Strict(Generic[T]):
             record.__name__, [*head, *named], kw_only=True, forbid_unknown_fields=True, frozen=True
         )
         self._decoder = msgspec.json.Decoder(self.struct)
-        self._order = [field.name for field in found]
-        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self._order)
-        self._make = _maker(record)
-        self._texts = [name for name in self._order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
+        self.order = [field.name for field in found]
+        self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.order)
+        self._nullable = [place for place, name in enumerate(self.order) if name in self.unknown]
+        self._make = maker(record)
+        self._texts = [name for name in self.order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
 
     def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
         narrowed = strict_type(name, hint, limits)
@@ -85,6 +89,14 @@ class Strict(Generic[T]):
             except (msgspec.MsgspecError, ValueError, RecursionError):
                 raise RowError(f"expected a JSON object in a line, got {line_shown(line)}") from error
             return self.of_row(row)
+
+    def values(self, line: bytes) -> tuple[Any, ...] | None:
+        """What a line has in every field, in `order`; None where `of_line` must look at it."""
+        try:
+            found = self._values(self._decoder.decode(line))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+        return None if any(found[place] is None for place in self._nullable) else found
 
     def of_row(self, row: Mapping[str, Any]) -> T:
         """The record of a row.
@@ -111,7 +123,7 @@ class Strict(Generic[T]):
         if seed >= MAX_SEED:
             raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
         try:
-            values = dict(zip(self._order, self._values(found), strict=True))
+            values = dict(zip(self.order, self._values(found), strict=True))
             for name in self._texts:
                 if type(values[name]) is str:
                     values[name] = sys.intern(values[name])  # rows repeat them
@@ -130,7 +142,7 @@ class Strict(Generic[T]):
         return {**values, **self.unknown}
 
 
-def _maker(record: type[T]) -> Callable[[dict[str, Any]], T]:
+def maker(record: type[T]) -> Callable[[dict[str, Any]], T]:
     """Makes a record of all its fields, without its constructor where this does nothing but set them."""
     of_values: Callable[[dict[str, Any]], T] | None = getattr(record, "of_values", None)
     if of_values is not None:

@@ -6,14 +6,19 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from hrvlm.rows.agreement import Agreement, Group, Names, Problem
 from hrvlm.rows.images import Found
 from hrvlm.rows.strict import RowError
+from hrvlm.rows.table import RecordTable
+from hrvlm.rows.together import MakesTogether, none_together, runs
 
 Finding: TypeAlias = tuple[str, bool, str]
 """Field at fault, whether the row claims too much, and one sentence."""
+TOGETHER = 4096
+"""Images that are verified together at most."""
 _OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 
 
@@ -44,6 +49,7 @@ class Rules(Generic[R]):
         of_image: what the records of one image, with different keys, contradict each other in.
         facts: what the records of one image say that others of the run must say as well.
         statement: kind of a record, and what it states of its image; None for what not every image of a run has.
+        together: what verifies many images at once, as these rules would one by one.
     """
 
     read: Callable[[bytes | Mapping[str, Any]], R]
@@ -51,6 +57,7 @@ class Rules(Generic[R]):
     of_image: Callable[[list[R]], Iterable[tuple[R, Finding]]]
     facts: Callable[[list[R]], Iterable[Fact[R]]]
     statement: Callable[[R], tuple[str, Hashable] | None]
+    together: MakesTogether = none_together
 
 
 @dataclass
@@ -89,6 +96,7 @@ class Verifier(Generic[R]):
         self.count = 0
         self._images: dict[str, array[int]] = {}
         self._common = Agreement(self.header.expected)
+        self._together = rules.together(self._common, self.header.data_size, complete=complete)
 
     def odd(self, rows: Iterable[Found]) -> Iterator[Problem]:
         """Problems of rows that name no image."""
@@ -99,6 +107,40 @@ class Verifier(Generic[R]):
                 yield Problem((), "row", False, f"{where}: expected a row of an image")
             except ValueError as error:
                 yield Problem((), getattr(error, "field", "row"), False, f"{where}: {error}")
+
+    def images(
+        self, images: Iterable[list[Found]], collect: Callable[[R | RecordTable[R]], None] | None = None
+    ) -> Iterator[Problem]:
+        """Problems of the rows of many images, as `image` finds them.
+
+        Args:
+            images: all rows of each image.
+            collect: called with each record, or with a table of several, image by image.
+        """
+        left, size = iter(images), 1
+        while part := list(islice(left, size)):
+            size = min(2 * size, TOGETHER)  # few at first, of which patterns are learnt
+            verdicts = [each.verified(part) for each in self._together]
+            for verdict in verdicts:
+                self._images.setdefault(verdict.kind, array("q")).extend(verdict.indices)
+                yield from verdict.problems
+            for images_alone, table in runs(part, verdicts):
+                for image in images_alone:
+                    yield from self._alone(image, collect)
+                self.count += 0 if table is None else len(table)
+                if table is not None and collect is not None:
+                    collect(table)
+
+    def _alone(self, image: list[Found], collect: Callable[[R | RecordTable[R]], None] | None) -> Iterator[Problem]:
+        """Problems of one image, from which those are learnt that are like it."""
+        records, sound = list[R](), True
+        for problem in self.image(image, records.append):
+            sound = False
+            yield problem
+        for record in records if collect is not None else ():
+            collect(record)  # type: ignore[misc]
+        for each in self._together if sound else ():
+            each.learn(records)
 
     def image(self, rows: Iterable[Found], collect: Callable[[R], None] = lambda record: None) -> Iterator[Problem]:
         """Problems of the rows of one image, as far as they can be seen before the others.

@@ -218,8 +218,8 @@ def test_prompts(llava: Path, tmp_path: Path):
         load(llava, "<image> <image>")
     chat = load(tiny_transformers.save("smolvlm", tmp_path / "smolvlm"), "what is this")
     assert chat.question == "<s> user <image> what is this assistant "
-    assert chat._prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(1) == 1
-    assert load(llava)._prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(4) == 16
+    assert chat.inputs.prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(1) == 1
+    assert load(llava).inputs.prompt(torch.Size([16, 16]))["input_ids"][0].tolist().count(4) == 16
 
 
 def test_answers_from_scores_that_are_none_are_blank(llava: Path):

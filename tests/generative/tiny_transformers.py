@@ -11,7 +11,10 @@ import transformers
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers.models.idefics3 import Idefics3ImageProcessor
+from transformers.models.llava_next import LlavaNextImageProcessor
 from transformers.models.mllama import MllamaProcessor
+from transformers.models.qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen2_vl import Qwen2VLImageProcessor, Qwen2VLProcessor, Qwen2VLVideoProcessor
 from transformers.models.smolvlm import SmolVLMImageProcessor, SmolVLMProcessor, SmolVLMVideoProcessor
 
@@ -105,8 +108,69 @@ def mllama() -> tuple[Any, Any]:
     return transformers.MllamaForConditionalGeneration(config), MllamaProcessor(images, tokenizer(), template)
 
 
+def llava_next() -> tuple[Any, Any]:
+    """LLaVA-NeXT: a picture as it is and in tiles, of which padding is left out; told the size of the picture."""
+    tiles = [[16, 32], [32, 16], [32, 32]]
+    config = transformers.LlavaNextConfig(
+        vision_config=transformers.CLIPVisionConfig(**VISION), text_config=transformers.LlamaConfig(**TEXT),
+        image_token_index=4, image_grid_pinpoints=tiles,
+    )  # fmt: skip
+    images = LlavaNextImageProcessor(
+        size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16}, image_grid_pinpoints=tiles
+    )
+    processor = transformers.LlavaNextProcessor(
+        images, tokenizer(), patch_size=4, vision_feature_select_strategy="default", num_additional_image_tokens=1
+    )
+    return transformers.LlavaNextForConditionalGeneration(config), processor
+
+
+def qwen_of_windows() -> tuple[Any, Any]:
+    """Qwen2.5-VL: as Qwen2-VL, with a tower that looks at windows of patches."""
+    vision = {
+        "depth": 2, "hidden_size": 16, "out_hidden_size": 16, "intermediate_size": 32, "num_heads": 2, "patch_size": 4,
+        "window_size": 16, "fullatt_block_indexes": [1],
+    }  # fmt: skip
+    rope = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10000.0}
+    config = transformers.Qwen2_5_VLConfig(
+        text_config=TEXT | {"rope_parameters": rope}, vision_config=vision, image_token_id=4, video_token_id=5,
+        vision_start_token_id=6, vision_end_token_id=7,
+    )  # fmt: skip
+    images = Qwen2VLImageProcessor(patch_size=4, size={"shortest_edge": 64, "longest_edge": 1024})
+    template = TEMPLATE.replace("IMAGE", "<vision><image></vision>")
+    processor = Qwen2_5_VLProcessor(images, tokenizer(), Qwen2VLVideoProcessor(patch_size=4), chat_template=template)
+    return transformers.Qwen2_5_VLForConditionalGeneration(config), processor
+
+
+def idefics3() -> tuple[Any, Any]:
+    """Idefics3: a picture in tiles and as a whole, with a mask of its pixels."""
+    config = transformers.Idefics3Config(
+        vision_config=VISION, image_token_id=4, scale_factor=2,
+        text_config={"model_type": "llama", **TEXT, "vocab_size": TEXT["vocab_size"] + 2},  # its processor adds two
+    )  # fmt: skip
+    images = Idefics3ImageProcessor(size={"longest_edge": 32}, max_image_size={"longest_edge": 16})
+    template = TEMPLATE.replace("IMAGE", "<image>")
+    processor = transformers.Idefics3Processor(images, tokenizer(), image_seq_len=4, chat_template=template)
+    return transformers.Idefics3ForConditionalGeneration(config), processor
+
+
+def paligemma() -> tuple[Any, Any]:
+    """PaliGemma: picture and question see each other in both directions, the answer sees what came before."""
+    words = tokenizer()
+    vision = transformers.SiglipVisionConfig(**VISION)
+    text = transformers.GemmaConfig(**TEXT | {"head_dim": 8, "vocab_size": len(words) + 1152})  # places and outlines
+    config = transformers.PaliGemmaConfig(
+        vision_config=vision, text_config=text, image_token_index=4, projection_dim=16
+    )
+    images = transformers.SiglipImageProcessor(size={"height": 16, "width": 16})
+    images.image_seq_length = 16
+    return transformers.PaliGemmaForConditionalGeneration(config), transformers.PaliGemmaProcessor(images, words)
+
+
 FAMILIES: dict[str, Callable[[], tuple[Any, Any]]] = {"llava": llava, "qwen": qwen, "smolvlm": smolvlm}
-OTHERS: dict[str, Callable[[], tuple[Any, Any]]] = {"mllama": mllama}
+OTHERS: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "llava_next": llava_next, "qwen2_5": qwen_of_windows, "idefics3": idefics3, "mllama": mllama,
+    "paligemma": paligemma,
+}  # fmt: skip
 
 
 def save(kind: str, folder: Path, *, seed: int = 0, **settings: Any) -> Path:

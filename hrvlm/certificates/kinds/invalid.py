@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from hrvlm.rows.record import Record
+from hrvlm.rows.table import RecordTable
 
 
 class InvalidCount:
@@ -20,11 +24,18 @@ class InvalidCount:
 
     def add(self, record: Record) -> None:
         """Count a record."""
-        copies = getattr(record, "invalid", 0) + getattr(record, "invalid_selection", 0)
-        if copies:
+        if copies := _copies(record):
             self._copies[record.index] = max(copies, self._copies.get(record.index, 0))
         if record.not_finite:
             self._pictures.add(record.index)
+
+    def add_all(self, records: Sequence[Record]) -> None:
+        """Count records; of a table those that can count at all."""
+        if isinstance(records, RecordTable):
+            told = [number for number, example in enumerate(records.examples) if _told(example)]
+            records = records.where(np.isin(records.which, told))
+        for record in records:
+            self.add(record)
 
     def summary(self) -> dict[str, Any]:
         """`{"invalid": {"copies", "images", "pictures"}}`: copies, of how many images, and images that are invalid.
@@ -35,6 +46,15 @@ class InvalidCount:
             return {}
         copies = sum(self._copies.values())
         return {"invalid": {"copies": copies, "images": len(self._copies), "pictures": len(self._pictures)}}
+
+
+def _copies(record: Record) -> int:
+    found: int = getattr(record, "invalid", 0) + getattr(record, "invalid_selection", 0)
+    return found
+
+
+def _told(record: Record) -> bool:
+    return record.not_finite or _copies(record) > 0
 
 
 def invalid_sentences(summary: dict[str, Any]) -> list[str]:

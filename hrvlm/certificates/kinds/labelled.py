@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from statistics import fmean
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from hrvlm.rows.record import Record
+from hrvlm.rows.table import RecordTable
 
 R = TypeVar("R", bound=Record)
 
 
-def labelled(records: Sequence[R]) -> list[R]:
-    """The records of images with a label."""
+@overload
+def labelled(records: RecordTable[R]) -> RecordTable[R]: ...
+@overload
+def labelled(records: Sequence[R]) -> Sequence[R]: ...
+def labelled(records: Sequence[R]) -> Sequence[R]:
+    """The records of images with a label; of a table a table."""
+    if isinstance(records, RecordTable):
+        return records.where(records.column("label") >= 0)
     return [record for record in records if record.labelled]
 
 

@@ -79,11 +79,13 @@ class KindReport(ABC, Generic[R]):
         heading: of its section.
         caption: what its section shows, in a sentence.
         unit: what the value of `Judged` is, for the head of a column.
+        value: the field that it is; named by kinds whose records come as tables, see `kinds.together.Alike`.
     """
 
     heading: ClassVar[str]
     caption: ClassVar[str]
     unit: ClassVar[str] = ""
+    value: ClassVar[str] = ""
 
     @abstractmethod
     def guarantee(self, records: Sequence[R]) -> list[str]:

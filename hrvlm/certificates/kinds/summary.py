@@ -9,7 +9,8 @@ from typing import Any
 from hrvlm.certificates.kinds.interface import Summary
 from hrvlm.certificates.kinds.invalid import InvalidCount
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
-from hrvlm.rows.record import Record
+from hrvlm.rows.record import Record, statement
+from hrvlm.rows.table import RecordTable, first_repeated
 
 
 def summarise(rows: Iterable[Mapping[str, Any] | Record], radii: Sequence[float]) -> Summary:
@@ -29,19 +30,30 @@ def summarise(rows: Iterable[Mapping[str, Any] | Record], radii: Sequence[float]
         ValueError: if a row does not fit its kind, two rows make the same statement, or the rows of a group were made
             with different settings.
     """
-    if any(radius < 0 for radius in radii):
-        raise ValueError(f"expected radii >= 0, got {list(radii)}")
     groups: dict[str, list[Record]] = defaultdict(list)
-    seen, invalid = set(), InvalidCount()
     for row in rows:
         record = record_from_row(row) if isinstance(row, Mapping) else row
-        if record.key in seen:
-            raise ValueError(f"expected one row per image and statement, got a second one for {record.key}")
-        seen.add(record.key)
-        invalid.add(record)
         groups[record.kind].append(record)
-    summary: Summary = {kind.name: kind.summarise(groups[kind.name], radii) for kind in kinds()}
+    return summarise_kinds(groups, radii)
+
+
+def summarise_kinds(by_kind: Mapping[str, Sequence[Record]], radii: Sequence[float]) -> Summary:
+    """As `summarise`, of the records of each kind."""
+    if any(radius < 0 for radius in radii):
+        raise ValueError(f"expected radii >= 0, got {list(radii)}")
+    invalid = InvalidCount()
+    for records in by_kind.values():
+        _check_keys(records)
+        invalid.add_all(records)
+    summary: Summary = {kind.name: kind.summarise(by_kind.get(kind.name, ()), radii) for kind in kinds()}
     return summary | invalid.summary()
+
+
+def _check_keys(records: Sequence[Record]) -> None:
+    """Raise ValueError if two records make the same statement."""
+    repeated = records.repeated(statement) if isinstance(records, RecordTable) else first_repeated(records)
+    if repeated is not None:
+        raise ValueError(f"expected one row per image and statement, got a second one for {repeated.key}")
 
 
 def scalars(summary: Mapping[str, Any], label: str = "certificates") -> dict[str, float]:

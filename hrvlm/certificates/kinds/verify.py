@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from hrvlm.certificates.kinds.registry import kind_named, kinds, read_record
+from hrvlm.certificates.kinds.together import together
 from hrvlm.rows.agreement import Group, apart
 from hrvlm.rows.images import by_image
 from hrvlm.rows.record import Record
@@ -72,5 +73,7 @@ def _statement(record: Record) -> tuple[str, Hashable]:
     return record.kind, kind_named(record.kind).statement(record)
 
 
-CERTIFICATES = Rules(read=read_record, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement)
+CERTIFICATES = Rules(
+    read=read_record, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement, together=together
+)
 """The rules of certificates of all kinds."""

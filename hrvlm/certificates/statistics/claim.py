@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal, TypeAlias, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hrvlm.certificates.statistics.anytime import anytime_lower, decision_boundaries
 from hrvlm.certificates.statistics.binomial import clopper_pearson_lower, clopper_pearson_upper, threshold_radius
 from hrvlm.certificates.statistics.radii import radius_between, radius_probability
@@ -100,6 +103,32 @@ def derive(
     if split == SAME and lower <= MAJORITY:
         lower = 0.0
     return Claim(lower, None, float(threshold_radius(lower, sigma, threshold=threshold)))
+
+
+def derive_all(
+    split: str, *, counts: NDArray[np.int64], n: int, alpha: float, sigma: float, threshold: float = 0.5
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Lower bounds and radii that `derive` gives many counts of n samples by the method "clopper-pearson".
+
+    Args:
+        split: as of `derive`, like the next ones.
+        counts: `(N,)` in [0, n].
+        n: all samples of each.
+        alpha: error probability of each statement.
+        sigma: standard deviation of the noise.
+        threshold: probability that the class must keep.
+
+    Raises:
+        ValueError: as of `derive`.
+    """
+    _check("clopper-pearson", split, None, threshold)
+    if n == 0:
+        return np.zeros(len(counts)), np.zeros(len(counts))
+    found, at = np.unique(counts, return_inverse=True)
+    lower = np.atleast_1d(np.asarray(clopper_pearson_lower(found, n, alpha / 2 if split == SAME else alpha)))
+    if split == SAME:
+        lower = np.where(lower <= MAJORITY, 0.0, lower)
+    return lower[at], np.atleast_1d(np.asarray(threshold_radius(lower, sigma, threshold=threshold)))[at]
 
 
 def decide(

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hrvlm.certificates.kinds.labelled import labelled
 from hrvlm.certificates.kinds.smoothing.figures import trees_of
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
+from hrvlm.certificates.kinds.smoothing.record import VARYING, SmoothingRecord
+from hrvlm.certificates.kinds.smoothing.summary import certified_radii, right_radii
 from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.charts.frame import Axes
 from hrvlm.charts.lines import Curve, curves
+from hrvlm.rows.table import RecordTable
 
 MOST_STEPS = 150
 ALPHA = 0.05
@@ -22,17 +25,18 @@ def certified_curves(records: Sequence[SmoothingRecord]) -> list[str]:
 
     Images without a label are left out; where none has one, the share is that of all that are certified.
     """
-    unknown = not any(record.labelled for record in records)
-    told = [record for record in records if record.labelled or unknown]
-    top = max((record.radius for record in told), default=0.0)
+    table = RecordTable.of(records, VARYING)
+    known = labelled(table)
+    unknown = not known
+    told = known or table
+    top = float(told.column("radius").max())
     what = "share certified" if unknown else "certified accuracy"
     charts = []
     for tree in trees_of(records):
-        names = sorted({(r.level, r.level_name) for r in told if r.level == 0 or r.tree == tree})
-        found = [
-            certified_curve(name, [r for r in told if r.level == level and (level == 0 or r.tree == tree)], unknown)
-            for level, name in names
-        ]
+        of_tree = told.where((told.column("level") == 0) | (told.column("tree") == tree))
+        names = sorted({(r.level, r.level_name) for r in of_tree.used})
+        levels = of_tree.column("level")
+        found = [certified_curve(name, of_tree.where(levels == level), unknown) for level, name in names]
         axes = Axes(
             title=tree, x_label="L2 radius in pixel units", y_label=f"{what} in percent", x=(0.0, 1.05 * top or 1.0),
             description=f"{what.capitalize()} over the L2 radius, tree {tree}: {_words(found)}",
@@ -43,7 +47,9 @@ def certified_curves(records: Sequence[SmoothingRecord]) -> list[str]:
 
 def certified_curve(name: str, records: Sequence[SmoothingRecord], unknown: bool = False) -> Curve:
     """The steps of one level, in percent, with exact 95 % intervals over images; at most `MOST_STEPS`, each exact."""
-    radii = np.sort([r.radius for r in records if (r.correct or unknown) and not r.abstain])
+    table = RecordTable.of(records, VARYING)
+    told = certified_radii(table) if unknown else right_radii(table)
+    radii = np.sort(told[told >= 0])
     edges = np.unique(np.append(radii, 0.0))
     if len(edges) > MOST_STEPS:
         edges = edges[np.unique(np.linspace(0, len(edges) - 1, MOST_STEPS).round().astype(int))]

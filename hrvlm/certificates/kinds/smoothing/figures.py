@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.figures import COLOURS, STYLE, panels_beside, shown
+from hrvlm.rows.table import distinct, examples
 
 
 def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
@@ -40,4 +41,4 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
 
 def trees_of(records: Sequence[SmoothingRecord]) -> list[str]:
     """Trees with levels of their own; the first one alone if there are leaves only."""
-    return sorted({r.tree for r in records if r.level > 0}) or sorted({r.tree for r in records})
+    return sorted({r.tree for r in examples(records) if r.level > 0}) or sorted(distinct(records, "tree"))

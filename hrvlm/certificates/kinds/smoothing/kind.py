@@ -6,16 +6,26 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hrvlm.certificates.kinds.checks import choice_findings, correct_findings, noise_findings, sharing_findings
 from hrvlm.certificates.kinds.facts import SHARED, level_findings, named, said_of_label, said_of_level, said_of_noise
 from hrvlm.certificates.kinds.interface import LEVELS, Context, Expected, Kind, Said, Summary, account_of
 from hrvlm.certificates.kinds.settings import RunSettings
-from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.kinds.smoothing.summary import smoothing_measures, smoothing_scalars, summarise_smoothing
-from hrvlm.certificates.kinds.smoothing.verify import smoothing_findings
+from hrvlm.certificates.kinds.smoothing.record import VARYING, SmoothingRecord
+from hrvlm.certificates.kinds.smoothing.summary import (
+    measured_together,
+    smoothing_measures,
+    smoothing_scalars,
+    summarise_smoothing,
+)
+from hrvlm.certificates.kinds.smoothing.verify import as_sound, smoothing_findings
+from hrvlm.certificates.kinds.together import Alike
 from hrvlm.certificates.statistics.claim import METHOD_OF
-from hrvlm.rows.measures import Measured
+from hrvlm.rows.measures import Measured, MeasuredTogether
 from hrvlm.rows.record import Key
+from hrvlm.rows.table import Column, RecordTable
 from hrvlm.rows.verifying import Finding
 
 if TYPE_CHECKING:
@@ -23,7 +33,7 @@ if TYPE_CHECKING:
     from hrvlm.certificates.sampling.procedures import Sampled
 
 
-class SmoothingKind(Kind[SmoothingRecord]):
+class SmoothingKind(Kind[SmoothingRecord], Alike[SmoothingRecord]):
     """An L2 radius per image and level, from the labels of noisy copies."""
 
     name = "smoothing"
@@ -31,6 +41,7 @@ class SmoothingKind(Kind[SmoothingRecord]):
     source = "labels"
     spends = LEVELS
     report = "hrvlm.certificates.kinds.smoothing.report"
+    varying = VARYING
 
     def options(self, plan: Any) -> Any | None:
         """How samples are spent, where smoothing is asked for."""
@@ -68,6 +79,10 @@ class SmoothingKind(Kind[SmoothingRecord]):
         yield from noise_findings(record.float_mode, record.noise_space)
         yield from choice_findings(record)
         yield from smoothing_findings(record)
+
+    def as_sound(self, example: SmoothingRecord, columns: Mapping[str, Column]) -> NDArray[np.bool_]:
+        """See `as_sound`."""
+        return as_sound(example, columns)
 
     def check_family(self, records: Sequence[SmoothingRecord]) -> Iterator[tuple[SmoothingRecord, Finding]]:
         """Levels of an image share alpha."""
@@ -120,6 +135,12 @@ class SmoothingKind(Kind[SmoothingRecord]):
     def scalars(self, summary: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         """See `smoothing_scalars`."""
         return smoothing_scalars(summary)
+
+    def measured_together(
+        self, records: RecordTable[SmoothingRecord], radii: Sequence[float]
+    ) -> Iterator[MeasuredTogether]:
+        """See `measured_together`."""
+        return measured_together(records, radii)
 
     def measures(self, record: SmoothingRecord, radii: Sequence[float]) -> list[Measured]:
         """See `smoothing_measures`."""

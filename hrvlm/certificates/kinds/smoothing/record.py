@@ -15,6 +15,9 @@ from hrvlm.certificates.statistics.claim import DECISIONS, FLOAT_MODES, METHODS,
 from hrvlm.rows.fields import COUNT, INSIDE, NOT_NEGATIVE, SHARE, at_least, one_of
 from hrvlm.rows.record import Record, not_covered
 
+VARYING = ("index", "label", "prediction", "selection_count", "count", "lower", "radius")
+"""Fields in which the rows of a run differ; all else of them makes few patterns."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmoothingRecord(ClassifiedFields, Record):

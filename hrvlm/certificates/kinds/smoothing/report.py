@@ -14,6 +14,7 @@ from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
 from hrvlm.certificates.statistics.binomial import smoothing_radius
 from hrvlm.rows.tab_separated import Line, table_of
+from hrvlm.rows.table import distinct, examples
 from hrvlm.trees.words import file_name
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
     """Certified accuracy over the radius, per level."""
 
     heading = "Smoothing"
-    unit = "certified radius"
+    unit, value = "certified radius", "radius"
     caption = "Share of images whose smoothed prediction is right and certified up to the radius."
 
     def guarantee(self, records: Sequence[SmoothingRecord]) -> list[str]:
@@ -82,14 +83,14 @@ class SmoothingReport(KindReport[SmoothingRecord]):
 
     def ceiling(self, records: Sequence[SmoothingRecord]) -> float | None:
         """Of a unanimous count; None where other methods than one lower bound gave some radii."""
-        if any(record.method != "clopper-pearson" for record in records):
+        if distinct(records, "method") != {"clopper-pearson"}:
             return None
-        counted = {(r.n_max or r.n, r.alpha_share, r.sigma, r.threshold) for r in records}
+        counted = {(r.n_max or r.n, r.alpha_share, r.sigma, r.threshold) for r in examples(records)}
         return max(float(smoothing_radius(n, n, alpha, s, threshold=t)) for n, alpha, s, t in counted)
 
     def largest_radius(self, records: Sequence[SmoothingRecord]) -> float:
         """Of all levels."""
-        return max((record.radius for record in records), default=0.0)
+        return max(distinct(records, "radius"), default=0.0)
 
     def tab_separated(self, records: Sequence[SmoothingRecord]) -> dict[str, str]:
         """One table per level of a tree, such as "smoothing.emoji_unicode.1.tsv".
@@ -110,7 +111,7 @@ def _line(record: SmoothingRecord) -> Line:
 
 
 def _samples(records: Sequence[SmoothingRecord]) -> str:
-    counts = sorted({record.n for record in records})
+    counts = sorted(distinct(records, "n"))
     return f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from hrvlm.certificates.kinds.checks import TOLERANCE, vote_findings
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.certificates.statistics.claim import decide, derive
+from hrvlm.certificates.statistics.claim import SEPARATE, decide, derive, derive_all
+from hrvlm.rows.table import Column
 from hrvlm.rows.verifying import Finding
 
 _derive = lru_cache(maxsize=2**16)(derive)  # counts repeat over the images of a run
@@ -33,6 +38,38 @@ def smoothing_findings(record: SmoothingRecord) -> Iterator[Finding]:
         return
     yield from _procedure(record)
     yield from _claim(record)
+
+
+def as_sound(example: SmoothingRecord, columns: Mapping[str, Column]) -> NDArray[np.bool_]:
+    """Which records are as sound as an example that they differ from in `VARYING` alone; False where unsure.
+
+    Args:
+        example: a record in which nothing was found.
+        columns: the numbers of the others.
+    """
+    prediction, count, selected = columns["prediction"], columns["count"], columns["selection_count"]
+    fits = (count + example.invalid <= example.n) & (selected + example.invalid_selection <= example.n0)
+    if example.method != "clopper-pearson":
+        return np.zeros(len(fits), dtype=np.bool_)
+    lower, radius = derive_all(
+        example.split,
+        counts=np.where(fits, count, 0),
+        n=example.n,
+        alpha=example.alpha_share,
+        sigma=example.sigma,
+        threshold=example.threshold,
+    )
+    chosen = prediction >= 0
+    found = fits & (example.correct == (chosen & (prediction == columns["label"]))) & (chosen | (count == 0))
+    found &= chosen == (selected > 0) if example.split == SEPARATE else selected == 0
+    found &= example.abstain != (chosen & (radius > 0))
+    return found & _all_equal(columns["lower"], lower) & _all_equal(columns["radius"], radius)
+
+
+def _all_equal(stated: NDArray[Any], derived: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """As `_equal`, for arrays."""
+    close: NDArray[np.bool_] = np.abs(stated - derived) <= TOLERANCE * np.maximum(1.0, np.maximum(stated, derived))
+    return close
 
 
 def _claim(record: SmoothingRecord) -> Iterator[Finding]:
