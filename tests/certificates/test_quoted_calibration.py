@@ -8,11 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-import yaml
 
 import hrvlm
+from hrvlm.data import Appearance
+from hrvlm.data.appearance import sequence
+from hrvlm.data.emoji_pack.captions import BACKGROUNDS
 from hrvlm.models import HierarchicalClassifier, cosine_head, inferring
-from hrvlm.training.pictured_changes import AppearanceSequence
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "semantic_calibration.json"
@@ -69,11 +70,11 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: 
 
 
 def test_the_picture_that_is_told_of_has_these_labels() -> None:
-    given = yaml.safe_load((ROOT / "configs" / "certify" / "calibrate_emoji.yaml").read_text(encoding="utf-8"))
     model, data = hrvlm.load_model("emoji"), hrvlm.data.emoji("unseen_artist")
-    classifier = HierarchicalClassifier(model, cosine_head(model), hrvlm.load_forest(given["trees"]))
-    change = "background: blue"
-    shown = AppearanceSequence(**given["plan"]["sequences"][change]).appearances(change)
+    classifier = HierarchicalClassifier(
+        model, cosine_head(model), hrvlm.load_forest([str(ROOT / "trees" / "emoji_unicode.yaml")])
+    )
+    shown = sequence(Appearance(), Appearance(background=BACKGROUNDS["blue"]), 9)
     dog = next(i for i, (label, _) in enumerate(data.items) if data.class_names[label] == "dog")
     leaves = classifier.keys[0]
     with inferring(classifier):
