@@ -101,6 +101,7 @@ class AnswerOptions:
         dtype: Type of the numbers of a transformers model; "auto" for that of its files.
         device_map: Places the parts of a transformers model on several devices ("auto", or devices by module); null for
             all of it on `device`.
+        reuse_prefix: Whether a transformers model reads the text before the picture once for all pictures.
     """
 
     questions: list[QuestionOptions]
@@ -109,6 +110,7 @@ class AnswerOptions:
     references: str | None = None
     dtype: Dtype = "float32"
     device_map: DeviceMap = None
+    reuse_prefix: bool = False
 
     def __post_init__(self) -> None:
         names = [question.oracle.name for question in self.questions]
@@ -124,6 +126,7 @@ class AnswerOptions:
             device=device,
             dtype=self.dtype,
             device_map=self.device_map,
+            reuse_prefix=self.reuse_prefix,
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,6 +15,7 @@ from hrvlm.models.checkpoint import Checkpoint, name_alone
 
 PACKAGED = {"emoji-captioner": Path(__file__).parent / "emoji_captioner"}
 CAPTIONER_FILE = "captioner.json"
+PLAIN = {"dtype": "float32", "device_map": None, "reuse_prefix": False}
 
 
 def load_generator(
@@ -24,6 +26,7 @@ def load_generator(
     device: str | torch.device = "cpu",
     dtype: Dtype = "float32",
     device_map: DeviceMap = None,
+    reuse_prefix: bool = False,
 ) -> Generator:
     """Loads a generative model, in evaluation mode.
 
@@ -39,6 +42,8 @@ def load_generator(
             are float32 until they are normalised. Below float32 answers may change with the batch size.
         device_map: Places the parts of a transformers model on several devices, with the package accelerate: "auto", or
             a mapping of modules to devices. None for all of it on `device`.
+        reuse_prefix: Whether a transformers model computes keys and values of the text before the picture once for all
+            pictures; answers may differ by rounding.
 
     Returns:
         The generator.
@@ -47,20 +52,21 @@ def load_generator(
         ValueError: If nothing of the kind is there, files do not fit each other, or a needed package is missing.
     """
     name, chosen = name_alone(path, "a model that answers in words"), decoding or Decoding()
-    generator = _load(name, prompt, chosen, dtype, device_map).eval()
+    options = {"dtype": dtype, "device_map": device_map, "reuse_prefix": reuse_prefix}
+    generator = _load(name, prompt, chosen, options).eval()
     return generator if device_map is not None else generator.to(device)
 
 
-def _load(path: str, prompt: str | None, decoding: Decoding, dtype: Dtype, device_map: DeviceMap) -> Generator:
+def _load(path: str, prompt: str | None, decoding: Decoding, options: dict[str, Any]) -> Generator:
     folder = PACKAGED.get(path, Path(path))
     name, _, tag = path.rpartition("/")
     if (folder / CAPTIONER_FILE).is_file():
-        _check_plain(path, dtype, device_map)
+        _check_plain(path, options)
         from hrvlm.generative.captioner_files import load_captioner
 
         return load_captioner(folder, prompt=prompt, decoding=decoding)
     if name.startswith("coca_") and not folder.exists():
-        _check_plain(path, dtype, device_map)
+        _check_plain(path, options)
         from hrvlm.generative.coca import load_coca
 
         return load_coca(name, tag, prompt=prompt, decoding=decoding)
@@ -68,18 +74,19 @@ def _load(path: str, prompt: str | None, decoding: Decoding, dtype: Dtype, devic
         _require("transformers", "generative")
         from hrvlm.generative.transformers_model import load_transformers
 
-        return load_transformers(folder, prompt=prompt, decoding=decoding, dtype=dtype, device_map=device_map)
+        return load_transformers(folder, prompt=prompt, decoding=decoding, **options)
     raise ValueError(
         f"expected path as one of {sorted(PACKAGED)}, a folder with {CAPTIONER_FILE} or transformers' config.json, "
         f'or an open_clip CoCa with its tag such as "coca_ViT-B-32/laion2b_s13b_b90k", got {path!r}'
     )
 
 
-def _check_plain(path: str, dtype: Dtype, device_map: DeviceMap) -> None:
-    if dtype != "float32" or device_map is not None:
+def _check_plain(path: str, options: dict[str, Any]) -> None:
+    given = [f"{name}={value!r}" for name, value in options.items() if value != PLAIN[name]]
+    if given:
         raise ValueError(
-            f"expected dtype float32 and no device_map for {path!r}, which is no model of transformers, got {dtype!r} "
-            f"and {device_map!r}; leave them out"
+            f"expected {', '.join(PLAIN)} with models of transformers alone, got {', '.join(given)} for {path!r}, "
+            "which is none; leave it out"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import os
@@ -16,12 +17,14 @@ from hrvlm.generative.decoding import Decoding
 from hrvlm.generative.generator import Generator
 from hrvlm.generative.teacher_forcing import answer_log_probability, check_answers, target_tokens
 from hrvlm.generative.transformers_files import DeviceMap, Dtype, read_pretrained, require_transformers
-from hrvlm.generative.transformers_inputs import QuestionInputs
+from hrvlm.generative.transformers_inputs import CAUSAL_TYPES, QuestionInputs
 from hrvlm.generative.transformers_pixels import PixelPath
+from hrvlm.generative.transformers_prefix import TextPrefix, text_before_picture
 from hrvlm.generative.transformers_prompt import PROCESSOR_FILES, ForeignFileError, question_about
 from hrvlm.generative.transformers_tokens import AddressedChoice, end_tokens, pad_token
 
 DEFAULT_PROMPT = "Describe the picture in one sentence."
+MEND = "leave reuse_prefix out"
 
 
 class TransformersGenerator(Generator):
@@ -54,7 +57,8 @@ class TransformersGenerator(Generator):
         self.inputs = QuestionInputs(processor, self.question, self.pixels, model)
         self.ends = end_tokens(model, self.tokenizer)
         self.pad = pad_token(model, self.tokenizer, self.ends)
-        self.looks_ahead = False
+        self.looks_ahead, self.reuses_prefix = False, False
+        self._prefixes: dict[tuple[int, ...], TextPrefix] = {}
         library = require_transformers()
         self._list = library.LogitsProcessorList
         self._settings = library.GenerationConfig(
@@ -74,6 +78,8 @@ class TransformersGenerator(Generator):
         inputs = self.inputs(images, self.model.device)
         length = inputs["input_ids"].shape[1]
         choice = AddressedChoice(self.decoding, uniforms if self.decoding.random else None, length, self.ends)
+        if self.reuses_prefix:
+            inputs |= self._prefix(inputs["input_ids"])
         tokens = self.model.generate(**inputs, generation_config=self._settings, logits_processor=self._list([choice]))
         lost = torch.zeros(len(images), dtype=torch.bool) if choice.lost is None else choice.lost
         self.lost.add(lost)
@@ -111,7 +117,39 @@ class TransformersGenerator(Generator):
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "question": self.question,
             "image_processor": json.loads(self.processor.image_processor.to_json_string()),
+            **({"reuses_prefix": True} if self.reuses_prefix else {}),
         }
+
+    @torch.no_grad()
+    def reuse_prefix(self, size: tuple[int, int] = (32, 32)) -> None:
+        """From now on computes keys and values of the text before the picture once, and not for every noisy copy.
+
+        Raises:
+            ValueError: If there is no such text, or the model reads it in the light of the picture.
+        """
+        inputs = self.inputs(torch.linspace(0, 1, 3 * size[0] * size[1]).view(1, 3, *size), self.model.device)
+        told = {"generation_config": copy.copy(self._settings)}
+        told["generation_config"].update(output_logits=True, return_dict_in_generate=True, max_new_tokens=2)
+        kind = type(self.model).__name__
+        marked = hasattr(self.model.config, "image_token_id")
+        if not marked or self.model.config.model_type in CAUSAL_TYPES or "cross_attention_mask" in inputs:
+            raise ValueError(f"expected a model that reads the text before a picture without it, got {kind}; {MEND}")
+        if not text_before_picture(inputs["input_ids"], self.model.config.image_token_id):
+            raise ValueError(f"expected text before the picture to reuse, got {self.question[:150]!r}; {MEND}")
+        plain = self.model.generate(**inputs, **told).logits[0]
+        reused = self.model.generate(**inputs, **self._prefix(inputs["input_ids"]), **told).logits[0]
+        if (plain - reused).abs().max() > torch.finfo(self.model.dtype).eps ** 0.5 * plain.abs().max():
+            raise ValueError(f"expected the same scores whether text is reused or not, got others of {kind}; {MEND}")
+        self._prefixes.clear()
+        self.reuses_prefix = True
+
+    def _prefix(self, tokens: Tensor) -> dict[str, Any]:
+        """Keys and values of what stands before the picture in questions (N, L), which are all the same."""
+        text = tokens[:1, : text_before_picture(tokens, self.model.config.image_token_id)]
+        found = tuple(text[0].tolist())
+        if found not in self._prefixes:
+            self._prefixes[found] = TextPrefix(self.model, text)
+        return self._prefixes[found].rows(len(tokens))
 
     def _logits(self, inputs: dict[str, Tensor], size: torch.Size, spoken: Tensor) -> Tensor:
         """Scores (N, T + 1, V) of the tokens after the question and after each of spoken (N, T).
@@ -167,6 +205,7 @@ def load_transformers(
     decoding: Decoding,
     dtype: Dtype = "float32",
     device_map: DeviceMap = None,
+    reuse_prefix: bool = False,
 ) -> TransformersGenerator:
     """Loads a model with its processor, in evaluation mode.
 
@@ -178,6 +217,7 @@ def load_transformers(
         dtype: "float32", "bfloat16", "float16", or "auto" for the type of the files. Below float32 answers may change
             with the batch size.
         device_map: See `read_pretrained`.
+        reuse_prefix: Whether keys and values of the text before the picture are computed once for all pictures.
 
     Raises:
         ValueError: If transformers is not installed, files are missing, damaged or do not fit each other, or the model
@@ -189,6 +229,8 @@ def load_transformers(
     try:
         generator = TransformersGenerator(model, processor, name=name, prompt=question, decoding=decoding).eval()
         generator.try_out()
+        if reuse_prefix:
+            generator.reuse_prefix()
     except ForeignFileError as error:
         raise error.located(path) from error
     return generator

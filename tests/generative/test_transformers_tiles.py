@@ -13,6 +13,7 @@ import transformers
 from hrvlm.generative import Decoding
 from hrvlm.generative.transformers_model import TransformersGenerator, load_transformers
 
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # PaliGemma's processor
 SIZES = ((24, 24), (16, 40))
 RESIZES = {"llava_next": 1, "qwen2_5": 1, "idefics3": 3, "mllama": 1, "paligemma": 1}
 """How often a value of a picture is resized on its way, at most; with 8 bits each rounds."""
@@ -60,7 +61,6 @@ def usual(folder: Path, question: str, picture: torch.Tensor) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # PaliGemma's own processor
 def test_the_model_is_given_what_its_processor_gives(
     kind: str, folder: Path, greedy: TransformersGenerator, size: tuple[int, int]
 ):
@@ -102,7 +102,6 @@ class Saying:
         return torch.full_like(scores, -torch.inf).index_fill_(1, torch.tensor([token]), 0.0)
 
 
-@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 def test_answers_and_their_probabilities_are_those_of_the_library(folder: Path, greedy: TransformersGenerator):
     picture = plain(2, 24, 24)[1]
     inputs = usual(folder, greedy.question, picture)
@@ -116,4 +115,22 @@ def test_answers_and_their_probabilities_are_those_of_the_library(folder: Path, 
         **inputs, max_new_tokens=4, logits_processor=saying, output_logits=True, return_dict_in_generate=True
     )
     scores = [float(logits[0].log_softmax(-1)[token]) for logits, token in zip(said.logits, tokens, strict=True)]
+    shapes: list[int] = []
+    hook = greedy.model.get_output_embeddings().register_forward_hook(lambda _, __, out: shapes.append(out.shape[1]))
     assert greedy.log_probability(images, [answer]).item() == pytest.approx(sum(scores), abs=1e-4)
+    hook.remove()
+    assert shapes == [len(tokens)]  # scores of the answer's places, not of the picture's
+
+
+def test_a_model_whose_tokens_see_what_follows_gives_no_log_probability(tmp_path: Path):
+    generator = load_transformers(
+        tiny_transformers.save("paligemma", tmp_path / "paligemma"), prompt=None, decoding=Decoding(max_new_tokens=2)
+    )
+    assert not generator.looks_ahead
+    generator.inputs.answer_type = 0  # as if the answer were a part of the question
+    generator.try_out()
+    with pytest.raises(
+        ValueError, match=r"tokens see only what came before, got PaliGemmaForCond.* no log-probability"
+    ):
+        generator.log_probability(noisy(1, 16, 16), ["fox"])
+    assert len(generator.generate(noisy(2, 16, 16))) == 2
