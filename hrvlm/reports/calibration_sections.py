@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hrvlm.certificates.kinds.semantic.calibration import read_calibration
-from hrvlm.certificates.kinds.semantic.calibration_charts import loss_curves
 from hrvlm.evaluation.folder_names import CALIBRATION
 from hrvlm.reports.page import page_section
 
@@ -22,6 +20,9 @@ def calibration_sections(folder: Path, settings: Mapping[str, Any]) -> Iterator[
     noted, path = settings.get("calibration"), folder / CALIBRATION
     if not isinstance(noted, dict) or not path.is_file():
         return
+    from hrvlm.certificates.kinds.semantic.calibration import read_calibration  # with torch, for calibrations alone
+    from hrvlm.certificates.kinds.semantic.calibration_charts import loss_curves
+
     try:
         calibration = read_calibration(path)
     except ValueError:
