@@ -1,4 +1,8 @@
-"""Learning rates of benchmarks/training.py: one grid for all methods, which grows until no choice lies on its edge."""
+"""Learning rates of benchmarks/training.py: grids that grow until no choice lies on their edge.
+
+Methods that are compared by the same scores share one, so that all get as many trials: those without noise, by
+accuracies, and those under noise, by certified radii.
+"""
 
 from __future__ import annotations
 
@@ -52,6 +56,34 @@ def grid(
             edges = tuple(name for name in methods if chosen[name] in (rates[0], rates[-1]))
             return Grid(rates, (), chosen, edges)
         rates = (*([rates[0] / 2] if lower else []), *rates, *([rates[-1] * 2] if upper else []))
+
+
+@dataclass(frozen=True)
+class Grids:
+    """Where the choice of learning rates stands, of all methods.
+
+    Attributes:
+        rates: The grid of each method.
+        missing: Methods and rates that are still to be tried.
+        chosen: Rate of the best score of each method whose grid is complete.
+        edges: Methods whose choice lies on the edge of a grid that may not grow any further.
+    """
+
+    rates: dict[str, tuple[float, ...]]
+    missing: tuple[tuple[str, float], ...]
+    chosen: dict[str, float]
+    edges: tuple[str, ...]
+
+
+def grids(scores: dict[str, Scores], families: Iterable[Sequence[str]]) -> Grids:
+    """The grids after the scores so far, one for each family of methods."""
+    found = [(names, grid(scores, names)) for names in families if names]
+    return Grids(
+        rates={name: state.rates for names, state in found for name in names},
+        missing=tuple(pair for _, state in found for pair in state.missing),
+        chosen={name: rate for _, state in found for name, rate in state.chosen.items()},
+        edges=tuple(name for _, state in found for name in state.edges),
+    )
 
 
 def best(scores: Scores, rates: Iterable[float]) -> float:

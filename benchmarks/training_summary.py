@@ -20,9 +20,10 @@ from training_methods import (
     SIGMA,
     SMOOTHED,
     SPLITS,
+    families,
     named,
 )
-from training_rates import grid
+from training_rates import grids
 from training_statistics import crossed, holm
 
 Line = dict[str, Any]
@@ -37,10 +38,10 @@ def attacked(lines: list[Line]) -> dict[str, Any]:
     scores: dict[str, dict[float, float]] = {}
     for line in tuning:
         scores.setdefault(line["label"], {})[line["learning_rate"]] = line["score"]
-    state = grid(scores, [name for name in METHODS if name in scores])
+    state = grids(scores, [[name for name in names if name in scores] for names in families()])
     return {
         "machine": machine(),
-        "setting": setting | {"learning_rates": list(state.rates)},
+        "setting": setting | {"learning_rates": {name: list(rates) for name, rates in state.rates.items()}},
         "tuning": [_told(line) for line in tuning],
         "runs": [_told(line) for line in lines if line["part"] == "runs"],
         "rows": [row for label, seed in runs_of(lines) for row in _accuracies(lines, label, seed)],

@@ -139,20 +139,31 @@ def chosen_rates(content: Content) -> dict[str, float]:
     scores: dict[str, dict[float, float]] = {}
     for entry in content["tuning"]:
         scores.setdefault(label_of(entry), {})[entry["learning_rate"]] = entry["score"]
-    every = content["setting"]["learning_rates"]
-    return {name: best(tried, every) for name, tried in scores.items() if set(tried) >= set(every)}
+    return {
+        name: best(tried, _grid(content, name))
+        for name, tried in scores.items()
+        if set(tried) >= set(_grid(content, name))
+    }
+
+
+def _grid(content: Content, label: str) -> list[float]:
+    """Rates that a method was to be tried at; results from before there were several grids have one for all."""
+    every: dict[str, list[float]] | list[float] = content["setting"]["learning_rates"]
+    return every if isinstance(every, list) else every[label]
 
 
 def rates_sentence(content: Content) -> str:
     """Which learning rates were chosen, and at which the methods without a choice of their own ran."""
-    tried, chosen = content["setting"]["learning_rates"], chosen_rates(content)
+    chosen = chosen_rates(content)
+    grids = sorted({tuple(sorted(_grid(content, name))) for name in chosen})
     trained = {label_of(run): run["learning_rate"] for run in content["runs"] if run["learning_rate"]}
     untuned = {name: rate for name, rate in trained.items() if name not in chosen}
     other = {name: rate for name, rate in trained.items() if chosen.get(name, rate) != rate}
-    edge = sum(rate in (min(tried), max(tried)) for rate in chosen.values())
+    edge = sum(rate in (min(_grid(content, name)), max(_grid(content, name))) for name, rate in chosen.items())
+    told = " and ".join(", ".join(map(_shown, grid)) for grid in grids)
     lines = [
         f"Learning rates chosen on validation pictures: {_by_rate(chosen)}.",
-        f"{edge} of these {len(chosen)} lie on the edge of the grid ({', '.join(map(_shown, sorted(tried)))}).",
+        f"{edge} of these {len(chosen)} lie on the edge of the grid ({told}).",
     ]
     lines += [f"Without a choice of their own ran: {_by_rate(untuned)}."] if untuned else []
     lines += [f"At another rate than the one chosen ran: {_by_rate(other)}."] if other else []

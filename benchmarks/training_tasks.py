@@ -19,9 +19,10 @@ from training_methods import (
     SIGMA,
     START_RATES,
     Sizes,
+    families,
     named,
 )
-from training_rates import Grid, grid
+from training_rates import Grids, grids
 from training_results import Results, lock
 from training_runs import TUNING_SEED, Subject, fine_tune, subject
 
@@ -67,7 +68,7 @@ class Benchmark:
 
     def tasks(self) -> list[Task]:
         """Everything that can be named so far; the grid of learning rates grows."""
-        state = self.grid()
+        state = self.grids()
         main = [name for name in self.methods if name in METHODS]
         runs = [(name, seed) for name in main for seed in range(min(self.seeds, METHODS[name].seeds))]
         runs.sort(key=lambda run: run[1])
@@ -84,15 +85,15 @@ class Benchmark:
             *(self._attack(APGD, PGD, *run) for run in first if run not in bare),
         ]
 
-    def grid(self) -> Grid:
+    def grids(self) -> Grids:
         """Where the choice of learning rates stands; of all methods, whichever are to be worked on."""
-        choosing = [name for name, method in METHODS.items() if method.rate_of is None]
         if not self.tuned:
-            return Grid(START_RATES, (), dict.fromkeys(choosing, START_RATES[1]))
+            choosing = [name for names in families() for name in names]
+            return Grids(dict.fromkeys(choosing, START_RATES), (), dict.fromkeys(choosing, START_RATES[1]), ())
         scores: dict[str, dict[float, float]] = {}
         for line in self.results.find("tuning"):
             scores.setdefault(line["label"], {})[line["learning_rate"]] = line["score"]
-        return grid(scores, choosing)
+        return grids(scores, families())
 
     def _tuning(self, label: str, rate: float) -> Task:
         """Scores a learning rate."""
@@ -127,7 +128,7 @@ class Benchmark:
             scores[f"superclass {attack}"] = fmean(shares.values())
         return scores
 
-    def _run(self, part: str, label: str, seed: int, state: Grid) -> Task:
+    def _run(self, part: str, label: str, seed: int, state: Grids) -> Task:
         """One fine-tuning run, and its accuracies clean and under PGD-20."""
         method = EVERYTHING.get(label)
         rate = 0.0 if method is None else state.chosen.get(method.rate_of or label)

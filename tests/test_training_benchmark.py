@@ -58,6 +58,22 @@ def test_the_grid_of_rates_ends_and_says_who_stands_on_its_edge(benchmark: Calla
     assert found.edges == ("rising", "equal")
 
 
+def test_methods_under_noise_have_a_grid_of_their_own(benchmark: Callable[[str], ModuleType]) -> None:
+    rates, plain, noisy = benchmark("rates"), *benchmark("methods").families()
+    assert {"clean", "tecoa", "hierarchical_images", "hierarchical_guided"} < set(plain)
+    assert {"gaussian", "gaussian_adapted", "hierarchical_smoothed"} == set(noisy)
+    start = (1e-3, 2e-3, 4e-3)
+    scores = {name: dict(zip(start, (0.0, 1.0, 0.0), strict=True)) for name in plain}
+    scores |= {name: dict(zip(start, (0.0, 0.0, 1.0), strict=True)) for name in noisy}
+    found = rates.grids(scores, [plain, noisy])
+    assert found.chosen == dict.fromkeys(plain, 2e-3)
+    assert found.missing == tuple((name, 8e-3) for name in noisy)
+    assert {name: len(grid) for name, grid in found.rates.items()} == {
+        **dict.fromkeys(plain, 3),
+        **dict.fromkeys(noisy, 4),
+    }
+
+
 def test_a_test_of_one_seed_is_the_t_test_over_pictures(benchmark: Callable[[str], ModuleType]) -> None:
     differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], size=(1, 40), p=[0.1, 0.5, 0.4])
     found = benchmark("statistics").crossed(differences)
