@@ -8,11 +8,12 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-import yaml
 
 import hrvlm
+from hrvlm.data import Appearance
+from hrvlm.data.appearance import sequence
+from hrvlm.data.emoji_pack.captions import BACKGROUNDS
 from hrvlm.models import HierarchicalClassifier, cosine_head, inferring
-from hrvlm.training.pictured_changes import AppearanceSequence
 
 ROOT = Path(__file__).parents[2]
 RESULT = ROOT / "benchmarks" / "results" / "semantic_calibration.json"
@@ -69,17 +70,17 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: 
 
 
 def test_the_picture_that_is_told_of_has_these_labels() -> None:
-    given = yaml.safe_load((ROOT / "configs" / "certify" / "calibrate_emoji.yaml").read_text(encoding="utf-8"))
     model, data = hrvlm.load_model("emoji"), hrvlm.data.emoji("unseen_artist")
-    classifier = HierarchicalClassifier(model, cosine_head(model), hrvlm.load_forest(given["trees"]))
-    change = "background: blue"
-    shown = AppearanceSequence(**given["plan"]["sequences"][change]).appearances(change)
-    house = next(i for i, (label, _) in enumerate(data.items) if data.class_names[label] == "house with garden")
+    classifier = HierarchicalClassifier(
+        model, cosine_head(model), hrvlm.load_forest([str(ROOT / "trees" / "emoji_unicode.yaml")])
+    )
+    shown = sequence(Appearance(), Appearance(background=BACKGROUNDS["blue"]), 9)
+    dog = next(i for i, (label, _) in enumerate(data.items) if data.class_names[label] == "dog")
     leaves = classifier.keys[0]
     with inferring(classifier):
-        labels = classifier.predict(data.shown(house, shown))[leaves].tolist()
+        labels = classifier.predict(data.shown(dog, shown))[leaves].tolist()
     names = [classifier.forest[0].levels[0].names[label] for label in labels]
-    assert [name for name, _ in groupby(names)] == ["house with garden", "mosque", "hotel"]
-    assert names.index("mosque") == 6
-    told = "From the sixth step on the model sees a mosque, then a hotel."
+    assert [name for name, _ in groupby(names)] == ["two-hump camel", "deer"]
+    assert names.index("deer") == 7
+    told = "The model takes the dog for a camel, and from the seventh step on for a deer."
     assert told in (ROOT / "docs" / "semantic.md").read_text(encoding="utf-8")

@@ -75,7 +75,9 @@ def test_speed_is_fitted_to_where_pictures_lie() -> None:
     assert len(found.shares) == 7
 
 
-@pytest.mark.parametrize("scale", [ThresholdScale(), ThresholdScale("margin", 3.0)], ids=lambda s: s.unit)
+@pytest.mark.parametrize(
+    "scale", [ThresholdScale(), ThresholdScale("margin", 3.0), ThresholdScale("weights", -0.9)], ids=str
+)
 def test_a_claim_is_violated_by_a_picture_of_another_label_within_it(scale: ThresholdScale) -> None:
     problem = random_problem("cosine", 12, 6, 60, seed=2)
     change = shown(problem)
@@ -199,15 +201,16 @@ def test_a_picture_at_the_very_end_of_a_change_lies_on_its_whole_stretch() -> No
     assert bool(beyond[clear].all())
 
 
-def test_thresholds_are_measured_otherwise_only_where_that_is_clearly_better() -> None:
+def test_the_simplest_measure_that_claims_nearly_the_most_is_chosen() -> None:
     usual, other = ((ThresholdScale(unit), SPEED) for unit in ("weights", "margin"))
     claimed = torch.linspace(0.2, 0.8, 40, dtype=torch.float64)
     sign = torch.tensor([1.0, -1.0], dtype=torch.float64).repeat(20)
-    # 40 images that differ by 0.3 either way: a standard error of 0.047, and twice that is 0.095.
-    for ahead, best in ((0.09, usual), (0.1, other), (-0.1, usual)):
+    # 40 images that differ by 0.3 either way: a standard error of 0.047, and half of that is 0.024.
+    for ahead, best in ((0.02, usual), (0.03, other), (-0.1, usual)):
         assert _chosen([(usual, claimed), (other, claimed + ahead + 0.3 * sign)]) == best
     far = (ThresholdScale("margin", 3.0), SPEED)
     assert _chosen([(usual, claimed), (other, claimed + 0.1), (far, claimed + 0.2)]) == far
+    assert _chosen([(usual, claimed), (other, claimed + 0.2), (far, claimed + 0.2)]) == other
 
 
 def test_one_choice_serves_all_rates_and_sees_no_calibration_image(problem: Problem) -> None:

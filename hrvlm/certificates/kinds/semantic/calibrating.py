@@ -24,8 +24,8 @@ from hrvlm.certificates.kinds.semantic.speed import PathSpeed
 from hrvlm.certificates.statistics.binomial import check_probability
 from hrvlm.certificates.statistics.risk import smallest_valid
 
-GROWTHS = (0.0, 1.0, 3.0)
-"""Of thresholds per radian: those that are tried."""
+GROWTHS = (0.0, 1.0, 3.0, -0.9)
+"""Of thresholds per radian: those that are tried, the simplest first."""
 Claim: TypeAlias = tuple[str, str, str, str, int]
 """Scorer, target kind, change, tree and level."""
 Measured: TypeAlias = tuple[ThresholdScale, PathSpeed]
@@ -121,7 +121,7 @@ def calibrate_claim(
     """
     usual, plain = (ThresholdScale(), speed), (ThresholdScale(), PathSpeed())
     scales = [ThresholdScale(unit, growth) for unit, growth in product(UNITS, GROWTHS)]
-    tried = [usual, *product(scales, dict.fromkeys((PathSpeed(), speed)))]
+    tried = dict.fromkeys([usual, *product(scales, (speed, PathSpeed()))])
     chosen = _chosen([(pair, _claimed(choice, pair, options.epsilons)) for pair in tried])
     critical = {pair: rest.critical(*pair) for pair in {chosen, plain}}
     claimed = {}
@@ -147,18 +147,18 @@ def _claimed(choice: ShownChange, pair: Measured, epsilons: Sequence[float]) -> 
 
 
 def _chosen(tried: Sequence[tuple[Measured, Tensor]]) -> Measured:
-    """What claims most; the first of those tried unless another is ahead by more than two standard errors.
+    """The first of those tried that is behind the one that claims most by no more than half a standard error.
 
-    To choose the best of many on few images is to choose chance as well.
+    Args:
+        tried: the simplest first, each with the share `(n,)` that it claims of each image.
     """
-    (usual, least), *others = tried
+    best = max((claimed for _, claimed in tried), key=lambda claimed: float(claimed.mean()))
 
-    def lead(claimed: Tensor) -> float:
-        ahead = claimed - least
-        return float(ahead.mean() - 2 * ahead.std(correction=0) / len(ahead) ** 0.5)
+    def near(claimed: Tensor) -> bool:
+        behind = best - claimed
+        return float(behind.mean()) <= 0.5 * float(behind.std(correction=0)) / len(behind) ** 0.5
 
-    best, claimed = max(others, key=lambda pair: lead(pair[1]))
-    return best if lead(claimed) > 0 else usual
+    return next(measured for measured, claimed in tried if near(claimed))
 
 
 def statements_of(
