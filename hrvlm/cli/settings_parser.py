@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SOURCE = "source"  # of a subject: its options stand beside those of the subject
-CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; "emoji-captioner" where answers are asked for'
+CHECKPOINTS = '.ckpt, folder, "emoji", "ViT-B-32/openai", hf-hub:NAME; for answers "emoji-captioner", http://HOST/v1'
 
 
 def settings_parser(kind: type[Any], *, output: str = "folder of the results", skip: Iterable[str] = ()) -> ClearParser:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
@@ -60,7 +60,10 @@ def read_manifest(path: str | Path, columns: Columns | None = None) -> list[Entr
     entries = [_entry(path, number, row, columns) for number, row in manifest_rows(path)]
     if not entries:
         raise ValueError(f"expected at least one picture in the manifest {path}, got none")
-    _check_files(path, entries)
+    check_present(path, [entry.path for entry in entries])
+    twice = [str(file) for file, count in Counter(entry.path for entry in entries).items() if count > 1]
+    if twice:
+        raise ValueError(f"expected every picture once in the manifest {path}, got again: {some(twice, 3)}")
     return entries
 
 
@@ -126,13 +129,15 @@ def _entry(manifest: Path, number: int, row: Mapping[str, Any], columns: Columns
     return Entry(manifest.parent / file.strip(), text or None)
 
 
-def _check_files(manifest: Path, entries: list[Entry]) -> None:
-    missing = [str(entry.path) for entry in entries if not entry.path.is_file()]
+def check_present(manifest: Path, files: Sequence[Path]) -> None:
+    """Refuses a manifest of files that are not there.
+
+    Raises:
+        ValueError: In one sentence.
+    """
+    missing = [str(file) for file in files if not file.is_file()]
     if missing:
         raise ValueError(
-            f"expected the files of the manifest {manifest}, {len(missing)} of {len(entries)} are missing: "
+            f"expected the files of the manifest {manifest}, {len(missing)} of {len(files)} are missing: "
             f"{some(missing, 3)}; their paths are relative to its folder"
         )
-    twice = [str(path) for path, count in Counter(entry.path for entry in entries).items() if count > 1]
-    if twice:
-        raise ValueError(f"expected every picture once in the manifest {manifest}, got again: {some(twice, 3)}")

@@ -15,9 +15,11 @@ from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.progress import following
+from hrvlm.evaluation.questions import answering_about, asked_of, described_generator
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator
+from hrvlm.generative.questioned import Questioned
 from hrvlm.models import Checkpoint
 from hrvlm.rows.fields import INDEX
 from hrvlm.rows.jsonl import read_rows
@@ -129,12 +131,15 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
     options = cast(AnswerOptions, settings.answers)
     generator = options.load(checkpoint, settings.device)
     data = answered_pictures(settings)
+    asked = asked_of(data, options)
+    answering = answering_about(generator, asked)
     indices = settings.indices(len(data))
     with ShardWriter(output, 0) as writer:
-        drawn = begun(writer, depends_on(generator, data, settings.plan.smoothing_plan(), settings))
+        described = described_generator(generator, asked)
+        drawn = begun(writer, depends_on(described, data, settings.plan.smoothing_plan(), settings))
         left = [index for index in indices if index not in drawn]
         if not output.exists():
-            drawn |= _draw(writer, generator, data, left, settings)
+            drawn |= _draw(writer, answering, data, left, settings)
             write_whole(output, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in _lines(indices, drawn)))
         elif left or _written(output) != [(index, answer) for index in indices for answer in drawn[index]]:
             if not drawn:  # another process has written the file since this one started
@@ -145,7 +150,11 @@ def draw_answers(checkpoint: Checkpoint | str, settings: AnnotationSettings, out
 
 
 def _draw(
-    writer: ShardWriter, generator: Generator, data: Any, indices: list[int], settings: AnnotationSettings
+    writer: ShardWriter,
+    generator: Generator | Questioned,
+    data: Any,
+    indices: list[int],
+    settings: AnnotationSettings,
 ) -> dict[int, list[str]]:
     """Answers of some images, each kept in the part as soon as it has them all."""
     plan, found = settings.plan, {}
@@ -178,11 +187,13 @@ def _forget(output: Path) -> None:
     shard_path(output, 0).unlink()  # its folder goes with the writer
 
 
-def depends_on(generator: Generator, data: Any, plan: SmoothingPlan, settings: AnnotationSettings) -> dict[str, Any]:
+def depends_on(
+    generator: dict[str, Any], data: Any, plan: SmoothingPlan, settings: AnnotationSettings
+) -> dict[str, Any]:
     """What answers depend on, as JSON values."""
     drawn = {"sigma": plan.sigma, "seed": plan.seed, "noise": plan.noise, "precision": plan.precision}
     chosen = {"split": settings.split, "samples": settings.samples, "indices": settings.indices(len(data))}
-    found: dict[str, Any] = {"generator": generator.describe(), **data_identity(data), **drawn, **chosen}
+    found: dict[str, Any] = {"generator": generator, **data_identity(data), **drawn, **chosen}
     found["random_numbers"] = SCHEME
     return cast(dict[str, Any], json.loads(json.dumps(found)))
 

@@ -13,6 +13,7 @@ from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError, Scop
 from hrvlm.certificates.sampling.plan import SamplingOptions
 from hrvlm.generative import Decoding, Generator, load_generator
 from hrvlm.generative.captions import reference_answers
+from hrvlm.generative.endpoint_client import EndpointOptions
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.transformers_files import DeviceMap, Dtype
 from hrvlm.models import Checkpoint
@@ -102,6 +103,7 @@ class AnswerOptions:
         device_map: Places the parts of a transformers model on several devices ("auto", or devices by module); null for
             all of it on `device`.
         reuse_prefix: Whether a transformers model reads the text before the picture once for all pictures.
+        endpoint: How a server is asked, where the model is one.
     """
 
     questions: list[QuestionOptions]
@@ -111,6 +113,7 @@ class AnswerOptions:
     dtype: Dtype = "float32"
     device_map: DeviceMap = None
     reuse_prefix: bool = False
+    endpoint: EndpointOptions = field(default_factory=EndpointOptions)
 
     def __post_init__(self) -> None:
         names = [question.oracle.name for question in self.questions]
@@ -127,6 +130,7 @@ class AnswerOptions:
             dtype=self.dtype,
             device_map=self.device_map,
             reuse_prefix=self.reuse_prefix,
+            endpoint=self.endpoint,
         )
 
 

@@ -28,6 +28,7 @@ from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.answers import labelling_at
 from hrvlm.evaluation.calibration_settings import CalibrationSettings, CheckSettings
 from hrvlm.evaluation.progress import following
+from hrvlm.evaluation.questions import without_questions
 from hrvlm.evaluation.subject import answered_pictures, data_identity
 from hrvlm.generative import Generator
 from hrvlm.models import Checkpoint, inference_copy
@@ -169,7 +170,7 @@ def answer_paths(checkpoint: Checkpoint | str, settings: Asking) -> tuple[dict[s
     options = cast(AnswerOptions, settings.answers)
     _check_options(options)
     generator = options.load(checkpoint, settings.device)
-    data, changes = answered_pictures(settings), settings.plan.changes()
+    data, changes = without_questions(answered_pictures(settings)), settings.plan.changes()
     told = {
         "generator": generator.describe(),
         "oracles": [question.oracle.describe() for question in options.questions],

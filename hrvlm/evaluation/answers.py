@@ -28,6 +28,7 @@ from hrvlm.evaluation.answer_options import (
     reference_digest,
 )
 from hrvlm.evaluation.oracle_errors import oracle_errors
+from hrvlm.evaluation.questions import answering_about, asked_of, described_generator
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.generative.oracles import OTHER, UNPARSEABLE, EquivalenceOracle, Oracle
 from hrvlm.models import Checkpoint
@@ -94,6 +95,8 @@ class AnswerWork:
         self.options, self.plan, self.data, self.device = options, plan, data, device
         self.num_workers = num_workers
         self.generator = options.load(checkpoint, device)
+        self.asked = asked_of(data, options)
+        self.answering = answering_about(self.generator, self.asked)
         self.references = read_references(options.references, data.class_names, self.generator.prompt)
         self.anchored = {question.oracle.name for question in options.questions if question.oracle.needs_anchors}
         self.questions = [self._question(question) for question in options.questions]
@@ -117,7 +120,7 @@ class AnswerWork:
         left = [index for index in indices if not self._is_done(index, done)]
         progress(len(indices) - len(left))
         answered = certify_answers(
-            self.generator,
+            self.answering,
             ReadAhead(self.data, left, self.num_workers),
             left,
             self.questions,
@@ -149,8 +152,9 @@ class AnswerWork:
                 oracle=record.tree,
                 classes=oracle.classes,
                 generator=self.generator.name,
-                prompt=self.generator.prompt,
+                prompt=self.generator.prompt if self.asked is None else self.asked[record.index].prompt,
                 decoding=asdict(self.generator.decoding),
+                prompt_of="run" if self.asked is None else "image",
             )
             error, calibration = self.errors[record.tree](record.prediction), self.calibrations[record.tree]
             rows = oracle_records(
@@ -182,6 +186,8 @@ class AnswerWork:
 
     def _label(self, index: int, label: int, oracle: Labelling) -> int:
         """Class of the true answer: the first class that a true answer has, -1 where none is known."""
+        if self.asked is not None:
+            return min(oracle.labels(self.asked[index].references), default=-1)
         if self.references is None:
             return -1
         return min(oracle.labels(self.references[label]))
@@ -198,7 +204,7 @@ class AnswerWork:
             for question in self.options.questions
         ]
         return {
-            "generator": self.generator.describe(),
+            "generator": described_generator(self.generator, self.asked),
             "questions": asked,
             "references": reference_digest(self.options.references),
             "split": split,

@@ -15,7 +15,7 @@ from hrvlm.rows.shards import check_unused, shard_files
 from hrvlm.whole_files import check_place, write_whole
 
 LOCK = "running.lock"
-UNUSUAL = ("calibration", "decoding", "denoiser")
+UNUSUAL = ("calibration", "decoding", "denoiser", "norm", "questions")
 """What settings note only where there is one: rows that were made with it are not gone on with without."""
 
 

@@ -13,6 +13,7 @@ from hrvlm.certificates.run.label_functions import model_identity
 from hrvlm.data import ImageCollection
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
+from hrvlm.data.questions import asks_questions, open_questions, questions_digest, questions_of
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
 from hrvlm.models import NO_LABEL, Checkpoint, HierarchicalClassifier, cosine_head, load
@@ -102,7 +103,7 @@ def check_labelled(data: Any, why: str) -> None:
 
 
 def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
-    """The pictures that a model answers about; nothing sorts them into classes.
+    """The pictures that a model answers about, those of a manifest of questions too; nothing sorts them into classes.
 
     Args:
         subject: What is evaluated.
@@ -116,6 +117,10 @@ def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     sorting = sorted(set(subject.source.given()) - {"root", "image_size", "columns"})
     if sorting:
         raise ValueError(f"expected no {', '.join(sorting)} with answers: oracles take the place of classes")
+    if subject.source.columns is None and asks_questions(subject.data):
+        if subject.split is not None:
+            raise ValueError(f"expected no split of {subject.data}, which has none, got {subject.split!r}")
+        return open_questions(subject.data, image_size=subject.source.image_size)
     return open_source(subject.data, subject.split, subject.source, keep_index=keep_index)
 
 
@@ -151,7 +156,9 @@ def data_identity(data: Any) -> dict[str, Any]:
     background = getattr(data, "background", WHITE)
     shown_on = {} if background == WHITE else {"background": list(background)}
     opened = _opened_identity(data) if isinstance(data, ImageCollection) and len(data) else {}
-    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on, **opened}
+    asked = questions_of(data)
+    told = {} if asked is None else {"questions": questions_digest(asked)}
+    return {"data_size": len(data), "pictures": digest.hexdigest(), **shown_on, **opened, **told}
 
 
 def _opened_identity(data: ImageCollection) -> dict[str, Any]:

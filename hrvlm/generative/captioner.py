@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -166,6 +166,11 @@ class Captioner(Generator):
                 break
         self.lost.add(lost)
         return torch.stack(chosen, 1).masked_fill(lost[:, None], END)
+
+    def asking(self, prompt: str) -> Self:
+        """See `Generator.asking`."""
+        check_prompt(prompt)
+        return super().asking(prompt)
 
     def _prompts(self, images: Tensor) -> Tensor:
         return torch.full((len(images),), PROMPTS.index(self.prompt), device=images.device)

@@ -9,6 +9,7 @@ greedy answers are the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Self
 
 import open_clip
 import torch
@@ -46,7 +47,7 @@ class CoCaGenerator(Generator):
             raise ValueError(f"expected an open_clip CoCa with open_clip's SimpleTokenizer, got {kinds}")
         self.model = model
         self.tokenizer = model.tokenizer
-        self.start = [self.tokenizer.sot_token_id, *self.tokenizer.encode(prompt)]
+        self.start = self._begins_with(prompt)
         self.end = self.tokenizer.eot_token_id
         self.context_length = min(model.clip.context_length, model.clip.text.context_length)
         self._check_length(decoding.max_new_tokens - 1, "decoding.max_new_tokens - 1")
@@ -86,6 +87,16 @@ class CoCaGenerator(Generator):
         tokens = torch.cat([start, targets[:, :-1].clamp(min=0)], dim=1)  # what follows an end changes nothing before
         logits = self._logits(self._embed(images), tokens)[:, len(self.start) - 1 :]
         return answer_log_probability(logits, targets, [self.end])
+
+    def asking(self, prompt: str) -> Self:
+        """See `Generator.asking`; the caption begins with the prompt."""
+        twin = super().asking(prompt)
+        twin.start = self._begins_with(prompt)
+        twin._check_length(self.decoding.max_new_tokens - 1, "decoding.max_new_tokens - 1")
+        return twin
+
+    def _begins_with(self, prompt: str) -> list[int]:
+        return [self.tokenizer.sot_token_id, *self.tokenizer.encode(prompt)]
 
     def _embed(self, images: Tensor) -> dict[str, Tensor]:
         output = self.model.clip(self.model.preprocess(images))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor, nn
 
@@ -75,6 +76,16 @@ class Generator(nn.Module, ABC):
             ValueError: If the answers cannot be written in the model's tokens.
         """
         raise NotImplementedError(f"expected a generator with log_probability, {type(self).__name__} has none")
+
+    def asking(self, prompt: str) -> Self:
+        """The same model, asked something else; weights are shared.
+
+        Raises:
+            ValueError: If the model does not understand the prompt.
+        """
+        twin = copy.copy(self)
+        twin.prompt = prompt
+        return twin
 
     def describe(self) -> dict[str, Any]:
         """What records keep of the model, as JSON values; "weights" is the SHA-256 of its parameters and buffers."""

@@ -7,9 +7,10 @@ Deep Learning via Adversarially Trained Smoothed Classifiers", Salman et al., Ne
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from hrvlm.attacks.perturbation import frozen_parameters, perturb
@@ -28,6 +29,7 @@ def attack_towards(
     sigma: float = 0.0,
     samples: int = 1,
     seed: int = 0,
+    patch: int | None = None,
 ) -> Tensor:
     """Perturb pictures so that a model gives wanted answers.
 
@@ -41,6 +43,8 @@ def attack_towards(
         sigma: Standard deviation of the noise of a smoothed model; 0 attacks the plain one.
         samples: Noisy copies that a gradient is averaged over, fresh in every step; not used without noise.
         seed: Seed of that noise.
+        patch: Side in pixels of a square that alone is changed, where the answer's probability first rises most
+            steeply; None changes all of the picture.
 
     Returns:
         Perturbed pictures, detached, within budget and bounds.
@@ -65,7 +69,43 @@ def attack_towards(
 
     length = 2.5 * threat_model.eps / max(steps, 1) if step_size is None else step_size
     with frozen_parameters(generator):
-        return perturb(loss, images, threat_model, steps, length)
+        if patch is None:
+            return perturb(loss, images, threat_model, steps, length)
+        shown = steepest_square(loss, images, patch)
+
+        def covered(pixels: Tensor) -> Tensor:
+            return torch.where(shown, pixels, images)
+
+        return covered(perturb(lambda pixels: loss(covered(pixels)), images, threat_model, steps, length))
+
+
+def steepest_square(loss: Callable[[Tensor], Tensor], images: Tensor, side: int) -> Tensor:
+    """The square of each picture in which the gradient of a loss is largest, by the sum of absolute values.
+
+    Args:
+        loss: Maps images `(N, C, H, W)` to a loss per image `(N,)`.
+        images: `(N, C, H, W)`.
+        side: Of the square, in pixels.
+
+    Returns:
+        Booleans `(N, 1, H, W)`, true within the square; the first one of equals.
+
+    Raises:
+        ValueError: If the square does not fit into the pictures.
+    """
+    height, width = images.shape[-2:]
+    if not 1 <= side <= min(height, width):
+        raise ValueError(f"expected a patch of 1 to {min(height, width)} pixels, got {side}")
+    with torch.inference_mode(False), torch.enable_grad():
+        pixels = images.detach().clone().requires_grad_(True)
+        (gradient,) = torch.autograd.grad(loss(pixels).sum(), pixels)
+    steepness = F.avg_pool2d(gradient.abs().sum(dim=1, keepdim=True), side, stride=1)
+    columns = steepness.shape[-1]
+    best = steepness.flatten(1).argmax(dim=1)
+    top, left = (best // columns).view(-1, 1, 1, 1), (best % columns).view(-1, 1, 1, 1)
+    row = torch.arange(height, device=images.device).view(1, 1, -1, 1)
+    column = torch.arange(width, device=images.device).view(1, 1, 1, -1)
+    return (row >= top) & (row < top + side) & (column >= left) & (column < left + side)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from hrvlm.rows.strict import strict_reader
 from hrvlm.rows.verifying import Fact, Finding, Group, Header, Rules
 
 _OF_VOTES = ("votes", "forbidden_votes", "samples")
-_OF_RUN = ("oracle", "forbidden", "sigma", "steps", "seed")
+_OF_RUN = ("oracle", "forbidden", "sigma", "steps", "seed", "norm")
 
 
 def _read(row: bytes | Mapping[str, Any]) -> TargetedAttackRecord:
@@ -32,14 +32,16 @@ def _of_record(record: TargetedAttackRecord) -> Iterator[Finding]:
             yield "success", True, "a class without votes won"
         if not record.success and 2 * record.forbidden_votes > record.votes:
             yield "success", True, "a class with most of the votes did not win"
-    if record.inside and not (smoothed and record.eps < record.certified_radius):
+    if (record.num_values is None) != (record.norm == "l2"):
+        yield "num_values", True, f"num_values {record.num_values!r} does not go with the norm {record.norm!r}"
+    elif record.inside and not (smoothed and record.reach < record.certified_radius):
         yield "inside", True, f"eps {record.eps!r} is not inside the certified radius {record.certified_radius!r}"
 
 
 def _of_image(records: list[TargetedAttackRecord]) -> Iterator[tuple[TargetedAttackRecord, Finding]]:
     """What rows of one image contradict each other in."""
     for record in records[1:]:
-        for name in ("certified_radius", "clean_answer", "wanted"):
+        for name in ("certified_radius", "clean_answer", "wanted", "prompt"):
             if getattr(record, name) != getattr(records[0], name):
                 text = f"has {name} {getattr(record, name)!r}, where the image has {getattr(records[0], name)!r}"
                 yield record, (name, False, text)
@@ -64,6 +66,7 @@ def targeted_attack_header(settings: Mapping[str, Any]) -> Header:
     expected: dict[tuple[Group, str], Any] = {
         (("run",), name): settings[name] for name in ("forbidden", "sigma", "steps", "seed") if name in settings
     }
+    expected[("run",), "norm"] = settings.get("norm", "l2")
     for name in ("votes", "samples"):
         if name in settings:
             expected[("run", "smoothing"), name] = settings[name]

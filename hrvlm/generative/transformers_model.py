@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -109,6 +109,13 @@ class TransformersGenerator(Generator):
             )
         logits = self._logits(inputs, images.shape[2:], targets[:, :-1].clamp(min=0))
         return answer_log_probability(logits, targets.to(logits.device), self.ends).to(images.device)
+
+    def asking(self, prompt: str) -> Self:
+        """See `Generator.asking`."""
+        twin = super().asking(prompt)
+        twin.question = question_about(self.processor, prompt)
+        twin.inputs = QuestionInputs(self.processor, twin.question, self.pixels, self.model)
+        return twin
 
     def describe(self) -> dict[str, Any]:
         """See `Generator.describe`; "weights" is of the parameters in memory, in the type they compute in."""

@@ -63,7 +63,7 @@ def targeted_attack_sections(records: Sequence[TargetedAttackRecord]) -> Iterabl
         from hrvlm.reports.targeted_attack_figures import attack_curves
         from hrvlm.reports.targeted_attack_table import targeted_attack_table
 
-        words = "Success of attacks over the L2 budget, without and with smoothing, inside and beyond certified radii"
+        words = "Success of attacks over the budget, without and with smoothing, inside and beyond certified radii"
         text = (
             "Share of attacked images that reach the forbidden class. Only inside certified radii is failure proven; "
             "elsewhere a stronger attack may succeed."

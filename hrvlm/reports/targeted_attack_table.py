@@ -6,6 +6,8 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.generative.targeted_attack_records import BUDGETS
+
 
 def targeted_attack_table(summary: dict[str, Any], *, forbidden: str) -> Table:
     """Share of images that reach the forbidden class, by budget.
@@ -14,7 +16,8 @@ def targeted_attack_table(summary: dict[str, Any], *, forbidden: str) -> Table:
         summary: See `hrvlm.generative.targeted_attack_records.summarise_targeted_attacks`.
         forbidden: The class.
     """
-    table = Table(title=f"Images pushed to {forbidden!r}, percent, by L2 budget in pixel units", min_width=72)
+    by = BUDGETS[summary.get("norm", "l2")]
+    table = Table(title=f"Images pushed to {forbidden!r}, percent, by {by}", min_width=72)
     table.add_column("defence")
     budgets = [point["eps"] for point in summary["none"]] or [point["eps"] for point in summary["smoothing"]]
     for eps in budgets:

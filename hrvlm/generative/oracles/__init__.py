@@ -19,6 +19,7 @@ from hrvlm.generative.oracles.embedders import BagOfWordsEmbedder, Embedder, Mod
 from hrvlm.generative.oracles.equivalence import DEFAULT_THRESHOLD, OTHER, EquivalenceOracle
 from hrvlm.generative.oracles.exact import ExactOracle
 from hrvlm.generative.oracles.harm import HARMFUL, HARMLESS, HarmOracle
+from hrvlm.generative.oracles.judge import JudgeOracle
 
 __all__ = [
     "DEFAULT_THRESHOLD",
@@ -37,6 +38,7 @@ __all__ = [
     "ExactOracle",
     "Failures",
     "HarmOracle",
+    "JudgeOracle",
     "KeywordClassifier",
     "ModelTextEmbedder",
     "Oracle",

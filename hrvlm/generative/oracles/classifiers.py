@@ -7,7 +7,6 @@ function of it; in longer lists rounding may differ (see `embedders`).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -17,9 +16,9 @@ from numpy.typing import NDArray
 from hrvlm.generative.generator import weights_digest
 from hrvlm.generative.oracles.base import checked_count, checked_number, checked_texts
 from hrvlm.generative.oracles.embedders import Embedder
-from hrvlm.generative.oracles.optional import missing, quiet_loading
+from hrvlm.generative.oracles.optional import load_text_model
 from hrvlm.generative.oracles.phrases import PhraseTable, words
-from hrvlm.models import check_finite, inferring, one_thread
+from hrvlm.models import inferring, one_thread
 
 
 @runtime_checkable
@@ -135,7 +134,9 @@ class TransformersClassifier:
             checked_count("max_tokens", max_tokens),
             checked_count("batch_size", batch_size),
         )
-        self._tokenizer, self._model = _load(self.path)
+        self._tokenizer, self._model = load_text_model(
+            "AutoModelForSequenceClassification", self.path, "a text classifier"
+        )
         self._digest = weights_digest(self._model.to(self.device))
         labels: dict[int, str] = self._model.config.id2label
         self._harmful = [index for index, label in labels.items() if label in self.harmful_labels]
@@ -170,26 +171,6 @@ class TransformersClassifier:
         if self._several:
             return logits.sigmoid()[:, self._harmful].amax(dim=1).numpy()
         return logits.softmax(dim=1)[:, self._harmful].sum(dim=1).clamp(max=1.0).numpy()
-
-
-def _load(path: str) -> tuple[Any, Any]:
-    if not (Path(path) / "config.json").is_file():
-        raise ValueError(f"expected path as a local folder of a transformers model, found no config.json in {path}")
-    try:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
-    except ImportError as error:
-        raise missing("transformers", "a transformers text classifier", "generative") from error
-    try:
-        with quiet_loading():
-            tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False)
-            model = AutoModelForSequenceClassification.from_pretrained(
-                path, local_files_only=True, trust_remote_code=False, use_safetensors=True, dtype=torch.float32
-            )
-    except Exception as error:  # from_pretrained raises many kinds for damaged files; all mean the same to the user
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise ValueError(f"expected a text classifier with tokenizer and safetensors in {path}: {problem}") from error
-    check_finite(model.state_dict(), path)
-    return tokenizer, model.eval()
 
 
 def _pairs(harmful: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.kinds.oracle.certify import Answering, answers_at, ready
+from hrvlm.certificates.kinds.oracle.asking import Answering, AnsweringByImage, answers_at, ready
 from hrvlm.certificates.noise.grid import on_grid
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.counts import Procedure
@@ -22,7 +22,7 @@ LABELLING_DRAWS = 2**62
 
 
 def noisy_answers(
-    generator: Answering,
+    generator: Answering | AnsweringByImage,
     data: Any,
     indices: Sequence[int],
     plan: SmoothingPlan,

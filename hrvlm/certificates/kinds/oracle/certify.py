@@ -14,32 +14,20 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hrvlm.certificates.kinds.counted import Counted, counted
-from hrvlm.certificates.noise.gaussian import uniform
+from hrvlm.certificates.kinds.oracle.asking import Answering, AnsweringByImage, answers_at, ready
 from hrvlm.certificates.noise.grid import on_grid
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.monte_carlo import sample_statements
 from hrvlm.certificates.sampling.plan import SmoothingPlan, Statement
 from hrvlm.certificates.sampling.procedures import Sampled
 from hrvlm.certificates.sampling.stream import Parts
-from hrvlm.models import inference_copy
 from hrvlm.models.pixels import clean_picture
 
 CLEAN_DRAW = 2**63
 """Draw number of the decoding on the clean image, which no sample has."""
-
-
-class Answering(Protocol):
-    """A model that answers in words, see `hrvlm.generative.Generator`."""
-
-    @property
-    def num_uniforms(self) -> int:
-        """Uniform numbers that the decoding of one answer takes; 0 if it is greedy."""
-
-    def generate(self, images: Tensor, uniforms: Tensor | None = None) -> list[str]:
-        """One answer per image."""
 
 
 class Labelling(Protocol):
@@ -111,7 +99,7 @@ class AnsweredImage:
 
 
 def certify_answers(
-    generator: Answering,
+    generator: Answering | AnsweringByImage,
     data: Any,
     indices: Sequence[int],
     questions: Sequence[AnswerQuestion],
@@ -123,7 +111,7 @@ def certify_answers(
     """Certifies the label of the answers, per image and oracle.
 
     Args:
-        generator: the model; called on noisy pixels, which may lie outside [0, 1].
+        generator: the model, or one that differs by image; called on noisy pixels, which may lie outside [0, 1].
         data: map-style data set of (image (3, H, W) in [0, 1], label).
         indices: which images.
         questions: oracles; they share alpha, and every answer is labelled by all of them.
@@ -152,7 +140,11 @@ class _Pass:
     """The state of a pass: images on their way."""
 
     def __init__(
-        self, generator: Answering, questions: Sequence[AnswerQuestion], plan: SmoothingPlan, device: torch.device
+        self,
+        generator: Answering | AnsweringByImage,
+        questions: Sequence[AnswerQuestion],
+        plan: SmoothingPlan,
+        device: torch.device,
     ) -> None:
         self.generator, self.questions, self.plan, self.device = generator, questions, plan, device
         self.images: dict[int, _Image] = {}
@@ -198,24 +190,3 @@ class _Pass:
             answer=most_frequent[0][0] if most_frequent else image.clean,
             unparseable=[image.unparseable[question.name] for question in self.questions],
         )
-
-
-def ready(generator: Answering) -> Answering:
-    """The generator as it gives many answers: an inference copy where it is a module."""
-    return inference_copy(generator) if isinstance(generator, nn.Module) else generator
-
-
-def answers_at(generator: Answering, images: Tensor, addresses: Sequence[tuple[int, range]], seed: int) -> list[str]:
-    """Answers on images, each decoded with the random numbers of its address.
-
-    Args:
-        generator: the model.
-        images: `(B, 3, H, W)`.
-        addresses: dataset indices and their draws, B in all.
-        seed: seed of the random numbers.
-    """
-    size = generator.num_uniforms
-    if not size:
-        return generator.generate(images)
-    uniforms = torch.cat([uniform(size, seed, index, draws) for index, draws in addresses])
-    return generator.generate(images, uniforms.to(images.device))

@@ -11,7 +11,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.oracle.claim import claim_of, reason_of
 from hrvlm.certificates.kinds.oracle.errors import OracleError
-from hrvlm.certificates.kinds.oracle.record import ANSWER_LENGTH, UNPARSEABLE, OracleRecord
+from hrvlm.certificates.kinds.oracle.record import ANSWER_LENGTH, UNPARSEABLE, OracleRecord, PromptOf
 
 _KEPT = (
     "index", "label", "tree", "level", "level_name", "prediction", "sigma", "noise_space", "alpha", "alpha_share",
@@ -33,6 +33,7 @@ class OracleTask:
         generator: name of the model.
         prompt: what it was asked.
         decoding: max_new_tokens, temperature, top_k and top_p.
+        prompt_of: whether all images of the "run" have this prompt, or it is the "image"'s own.
 
     Raises:
         ValueError: if the classes do not end with "unparseable", or decoding lacks a setting or has an unknown one.
@@ -43,6 +44,7 @@ class OracleTask:
     generator: str
     prompt: str
     decoding: Mapping[str, Any]
+    prompt_of: PromptOf = "run"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(self.classes))
@@ -93,6 +95,7 @@ def oracle_records(
         claim="composite",
         generator=task.generator,
         prompt=task.prompt,
+        prompt_of=task.prompt_of,
         **task.decoding,
         anchor=anchor,
         answer=None if answer is None else answer[:ANSWER_LENGTH],

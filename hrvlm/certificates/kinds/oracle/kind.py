@@ -18,8 +18,9 @@ from hrvlm.rows.verifying import Finding
 
 _OF_RUN = (
     "num_statements", "label_functions", "functions_chosen", "n0", "generator", "prompt", "max_new_tokens",
-    "temperature", "top_k", "top_p",
+    "temperature", "top_k", "top_p", "prompt_of",
 )  # fmt: skip
+_OF_QUESTIONS = tuple(name for name in _OF_RUN if name != "prompt")
 _OF_ORACLE = ("split", "method", "alpha_share", "alpha_calibration", "num_classes")
 _OF_CLAIM = ("error_model", "scope", "gamma", "assumed")
 
@@ -55,7 +56,11 @@ class OracleKind(Kind[OracleRecord]):
     def said_of_run(self, record: OracleRecord, leaf: int | None) -> Iterator[Said]:
         """Noise, model, prompt, decoding, oracle and its error."""
         yield from said_of_noise(record, votes=False)
-        yield from named(record, (self.name,), *_OF_RUN)
+        if record.prompt_of == "run":
+            yield from named(record, (self.name,), *_OF_RUN)
+        else:
+            yield from named(record, (self.name,), *_OF_QUESTIONS)
+            yield from named(record, (self.name, "image", record.index), "prompt", "prompt_of")
         yield from named(record, (self.name, record.oracle), *_OF_ORACLE)
         yield from named(record, (self.name, record.oracle, record.claim), *_OF_CLAIM)
         if record.n > 0:

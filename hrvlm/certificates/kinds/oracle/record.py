@@ -18,6 +18,7 @@ from hrvlm.rows.fields import BOUND, COUNT, INSIDE, NAME, NOT_NEGATIVE, SHARE, a
 from hrvlm.rows.record import Key, Record, not_covered
 
 ClaimKind: TypeAlias = Literal["composite", "semantic"]
+PromptOf: TypeAlias = Literal["run", "image"]
 
 CLAIMS: tuple[ClaimKind, ...] = ("composite", "semantic")
 ORACLE_METHODS = ("clopper-pearson", "anytime")
@@ -76,10 +77,13 @@ class OracleRecord(SampledFields, Record):
         radius: certified L2 radius in pixel units; 0 when abstaining.
         abstain: whether nothing is certified.
         method: how counts became bounds, "clopper-pearson" or "anytime".
+        prompt_of: whether the prompt is that of all images of the "run", or the "image"'s own, of a manifest.
         label_functions: sets of prompts and oracles on the same noise that share alpha.
     """
 
     kind: ClassVar[str] = "oracle"
+    added: ClassVar[frozenset[str]] = frozenset({"prompt_of"})
+    unsaid: ClassVar[frozenset[str]] = frozenset({"prompt_of"})
     unknown: ClassVar[Mapping[str, Any]] = {}  # its rows have always said -1
     limits: ClassVar[Mapping[str, Any]] = {
         "generator": NAME, "max_new_tokens": at_least(1), "temperature": NOT_NEGATIVE, "top_k": at_least(1) | None,
@@ -90,11 +94,12 @@ class OracleRecord(SampledFields, Record):
         "float_mode": one_of(FLOAT_MODES.values()),
     }  # fmt: skip
     order: ClassVar[tuple[str, ...]] = (
-        "oracle", "num_classes", "class_name", "claim", "generator", "prompt", "max_new_tokens", "temperature", "top_k",
-        "top_p", "anchor", "answer", "sigma", "noise_space", "alpha", "alpha_share", "alpha_calibration",
-        "num_statements", "n0", "n", "selection_count", "count", "unparseable", "lower_oracle", "error_model", "rate",
-        "errors", "trials", "rate_upper", "scope", "gamma", "assumed", "lower", "radius", "abstain", "seed",
-        "float_mode", "split", "method", "threshold", "precision", "label_functions", "functions_chosen",
+        "oracle", "num_classes", "class_name", "claim", "generator", "prompt", "prompt_of", "max_new_tokens",
+        "temperature", "top_k", "top_p", "anchor", "answer", "sigma", "noise_space", "alpha", "alpha_share",
+        "alpha_calibration", "num_statements", "n0", "n", "selection_count", "count", "unparseable", "lower_oracle",
+        "error_model", "rate", "errors", "trials", "rate_upper", "scope", "gamma", "assumed", "lower", "radius",
+        "abstain", "seed", "float_mode", "split", "method", "threshold", "precision", "label_functions",
+        "functions_chosen",
     )  # fmt: skip
 
     oracle: str
@@ -126,6 +131,7 @@ class OracleRecord(SampledFields, Record):
     radius: float
     abstain: bool
     method: str = "clopper-pearson"
+    prompt_of: PromptOf = "run"
 
     def __post_init__(self) -> None:
         for name in ("temperature", "top_p", "rate", "gamma"):  # whole numbers of a configuration

@@ -37,6 +37,8 @@ def summarise_oracles(records: Iterable[OracleRecord], radii: Sequence[float]) -
 
 def _group(records: list[OracleRecord], radii: Sequence[float]) -> dict[str, Any]:
     settings = {name: {getattr(record, name) for record in records} for name in _SETTINGS}
+    if {record.prompt_of for record in records} == {"image"}:
+        settings["prompt"] = {None}  # every image has its own
     mixed = {name: sorted(values, key=str) for name, values in settings.items() if len(values) > 1}
     if mixed:
         first = records[0]

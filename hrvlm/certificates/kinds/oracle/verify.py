@@ -15,10 +15,10 @@ from hrvlm.rows.verifying import Finding
 
 _ERROR_FIELDS = ("error_model", "rate", "errors", "trials", "rate_upper", "scope", "gamma", "assumed")
 _SAME_SAMPLES = (
-    "label", "prediction", "num_classes", "class_name", "generator", "prompt", "max_new_tokens", "temperature", "top_k",
-    "top_p", "anchor", "sigma", "noise_space", "alpha", "alpha_share", "alpha_calibration", "num_statements", "n0", "n",
-    "selection_count", "count", "unparseable", "seed", "float_mode", "split", "method", "threshold", "precision",
-    "label_functions", "functions_chosen",
+    "label", "prediction", "num_classes", "class_name", "generator", "prompt", "prompt_of", "max_new_tokens",
+    "temperature", "top_k", "top_p", "anchor", "sigma", "noise_space", "alpha", "alpha_share", "alpha_calibration",
+    "num_statements", "n0", "n", "selection_count", "count", "unparseable", "seed", "float_mode", "split", "method",
+    "threshold", "precision", "label_functions", "functions_chosen",
 )  # fmt: skip
 
 
