@@ -96,7 +96,10 @@ class Strict(Generic[T]):
             found = self._values(self._decoder.decode(line))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
-        return None if any(found[place] is None for place in self._nullable) else found
+        for place in self._nullable:
+            if found[place] is None:
+                return None
+        return found
 
     def of_row(self, row: Mapping[str, Any]) -> T:
         """The record of a row.

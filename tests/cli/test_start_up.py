@@ -112,7 +112,7 @@ def test_rows_are_verified_and_samples_planned_with_numbers_alone(
     folder = tmp_path / "folder"
     folder.mkdir()
     shutil.copy(files[0], folder / folder_names.ROWS_OF["run"])
-    (folder / folder_names.SETTINGS).write_text("{\"seed\": 0}", encoding="utf-8")  # that say nothing of pictures
+    (folder / folder_names.SETTINGS).write_text('{"seed": 0}', encoding="utf-8")  # that say nothing of pictures
     commands.append(["report", str(folder)])
     assert imported_by_all("certify", *commands) == {"scipy"}
     assert (folder / "report.html").is_file()
