@@ -19,6 +19,7 @@ from hrvlm.certificates.statistics.claim import SAME, SEPARATE, derive, derive_a
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.html import render_report
 from hrvlm.rows.agreement import Problem
+from hrvlm.rows.images import Found
 from hrvlm.rows.record import Record, statement
 from hrvlm.rows.table import RecordTable
 from hrvlm.rows.together import none_together
@@ -91,7 +92,7 @@ def test_what_is_altered_is_found_together_as_it_is_alone() -> None:
 @pytest.mark.parametrize("name", ["count", "selection_count"])
 def test_counts_beyond_all_samples_are_found_together(name: str) -> None:
     """Beside copies that are invalid: their sum leaves 64 bits, and would come back as less than nothing."""
-    invalid = {"invalid": 3, "invalid_selection": 1}
+    invalid = {"invalid": 3, "invalid_selection": 3, "selection_count": 7}
     plain = [smoothing(i, level=k, count=96 - i % 5, **invalid).to_row() for i in range(IMAGES) for k in range(2)]
     assert found(plain) == ([], found(plain)[1])
     altered = [*plain[:CHANGED], plain[CHANGED] | {name: 2**63 - 2}, *plain[CHANGED + 1 :]]
@@ -118,7 +119,7 @@ def test_a_radius_that_is_too_large_for_a_number_is_found_together() -> None:
     assert any(" radius False states radius 1e+308, less than the derived inf" in problem for problem in problems)
 
 
-def other_kind(count: int) -> Iterator[list[tuple[str, bytes]]]:
+def other_kind(count: int) -> Iterator[list[Found]]:
     """Images with rows of a kind that is verified one by one."""
     record = semantics(1)[0][0]
     for index in range(count):
@@ -134,7 +135,7 @@ def test_a_run_without_rows_of_a_kind_lacks_none() -> None:
 def test_few_images_are_held_where_none_is_verified_together() -> None:
     read, told, most = 0, 0, 0
 
-    def counted() -> Iterator[list[tuple[str, bytes]]]:
+    def counted() -> Iterator[list[Found]]:
         nonlocal read, most
         for image in other_kind(300):
             read, most = read + 1, max(most, read + 1 - told)
