@@ -16,9 +16,9 @@ from hrvlm.training.fine_tuning import RobustFineTuning
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = {
-    "imagenet/smoothed_025": ("imagenet/vit_b32_openai", 0.25),
-    "imagenet/smoothed_050": ("imagenet/vit_b32_openai", 0.5),
-    "emoji/smoothed": ("emoji/quickstart", 0.25),
+    "imagenet/smoothed_025": ("imagenet/vit_b32_openai", 0.25, 2),
+    "imagenet/smoothed_050": ("imagenet/vit_b32_openai", 0.5, 2),
+    "emoji/smoothed": ("emoji/quickstart", 0.25, 1),
 }
 
 
@@ -32,7 +32,7 @@ def test_smoothed_variants_build_and_take_a_step(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    base, sigma = VARIANTS[variant]
+    base, sigma, copies = VARIANTS[variant]
     steps, plain = [], RobustFineTuning.training_step
 
     def watched(module: RobustFineTuning, batch: dict[str, Any], batch_idx: int) -> Tensor:
@@ -61,8 +61,8 @@ def test_smoothed_variants_build_and_take_a_step(
     ((module, shown, batch, loss),) = steps
     assert loss > 0
     assert module.noise is not None
-    assert (module.noise.sigma, module.noise.copies) == (sigma, 2)
-    assert shown == [2 * batch] * 2  # one step of the perturbation, and the loss
+    assert (module.noise.sigma, module.noise.copies) == (sigma, copies)
+    assert shown == [copies * batch] * 2  # one step of the perturbation, and the loss
     assert module.model.config["training_noise"] == {"sigma": sigma, "mode": "fixed", "share": 1.0}
     plans = [callback.plan for callback in module.trainer.callbacks if hasattr(callback, "final_plan")]
     plan = plans[-1]
