@@ -77,11 +77,12 @@ class _Handler(BaseHTTPRequestHandler):
         if status == 0:  # hangs up
             self.close_connection = True
             return
-        data = text.encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(data)))
+        data, broken = text.encode(), status == 1  # hangs up in the middle
+        self.send_response(200 if broken else status)
+        self.send_header("Content-Length", str(len(data) + broken))
         self.end_headers()
         self.wfile.write(data)
+        self.close_connection |= broken
 
     def log_message(self, *_: Any) -> None:
         """Says nothing."""

@@ -91,16 +91,19 @@ def read_questions(path: str | Path) -> list[Question]:
     return questions
 
 
-def open_questions(source: str, *, image_size: int | None = None) -> ImageCollection:
+def open_questions(source: str, *, split: str | None = None, image_size: int | None = None) -> ImageCollection:
     """The pictures of a manifest of questions, without labels; `questions_of` gives the lines.
 
     Args:
         source: See `read_questions`.
+        split: None; a manifest has none.
         image_size: Side of the pictures, in pixels; None for 224.
 
     Raises:
-        ValueError: See `read_questions`.
+        ValueError: See `read_questions`; or if a split is asked for.
     """
+    if split is not None:
+        raise ValueError(f"expected no split of {source}, which has none, got {split!r}")
     pictures = QuestionedPictures(read_questions(source), image_size=IMAGE_SIZE if image_size is None else image_size)
     return ImageCollection(pictures, name=Path(source).name, labels=pictures.labels())
 

@@ -13,6 +13,7 @@ import numpy as np
 from hrvlm.certificates.kinds.oracle.annotation import noisy_answers
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.sampling.plan import SmoothingPlan
+from hrvlm.data.reading_ahead import ReadAhead
 from hrvlm.evaluation.answer_options import AnswerOptions
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.questions import answering_about, asked_of, described_generator
@@ -48,6 +49,7 @@ class AnnotationSettings(CertificationSettings):
     uncertified: bool = False
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.answers is None:
             raise ValueError("expected answers (prompt, decoding, oracles) in the configuration, got none")
         if self.samples < 1 or (self.scope == "population" and self.samples != 1):
@@ -159,7 +161,8 @@ def _draw(
     """Answers of some images, each kept in the part as soon as it has them all."""
     plan, found = settings.plan, {}
     given: dict[str, Any] = {"batch_size": plan.fixed_batch_size, "device": settings.device}
-    images = noisy_answers(generator, data, indices, plan.smoothing_plan(), samples=settings.samples, **given)
+    ahead = ReadAhead(data, indices, settings.num_workers)
+    images = noisy_answers(generator, ahead, indices, plan.smoothing_plan(), samples=settings.samples, **given)
     with following("answering", len(indices)) as bar:
         for index, answers in images:
             writer.write([Line({"index": index, "answers": answers})])

@@ -118,9 +118,7 @@ def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     if sorting:
         raise ValueError(f"expected no {', '.join(sorting)} with answers: oracles take the place of classes")
     if subject.source.columns is None and asks_questions(subject.data):
-        if subject.split is not None:
-            raise ValueError(f"expected no split of {subject.data}, which has none, got {subject.split!r}")
-        return open_questions(subject.data, image_size=subject.source.image_size)
+        return open_questions(subject.data, split=subject.split, image_size=subject.source.image_size)
     return open_source(subject.data, subject.split, subject.source, keep_index=keep_index)
 
 

@@ -106,7 +106,7 @@ def _pictures(settings: TargetedAttackSettings) -> Any:
     if isinstance(settings.data, ImageDataModule):
         return settings.data.evaluation_set(settings.split)
     if asks_questions(settings.data):
-        return open_questions(settings.data, image_size=settings.image_size)
+        return open_questions(settings.data, split=settings.split, image_size=settings.image_size)
     return open_images(settings.data, split=settings.split, image_size=settings.image_size)
 
 

@@ -89,12 +89,21 @@ class TargetedAttackSettings:
             raise ValueError(f"expected greedy decoding, got temperature {self.decoding.temperature:g}")
         if self.num_images < 1 or self.votes < 1 or not all(eps > 0 for eps in self.eps):
             raise ValueError("expected num_images and votes >= 1, and every eps > 0")
-        if not self.wanted and not isinstance(self.data, str):
-            raise ValueError(f"expected at least one wanted answer of the class {self.forbidden!r}, got none")
+        if not isinstance(self.data, str):  # else it may be a manifest that forbids answers
+            self.check_wanted()
         if self.norm != "l2" and any(eps > 1 for eps in self.eps):
             raise ValueError(f"expected every eps <= 1 by the norm {self.norm!r}, got {self.eps}")
         self.check_forbidden(self.wanted)
         self.plan()
+
+    def check_wanted(self) -> None:
+        """Refuses settings without an answer to push towards.
+
+        Raises:
+            ValueError: In one sentence.
+        """
+        if not self.wanted:
+            raise ValueError(f"expected at least one wanted answer of the class {self.forbidden!r}, got none")
 
     def check_forbidden(self, answers: Sequence[str]) -> None:
         """Refuses answers to push towards that have not the forbidden class.

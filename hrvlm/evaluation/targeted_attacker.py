@@ -40,6 +40,13 @@ class TargetedAttacker:
         self, generator: Generator, settings: TargetedAttackSettings, asked: list[Question] | None = None
     ) -> None:
         self.generator, self.settings, self.oracle, self.asked = generator, settings, settings.oracle, asked
+        if type(generator).log_probability is Generator.log_probability:
+            raise ValueError(
+                f"expected a model in this process, whose gradients targeted attacks follow, got {generator.name!r}, "
+                "which gives none"
+            )
+        if asked is None:
+            settings.check_wanted()
         if asked is not None and settings.prompt is not None:
             raise ValueError("expected no prompt: the manifest has that of every image")
         for each in asked or ():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from contextlib import suppress
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +22,7 @@ from hrvlm.generative.endpoint_client import EndpointAddress, EndpointClient, En
 from hrvlm.generative.generator import Generator
 from hrvlm.generative.transformers_model import DEFAULT_PROMPT
 
+NO_CONTENT = object()
 PICTURES = "PNG of 8 bits: clipped to [0, 1], rounded to multiples of 1/255"
 
 
@@ -79,10 +81,9 @@ class EndpointGenerator(Generator):
             "temperature": 0.0,
         }
         reply = self.client.ask("/chat/completions", body)
-        try:
+        content: Any = NO_CONTENT
+        with suppress(KeyError, IndexError, TypeError):
             content = reply["choices"][0]["message"]["content"]
-        except (KeyError, IndexError, TypeError):
-            content = reply
         if content is not None and not isinstance(content, str):
             raise ValueError(
                 f"expected choices[0].message.content as text from the server at {self.client.address}, got "

@@ -82,8 +82,11 @@ class EndpointAddress:
         try:
             parts = urlsplit(text)
             host, port = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"expected the address of a server, got {text!r}: {error}") from error
+        except ValueError:  # which may quote a password, as the text may hold one
+            raise ValueError(
+                'expected the address of a server such as "http://127.0.0.1:8000/v1", got one whose host or port is '
+                "none; look at what stands between // and the next /"
+            ) from None
         if parts.scheme not in ("http", "https") or not host or parts.username or parts.password or parts.query:
             shown = parts._replace(netloc=host or "", query="").geturl()  # without what may be secret
             raise ValueError(
@@ -116,7 +119,7 @@ class EndpointClient:
         """Keeps the address; nothing is sent yet.
 
         Raises:
-            ValueError: If there is a key and others could read it on its way.
+            ValueError: If there is a key that no header can hold, or that others could read on its way.
         """
         self.address, self.options = address, options
         self._headers = {"Content-Type": "application/json", "Accept": "application/json"}
@@ -125,6 +128,11 @@ class EndpointClient:
             raise ValueError(
                 f"expected an https address for the key in {KEY_VARIABLE}, got {address}: others could read it; unset "
                 "the variable if the server needs none"
+            )
+        if key and not (key.isascii() and key.isprintable()):
+            raise ValueError(
+                f"expected printable ASCII characters in {KEY_VARIABLE}, got others, such as the end of a line; set it "
+                "to the key alone"
             )
         if key:
             self._headers["Authorization"] = f"Bearer {key}"
@@ -193,6 +201,8 @@ class EndpointClient:
             reply = response.read(MOST_BYTES + 1)
             if len(reply) > MOST_BYTES:
                 raise http.client.HTTPException(f"a reply of more than {MOST_BYTES} bytes")
+            if response.length:  # the server has hung up in the middle
+                raise http.client.IncompleteRead(reply, response.length)
         except BaseException:
             connection.close()
             raise

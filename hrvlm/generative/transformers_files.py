@@ -59,7 +59,7 @@ def read_pretrained(path: str | Path, *, dtype: Dtype, device_map: DeviceMap = N
             "expected a model that answers about pictures, as saved by transformers with its processor and safetensors "
             f"weights, at {path}: {_line(error)}"
         ) from error
-    _check_complete(path, found)
+    check_complete(path, found)
     _check_in_memory(path, model)
     check_finite(model.state_dict(), path)
     if getattr(processor, "image_processor", None) is None or getattr(processor, "tokenizer", None) is None:
@@ -67,8 +67,16 @@ def read_pretrained(path: str | Path, *, dtype: Dtype, device_map: DeviceMap = N
     return model, processor
 
 
-def _check_complete(path: str | Path, found: dict[str, Any]) -> None:
-    """Transformers gives random values to weights that files lack and goes on."""
+def check_complete(path: str | Path, found: dict[str, Any]) -> None:
+    """Refuses weights that lack: transformers gives them random values and goes on.
+
+    Args:
+        path: Where the model lies.
+        found: What transformers says of the loading.
+
+    Raises:
+        ValueError: Naming one that lacks.
+    """
     lacking = sorted(str(key) for kind in ("missing_keys", "mismatched_keys") for key in found.get(kind) or ())
     if lacking:
         raise ValueError(

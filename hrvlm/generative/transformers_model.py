@@ -153,6 +153,8 @@ class TransformersGenerator(Generator):
     def _prefix(self, tokens: Tensor) -> dict[str, Any]:
         """Keys and values of what stands before the picture in questions (N, L), which are all the same."""
         text = tokens[:1, : text_before_picture(tokens, self.model.config.image_token_id)]
+        if not text.numel():  # asked something that begins with the picture
+            return {}
         found = tuple(text[0].tolist())
         if found not in self._prefixes:
             self._prefixes[found] = TextPrefix(self.model, text)

@@ -19,7 +19,10 @@ Finding: TypeAlias = tuple[str, bool, str]
 """Field at fault, whether the row claims too much, and one sentence."""
 TOGETHER = 4096
 """Images that are verified together at most."""
-_OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+APART = 64
+"""Images that are held at most where none could be verified together: their rows may be large."""
+OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
+"""What rules raise where a value of a row, of the right type, lies outside the range of their arithmetic."""
 
 
 class Keyed(Protocol):
@@ -119,10 +122,11 @@ class Verifier(Generic[R]):
         """
         left, size = iter(images), 1
         while part := list(islice(left, size)):
-            size = min(2 * size, TOGETHER)  # few at first, of which patterns are learnt
             verdicts = [each.verified(part) for each in self._together]
+            size = min(2 * size, TOGETHER if any(verdict.indices for verdict in verdicts) else APART)  # learns at first
             for verdict in verdicts:
-                self._images.setdefault(verdict.kind, array("q")).extend(verdict.indices)
+                if verdict.indices:  # else the run may have no rows of the kind, and lacks none
+                    self._images.setdefault(verdict.kind, array("q")).extend(verdict.indices)
                 yield from verdict.problems
             for images_alone, table in runs(part, verdicts):
                 for image in images_alone:
@@ -170,7 +174,7 @@ class Verifier(Generic[R]):
         try:
             for record, finding in self.rules.of_image(group):
                 yield Problem(record.key, *finding)
-        except _OUT_OF_RANGE as error:
+        except OUT_OF_RANGE as error:
             yield Problem(group[0].key, "row", False, f"a value of the image lies outside its range: {error}")
         for fact in self.rules.facts(group):
             yield from self._common.noted(*fact)
@@ -195,7 +199,7 @@ class Verifier(Generic[R]):
         try:
             for finding in (*self.rules.of_record(record), *self.header.of_record(record)):
                 yield Problem(record.key, *finding)
-        except _OUT_OF_RANGE as error:
+        except OUT_OF_RANGE as error:
             yield Problem(record.key, "row", False, f"a value lies outside its range: {error}")
 
     def finish(self) -> Iterator[Problem]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from example_records import smoothing
+from example_records import semantics, smoothing
 
 from hrvlm.certificates import SmoothingRecord
 from hrvlm.certificates.kinds.smoothing.record import VARYING
@@ -19,6 +19,7 @@ from hrvlm.certificates.statistics.claim import SAME, SEPARATE, derive, derive_a
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.html import render_report
 from hrvlm.rows.agreement import Problem
+from hrvlm.rows.images import Found
 from hrvlm.rows.record import Record, statement
 from hrvlm.rows.table import RecordTable
 from hrvlm.rows.together import none_together
@@ -86,6 +87,67 @@ def test_what_is_altered_is_found_together_as_it_is_alone() -> None:
     for row in some:
         altered = [*plain[:CHANGED], row, *plain[CHANGED + 1 :]]
         assert found(altered)[0] == found(altered, alone=True)[0], row
+
+
+@pytest.mark.parametrize("name", ["count", "selection_count"])
+def test_counts_beyond_all_samples_are_found_together(name: str) -> None:
+    """Beside copies that are invalid: their sum leaves 64 bits, and would come back as less than nothing."""
+    invalid = {"invalid": 3, "invalid_selection": 3, "selection_count": 7}
+    plain = [smoothing(i, level=k, count=96 - i % 5, **invalid).to_row() for i in range(IMAGES) for k in range(2)]
+    assert found(plain) == ([], found(plain)[1])
+    altered = [*plain[:CHANGED], plain[CHANGED] | {name: 2**63 - 2}, *plain[CHANGED + 1 :]]
+    problems, together = found(altered)
+    assert problems == found(altered, alone=True)[0]
+    assert any(" count True counts do not fit" in problem for problem in problems)
+    assert together > IMAGES
+
+
+def test_a_radius_that_is_too_large_for_a_number_is_found_together() -> None:
+    """A derived radius that is infinite is close to no stated one."""
+
+    def of(count: int, radius: float | None = None) -> dict[str, Any]:
+        claim = derive("clopper-pearson", SEPARATE, count=count, runner_up=None, n=100, alpha=0.005, sigma=1.7e308)
+        return {"count": count, "sigma": 1.7e308, "radius": claim.radius if radius is None else radius}
+
+    plain = [smoothing(i, level=k, **of(70 + i % 5)).to_row() for i in range(IMAGES) for k in range(2)]
+    assert found(plain)[0] == []
+    with np.errstate(over="ignore"):
+        more = smoothing(CHANGED // 2, level=CHANGED % 2, **of(100, 1e308)).to_row()
+        altered = [*plain[:CHANGED], more, *plain[CHANGED + 1 :]]
+        problems = found(altered)[0]
+        assert problems == found(altered, alone=True)[0]
+    assert any(" radius False states radius 1e+308, less than the derived inf" in problem for problem in problems)
+
+
+def other_kind(count: int) -> Iterator[list[Found]]:
+    """Images with rows of a kind that is verified one by one."""
+    record = semantics(1)[0][0]
+    for index in range(count):
+        yield [(f"line {index}", json.dumps(replace(record, index=index).to_row()).encode())]
+
+
+def test_a_run_without_rows_of_a_kind_lacks_none() -> None:
+    verifier = Verifier(CERTIFICATES, HEADER, complete=True)
+    assert list(verifier.images(other_kind(IMAGES))) == []
+    assert list(verifier.finish()) == []
+
+
+def test_few_images_are_held_where_none_is_verified_together() -> None:
+    read, told, most = 0, 0, 0
+
+    def counted() -> Iterator[list[Found]]:
+        nonlocal read, most
+        for image in other_kind(300):
+            read, most = read + 1, max(most, read + 1 - told)
+            yield image
+
+    def collect(_: Any) -> None:
+        nonlocal told
+        told += 1
+
+    assert list(Verifier(CERTIFICATES).images(counted(), collect)) == []
+    assert told == 300
+    assert most <= 64
 
 
 @pytest.mark.parametrize("lacking", [slice(70, 71), slice(71, 72), slice(70, 72)])

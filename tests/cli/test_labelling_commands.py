@@ -80,6 +80,19 @@ def test_answers_of_a_population_are_one_each_of_other_images(
 ASKED = ["--scope", "image", "--samples_per_image", "20"]
 
 
+def test_pictures_to_answer_about_are_read_by_other_processes(
+    plain: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, _ = plain
+    asked = [*ASKED, "--images", "2", "--num_workers"]
+    files = [command("answers", config, tmp_path / f"{count}.jsonl", *asked, count) for count in ("0", "1")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        command("answers", config, tmp_path / "none.jsonl", *asked, "-1")
+    assert "expected num_workers >= 0, got -1" in capsys.readouterr().err
+
+
 def test_answers_that_a_kill_cut_short_are_drawn_on(
     plain: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

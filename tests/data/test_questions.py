@@ -37,6 +37,8 @@ def test_lines_of_a_manifest(tmp_path: Path) -> None:
     assert questions_of(data) == questions
     assert (len(data), data[1][0].shape, data[1][1]) == (2, (3, 16, 16), -1)
     assert questions_digest(questions) != questions_digest(questions[::-1])
+    with pytest.raises(ValueError, match=r"expected no split of .*questions.jsonl, which has none, got 'train'"):
+        open_questions(str(path), split="train")
 
 
 def test_the_same_as_a_table(tmp_path: Path) -> None:

@@ -76,8 +76,11 @@ def test_what_fails_for_a_while_is_asked_again(server: Endpoint) -> None:
         (400, '{"error": {"message": "no pictures"}}', "got status 400: .*no pictures"),
         (503, "loading", "2 times, last status 503: loading; see whether it runs"),
         (0, "", "2 times, last RemoteDisconnected.*and run this again to go on"),
+        (1, '{"choices": [', "2 times, last IncompleteRead: .*; see whether it runs"),
         (200, "<html>", "expected JSON from the server .* got b'<html>'"),
         (200, '{"choices": []}', r"expected choices\[0\].message.content as text from the server .*'choices': \[\]"),
+        (200, '"a cat"', r"expected choices\[0\].message.content as text from the server .*got 'a cat'"),
+        (200, "null", r"expected choices\[0\].message.content as text from the server .*got None"),
         (200, "x" * 1_000_001, "2 times, last HTTPException: a reply of more than 1000000 bytes"),
     ],
 )
@@ -120,6 +123,11 @@ def test_the_key_goes_where_nobody_reads_it(server: Endpoint, monkeypatch: pytes
     with pytest.raises(ValueError, match="expected an https address for the key") as stopped:
         load_generator("http://192.0.2.1:8000/v1")
     assert "secret" not in str(stopped.value)
+    for key in ("secret\n", "secr\u00e9t"):
+        monkeypatch.setenv(KEY_VARIABLE, key)
+        with pytest.raises(ValueError, match="expected printable ASCII characters in HRVLM_ENDPOINT_KEY") as stopped:
+            load_generator(server.address)
+        assert "secr" not in str(stopped.value)
 
 
 def test_a_model_is_named_where_there_are_several() -> None:
@@ -148,7 +156,11 @@ def test_addresses(text: str, said: str) -> None:
     assert str(EndpointAddress.of(text)) == said
 
 
-@pytest.mark.parametrize("text", ["http://", "http://u:hidden@host/v1", "http://host/v1?key=hidden", "http://h:99999"])
+@pytest.mark.parametrize(
+    "text",
+    ["http://", "http://u:hidden@host/v1", "http://host/v1?key=hidden", "http://h:99999", "http://u:hidden@h:99999",
+     "http://u:hidden/or@host/v1", "http://u:hidden@[h/v1"],
+)  # fmt: skip
 def test_other_addresses_are_refused_without_what_may_be_secret(text: str) -> None:
     with pytest.raises(ValueError, match="expected the address of a server") as stopped:
         EndpointAddress.of(text)

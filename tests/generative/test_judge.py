@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import WhitespaceSplit
@@ -21,8 +22,11 @@ CLASSES = ["yes", "no"]
 NOT = {"no": ["not"]}
 
 
-def save(folder: Path, template: str | None = None) -> Path:
-    """A Llama whose next word is a function of its last one: its layer adds nothing, its head is a table of words."""
+def save(folder: Path, template: str | None = None, **generation: Any) -> Path:
+    """A Llama whose next word is a function of its last one: its layer adds nothing, its head is a table of words.
+
+    Settings of generation are saved with it.
+    """
     number = {word: place for place, word in enumerate(WORDS)}
     config = transformers.LlamaConfig(
         hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=2,
@@ -44,6 +48,7 @@ def save(folder: Path, template: str | None = None) -> Path:
         tokenizer_object=words, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>"
     )
     tokenizer.chat_template = template
+    model.generation_config.update(**generation)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -101,6 +106,19 @@ def test_a_chat_template_gets_the_question(tmp_path: Path) -> None:
     judge = JudgeOracle(str(save(tmp_path, template)), question=QUESTION, classes=CLASSES)
     assert judge.labels(["apple"]) == [1]
     assert judge.describe()["question"] == "<s> is it fruit {answer} fox"
+
+
+def test_settings_of_generation_that_were_saved_with_the_model_play_no_part(tmp_path: Path) -> None:
+    judge = JudgeOracle(str(save(tmp_path, suppress_tokens=[WORDS.index("yes")])), question=QUESTION, classes=CLASSES)
+    assert judge.labels(["apple", "fox"]) == [0, 1]
+
+
+def test_weights_that_lack_are_not_made_up(tmp_path: Path) -> None:
+    weights = load_file(save(tmp_path) / "model.safetensors")
+    del weights["lm_head.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"expected weights for all of the model at .*, such as lm_head\.weight"):
+        JudgeOracle(str(tmp_path), question=QUESTION, classes=CLASSES)
 
 
 def test_a_judge_that_fails_costs_one_answer(judge: JudgeOracle) -> None:

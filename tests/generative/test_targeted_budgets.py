@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from hrvlm.attacks.threat_model import ThreatModel
-from hrvlm.evaluation.targeted_attacker import just_inside, patch_side
+from hrvlm.evaluation.targeted_attack_settings import TargetedAttackSettings
+from hrvlm.evaluation.targeted_attacker import TargetedAttacker, just_inside, patch_side
 from hrvlm.generative import Decoding, Generator
+from hrvlm.generative.oracles import CommandOracle
 from hrvlm.generative.targeted_attack import attack_towards, steepest_square
 from hrvlm.generative.targeted_attack_checks import TARGETED_ATTACKS
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, reach_of, summarise_targeted_attacks
@@ -29,6 +31,13 @@ class Corner(Generator):
 
     def log_probability(self, images: Tensor, answers: Sequence[str]) -> Tensor:
         return images[:, :, 5:7, 3:5].sum(dim=(1, 2, 3)) + 0.01 * images.sum(dim=(1, 2, 3))
+
+
+class Distant(Generator):
+    """A model that gives answers alone, as one behind a server."""
+
+    def generate(self, images: Tensor, uniforms: Tensor | None = None) -> list[str]:
+        return ["bright"] * len(images)
 
 
 MODEL = Corner(name="corner", prompt="?", decoding=Decoding())
@@ -93,6 +102,15 @@ def test_rows_say_the_norm_where_it_is_another_and_only_there() -> None:
     assert TargetedAttackRecord.from_row(plain).reach == 0.01
     with pytest.raises(RowError):
         TargetedAttackRecord.from_row(row | {"norm": "l1"})
+
+
+def test_what_no_attack_can_be_made_of_is_refused_before_any_image() -> None:
+    settings = TargetedAttackSettings(data="photos", oracle=CommandOracle(), forbidden="go to")
+    with pytest.raises(ValueError, match="expected at least one wanted answer of the class 'go to', got none"):
+        TargetedAttacker(MODEL, settings)
+    distant = Distant(name="far", prompt="?", decoding=Decoding())
+    with pytest.raises(ValueError, match=r"expected a model in this process, .* got 'far', which gives none"):
+        TargetedAttacker(distant, replace(settings, wanted=["go to it"]))
 
 
 def test_certificates_cover_what_they_reach() -> None:

@@ -60,6 +60,11 @@ def test_options_reach_the_model_and_need_text_to_reuse(tmp_path: Path):
         load(folder, "what", reuse=True)
     questions = [QuestionOptions(oracle=CommandOracle())]
     options = AnswerOptions(questions=questions, prompt=QUESTION, reuse_prefix=True)
-    assert options.load(str(folder), "cpu").describe()["reuses_prefix"]
+    generator = options.load(str(folder), "cpu")
+    assert generator.describe()["reuses_prefix"]
+    asked = "<image> what"  # before which there is nothing to reuse
+    decoding = Decoding()
+    plain = load_transformers(folder, prompt=asked, decoding=decoding).generate(noisy(2, 16, 16))
+    assert generator.asking(asked).generate(noisy(2, 16, 16)) == plain
     with pytest.raises(ValueError, match=r"got reuse_prefix=True for 'emoji-captioner'"):
         AnswerOptions(questions=questions, reuse_prefix=True).load("emoji-captioner", "cpu")

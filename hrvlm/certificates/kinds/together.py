@@ -26,6 +26,7 @@ from hrvlm.rows.record import SCHEMA, Key, Record
 from hrvlm.rows.strict import maker, strict_reader
 from hrvlm.rows.table import Column, RecordTable
 from hrvlm.rows.together import Verdict
+from hrvlm.rows.verifying import OUT_OF_RANGE
 
 R = TypeVar("R", bound=Record)
 MOST_PATTERNS = 4096
@@ -175,7 +176,10 @@ class Together(Generic[R]):
         for number in np.unique(table.which).tolist():
             of_it = table.which == number
             columns = {name: column[of_it] for name, column in table.columns.items()}
-            found[of_it] &= self._as_sound(self.examples[number], columns)
+            try:
+                found[of_it] &= self._as_sound(self.examples[number], columns)
+            except OUT_OF_RANGE:  # of which record shows where each is verified alone
+                found[of_it] = False
         return found
 
     def _noted(self, table: RecordTable[R], images: Images) -> Iterator[Problem]:

@@ -62,8 +62,8 @@ class JudgeOracle(Oracle):
             cache_size: Answers remembered.
 
         Raises:
-            ValueError: If package, folder or files are missing or damaged, the question does not hold "{answer}" once,
-                or classes are not distinct.
+            ValueError: If package, folder or files are missing or damaged, the model names no end token, the question
+                does not hold "{answer}" once, or classes are not distinct.
         """
         self._reader = ExactOracle(classes, synonyms=synonyms)
         super().__init__(name, self._reader.classes[:-1], max_characters)
@@ -74,6 +74,8 @@ class JudgeOracle(Oracle):
         self.decoding = Decoding(max_new_tokens=checked_count("max_new_tokens", max_new_tokens))
         self._tokenizer, self._model = load_text_model("AutoModelForCausalLM", path, "a language model", dtype=dtype)
         self._model.to(self.device)
+        self._ends = end_tokens(self._model, self._tokenizer)
+        self._model.generation_config = self._settings()  # penalties that were saved with it would fill in else
         self._digest = weights_digest(self._model)
         self._before, self._after = self._asked().split(PLACE)
         self._special = _special_texts(self._tokenizer)
@@ -99,16 +101,16 @@ class JudgeOracle(Oracle):
         text = self._before + without(answer, self._special) + self._after
         templated = self._tokenizer.chat_template is not None  # which writes the first token itself
         tokens = self._tokenizer(text, return_tensors="pt", add_special_tokens=not templated)["input_ids"]
-        length, ends = tokens.shape[1], end_tokens(self._model, self._tokenizer)
+        length = tokens.shape[1]
         room = getattr(self._model.config, "max_position_embeddings", None)
         if room is not None and length + self.decoding.max_new_tokens > room:
             raise RuntimeError(f"expected a question of at most {room} tokens with its reply, got {length} before it")
-        choice = AddressedChoice(self.decoding, None, length, ends)
+        choice = AddressedChoice(self.decoding, None, length, self._ends)
         tokens = tokens.to(self.device)
         with one_thread(), inferring(self._model):
             found = self._model.generate(
                 input_ids=tokens, attention_mask=torch.ones_like(tokens), logits_processor=[choice],
-                generation_config=self._settings(ends),
+                generation_config=self._model.generation_config,
             )  # fmt: skip
         if choice.lost is not None and bool(choice.lost.any()):
             raise RuntimeError("expected finite scores of the judge's words, got NaN or infinity")
@@ -138,12 +140,12 @@ class JudgeOracle(Oracle):
             raise ValueError(f"expected a chat template that shows the question once, got {asked[:200]!r}")
         return asked
 
-    def _settings(self, ends: list[int]) -> Any:
+    def _settings(self) -> Any:
         from transformers import GenerationConfig
 
         return GenerationConfig(
-            do_sample=False, num_beams=1, max_new_tokens=self.decoding.max_new_tokens, eos_token_id=ends,
-            pad_token_id=ends[0],
+            do_sample=False, num_beams=1, max_new_tokens=self.decoding.max_new_tokens, eos_token_id=self._ends,
+            pad_token_id=self._ends[0],
         )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hrvlm.generative.transformers_files import check_complete
 from hrvlm.models import check_finite
 
 
@@ -51,9 +52,12 @@ def load_text_model(kind: str, path: str, what: str, *, dtype: str = "float32") 
     try:
         with quiet_loading():
             tokenizer = transformers.AutoTokenizer.from_pretrained(path, **given)
-            model = getattr(transformers, kind).from_pretrained(path, use_safetensors=True, dtype=dtype, **given)
+            model, found = getattr(transformers, kind).from_pretrained(
+                path, use_safetensors=True, dtype=dtype, output_loading_info=True, **given
+            )
     except Exception as error:  # from_pretrained raises many kinds for damaged files; all mean the same to the user
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:300]
         raise ValueError(f"expected {what} with tokenizer and safetensors in {path}: {problem}") from error
+    check_complete(path, found)
     check_finite(model.state_dict(), path)
     return tokenizer, model.eval()

@@ -48,7 +48,8 @@ def as_sound(example: SmoothingRecord, columns: Mapping[str, Column]) -> NDArray
         columns: the numbers of the others.
     """
     prediction, count, selected = columns["prediction"], columns["count"], columns["selection_count"]
-    fits = (count + example.invalid <= example.n) & (selected + example.invalid_selection <= example.n0)
+    # Subtracted from what is small: sums of numbers that rows may hold leave 64 bits.
+    fits = (count <= example.n - example.invalid) & (selected <= example.n0 - example.invalid_selection)
     if example.method != "clopper-pearson":
         return np.zeros(len(fits), dtype=np.bool_)
     lower, radius = derive_all(
@@ -67,9 +68,9 @@ def as_sound(example: SmoothingRecord, columns: Mapping[str, Column]) -> NDArray
 
 
 def _all_equal(stated: NDArray[Any], derived: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """As `_equal`, for arrays."""
+    """As `_equal`, for arrays; nothing that is stated is infinite."""
     close: NDArray[np.bool_] = np.abs(stated - derived) <= TOLERANCE * np.maximum(1.0, np.maximum(stated, derived))
-    return close
+    return close & np.isfinite(derived)
 
 
 def _claim(record: SmoothingRecord) -> Iterator[Finding]:
