@@ -8,6 +8,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.reports.terminal import say
+from hrvlm.rows.uncollected import uncollected
 from hrvlm.whole_files import path_of
 
 
@@ -27,7 +28,8 @@ def _run(options: Any, given: Any) -> None:
     from hrvlm.reports.folder_page import write_report  # which a parser need not wait for
 
     robustness = None if options.robustness is None else Path(options.robustness)
-    path, lacking = write_report(Path(options.folder), robustness=robustness)
+    with uncollected():
+        path, lacking = write_report(Path(options.folder), robustness=robustness)
     say(f"{path}" + (f" (without pictures: {lacking})" if lacking else ""))
 
 

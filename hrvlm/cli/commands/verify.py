@@ -10,6 +10,7 @@ from hrvlm.cli.errors import ClearParser
 from hrvlm.evaluation.folder_names import ROWS_OF
 from hrvlm.evaluation.verification import verify
 from hrvlm.reports.terminal import say
+from hrvlm.rows.uncollected import uncollected
 from hrvlm.whole_files import path_of
 
 
@@ -28,6 +29,14 @@ def _run(options: Any, given: Any) -> None:
     Raises:
         SystemExit: With code 1 if a row does not hold, or images have no rows.
     """
+    with uncollected():
+        total = _told(options)
+    if total:
+        raise SystemExit(1)
+
+
+def _told(options: Any) -> int:
+    """How many problems there are, each of which is told."""
     total = 0
     for found in verify(Path(options.folder), options.expect):
         problems = 0
@@ -38,8 +47,7 @@ def _run(options: Any, given: Any) -> None:
         where = f"{found.part}: " if found.part else ""
         print(f"{where}{found.rows.count} {what}, {problems} that do not hold")
         total += problems
-    if total:
-        raise SystemExit(1)
+    return total
 
 
 COMMAND = Command(_parser, _run)
