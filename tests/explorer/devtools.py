@@ -103,6 +103,13 @@ class Browser:
             time.sleep(0.1)
         return found
 
+    def seen(self, expression: str, seconds: float) -> bool:
+        """Whether an expression becomes true in some time."""
+        end = time.monotonic() + seconds
+        while not (found := bool(self.evaluate(expression))) and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
     def type(self, label: str, words: str) -> None:
         """Replaces the text of a field, letter by letter as keys do."""
         self.evaluate(f"const field = labelled({label!r}); field.focus(); field.select(); true")
