@@ -18,6 +18,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -28,6 +29,7 @@ from training_methods import CERTIFIED_LEVELS, FOREST, FULL, ONE_TREE, SIGMA, TI
 from training_results import Results
 from training_runs import TUNING_SEED, Subject, fine_tune
 from training_summary import machine
+from training_tasks import Task
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.objectives import CleanObjective, Guidance, GuidedHierarchicalObjective, HierarchicalObjective
@@ -100,30 +102,26 @@ VARIANTS = {
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A variant: the piece of work that a process takes; see `training_tasks.Task`."""
+class Plan:
+    """Which variants, how much is measured of each, and what is known so far."""
 
-    label: str
+    labels: Sequence[str]
     sizes: Sizes
     results: Results
-    part: str = "runs"
 
-    @property
-    def name(self) -> str:
-        """For its lock and the log."""
-        return self.label
+    def tasks(self) -> list[Task]:
+        """One by one; a variant builds on nothing."""
+        return [
+            Task("runs", label, partial(self._is_done, label), lambda: True, partial(self._lines, label))
+            for label in self.labels
+        ]
 
-    def done(self) -> bool:
-        """Whether its result is there."""
-        return bool(self.results.find("runs", label=self.label))
+    def _is_done(self, label: str) -> bool:
+        return bool(self.results.find("runs", label=label))
 
-    def ready(self) -> bool:
-        """It builds on nothing."""
-        return True
-
-    def work(self) -> list[dict[str, Any]]:
+    def _lines(self, label: str) -> list[dict[str, Any]]:
         """Trains and certifies."""
-        chosen, path = VARIANTS[self.label], self.results.runs / f"{self.label}.ckpt"
+        chosen, path = VARIANTS[label], self.results.runs / f"{label}.ckpt"
         start = time.process_time()
         fine_tune(chosen.method, TUNING_SEED, chosen.rate, self.sizes, path)
         seconds = round(time.process_time() - start)
@@ -132,20 +130,7 @@ class Trial:
         radii = {line["level"]: fmean(line["radii"]) for line in found if line["level"] in CERTIFIED_LEVELS}
         path.unlink()
         run = {"learning_rate": chosen.rate, "epochs": chosen.method.epochs, "processor_seconds": seconds}
-        return [{"part": "runs", "label": self.label, **run, **{f"{k} acr": round(v, 4) for k, v in radii.items()}}]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Which variants, how much is measured of each, and what is known so far."""
-
-    labels: Sequence[str]
-    sizes: Sizes
-    results: Results
-
-    def tasks(self) -> list[Trial]:
-        """One by one."""
-        return [Trial(label, self.sizes, self.results) for label in self.labels]
+        return [{"part": "runs", "label": label, **run, **{f"{k} acr": round(v, 4) for k, v in radii.items()}}]
 
 
 def summary(lines: list[dict[str, Any]]) -> dict[str, Any]:
