@@ -19,6 +19,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -30,6 +31,7 @@ from training_results import Results
 from training_runs import Subject, fine_tune
 from training_statistics import crossed
 from training_summary import machine
+from training_tasks import Task
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.objectives import HierarchicalObjective
@@ -84,44 +86,6 @@ def passes(method: Method) -> int:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A variant and a seed: the piece of work that a process takes; see `training_tasks.Task`."""
-
-    label: str
-    seed: int
-    plan: Plan
-    part: str = "runs"
-
-    @property
-    def name(self) -> str:
-        """For its lock and the log."""
-        return f"{self.label}.seed={self.seed}"
-
-    def done(self) -> bool:
-        """Whether its result is there."""
-        return bool(self.plan.results.find("runs", label=self.label, seed=self.seed))
-
-    def ready(self) -> bool:
-        """It builds on nothing."""
-        return True
-
-    def work(self) -> list[dict[str, Any]]:
-        """Trains and attacks; a run that diverged has no accuracy."""
-        method, sizes = VARIANTS[self.label], self.plan.sizes
-        path, common = self.plan.results.runs / f"{self.name}.ckpt", {"label": self.label, "seed": self.seed}
-        run = {"part": "runs", **common, "passes": passes(method)}
-        try:
-            run |= fine_tune(method, self.seed, self.plan.rate, sizes, path)
-        except NonFiniteLossError:
-            return [run | {"diverged": True}]
-        model = Subject(path)
-        lines = [line for line in first_lines(model, SPLIT, sizes) if line["level"] != TOGETHER]
-        lines += following_lines(model, APGD, [line for line in lines if line["attack"] == PGD], sizes)
-        path.unlink()
-        return [*({"part": "accuracy", **common, **line} for line in lines), run]
-
-
-@dataclass(frozen=True)
 class Plan:
     """Which variants and seeds, how much of each, and what is known so far."""
 
@@ -131,9 +95,34 @@ class Plan:
     rate: float
     results: Results
 
-    def tasks(self) -> list[Trial]:
-        """Seed by seed."""
-        return [Trial(label, seed, self) for seed in range(self.seeds) for label in self.labels]
+    def tasks(self) -> list[Task]:
+        """Seed by seed; a variant builds on nothing."""
+        return [
+            Task(
+                "runs", f"{label}.seed={seed}", partial(self._is_done, label, seed), lambda: True,
+                partial(self._lines, label, seed),
+            )
+            for seed in range(self.seeds)
+            for label in self.labels
+        ]  # fmt: skip
+
+    def _is_done(self, label: str, seed: int) -> bool:
+        return bool(self.results.find("runs", label=label, seed=seed))
+
+    def _lines(self, label: str, seed: int) -> list[dict[str, Any]]:
+        """Trains and attacks; a run that diverged has no accuracy."""
+        method, sizes, common = VARIANTS[label], self.sizes, {"label": label, "seed": seed}
+        path = self.results.runs / f"{label}.seed={seed}.ckpt"
+        run = {"part": "runs", **common, "passes": passes(method)}
+        try:
+            run |= fine_tune(method, seed, self.rate, sizes, path)
+        except NonFiniteLossError:
+            return [run | {"diverged": True}]
+        model = Subject(path)
+        lines = [line for line in first_lines(model, SPLIT, sizes) if line["level"] != TOGETHER]
+        lines += following_lines(model, APGD, [line for line in lines if line["attack"] == PGD], sizes)
+        path.unlink()
+        return [*({"part": "accuracy", **common, **line} for line in lines), run]
 
 
 def values(lines: list[dict[str, Any]], label: str, attack: str, level: str) -> dict[int, list[float]]:
