@@ -4,9 +4,9 @@
 
 ViT-B/32 with random weights on random pictures of 224 x 224 pixels with CIFAR-100's classes and tree. In one run of
 `Trainer.fit` every step of the framework (from the end of the batch before to the end of the batch, its batch read, its
-numbers logged) is followed by a step of the bare loop in benchmarks/bare_steps.py on a copy of the model, its batch
-read as well. A ratio is the median over the turns of the framework's time / the bare loop's. Writes
-benchmarks/results/bare_loop.json after every method.
+numbers logged) is followed by a step of the bare loop in benchmarks/bare_steps.py on a copy of the model with
+open_clip's own parts, its batch read as well. A ratio is the median over the turns of the framework's time / the bare
+loop's. Writes benchmarks/results/bare_loop.json after every method.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from typing import Any
 import torch
 from bare_steps import Ball, Levels, Loop, hierarchical_step, tecoa_step
 from lightning.pytorch import Callback, Trainer
-from torch import Tensor
+from machines import machine
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-from training_summary import machine
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.data.base import ImageDataModule
 from hrvlm.data.sampling import Address
+from hrvlm.models.single_products import PatchProjection, SelfAttention
 from hrvlm.objectives import HierarchicalObjective, Objective, TeCoAObjective
 from hrvlm.training.fine_tuning import RobustFineTuning
 from hrvlm.trees import load_forest
@@ -81,9 +82,24 @@ class RandomData(ImageDataModule):
         raise NotImplementedError
 
 
+def plain_attention(clip: nn.Module) -> nn.Module:
+    """The model as open_clip builds it, with PyTorch's attention and convolution where this project has its own."""
+    for name, part in list(clip.named_modules()):
+        if isinstance(part, SelfAttention):
+            theirs: nn.Module = nn.MultiheadAttention(part.in_proj_weight.shape[1], part.num_heads, batch_first=True)
+        elif isinstance(part, PatchProjection):
+            width, channels, *patch = part.weight.shape
+            theirs = nn.Conv2d(channels, width, (patch[0], patch[1]), part.stride, bias=False)
+        else:
+            continue
+        theirs.load_state_dict(part.state_dict())
+        clip.set_submodule(name, theirs.train(part.training))
+    return clip
+
+
 def bare_step(module: RobustFineTuning, method: str, random_start: bool) -> BareStep:
     """A step of the bare loop, from a copy of the model as it is now."""
-    clip, objective = copy.deepcopy(module.model.clip), module.objective
+    clip, objective = plain_attention(copy.deepcopy(module.model.clip)), module.objective
     leaves, ball = len(objective.forest.leaves), None
     hidden = objective.text_hidden[: leaves if method == "tecoa" else None].clone()
     trained = [weight for weight in clip.parameters() if weight.requires_grad]

@@ -12,16 +12,18 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from machines import machine
 from torch import Tensor, nn
 from training_speed import paired
-from training_summary import machine
 
 from hrvlm.models import inference_copy
+from hrvlm.models.single_products import with_single_products
 
 RESULT = Path(__file__).parent / "results" / "inference_speed.json"
 TOWERS = ("ViT-B-32", "ViT-B-16")
@@ -47,7 +49,9 @@ def measured(name: str, batch: int, repeats: int) -> dict[str, Any]:
     """Ratios of one tower, and how far features are apart, as a share of the largest."""
     torch.manual_seed(0)
     plain = open_clip.create_model(name).visual.eval().requires_grad_(False)
-    copy = inference_copy(plain)
+    copy = deepcopy(plain)
+    with_single_products(copy)  # as for every model that is loaded
+    copy = inference_copy(copy)
     images = torch.randn(batch, 3, *plain.image_size)
     with torch.inference_mode():
         features, found = plain(images), copy(images)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from training_speed import ATTACK, TrainingStep, machine, paired
+from machines import machine
+from training_speed import ATTACK, TrainingStep, paired
 
 from hrvlm.objectives import Consistency, HierarchicalObjective, NoisyModel, noisy_loss
 from hrvlm.objectives.settings import LossWeights

@@ -24,13 +24,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from machines import machine
 from training import RESULTS, parsed, work_through
 from training_attacks import APGD, LEAF, PGD, TOGETHER, first_lines, following_lines
 from training_methods import EPS, FOREST, STEP_SIZE, STEPS, TINY, Method, Sizes
 from training_results import Results
 from training_runs import Subject, fine_tune
 from training_statistics import crossed
-from training_summary import machine
 from training_tasks import Task
 
 from hrvlm.attacks import Ascent, ThreatModel

@@ -25,10 +25,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from machines import machine
 from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.io import ImageReadMode, decode_jpeg
-from training_speed import machine
 
 from hrvlm.data.decoding import decode_image
 from hrvlm.data.folder import FolderDataModule

@@ -23,12 +23,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from machines import machine
 from training import RESULTS, parsed, work_through
 from training_certificates import certified_lines
 from training_methods import CERTIFIED_LEVELS, FOREST, FULL, ONE_TREE, SIGMA, TINY, Method, Sizes
 from training_results import Results
 from training_runs import TUNING_SEED, Subject, fine_tune
-from training_summary import machine
 from training_tasks import Task
 
 from hrvlm.attacks import Ascent, ThreatModel

@@ -15,30 +15,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from typing import Any
 
 import smoothing_decisions
 import smoothing_pace
 import smoothing_report
 import smoothing_speed
-import torch
+from machines import machine
 
 PARTS = ("throughput", "memory", "profile", "pace", "decisions")
-
-
-def machine() -> dict[str, Any]:
-    """What the measurements were made on."""
-    models = [line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")]
-    return {"processor": f"{len(models)} x {models[0]}" if models else platform.machine(), "torch": torch.__version__}
-
-
-def _cpu_lines() -> list[str]:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return file.read().splitlines()
-    except OSError:
-        return []
 
 
 def measure(parts: dict[str, Any], given: argparse.Namespace) -> None:

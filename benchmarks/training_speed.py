@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from unittest.mock import patch
 import open_clip
 import torch
 from generated_forest import ObjectiveAlone, generated_forest, peak_memory
+from machines import machine
 from speed_report import quote, show
 from torch import Tensor
 
@@ -188,14 +188,6 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "objective": objective_part,
     "memory": memory_part,
 }
-
-
-def machine() -> dict[str, Any]:
-    """Processor, threads and versions; no names of hosts."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    processor = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    versions = {"torch": torch.__version__, "open_clip": open_clip.__version__}
-    return {"processor": processor, "architecture": platform.machine(), "threads": torch.get_num_threads(), **versions}
 
 
 def main() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Iterator
 from statistics import fmean
 from typing import Any
 
-import torch
+from machines import machine
 from training_attacks import APGD, LEAF, PGD, TOGETHER, subset
 from training_certificates import ALPHA, certified_shares, mean_depths
 from training_methods import (
@@ -68,11 +67,6 @@ def certified(lines: list[Line]) -> dict[str, Any]:
         ],
         "differences": list(_corrected(_radius_differences(found))),
     }
-
-
-def machine() -> dict[str, Any]:
-    """What it was computed on."""
-    return {"processor": platform.machine(), "torch": torch.__version__, "cuda": torch.cuda.is_available()}
 
 
 def label_of(row: Line) -> str:

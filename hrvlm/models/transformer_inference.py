@@ -22,11 +22,12 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from hrvlm.models.residual_inference import plain, untouched
+from hrvlm.models.single_products import SelfAttention, known_attention
 
 _NORMS = (nn.LayerNorm, LayerNorm, LayerNormFp32)
 _PARTS = (
-    nn.MultiheadAttention, nn.Linear, NonDynamicallyQuantizableLinear, nn.Sequential, nn.Identity, nn.GELU, QuickGELU,
-    LayerScale, *_NORMS,
+    nn.MultiheadAttention, SelfAttention, nn.Linear, NonDynamicallyQuantizableLinear, nn.Sequential, nn.Identity,
+    nn.GELU, QuickGELU, LayerScale, *_NORMS,
 )  # fmt: skip
 
 
@@ -106,14 +107,8 @@ def _known(transformer: nn.Module) -> bool:
     block: Any = blocks[-1] if len(blocks) else None
     if type(block) is not ResidualAttentionBlock or hasattr(block, "ln_1_kv") or not plain(block, *_PARTS):
         return False
-    attention = block.attn
     return (
-        type(attention) is nn.MultiheadAttention
-        and attention.in_proj_weight is not None
-        and attention.in_proj_bias is not None
-        and attention.bias_k is None
-        and not attention.add_zero_attn
-        and attention.batch_first
+        (type(block.attn) is SelfAttention or known_attention(block.attn))
         and type(block.ln_1) in _NORMS
         and type(block.ln_2) in _NORMS
         and "attention" not in block.__dict__

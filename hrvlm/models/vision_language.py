@@ -15,6 +15,7 @@ from hrvlm.models.companions import companion_files
 from hrvlm.models.kept_texts import KeptTexts
 from hrvlm.models.pixels import check_images
 from hrvlm.models.prompts import check_distinct_tokens, tell_cut_texts
+from hrvlm.models.single_products import with_single_products
 
 Tokenizer = Callable[[list[str]], Tensor]
 _PROJECTIONS = ("text_projection", "proj")  # of open_clip's own text towers, and of those of Hugging Face
@@ -39,6 +40,7 @@ class VisionLanguageModel(nn.Module):
         super().__init__()
         self.clip = clip
         self.clip.visual.to(memory_format=torch.channels_last)  # convolutions are faster so
+        with_single_products(self.clip)
         self.tokenizer = tokenizer
         self.name = name
         self.config = config
