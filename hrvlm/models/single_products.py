@@ -51,13 +51,15 @@ class SelfAttention(nn.Module):
             key: The same tensor.
             value: The same tensor.
             need_weights: False.
-            attn_mask: Added before the softmax, `(L, L)` or what fits to `(N, heads, L, L)`.
+            attn_mask: Added before the softmax, `(L, L)` or `(N * heads, L, L)`.
 
         Raises:
             ValueError: If weights are asked for, or anything else is attended to.
         """
         if need_weights or key is not query or value is not query:
             raise ValueError("expected self-attention without its weights, got other keys or values or need_weights")
+        if attn_mask is not None and attn_mask.ndim == 3:
+            attn_mask = attn_mask.unflatten(0, (-1, self.num_heads))
         projected = F.linear(query, self.in_proj_weight, self.in_proj_bias)
         queries, keys, values = projected.unflatten(-1, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=attn_mask)

@@ -36,11 +36,14 @@ def outputs_and_gradients(call: Callable[[Tensor], Tensor], x: Tensor, *weights:
     return [found, *torch.autograd.grad((found * given(*found.shape, seed=2)).sum(), [x, *weights])]
 
 
-@pytest.mark.parametrize("masked", [False, True])
-def test_attention_has_outputs_and_gradients_of_pytorchs(masked: bool) -> None:
+CAUSAL = torch.full((TOKENS, TOKENS), float("-inf"), dtype=torch.float64).triu(1)
+MASKS = {"none": None, "causal": CAUSAL, "of every head": CAUSAL + given(NUM * HEADS, TOKENS, TOKENS, seed=4)}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS)
+def test_attention_has_outputs_and_gradients_of_pytorchs(mask: Tensor | None) -> None:
     theirs = attention()
     ours = SelfAttention(theirs)
-    mask = torch.full((TOKENS, TOKENS), float("-inf"), dtype=torch.float64).triu(1) if masked else None
     tokens, weights = given(NUM, TOKENS, WIDTH), list(theirs.parameters())
     expected = outputs_and_gradients(lambda x: theirs(x, x, x, need_weights=False, attn_mask=mask)[0], tokens, *weights)
     found = outputs_and_gradients(lambda x: ours(x, x, x, attn_mask=mask)[0], tokens, *weights)

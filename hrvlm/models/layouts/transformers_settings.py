@@ -74,10 +74,13 @@ def _clip(model: VisionLanguageModel) -> dict[str, Any]:
     visual, quick = model.clip.visual, bool(model_cfg.get("quick_gelu"))
     first = visual.transformer.resblocks[0]
     vision = _tower(
-        visual.conv1.out_channels, len(visual.transformer.resblocks), first.attn.num_heads, first.mlp.c_fc.out_features
+        visual.conv1.weight.shape[0],
+        len(visual.transformer.resblocks),
+        first.attn.num_heads,
+        first.mlp.c_fc.out_features,
     )
     vision |= {"model_type": "clip_vision_model", "image_size": model.image_size[0]}
-    vision |= {"patch_size": visual.conv1.kernel_size[0], "hidden_act": _activation(model_cfg["vision_cfg"], quick)}
+    vision |= {"patch_size": visual.conv1.weight.shape[2], "hidden_act": _activation(model_cfg["vision_cfg"], quick)}
     vision |= {"layer_norm_eps": first.ln_1.eps, "projection_dim": model.embed_dim, "num_channels": 3}
     text = _text(model.clip, model.clip.positional_embedding.shape[0], _activation(model_cfg["text_cfg"], quick))
     end = model_cfg["text_cfg"].get("eos_id", 2) if model_cfg["text_cfg"].get("pool_type") == "eos" else None
