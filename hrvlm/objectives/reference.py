@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from hrvlm.models import inference_copy
 from hrvlm.objectives.base import ImageTextModel, Objective
 from hrvlm.objectives.flat import TeCoAObjective
 from hrvlm.objectives.interface import ImageEncoder
@@ -48,7 +49,7 @@ class Referenced(Objective):
             digest = _digest(tower)
             # A checkpoint loaded before `prepare` has brought the digest of the reference it was trained with.
             _check_digest(self.reference_digest, digest)
-            self._reference.append(tower)
+            self._reference.append(inference_copy(tower))
             self.reference_digest.copy_(digest)
         super().prepare(model, images)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ from hrvlm.training.settings import (
     TrainedParts,
     TrainingNoise,
 )
-from hrvlm.training.towers import switched
+from hrvlm.training.towers import TowerForward
 from hrvlm.training.weight_perturbation import WeightPerturbedModule
 from hrvlm.trees import Forest, load_forest
 
@@ -92,7 +91,7 @@ class RobustFineTuning(WeightPerturbedModule):
         self._alignment = None if trained.alignment is None else AlignmentTerm(trained.alignment, seed)
         self._average: AveragedWeights | None = None
         self._stored_average: dict[str, Any] | None = None
-        self._compiled = switched(self.model.clip.visual, tower)
+        self._tower = TowerForward(self.model.clip.visual, tower)
         self.model.requires_grad_(False)
         self.model.clip.visual.requires_grad_(trained.image_tower)
         for parameter in self.model.text_projection_parameters():
@@ -169,9 +168,10 @@ class RobustFineTuning(WeightPerturbedModule):
         seeds = start_seeds(self.seed, self.current_epoch, batch["index"].tolist())
         starts = PerImageGenerator(seeds, self.device, batch_seed(self.seed, self.current_epoch, batch_idx))
         model = self._seen(batch)
-        with nullcontext() if self._compiled is None else self._compiled.in_place(), self.moved.back_on_error():
+        with self._tower.in_place(), self.moved.back_on_error():
             try:
-                adversarial = self.objective.perturb(model, images, labels, starts)
+                with self._tower.perturbing():
+                    adversarial = self.objective.perturb(model, images, labels, starts)
                 given = self.objective, model, adversarial, images, labels, self._terms
                 self.move_weights(lambda: self._loss(batch, *given)[0])
                 loss, logs = self._loss(batch, *given)

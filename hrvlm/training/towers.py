@@ -1,15 +1,21 @@
-"""Switches of the image tower that change speed and memory, not results: compilation and activation checkpointing."""
+"""How the image tower computes in training, which changes speed and memory, not results but for rounding."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from open_clip.modified_resnet import ModifiedResNet
+from open_clip.transformer import PatchDropout, VisionTransformer
 from torch import nn
 
+from hrvlm.models import inference_copy
+from hrvlm.models.residual_inference import untouched
 from hrvlm.training.settings import TowerExecution
+
+_CHANGED_BY_TRAINING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, PatchDropout)
 
 
 class CompiledForward:
@@ -45,12 +51,56 @@ class CompiledForward:
             del self._module.forward  # the class's own method again
 
 
-def switched(tower: nn.Module, execution: TowerExecution) -> CompiledForward | None:
-    """Switches a tower to what is asked for; returns its compiled forward pass, if there is to be one."""
-    if execution.checkpoint_activations:
-        checkpoint_activations(tower)
-    backend = execution.compile_backend
-    return None if backend is None else CompiledForward(tower, backend)
+class TowerForward:
+    """How an image tower computes inside a training step: compiled, rewritten for gradients of pixels, or as it is."""
+
+    def __init__(self, tower: nn.Module, execution: TowerExecution) -> None:
+        """Switches the tower to what is asked for.
+
+        Args:
+            tower: Of the model that is trained.
+            execution: Compilation and activation checkpointing.
+
+        Raises:
+            ValueError: If the tower has no activation checkpointing, or there is no such compiler.
+        """
+        if execution.checkpoint_activations:
+            checkpoint_activations(tower)
+        backend = execution.compile_backend
+        self._tower, self._compiled = tower, None if backend is None else CompiledForward(tower, backend)
+        self._parameters = len(list(tower.parameters()))
+
+    def in_place(self) -> AbstractContextManager[None]:
+        """The tower runs compiled inside, if it is to be."""
+        return nullcontext() if self._compiled is None else self._compiled.in_place()
+
+    @contextmanager
+    def perturbing(self) -> Iterator[None]:
+        """The tower's twin for inference runs inside, which finds gradients of pixels sooner and rounds differently.
+
+        It is made anew from the present weights, see `hrvlm.models.inference_copy`, which takes a hundredth of a step.
+        The tower runs itself where it is compiled, where its batch norms adapt or anything is drawn at random, where
+        hooks or shards are at work, as in fully sharded training, and where activations are not kept.
+        """
+        if not self._rewritable():
+            yield
+            return
+        self._tower.forward = inference_copy(self._tower).forward
+        try:
+            yield
+        finally:
+            del self._tower.forward  # the class's own method again
+
+    def _rewritable(self) -> bool:
+        parts, parameters = list(self._tower.modules()), list(self._tower.parameters())
+        return (
+            type(self._tower) in (ModifiedResNet, VisionTransformer)
+            and all(map(untouched, parts))
+            and not any(part.training and isinstance(part, _CHANGED_BY_TRAINING) for part in parts)
+            and not any(getattr(part, "grad_checkpointing", False) for part in parts)
+            and len(parameters) == self._parameters
+            and all(type(parameter) is nn.Parameter for parameter in parameters)
+        )
 
 
 def checkpoint_activations(tower: nn.Module) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +15,10 @@ from torch import Tensor
 from hrvlm.attacks import ThreatModel, frozen_parameters, perturb
 from hrvlm.models import VisionLanguageModel
 from hrvlm.models.building import from_config
-from hrvlm.training.towers import CompiledForward, checkpoint_activations
+from hrvlm.models.residual_inference import FoldedBottleneck
+from hrvlm.models.transformer_inference import ClassTokenTransformer
+from hrvlm.training.settings import TowerExecution
+from hrvlm.training.towers import CompiledForward, TowerForward, checkpoint_activations
 
 TRANSFORMER = {"image_size": 16, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8}
 RESIDUAL = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 16, "head_width": 64}
@@ -99,3 +105,56 @@ def test_compiled_by_inductor() -> None:
 def test_unknown_backends_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected compile_backend of .*inductor.*got 'fast'"):
         CompiledForward(torch.nn.Linear(1, 1), "fast")
+
+
+@pytest.mark.parametrize(("vision", "part"), [(RESIDUAL, FoldedBottleneck), (TRANSFORMER, ClassTokenTransformer)])
+def test_perturbations_are_sought_with_the_twin_for_inference(vision: dict[str, object], part: type) -> None:
+    model = made(vision)
+    tower, keys = model.clip.visual, list(model.state_dict())
+    forward, expected = TowerForward(tower, TowerExecution()), attacked(model)
+    with forward.perturbing():
+        twin = vars(tower)["forward"].__self__
+        assert any(isinstance(below, part) for below in twin.modules())
+        torch.testing.assert_close(attacked(model), expected, rtol=0, atol=1e-6)
+    assert "forward" not in vars(tower)
+    assert list(model.state_dict()) == keys
+    assert all(parameter.requires_grad for parameter in tower.parameters())
+    with torch.no_grad():
+        for parameter in tower.parameters():
+            parameter.mul_(1.25)  # as a step of the optimiser
+    moved = attacked(model)
+    with forward.perturbing():
+        torch.testing.assert_close(attacked(model), moved, rtol=0, atol=1e-6)
+    assert not torch.allclose(moved, expected)
+    with contextlib.suppress(KeyError), forward.perturbing():
+        raise KeyError
+    assert "forward" not in vars(tower)
+
+
+UNKEPT: dict[str, Callable[[VisionLanguageModel], Any]] = {
+    "batch norms that adapt": lambda model: model.train(),
+    "a hook": lambda model: model.clip.visual.layer1[0].register_forward_hook(lambda module, given, out: out),
+    "a method of its own": lambda model: setattr(model.clip.visual, "forward", model.clip.visual.forward),
+    "weights elsewhere": lambda model: model.clip.visual.layer1[0].conv1.register_parameter("weight", None),
+}
+
+
+@pytest.mark.parametrize("change", UNKEPT)
+def test_towers_that_would_answer_otherwise_run_themselves(change: str) -> None:
+    model = made(RESIDUAL)
+    forward = TowerForward(model.clip.visual, TowerExecution())
+    UNKEPT[change](model)
+    before = vars(model.clip.visual).get("forward")
+    with forward.perturbing():
+        assert vars(model.clip.visual).get("forward") is before
+
+
+def test_checkpointed_and_dropping_towers_run_themselves() -> None:
+    dropping = made(TRANSFORMER | {"patch_dropout": 0.5})
+    for model, execution in ((made(), TowerExecution(checkpoint_activations=True)), (dropping, TowerExecution())):
+        forward = TowerForward(model.clip.visual, execution)
+        model.train()
+        with forward.perturbing():
+            assert "forward" not in vars(model.clip.visual)
+    with TowerForward(dropping.eval().clip.visual, TowerExecution()).perturbing():
+        assert "forward" in vars(dropping.clip.visual)
