@@ -56,6 +56,7 @@ class Method:
         trained: What is trained, and what is done with weights besides.
         seeds: Number of runs.
         rate_of: Label of the method whose chosen learning rate is used; None chooses its own.
+        scored: Scores of validation that count where it is chosen: those whose names hold this word.
     """
 
     objective: Callable[[], Objective]
@@ -67,6 +68,7 @@ class Method:
     trained: TrainedParts = TrainedParts()
     seeds: int = SEEDS
     rate_of: str | None = None
+    scored: str = ""
 
 
 def _weights(**weights: float) -> LossWeights:
@@ -116,7 +118,7 @@ SMOOTH = Method(
 METHODS: dict[str, Method] = {
     **ADVERSARIAL,
     "image_text_contrastive": CAPTIONED,
-    "clean": CLEAN,
+    "clean": replace(CLEAN, scored="clean"),
     GAUSSIAN: replace(CLEAN, noise=SIGMA, epochs=20),
     "gaussian_adapted": replace(CLEAN, noise=SIGMA, epochs=20, trained=ADAPTED),
     SMOOTHED: SMOOTH,
@@ -145,9 +147,9 @@ EVERYTHING = {**METHODS, **ABLATIONS}
 
 
 def families() -> list[list[str]]:
-    """Methods that choose a learning rate of their own: without noise, and under noise."""
-    choosing = {name: bool(method.noise) for name, method in METHODS.items() if method.rate_of is None}
-    return [[name for name in choosing if choosing[name] == noisy] for noisy in (False, True)]
+    """Methods that choose a learning rate of their own which the same scores make comparable."""
+    scores = {name: (method.noise, method.scored) for name, method in METHODS.items() if method.rate_of is None}
+    return [[name for name in scores if scores[name] == kind] for kind in dict.fromkeys(scores.values())]
 
 
 def named(label: str) -> dict[str, Any]:

@@ -107,7 +107,8 @@ class Benchmark:
                 return [common | {"score": 0.0, "diverged": True}]
             scores = self._scores(Subject(path), EVERYTHING[label].noise)
             path.unlink()
-            return [common | {"score": fmean(scores.values()), **scores}]
+            counted = [value for key, value in scores.items() if EVERYTHING[label].scored in key]
+            return [common | {"score": fmean(counted), **scores}]
 
         def done() -> bool:
             return bool(self.results.find("tuning", label=label, learning_rate=rate))
