@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
-import torch
 from open_clip.modified_resnet import ModifiedResNet
 from open_clip.transformer import PatchDropout, VisionTransformer
 from torch import nn
 
 from hrvlm.models import inference_copy
+from hrvlm.models.compilation import compiled
 from hrvlm.models.residual_inference import untouched
 from hrvlm.training.settings import TowerExecution
 
@@ -35,11 +35,8 @@ class CompiledForward:
         Raises:
             ValueError: If there is no such backend.
         """
-        known = sorted({*torch.compiler.list_backends(exclude_tags=()), "inductor"})
-        if backend not in known:
-            raise ValueError(f"expected compile_backend of {', '.join(known)}, got {backend!r}")
         self._module = module
-        self._forward: Callable[..., Any] = torch.compile(module.forward, backend=backend)
+        self._forward: Callable[..., Any] = compiled(module.forward, backend)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:

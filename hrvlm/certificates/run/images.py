@@ -24,6 +24,7 @@ from hrvlm.certificates.run.plan import CertificationPlan, check_draws
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.models import HierarchicalClassifier, inference_copy, one_thread
+from hrvlm.models.compilation import compile_batches
 from hrvlm.models.kept_texts import unwritten
 from hrvlm.models.pixels import clean_picture
 from hrvlm.rows.record import Key, Record
@@ -67,12 +68,20 @@ def certify_images(
     check_scorers(classifier, plan)
     if kept is not None:
         check_draws(kept, plan)
-    images = Images(inference_copy(classifier), data, indices, frozenset(done), store, kept, references, ahead)
+    images = Images(_for_inference(classifier, plan), data, indices, frozenset(done), store, kept, references, ahead)
     with unwritten(images.classifier):
         for source in SOURCES:
             for records in _certify_source(source, images, plan):
                 yield records
                 progress(1)
+
+
+def _for_inference(classifier: HierarchicalClassifier, plan: CertificationPlan) -> HierarchicalClassifier:
+    """A copy of the classifiers that only answers."""
+    copy = inference_copy(classifier)
+    if plan.compile_backend is not None:
+        compile_batches(copy.model.clip.visual, plan.fixed_batch_size, plan.compile_backend)
+    return copy
 
 
 def count_passes(plan: CertificationPlan, num_images: int) -> int:

@@ -17,7 +17,7 @@ from hrvlm.certificates.sampling.feature_store import FeatureStore
 from hrvlm.certificates.sampling.plan import SamplingOptions, SmoothingPlan
 
 FIXED_BATCH_SIZE = 128
-FREE = ("num_images", "radii", "batch_size", "smoothing", "semantic", "joint")
+FREE = ("num_images", "radii", "batch_size", "compile_backend", "smoothing", "semantic", "joint")
 """What may change between runs that share a folder: rows do not depend on it, or say it themselves."""
 
 
@@ -48,6 +48,9 @@ class CertificationPlan:
         batch_size: Images, or noisy copies, per pass. Null finds a fast one for smoothing certificates and profiles;
             what looks at the batches of one image, joint certificates and answers in words, then takes 128. Counts do
             not depend on it but for the rounding of the encoder, so a run may be resumed with another one.
+        compile_backend: Compiles the image tower for whole batches, usually with "inductor", which on CUDA devices
+            launches a batch's kernels at once, by CUDA graphs; it does not pay on processors. Counts are as with
+            `batch_size`.
         kinds: What is asked of kinds of certificate that have no field of their own here, by their names.
     """
 
@@ -70,6 +73,7 @@ class CertificationPlan:
     joint_questions: JointQuestions = field(default_factory=JointQuestions)
     radii: list[float] = field(default_factory=lambda: [0.0, 0.05, 0.1, 0.15])
     batch_size: int | None = FIXED_BATCH_SIZE
+    compile_backend: str | None = None
     kinds: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,6 +82,8 @@ class CertificationPlan:
         check_sigma(self.sigma)
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, or null for an automatic one, got {self.batch_size}")
+        if self.compile_backend is not None and self.batch_size is None:
+            raise ValueError("expected a batch_size beside compile_backend, which compiles for batches of one size")
         self._add_from_library()
         names = [attribute.name for attribute in self.attributes]
         if len(set(names)) != len(names):
