@@ -30,7 +30,7 @@ SEEDS = 5
 ONE_TREE = ("trees/emoji_unicode.yaml",)
 FOREST = (*ONE_TREE, "trees/emoji_wordnet.yaml")
 START_RATES = (1e-3, 2e-3, 4e-3)  # the grid grows by a factor of 2 while a method's choice lies on its edge
-LEAST_RATE, LARGEST_RATE = 1.25e-4, 3.2e-2
+LEAST_RATE, LARGEST_RATE = 1.5625e-5, 3.2e-2
 ATTACK: dict[str, Any] = {
     "threat_model": ThreatModel(eps=EPS),
     "ascent": Ascent(steps=STEPS, step_size=STEP_SIZE),
