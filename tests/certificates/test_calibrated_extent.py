@@ -92,27 +92,6 @@ def test_an_image_is_asked_its_own_threshold() -> None:
         assert together[i] == calibrated_extent(problem.scorer, *problem.arguments, threshold)[i]
 
 
-SCALES = [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 3.0), ThresholdScale("margin", 2.0)]
-
-
-@pytest.mark.parametrize("scales", [SCALES, 4 * [ThresholdScale("margin", -0.9)]], ids=["several", "falling"])
-def test_many_thresholds_at_once_reach_as_far_as_each_by_itself(scales: list[ThresholdScale]) -> None:
-    """Classes that end no stretch at any of them are left out; those that do are the same."""
-    problem = random_problem("poincare", 60, 5, 30, seed=10)
-    rotation = Rotation.tolerant(*problem.arguments)
-    stretches = FirstStretches(problem.scorer, rotation, along_rotation(problem.scorer, rotation))
-    thresholds = 0.2 * torch.rand(4, 30, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    weights = torch.tensor([[scale.unit == "weights"] * 30 for scale in scales])
-    growth = torch.tensor([[scale.growth] * 30 for scale in scales], dtype=torch.float64)
-    extent, other = stretches.reaches(thresholds, weights, growth)
-    for row, scale in enumerate(scales):
-        alone, ending = stretches.reach(thresholds[row], scale)
-        assert torch.equal(extent[row], alone)
-        assert torch.equal(other[row], ending)
-        assert len(ending.unique()) > 3
-    assert bool(((extent > 0) & (extent < stretches.whole)).any())
-
-
 def test_a_duplicate_of_the_label_leaves_nothing() -> None:
     problem = random_problem("cosine", 6, 4, 30, seed=9)
     labels = problem.scorer.predict(problem.arguments[0])

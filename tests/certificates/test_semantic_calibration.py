@@ -17,6 +17,7 @@ from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, AskedThresholds, calibrated_stretches
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
@@ -245,7 +246,8 @@ def rows_of(problem: Problem, calibrated: Calibration, deltas: tuple[float, ...]
         if statement.group is None or statement.group[2] == int(partition.label[i]) % 2
         for form in statement.thresholds
     ]
-    stated = calibrated_stretches(problem.scorer, rotation, partition, AskedThresholds(asked, len(partition)))
+    level = Level(problem.scorer, partition, rotation.sinusoids(problem.scorer, partition.direction))
+    (stated,) = calibrated_stretches([level], rotation, AskedThresholds([asked], len(partition)))
     evidence = semantic_evidence(*given, partition, deltas=deltas, ends=[ends for _, ends in stated])
     return [
         json.loads(

@@ -94,6 +94,19 @@ class AffineScorer:
         norm = image_norm.detach().double() if isinstance(image_norm, Tensor) else image_norm
         return cls(*poincare.affine_scorer(text_points.detach(), norm, curv))
 
+    def with_bias(self, bias: Tensor) -> AffineScorer:
+        """The scorer with other biases, `(K,)` or `(N, K)`: what weights alone tell is not found out again."""
+        if not self._all_differ:
+            return AffineScorer(self.weight, bias)
+        found = copy(self)
+        found._set(bias=bias.detach().to(self.weight))
+        return found
+
+    @cached_property
+    def _all_differ(self) -> bool:
+        """Whether weights alone tell all classes apart, whatever the biases."""
+        return len(torch.unique(self.weight, dim=0)) == len(self.weight)
+
     @cached_property
     def crowded(self) -> Tensor:
         """`(U,)` True where the weights of another class in `first` are closer than `closeness`."""

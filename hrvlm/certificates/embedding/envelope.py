@@ -53,8 +53,12 @@ class Sinusoids:
         return torch.addcmul(self.offset, self.cosine, cos).addcmul_(self.sine, sin)
 
     def minus(self, label: Tensor) -> Sinusoids:
-        """Margin sinusoids of class `label` `(N,)` over every class (its own is zero throughout)."""
-        pick = label[:, None]
+        """Margin sinusoids of class `label` over every class (its own is zero throughout).
+
+        Args:
+            label: `(N,)`, or `(N, K)` where each class is compared with one of its own.
+        """
+        pick = label[:, None] if label.dim() == 1 else label
         return Sinusoids(*(part.gather(1, pick) - part for part in (self.cosine, self.sine, self.offset)))
 
     def tolerance(self) -> Tensor:

@@ -9,9 +9,7 @@ threshold means for pictures is a matter of calibration, see `statistics.risk`.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -23,9 +21,6 @@ from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import UNITS, ThresholdUnit
 from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
 from hrvlm.certificates.kinds.semantic.stable_arcs import StablePiece, stable_pieces
-
-Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
-"""Distance of a class from an image's label, the label's margin over it, and the error of that."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class FirstStretches:
         sinusoids: Sinusoids | None = None,
     ) -> None:
         self.whole = partition.extent
-        self._pieces = list(stable_pieces(scorer, rotation, _first(partition), sinusoids))
+        self._pieces = list(stable_pieces(scorer, rotation, first_interval(partition), sinusoids))
         self._classes = scorer.first
 
     def reach(self, threshold: float | Tensor, scale: ThresholdScale) -> tuple[Tensor, Tensor]:
@@ -114,51 +109,16 @@ class FirstStretches:
                 f"expected a threshold >= 0, one number or {len(self.whole)} of them, got {shown}: a calibration gives "
                 "such numbers"
             )
-        row = given.expand_as(self.whole)[None]
-        weights = torch.full_like(row, scale.unit == "weights", dtype=torch.bool)
-        extent, other = self.reaches(row, weights, torch.full_like(row, scale.growth))
-        return extent[0], other[0]
-
-    def reaches(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for M thresholds of each image at once: all of shape `(M, N)`.
-
-        Args:
-            thresholds: >= 0.
-            weights: whether they are in units of the weights' distances.
-            growth: of them.
-        """
-        extent, other = torch.zeros_like(thresholds), torch.full(thresholds.shape, -1, device=growth.device)
+        given = given.expand_as(self.whole)
+        extent, other = torch.zeros_like(given), torch.full(given.shape, -1, device=given.device)
         for piece in self._pieces:
-            rows, classes = piece.rows, self._classes
-            asked = (thresholds[:, rows], weights[:, rows], growth[:, rows])
-            if len(thresholds) > 1:
-                columns = _ending(piece, *asked)
-                piece, classes = piece.columns(columns), classes[columns]
-            margin, slack = _asked(piece, *asked)
-            angle, column, blocked = (part.view(len(thresholds), -1) for part in _first_failure(margin, slack))
-            whole = self.whole[rows]
+            margin, slack = _asked(piece, given[piece.rows], scale)
+            angle, column, blocked = _first_failure(margin, slack)
+            whole = self.whole[piece.rows]
             ended = blocked | (angle < whole)
-            extent[:, rows] = torch.where(blocked, 0.0, torch.where(ended, angle, whole))
-            other[:, rows] = torch.where(ended, classes[column], -1)
+            extent[piece.rows] = torch.where(blocked, 0.0, torch.where(ended, angle, whole))
+            other[piece.rows] = torch.where(ended, self._classes[column], -1)
         return extent, other
-
-    def bounds(self, pairs: Collection[tuple[int, int]]) -> dict[tuple[int, int], Ending]:
-        """Per image and class: distance of its weight from that of the image's label, margin, and error of its values.
-
-        The margin is ``a cos t + b sin t + c`` at t radians past the image; the error is 0 where the difference of the
-        scores is as good.
-        """
-        found: dict[tuple[int, int], Ending] = {}
-        for piece in self._pieces:
-            places = {i: row for row, i in enumerate(piece.rows.tolist())}
-            here = [pair for pair in pairs if pair[0] in places]
-            rows = [places[i] for i, _ in here]
-            columns = torch.searchsorted(self._classes, self._classes.new_tensor([other for _, other in here]))
-            parts = (piece.distances, piece.margin.cosine, piece.margin.sine, piece.margin.offset, piece.error)
-            numbers = torch.stack([part[rows, columns] for part in parts], dim=1).tolist()
-            for pair, (distance, cosine, sine, offset, error) in zip(here, numbers, strict=True):
-                found[pair] = (distance if math.isfinite(distance) else 0.0, (cosine, sine, offset), error)
-        return found
 
     def keeps(self, threshold: Tensor, position: Tensor, scale: ThresholdScale) -> Tensor:
         """Whether the stretches at thresholds `(N,)` hold positions `(N,)`, radians past the image in [0, pi].
@@ -167,9 +127,7 @@ class FirstStretches:
         """
         kept = torch.zeros_like(self.whole, dtype=torch.bool)
         for piece in self._pieces:
-            growth = torch.full_like(threshold[piece.rows], scale.growth)[None]
-            weights = torch.full_like(growth, scale.unit == "weights", dtype=torch.bool)
-            margin, slack = _asked(piece, threshold[piece.rows][None], weights, growth)
+            margin, slack = _asked(piece, threshold[piece.rows], scale)
             at = position[piece.rows]
             low = (lows(margin, torch.minimum(at, piece.length)) - slack).amin(dim=1)
             # A picture at the very end lies on the stretch, whichever way the end was rounded.
@@ -188,12 +146,6 @@ class FirstStretches:
             ratio = _least_ratio(piece, torch.minimum(at, piece.length), scale).amin(dim=1)
             found[piece.rows] = torch.where(at <= piece.length + ROUNDING, ratio, -math.inf)
         return found
-
-
-def _ending(piece: StablePiece, threshold: Tensor, weights: Tensor, growth: Tensor) -> Tensor:
-    """Positions of the classes that may end the stretch of some image at some of M thresholds `(M, n)`."""
-    most = threshold * (1 + growth.clamp(min=0))
-    return piece.near(*(torch.where(mask, most, 0.0).amax(dim=0)[:, None] for mask in (weights, ~weights)))
 
 
 def _least_ratio(piece: StablePiece, end: Tensor, scale: ThresholdScale) -> Tensor:
@@ -219,7 +171,7 @@ def _least_ratio(piece: StablePiece, end: Tensor, scale: ThresholdScale) -> Tens
     return torch.where(finite, least, -piece.distances)
 
 
-def _first(partition: SemanticPartition) -> SemanticPartition:
+def first_interval(partition: SemanticPartition) -> SemanticPartition:
     """The partition cut off where the image's label first changes."""
     certified = partition.extent > 0
     way = torch.where(partition.stop < partition.start, -1.0, 1.0) * partition.extent
@@ -227,20 +179,18 @@ def _first(partition: SemanticPartition) -> SemanticPartition:
     return replace(partition, breaks=ends, labels=torch.where(certified, partition.label, -1)[:, None])
 
 
-def _asked(piece: StablePiece, threshold: Tensor, weights: Tensor, growth: Tensor) -> tuple[Sinusoids, Tensor]:
-    """Margins less the growing part of what M thresholds `(M, n)` ask of them, and the rest of it, `(M * n, U)`."""
+def _asked(piece: StablePiece, threshold: Tensor, scale: ThresholdScale) -> tuple[Sinusoids, Tensor]:
+    """Margins less the growing part of what thresholds `(n,)` ask of them, and the rest of it, `(n, U)`."""
     finite = piece.distances.isfinite()
-    unit = torch.where(weights[:, :, None], torch.where(finite, piece.distances, 0.0), finite.double())
-    asked, margin = threshold[:, :, None] * unit, piece.margin
+    unit = torch.where(finite, piece.distances, 0.0) if scale.unit == "weights" else finite.to(piece.distances)
+    asked, margin = threshold[:, None] * unit, piece.margin
     # The label does not compete with itself, but with a duplicate, over which no margin is enough.
     slack = asked + torch.where(finite, 0.0, piece.distances) + piece.error
-    sine = margin.sine - growth[:, :, None] * asked
-    parts = (part.expand_as(asked).flatten(0, 1) for part in (margin.cosine, sine, margin.offset))
-    return Sinusoids(*parts), slack.flatten(0, 1)
+    return Sinusoids(margin.cosine, margin.sine - scale.growth * asked, margin.offset), slack
 
 
 def _first_failure(margin: Sinusoids, slack: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Where a margin first is no more than its slack, of which class, and whether at once: `(m,)` each."""
+    """Where a margin first is no more than its slack, of which class, and whether at once: `(n,)` each."""
     lead = Sinusoids(margin.cosine, margin.sine, margin.offset - slack)
     least, worst = (lead.cosine + lead.offset).min(dim=1)
     angle, column = first_crossing(lead)

@@ -1,4 +1,4 @@
-"""The calibrated stretches of one image's changes, and the classes that end them."""
+"""The calibrated stretches of one image's changes at all levels, and the classes that end them."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.embedding.envelope import Sinusoids
-from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
-from hrvlm.certificates.kinds.semantic.calibrated_extent import Ending, FirstStretches
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
+from hrvlm.certificates.kinds.semantic.calibrated_levels import Level, LevelStretches
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
-from hrvlm.certificates.kinds.semantic.calibration_losses import share_of
+from hrvlm.certificates.kinds.semantic.speed import shares_of
+
+Place = tuple[str, int]
+"""Tree and level."""
 
 
 @dataclass(frozen=True)
@@ -46,33 +47,62 @@ class Asked:
         """Threshold, 0 for none, whether in units of weights, and growth."""
         return self.threshold or 0.0, self.statement.scale.unit == "weights", self.statement.scale.growth
 
-    def stretch(self, extent: float, whole: float) -> CalibratedStretch:
-        """What is stated of a stretch of `extent` radians on a range of `whole`."""
+    @cached_property
+    def said(self) -> tuple[Any, ...]:
+        """The fields of a `CalibratedStretch` that are the same for every image."""
         s = self.statement
-        share, scale = share_of(extent, whole, s.speed), (s.scale.unit, s.scale.growth)
-        return CalibratedStretch(s.over, s.group, s.epsilon, self.form, *scale, self.threshold, extent, share)
+        return s.over, s.group, s.epsilon, self.form, s.scale.unit, s.scale.growth, self.threshold
+
+
+class AskedTensors(NamedTuple):
+    """Thresholds as `LevelStretches.reaches` takes them, `(M, N, L)` each."""
+
+    thresholds: Tensor
+    weights: Tensor
+    growth: Tensor
+    none: Tensor  # where no threshold is asked, or the calibration found none
+    speeds: tuple[np.ndarray, np.ndarray]  # knots (M, N, L, Q) of shares and fractions, see `shares_of`
 
 
 class AskedThresholds:
-    """All thresholds that are asked of the changes of an image at one level; the same for all images of its groups.
+    """All thresholds that are asked of the changes of an image at its levels; the same for all images of its groups.
 
     Args:
-        asked: in the order of rows.
+        asked: of each level, in the order of rows.
         changes: how many there are.
     """
 
-    def __init__(self, asked: Sequence[Asked], changes: int) -> None:
-        self.by_change: list[list[Asked]] = [[] for _ in range(changes)]
-        for one in asked:
-            self.by_change[one.change].append(one)
+    def __init__(self, asked: Sequence[Sequence[Asked]], changes: int) -> None:
+        self.by_level: list[list[list[Asked]]] = [[[] for _ in range(changes)] for _ in asked]
+        for level, some in zip(self.by_level, asked, strict=True):
+            for one in some:
+                level[one.change].append(one)
+
+    def __bool__(self) -> bool:
+        """Whether anything is asked."""
+        return any(some for level in self.by_level for some in level)
 
     @cached_property
-    def tensors(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Thresholds, whether in units of weights, and growth, each `(M, changes)`: see `FirstStretches.reaches`."""
-        rows = list(zip_longest(*self.by_change))
+    def tensors(self) -> AskedTensors:
+        """The thresholds, M being the most that are asked of a change at a level."""
+        rows = list(zip_longest(*(some for level in self.by_level for some in level)))
+        shape = (len(rows), len(self.by_level), -1)
         told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
-        thresholds, weights, growth = torch.tensor(told, dtype=torch.float64).unbind(dim=-1)
-        return thresholds, weights > 0, growth
+        parts = torch.tensor(told, dtype=torch.float64).unflatten(1, shape[1:]).transpose(1, 2).unbind(dim=-1)
+        none = torch.tensor([[one is None or one.threshold is None for one in row] for row in rows])
+        speeds = [[((0.0, 1.0),) * 2 if one is None else _knots(one) for one in row] for row in rows]
+        most = max(len(shares) for row in speeds for shares, _ in row)
+        padded = [[[list(k) + [k[-1]] * (most - len(k)) for k in knots] for knots in row] for row in speeds]
+        shares, fractions = (
+            np.array(padded).reshape(*shape, 2, most).transpose(3, 0, 2, 1, 4)
+        )  # fmt: skip
+        return AskedTensors(
+            parts[0], parts[1] > 0, parts[2], none.unflatten(1, shape[1:]).transpose(1, 2), (shares, fractions)
+        )
+
+
+def _knots(asked: Asked) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    return asked.statement.speed.shares, asked.statement.speed.fractions
 
 
 class Asking:
@@ -88,22 +118,20 @@ class Asking:
         self._groups = sorted({s.group[:2] for s in calibration.statements if s.group is not None})
         self._known: dict[tuple[Any, ...], AskedThresholds] = {}
 
-    def __call__(
-        self, scorer: str, level: tuple[str, int], predictions: Mapping[tuple[str, int], int]
-    ) -> AskedThresholds:
-        """Those of one level.
+    def __call__(self, scorer: str, predictions: Mapping[Place, int]) -> AskedThresholds:
+        """Those of all levels.
 
         Args:
             scorer: kind of the scorer.
-            level: tree and level.
-            predictions: class of the image by tree and level.
+            predictions: class of the image by tree and level, in the order of levels.
         """
-        key = (scorer, level, *(predictions.get(group) for group in self._groups))
+        key = (scorer, *predictions, *(predictions.get(group) for group in self._groups))
         if key not in self._known:
-            self._known[key] = AskedThresholds(self._asked(scorer, level, predictions), len(self.changes))
+            asked = [self._asked(scorer, level, predictions) for level in predictions]
+            self._known[key] = AskedThresholds(asked, len(self.changes))
         return self._known[key]
 
-    def _asked(self, scorer: str, level: tuple[str, int], predictions: Mapping[tuple[str, int], int]) -> list[Asked]:
+    def _asked(self, scorer: str, level: Place, predictions: Mapping[Place, int]) -> list[Asked]:
         return [
             Asked(statement, form, i)
             for i, change in enumerate(self.changes)
@@ -113,35 +141,42 @@ class Asking:
         ]
 
 
-def calibrated_stretches(
-    scorer: AffineScorer,
-    rotation: Rotation,
-    partition: SemanticPartition,
-    asked: AskedThresholds,
-    sinusoids: Sinusoids | None = None,
-) -> list[tuple[list[CalibratedStretch], dict[int, Ending]]]:
-    """Per change the stretches, and the classes that end them with distance, margin and its error, see `evidence`.
+class Stated(NamedTuple):
+    """What is stated of one change at one level, and the classes that end it, see `evidence`."""
+
+    stretches: tuple[CalibratedStretch, ...]
+    ends: dict[int, Ending]
+
+
+def calibrated_stretches(levels: Sequence[Level], rotation: Rotation, asked: AskedThresholds) -> list[list[Stated]]:
+    """Per level and change the stretches, and the classes that end them with distance, margin and its error.
 
     Args:
-        scorer: classifier at the image.
+        levels: of the image.
         rotation: of its changes.
-        partition: along it.
         asked: thresholds.
-        sinusoids: see `stable_pieces`.
     """
-    found: list[tuple[list[CalibratedStretch], dict[int, Ending]]] = [([], {}) for _ in range(len(partition))]
-    if not any(asked.by_change):
-        return found
-    stretches = FirstStretches(scorer, rotation, partition, sinusoids)
-    reached = stretches.reaches(*(part.to(partition.start.device) for part in asked.tensors))
-    whole = (partition.stop - partition.start).abs().tolist()
-    ending: dict[tuple[int, int], None] = {}
-    for i, (some, *columns) in enumerate(zip(asked.by_change, *(part.T.tolist() for part in reached), strict=True)):
-        for one, extent, other in zip(some, *columns, strict=False):  # columns are as long as the longest
-            none = one.threshold is None
-            found[i][0].append(one.stretch(0.0 if none else extent, whole[i]))
-            if other >= 0 and not none:
-                ending[i, other] = None
-    for (i, other), numbers in stretches.bounds(ending).items():
-        found[i][1][other] = numbers
+    if not asked:
+        return [[Stated((), {}) for _ in some] for some in asked.by_level]
+    stretches, tensors = LevelStretches(levels, rotation), asked.tensors
+    device, none = stretches.whole.device, tensors.none
+    extent, column, classes = (part.cpu() for part in stretches.reaches(*(part.to(device) for part in tensors[:3])))
+    extent, column = extent.masked_fill(none, 0.0), column.masked_fill(none, -1)
+    ranges = torch.stack([(level.partition.stop - level.partition.start).abs().cpu() for level in levels], dim=1)
+    fraction = np.divide(extent, ranges, out=np.zeros(extent.shape), where=(ranges > 0).numpy())
+    share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *tensors.speeds)), 0.0)
+    numbers = [part.transpose(2, 1, 0).tolist() for part in (extent.numpy(), share)]
+    found = [
+        [
+            Stated(tuple([CalibratedStretch(*one.said, *reached) for one, *reached in zip(*both, strict=False)]), {})
+            for both in zip(*level, strict=True)
+        ]  # columns of numbers are as long as the longest
+        for level in zip(asked.by_level, *numbers, strict=True)
+    ]
+    place = (column >= 0).nonzero(as_tuple=True)
+    ending = dict.fromkeys(
+        zip(*(part.tolist() for part in (place[2], place[1], classes[place], column[place])), strict=True)
+    )
+    for (level, i, other, _), end in zip(ending, stretches.bounds([(i, c) for _, i, _, c in ending]), strict=True):
+        found[level][i].ends[other] = end
     return found

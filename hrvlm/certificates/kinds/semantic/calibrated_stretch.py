@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from msgspec import Meta
 
@@ -18,6 +18,8 @@ CONFIDENCE = r"0\.[0-9]+"
 FORM = Annotated[str, Meta(pattern=rf"^(marginal|{CONFIDENCE})$")]
 Group = tuple[str, int, int]
 """Tree, level and class that the images of a group are predicted to be."""
+Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
+"""What ends a stretch: distance of a class from an image's label, the label's margin over it, and the error of that."""
 
 
 class CalibratedStretch(NamedTuple):

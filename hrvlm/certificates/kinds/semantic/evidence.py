@@ -21,7 +21,7 @@ from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
-from hrvlm.certificates.kinds.semantic.calibrated_extent import Ending
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import Ending
 from hrvlm.certificates.kinds.semantic.certify import Extent, target_angles
 from hrvlm.certificates.kinds.semantic.misalignment import add_stable_share, check_deltas
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, Wave
@@ -39,6 +39,7 @@ def semantic_evidence(
     target_extent: Extent = None,
     deltas: Sequence[float] = (),
     ends: Sequence[Mapping[int, Ending]] = (),
+    rotation: Rotation | None = None,
     sinusoids: Sinusoids | None = None,
 ) -> list[dict[str, Any]]:
     """Per image the fields that `SemanticRecord.of_partition` takes beside the partition.
@@ -52,12 +53,13 @@ def semantic_evidence(
         target_extent: as in `semantic_partition`.
         deltas: misalignment bounds at which stable coverage is stated.
         ends: per image the classes that end its calibrated stretches; none where no such are stated.
+        rotation: of features, source and target, where it is known.
         sinusoids: see `stable_pieces`.
 
     Returns:
         Fields `plane`, `waves`, `distances`, `largest_deltas`, `margins`, `stable` and `smallest_margin` of each image.
     """
-    rotation = Rotation.tolerant(features, source, target)
+    rotation = rotation or Rotation.tolerant(features, source, target)
     angles, _ = target_angles(target_extent, rotation)
     first, second = (
         torch.where(rotation.flat, 0.0, sphere.along(rotation.features, axis)) for axis in rotation.plane[:2]

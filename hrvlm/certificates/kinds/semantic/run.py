@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.attributes import Attribute, check_changes
-from hrvlm.certificates.embedding.envelope import Sinusoids
 from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References
-from hrvlm.certificates.kinds.semantic.calibrated_rows import Asking, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
+from hrvlm.certificates.kinds.semantic.calibrated_rows import Asking, Stated, calibrated_stretches
 from hrvlm.certificates.kinds.semantic.calibration import read_calibration
-from hrvlm.certificates.kinds.semantic.certify import Extent, semantic_partitions
+from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
 from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
@@ -26,8 +25,6 @@ from hrvlm.geometry.sphere import normalise
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 from hrvlm.rows.record import NAMED_BY
 from hrvlm.trees.words import with_name
-
-_ALL = "all changes"  # one row each of the same image
 
 
 def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[SemanticRecord]]:
@@ -43,12 +40,12 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
     options: SemanticOptions = context.options
     classifiers = classifiers_of(context.classifier)
     asking = None if options.calibration is None else Asking(read_calibration(options.calibration), options.attributes)
-    targets = TargetDirections(context.classifier, context.references)
+    targets, scorers = TargetDirections(context.classifier, context.references), LevelScorers(classifiers)
     for image in stream:
         with one_thread():
             shown = [targets(change, image.index) for change in options.attributes]
             sequences = [targets.sequence(change, image.index) for change in options.attributes]
-            records = list(_of_image(classifiers, image, (shown, sequences), options, asking))
+            records = list(_of_image(classifiers, scorers, image, (shown, sequences), options, asking))
         yield records
 
 
@@ -114,14 +111,37 @@ def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Seque
     return ImageExtent(torch.where(text, angle, seen.angle), text | seen.defined)
 
 
-def _scorer(classifier: HierarchicalClassifier, key: LevelKey, point: Tensor) -> AffineScorer:
-    """The scorer of a level at the one image whose point `(1, D)` is given."""
-    weight, bias = classifier.head.affine(point, classifier.text_points(key))
-    return AffineScorer(weight, bias.reshape(-1, len(weight))[0])
+class LevelScorers:
+    """The scorers of levels at images: what no image changes is made once.
+
+    Args:
+        classifiers: of the model, whose weights stay as they are.
+    """
+
+    def __init__(self, classifiers: Classifiers) -> None:
+        self._classifiers = classifiers
+        self._known: dict[tuple[str, LevelKey], AffineScorer] = {}
+
+    def __call__(self, kind: str, key: LevelKey, point: Tensor) -> AffineScorer:
+        """That of a level at the one image whose point `(1, D)` is given."""
+        classifier, known = self._classifiers[kind], self._known.get((kind, key))
+        weight, bias = classifier.head.affine(point, classifier.text_points(key))
+        bias = bias.reshape(-1, len(weight))[0]
+        if known is None or not torch.equal(known.weight, weight):
+            known = self._known[kind, key] = AffineScorer(weight, bias)
+        return known.with_bias(bias)
+
+
+def _level(scorer: AffineScorer, rotation: Rotation, extent: Extent) -> Level:
+    """A level of an image along its changes."""
+    scores = scorer.distinct_scores(rotation.features)
+    partition = along_rotation(scorer, rotation, target_extent=extent, scores=scores)
+    return Level(scorer, partition, rotation.sinusoids(scorer, partition.direction, scores))
 
 
 def _of_image(
     classifiers: Classifiers,
+    scorers: LevelScorers,
     image: EmbeddedImage,
     pictures: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
     plan: SemanticOptions,
@@ -143,26 +163,23 @@ def _of_image(
         point = classifier.head.lift_image(feature)
         points = point.double().expand_as(source)
         extent = target_extent(points, source, target, shown)
-        scorers = {key: _scorer(classifier, key, point) for key in classifier.keys}
-        partitions = semantic_partitions(scorers, points, {_ALL: (source, target)}, target_extent=extent)
-        named = {key: (any_classifier.forest[key.tree].name, key.level) for key in scorers}
-        labels = {named[key]: int(partitions[key, _ALL].label[0]) for key in scorers}
-        rotation: Rotation | None = None
-        for key, scorer in scorers.items():
-            partition = partitions[key, _ALL]
-            asked = (scorer, points, source, target, partition)
-            stated: list[Any] = []
-            waves: Sinusoids | None = None
-            if asking is not None:
-                thresholds = asking(scorer_kind, named[key], labels)
-                rotation = rotation or Rotation.tolerant(points, source, target)
-                waves = rotation.sinusoids(scorer, partition.direction)
-                stated = calibrated_stretches(scorer, rotation, partition, thresholds, waves)
-            ends = [ends for _, ends in stated]
-            evidence = semantic_evidence(*asked, target_extent=extent, deltas=plan.deltas, ends=ends, sinusoids=waves)
-            for fields, (stretches, _) in zip(evidence, stated, strict=False):
-                fields["calibrated"] = tuple(stretches)
-            found[scorer_kind, key] = partition, evidence
+        rotation = Rotation.tolerant(points, source, target)
+        levels = [_level(scorers(scorer_kind, key, point), rotation, extent) for key in classifier.keys]
+        stated: list[list[Stated]] = [[] for _ in levels]
+        if asking is not None:
+            labels = {
+                (any_classifier.forest[key.tree].name, key.level): int(level.partition.label[0])
+                for key, level in zip(classifier.keys, levels, strict=True)
+            }
+            stated = calibrated_stretches(levels, rotation, asking(scorer_kind, labels))
+        for key, level, some in zip(classifier.keys, levels, stated, strict=True):
+            evidence = semantic_evidence(
+                level.scorer, points, source, target, level.partition, target_extent=extent, deltas=plan.deltas,
+                ends=[one.ends for one in some], rotation=rotation, sinusoids=level.sinusoids,
+            )  # fmt: skip
+            for fields, one in zip(evidence, some, strict=False):
+                fields["calibrated"] = one.stretches
+            found[scorer_kind, key] = level.partition, evidence
     for i, attribute in enumerate(plan.attributes):
         for (scorer_kind, key), (partition, evidence) in found.items():
             tree = any_classifier.forest[key.tree]
@@ -182,18 +199,22 @@ def _of_image(
                 named_by=NAMED_BY[label >= 0],
                 calibration=None if calibration is None else calibration.digest,
                 population=None if calibration is None else calibration.population,
-                reference=_reference(classifiers[scorer_kind], key, feature, sequences[i]),
+                reference=_reference(classifiers[scorer_kind], scorers, (scorer_kind, key), feature, sequences[i]),
                 **evidence[i],
             )
 
 
 def _reference(
-    classifier: HierarchicalClassifier, key: LevelKey, feature: Tensor, sequence: Tensor | None
+    classifier: HierarchicalClassifier,
+    scorers: LevelScorers,
+    level: tuple[str, LevelKey],
+    feature: Tensor,
+    sequence: Tensor | None,
 ) -> float | None:
     """Share of the arc from the image through the pictures of a change on which its prediction holds."""
     if sequence is None:
         return None
     points = classifier.head.lift_image(torch.cat([feature, sequence])).double()
-    partition = reference_partition(_scorer(classifier, key, points[:1]), fit_reference_arc(points[None]))
+    partition = reference_partition(scorers(*level, points[:1]), fit_reference_arc(points[None]))
     known = partition.reasons[0] in (None, Reason.EMPTY_RANGE, Reason.CONSTANT)
     return float(partition.invariance[0]) if known else None

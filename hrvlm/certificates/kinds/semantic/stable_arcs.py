@@ -18,7 +18,6 @@ from hrvlm.certificates.embedding.envelope import Sinusoids, lows
 from hrvlm.certificates.embedding.partition import SemanticPartition, chunks
 from hrvlm.certificates.embedding.rotation import Rotation
 
-_NEAR = 1e-9  # of scores: rounding is far below
 _NOTHING = 1e-9  # an arc of this share of its interval bounds nothing; at delta 0 rounding makes such at the ends
 
 
@@ -80,25 +79,6 @@ class StablePiece(NamedTuple):
         ratio = torch.where(room > 0, room / self.distances.abs(), 0.0)
         return torch.where(self.distances == -math.inf, math.inf, ratio).min(dim=1)
 
-    def near(self, distances: Tensor, margin: Tensor) -> Tensor:
-        """Positions of the classes over which some margin is somewhere no more than asked in all; at least one.
-
-        Args:
-            distances: `(n, 1)` what is asked in units of the weights' distances.
-            margin: `(n, 1)` and in that of scores.
-        """
-        finite = self.distances.isfinite()
-        asked = torch.where(finite, distances * self.distances + margin, self.distances) + self.error
-        found = (lows(self.margin, self.length) <= asked + _NEAR).any(dim=0)
-        found[0] |= ~found.any()
-        return found.nonzero().squeeze(1)
-
-    def columns(self, index: Tensor) -> StablePiece:
-        """The piece with some classes alone."""
-        return self._replace(
-            margin=self.margin.columns(index), distances=self.distances[:, index], error=self.error[:, index]
-        )
-
 
 def stable_pieces(
     scorer: AffineScorer, rotation: Rotation, partition: SemanticPartition, sinusoids: Sinusoids | None = None
@@ -135,7 +115,7 @@ def _piece(
     origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
     winner = torch.searchsorted(scorer.first, label)
     margin = sinusoids.turned((origin - partition.start[rows]).abs()).minus(winner)
-    distances = _distances(scorer.distinct, winner)
+    distances = weight_distances(scorer.distinct, winner)
     distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
     length, error = (stop - origin).abs(), torch.zeros_like(distances)
     return StablePiece(rows, origin, stop, label, length, margin, distances, error)
@@ -173,7 +153,7 @@ def _with_ties(piece: StablePiece, tolerance: Tensor) -> StablePiece:
     return piece._replace(error=torch.where(tied, 2 * tolerance[:, None], piece.error))
 
 
-def _distances(weight: Tensor, winner: Tensor) -> Tensor:
+def weight_distances(weight: Tensor, winner: Tensor) -> Tensor:
     """Distances `(n, U)` of the winners' weights to all weights, by differences: a product form would cancel."""
     distinct, position = winner.unique(return_inverse=True)
     return torch.cdist(weight[distinct], weight, compute_mode="donot_use_mm_for_euclid_dist")[position]

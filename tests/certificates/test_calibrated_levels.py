@@ -1,0 +1,96 @@
+"""Stretches of all levels at once, against those of each level and threshold by itself."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from semantic_problems import random_problem
+
+from hrvlm.certificates import AffineScorer, ThresholdScale
+from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import Level, LevelStretches
+from hrvlm.certificates.kinds.semantic.certify import along_rotation
+from hrvlm.certificates.kinds.semantic.speed import PathSpeed, shares_of
+
+SCALES = [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 3.0), ThresholdScale("margin", 2.0)]
+CHANGES = 30
+
+
+def scorers(kind: str) -> list[AffineScorer]:
+    """Levels of 60, 5, 1 and 7 classes; of the last, two are the same and two nearly so."""
+    levels = [random_problem(kind, count, 5, CHANGES, seed=10) for count in (60, 5, 1, 7)]
+    found = [level.scorer for level in levels]
+    weight, bias = found[-1].weight.clone(), found[-1].bias.clone()
+    weight[1], weight[3] = weight[0], weight[2] + 1e-6
+    bias[..., 1], bias[..., 3] = bias[..., 0], bias[..., 2]
+    return [*found[:-1], AffineScorer(weight, bias)]
+
+
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+@pytest.mark.parametrize("scales", [SCALES, 4 * [ThresholdScale("margin", -0.9)]], ids=["several", "falling"])
+def test_levels_and_thresholds_at_once_reach_as_far_as_each_by_itself(kind: str, scales: list[ThresholdScale]) -> None:
+    rotation = Rotation.tolerant(*random_problem(kind, 60, 5, CHANGES, seed=10).arguments)
+    levels = []
+    for scorer in scorers(kind):
+        partition = along_rotation(scorer, rotation)
+        levels.append(Level(scorer, partition, rotation.sinusoids(scorer, partition.direction)))
+    thresholds = torch.rand(4, CHANGES, len(levels), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    thresholds *= torch.tensor([0.1, 0.2, 0.3, 0.0])[:, None, None]
+    weights = torch.tensor([scale.unit == "weights" for scale in scales])[:, None, None].expand_as(thresholds)
+    growth = torch.tensor([scale.growth for scale in scales], dtype=torch.float64)[:, None, None].expand_as(thresholds)
+    together = LevelStretches(levels, rotation)
+    extent, column, classes = together.reaches(thresholds, weights, growth)
+    ended = set()
+    for place, level in enumerate(levels):
+        alone = FirstStretches(level.scorer, rotation, level.partition)
+        for row, scale in enumerate(scales):
+            reached, ending = alone.reach(thresholds[row, :, place], scale)
+            assert torch.allclose(extent[row, :, place], reached, rtol=0, atol=1e-12)
+            assert torch.equal(torch.where(column >= 0, classes, -1)[row, :, place], ending)
+            ended |= {(place, int(other)) for other in ending}
+    assert len(ended) > 12
+    assert bool(((extent > 0) & (extent < together.whole)).any())
+
+
+def test_what_ends_a_stretch_is_met_there() -> None:
+    rotation = Rotation.tolerant(*random_problem("cosine", 60, 5, CHANGES, seed=10).arguments)
+    levels = []
+    for scorer in scorers("cosine"):
+        partition = along_rotation(scorer, rotation)
+        levels.append(Level(scorer, partition, rotation.sinusoids(scorer, partition.direction)))
+    asked = torch.full((1, CHANGES, len(levels)), 0.02, dtype=torch.float64)
+    stretches = LevelStretches(levels, rotation)
+    extent, column, _ = stretches.reaches(asked, torch.ones_like(asked, dtype=torch.bool), torch.zeros_like(asked))
+    places = [place for place in (column >= 0).nonzero().tolist() if float(extent[tuple(place)]) > 0]
+    assert len(places) > 10
+    bounds = stretches.bounds([(i, int(column[m, i, level])) for m, i, level in places])
+    for place, (distance, (a, b, c), error) in zip(places, bounds, strict=True):
+        at = float(extent[tuple(place)])
+        left = a * math.cos(at) + b * math.sin(at) + c
+        assert left == pytest.approx(0.02 * distance + error, abs=1e-12)
+
+
+def test_other_biases_make_the_scorer_that_they_would_make_anew() -> None:
+    for scorer in scorers("poincare"):
+        bias = scorer.bias[3]
+        found, anew = scorer.with_bias(bias), AffineScorer(scorer.weight, bias)
+        for name in ("weight", "bias", "first", "repeated", "distinct", "crowded"):
+            assert torch.equal(getattr(found, name), getattr(anew, name))
+    apart = AffineScorer(torch.ones(2, 3), torch.tensor([0.0, 1.0]))  # told apart by their biases alone
+    assert len(apart.first) == 2
+    assert apart.with_bias(torch.zeros(2)).first.tolist() == [0]
+
+
+def test_shares_of_many_speeds_are_those_of_each() -> None:
+    speeds = [PathSpeed(), PathSpeed((0.0, 0.25, 0.5, 1.0), (0.0, 0.1, 0.1, 0.8))]
+    padded = [[(*k, *[k[-1]] * (4 - len(k))) for k in (speed.shares, speed.fractions)] for speed in speeds]
+    shares, fractions = np.array(padded).transpose(1, 0, 2)[:, :, None]
+    given = np.linspace(0, 1, 41) * np.ones((2, 1))
+    found = shares_of(given, shares, fractions)
+    assert found.tolist() == [
+        [speed.share_of(x) for x in row] for speed, row in zip(speeds, given.tolist(), strict=True)
+    ]
