@@ -4,7 +4,8 @@
 
 Emoji by the unseen artist are shown in the exact steps of the changes of benchmarks/semantic.py. Some images tell the
 path's speed and what thresholds are measured in; of the others four fifths calibrate and one fifth is tested, at
-random, many times over. The form with confidence is tried on draws with replacement, for which the rate of all images
+random, many times over. Which images do what is drawn anew several times, for one draw may leave easy images or hard
+ones to the test. The form with confidence is tried on draws with replacement, for which the rate of all images
 is the true one. Three models are compared: the packaged one, after hierarchical fine-tuning, and after the same with
 pictures pulled onto the certificates' path (benchmarks/semantic_models.py trains them where they are missing).
 
@@ -18,6 +19,7 @@ import argparse
 import json
 import platform
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ from hrvlm.whole_files import write_whole
 ROOT = Path(__file__).parents[1]
 RESULT = ROOT / "benchmarks" / "results" / "semantic_calibration.json"
 STEPS, SPLITS, CONFIDENCE, CALIBRATES = 9, 2000, 0.9, 0.8
+PARTITIONS = 8
+"""Random divisions of the images into those that fit, choose, and calibrate or are tested."""
 EPOCHS = 4
 
 
@@ -63,10 +67,10 @@ def chosen(critical: np.ndarray, count: int) -> np.ndarray:
 
 
 def measure(
-    critical: np.ndarray, shown: ShownChange, measured: Measured, epsilon: float, splits: int
+    critical: np.ndarray, shown: ShownChange, measured: Measured, epsilon: float, splits: int, seed: int
 ) -> dict[str, Any]:
-    """Violation rates and shares of one claim over random splits."""
-    n, rng = int(CALIBRATES * len(critical)), np.random.default_rng([len(critical), int(1000 * epsilon)])
+    """Violation rates `(splits,)` and share of one claim over random splits of one division, and how it is measured."""
+    n, rng = int(CALIBRATES * len(critical)), np.random.default_rng([len(critical), int(1000 * epsilon), seed])
     order = rng.permuted(np.tile(np.arange(len(critical)), (splits, 1)), axis=1)
     places = chosen(critical[order[:, :n]], allowed(n, epsilon, None))
     rates = (critical[order[:, n:]] > places[:, None]).mean(axis=1)
@@ -76,30 +80,48 @@ def measure(
     confident = chosen(drawn, allowed(len(critical), epsilon, CONFIDENCE))
     true = (critical[None] > confident[:, None]).mean(axis=1)
     return {
-        "unit": measured[0].unit, "growth": measured[0].growth, "share": float(share),
-        "violated": float(rates.mean()), "standard_error": float(rates.std() / np.sqrt(splits)),
+        "unit": measured[0].unit, "growth": measured[0].growth, "share": float(share), "rates": rates,
         "confident_failures": float((true > epsilon + 1e-12).mean()),
+    }  # fmt: skip
+
+
+def together(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """What `measure` says of one claim over all divisions; of units, what most of them chose."""
+    rates, shares = np.concatenate([one["rates"] for one in found]), [one["share"] for one in found]
+    unit, growth = Counter((one["unit"], one["growth"]) for one in found).most_common(1)[0][0]
+    return {
+        "unit": unit, "growth": growth, "share": float(np.mean(shares)),
+        "share_error": float(np.std(shares) / np.sqrt(max(1, len(shares) - 1))), "violated": float(rates.mean()),
+        "standard_error": float(rates.std() / np.sqrt(len(rates))),
+        "confident_failures": float(np.mean([one["confident_failures"] for one in found])),
     }  # fmt: skip
 
 
 def claims(subject: Subject, change: Change, features: torch.Tensor, splits: int) -> Iterator[dict[str, Any]]:
     """What is measured of one change at every scorer and level, of pictures with features `(N, T, D)`."""
-    options, count = CalibrationOptions(), len(features)
-    parts = options.parts(count)
+    count, partitions = len(features), min(PARTITIONS, splits)
     shares = torch.linspace(0, 1, STEPS, dtype=torch.float64)[1:].expand(count, STEPS - 1)
     attribute = change.family.attribute(change.word)
     encoded = Encoded(features[:, 0], features[:, 1:], shares, subject.prompts(attribute), [None] * count)
-    split = [claims_of(subject.classifiers, attribute, encoded.rows(images)) for images in parts.values()]
-    for (claim, fitted), (_, choice), (_, tested) in zip(*split, strict=True):
-        calibrated = calibrate_claim(fitted.speed(), choice, tested, options)
-        found: dict[str, Any] = {
-            "claim": f"{claim[0]}/{claim[3]}/{claim[4]}",
-            "raw_violated": float((tested.critical(ThresholdScale(), PathSpeed()) > 0).double().mean()),
-            "raw_share": float(tested.share(0.0, ThresholdScale(), PathSpeed()).mean()),
-        }
-        for epsilon, (scale, speed, critical) in calibrated.found.items():
-            found[str(epsilon)] = measure(critical.numpy(), tested, (scale, speed), epsilon, splits)
-        yield found
+    divided: dict[str, list[dict[str, Any]]] = {}
+    for seed in range(partitions):
+        options = CalibrationOptions(seed=seed)
+        parts = options.parts(count).values()
+        split = [claims_of(subject.classifiers, attribute, encoded.rows(images)) for images in parts]
+        for (claim, fitted), (_, choice), (_, tested) in zip(*split, strict=True):
+            calibrated = calibrate_claim(fitted.speed(), choice, tested, options)
+            found: dict[str, Any] = {
+                "raw_violated": float((tested.critical(ThresholdScale(), PathSpeed()) > 0).double().mean()),
+                "raw_share": float(tested.share(0.0, ThresholdScale(), PathSpeed()).mean()),
+            }
+            for epsilon, (scale, speed, critical) in calibrated.found.items():
+                given = (critical.numpy(), tested, (scale, speed), epsilon, splits // partitions, seed)
+                found[str(epsilon)] = measure(*given)
+            divided.setdefault(f"{claim[0]}/{claim[3]}/{claim[4]}", []).append(found)
+    for name, some in divided.items():
+        raw = {key: float(np.mean([one[key] for one in some])) for key in ("raw_violated", "raw_share")}
+        rates = {str(epsilon): together([one[str(epsilon)] for one in some]) for epsilon in options.epsilons}
+        yield {"claim": name, **raw, **rates}
 
 
 def wording(subject: Subject, change: Change, features: torch.Tensor) -> dict[str, float]:
@@ -136,7 +158,7 @@ def lines(name: str, path: Path | None, arguments: argparse.Namespace, done: set
 
 def measured_lines(arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """All lines, former ones and those that are measured now."""
-    rows = arguments.folder / f"rows_{arguments.images}_{arguments.splits}_{arguments.epochs}.jsonl"
+    rows = arguments.folder / f"rows_{arguments.images}_{arguments.splits}_{PARTITIONS}_{arguments.epochs}.jsonl"
     rows.parent.mkdir(parents=True, exist_ok=True)
     known = rows.read_text(encoding="utf-8") if rows.is_file() else ""
     whole = known[: known.rfind("\n") + 1]  # less a line that was cut off
@@ -167,6 +189,7 @@ def result_of(found: list[dict[str, Any]], arguments: argparse.Namespace) -> dic
     machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     setting = {name: getattr(arguments, name) for name in ("images", "splits", "epochs")}
     setting |= {"steps": STEPS, "confidence": CONFIDENCE, "calibrates": CALIBRATES, "tree": TREE}
+    setting["partitions"] = PARTITIONS
     return {"setting": setting, "machine": machine, "models": models}
 
 

@@ -24,9 +24,10 @@ WORDS = {
 def tables(result: dict[str, Any]) -> Iterator[str]:
     """Paragraphs and rows."""
     setting = result["setting"]
+    divided = f", in {setting['partitions']} random divisions of the images" if "partitions" in setting else ""
     yield (
         "Share of the change that is claimed / images whose claim a picture contradicts; emoji by the unseen artist, "
-        f"{setting['images']} images, {setting['splits']:,} random calibrations."
+        f"{setting['images']} images, {setting['splits']:,} random calibrations{divided}."
     )
     for name, model in result["models"].items():
         leaf = next(iter(model["changes"].values()))[0]["claim"]

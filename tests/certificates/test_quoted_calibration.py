@@ -60,9 +60,9 @@ def test_documented_costs_are_those_of_the_result() -> None:
 
 def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    from semantic_calibration import measured_lines
+    from semantic_calibration import PARTITIONS, measured_lines
 
-    rows = tmp_path / "rows_60_50_1.jsonl"
+    rows = tmp_path / f"rows_60_50_{PARTITIONS}_1.jsonl"
     rows.write_text('{"model": "packaged", "change": null}\n{"model": "pack')
     given = Namespace(folder=tmp_path, images=60, splits=50, epochs=1, batches=1, models=[])
     assert measured_lines(given) == [{"model": "packaged", "change": None}]

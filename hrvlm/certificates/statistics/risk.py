@@ -70,7 +70,8 @@ def smallest_valid(counts: ArrayLike, n: int, *, epsilon: float, confidence: flo
     if confidence is None:
         valid = found + 1 <= epsilon * (n + 1)
     else:
-        valid = np.asarray(clopper_pearson_upper(found, n, 1 - confidence)) <= epsilon
+        distinct, place = np.unique(found, return_inverse=True)  # fewer than thresholds
+        valid = (np.asarray(clopper_pearson_upper(distinct, n, 1 - confidence)) <= epsilon)[place]
     failing = np.flatnonzero(~valid)
     lowest = int(failing[-1]) + 1 if len(failing) else 0  # downwards from the largest, up to the first that fails
     return lowest if lowest < len(found) else None

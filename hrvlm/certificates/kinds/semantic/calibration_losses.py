@@ -16,8 +16,11 @@ from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches, 
 from hrvlm.certificates.kinds.semantic.certify import Extent, along_rotation
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed, fit_speed
 
-THRESHOLDS: tuple[float, ...] = (0.0, *map(float, np.geomspace(1e-4, 30.0, 511)))
-"""The grid, fixed before any picture was seen: 0, and steps of two and a half percent."""
+THRESHOLDS: tuple[float, ...] = (0.0, *map(float, np.geomspace(1e-4, 30.0, 4095)))
+"""The grid, fixed before any picture was seen: 0, and steps of a third of a percent.
+
+What a coarser one leaves of the rate that is allowed, claims lack: of a change seen here a percent of it.
+"""
 
 
 @dataclass(frozen=True, eq=False)
