@@ -53,7 +53,7 @@ class Loop:
     def __post_init__(self) -> None:
         matrices, others = [p for p in self.trained if p.ndim > 1], [p for p in self.trained if p.ndim <= 1]
         groups = [{"params": matrices, "weight_decay": self.decay}, {"params": others, "weight_decay": 0.0}]
-        self.optimizer = torch.optim.AdamW(groups, lr=self.rate)
+        self.optimizer = torch.optim.AdamW(groups, lr=self.rate, fused=True)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._factor)
 
     def _factor(self, step: int) -> float:

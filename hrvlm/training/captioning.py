@@ -20,7 +20,7 @@ from hrvlm.models import load_model
 from hrvlm.old_keys import old_keys
 from hrvlm.training.checks import check_weights, total_steps
 from hrvlm.training.randomness import step_seed
-from hrvlm.training.schedule import ConfiguredSchedule, adamw_with_cosine
+from hrvlm.training.schedule import ConfiguredSchedule, adamw, adamw_with_cosine
 from hrvlm.training.settings import FORMER_OPTIMIZER, DecoderShape, OptimizerSettings, TrainingNoise
 
 COLOUR_JITTER = 0.08  # of an empty picture, as of the backgrounds of other pictures
@@ -176,7 +176,7 @@ class CaptionTraining(LightningModule):
             for part in parts
             for group in part["optimizer"].param_groups
         ]
-        optimizer = torch.optim.AdamW(groups)
+        optimizer = adamw(groups)
         factor = parts[0]["lr_scheduler"]["scheduler"].lr_lambdas[0]
         scheduler = ConfiguredSchedule(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

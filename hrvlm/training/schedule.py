@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch.utilities.rank_zero import rank_zero_info
 from torch import nn
+
+FUSED = ("cpu", "cuda")
+"""Devices on which a step of AdamW is one kernel."""
 
 
 class ConfiguredSchedule(torch.optim.lr_scheduler.LambdaLR):
@@ -46,6 +49,22 @@ class ConfiguredSchedule(torch.optim.lr_scheduler.LambdaLR):
         self._last_lr = [group["lr"] for group in groups]
 
 
+def adamw(groups: Sequence[dict[str, Any]], learning_rate: float = 1e-3) -> torch.optim.AdamW:
+    """AdamW, its steps in one kernel a group where the device has it: equal to rounding, and several times as fast.
+
+    Args:
+        groups: Of parameters, as torch takes them.
+        learning_rate: Of groups that name none.
+    """
+    trained = [parameter for group in groups for parameter in group["params"]]
+    fused = all(parameter.device.type in FUSED and parameter.is_floating_point() for parameter in trained)
+    optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=fused or None)
+    # Lightning refuses to clip gradients where a fused step would take loss scaling out, which it does even in bf16.
+    # Without this the scaler does that itself, before gradients are clipped, as it does for steps that are not fused.
+    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    return optimizer
+
+
 def adamw_with_cosine(
     parameters: Iterable[nn.Parameter],
     *,
@@ -73,7 +92,7 @@ def adamw_with_cosine(
         {"params": [parameter for parameter in trained if parameter.dim() > 1], "weight_decay": weight_decay},
         {"params": [parameter for parameter in trained if parameter.dim() <= 1], "weight_decay": 0.0},
     ]
-    optimizer = torch.optim.AdamW([group for group in groups if group["params"]], lr=learning_rate)
+    optimizer = adamw([group for group in groups if group["params"]], learning_rate)
 
     def factor(step: int) -> float:
         if step < warmup_steps:

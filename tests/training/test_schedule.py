@@ -11,10 +11,12 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from torch import nn
+from torch._subclasses import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from hrvlm.training.captioning import CaptionTraining
 from hrvlm.training.checks import check_weights, total_steps
-from hrvlm.training.schedule import adamw_with_cosine
+from hrvlm.training.schedule import adamw, adamw_with_cosine
 from hrvlm.training.settings import OptimizerSettings
 
 USUAL: dict[str, Any] = {"learning_rate": 1e-3, "weight_decay": 0.1, "warmup_steps": 2, "total_steps": 10}
@@ -67,6 +69,69 @@ def test_checkpoints_hold_the_place_alone() -> None:
     assert "_given" not in made()[1].state_dict()
 
 
+def after_steps(optimizer: torch.optim.Optimizer, weights: list[nn.Parameter]) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(20):
+        for weight in weights:
+            weight.grad = torch.randn(weight.shape, generator=generator)
+        optimizer.step()
+    return [weight.detach().clone() for weight in weights]
+
+
+def test_fused_steps_are_those_of_plain_adamw_but_for_rounding() -> None:
+    found = []
+    for fused in (True, False):
+        layer = nn.Linear(30, 20, device="meta").to_empty(device="cpu")
+        weights = [nn.init.normal_(part, generator=torch.Generator().manual_seed(0)) for part in layer.parameters()]
+        groups = [{"params": [weights[0]], "weight_decay": 0.1}, {"params": [weights[1]], "weight_decay": 0.0}]
+        optimizer = adamw(groups, 1e-2) if fused else torch.optim.AdamW(groups, lr=1e-2)
+        assert optimizer.param_groups[0]["fused"] is (True if fused else None)
+        found.append(after_steps(optimizer, weights))
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
+
+
+class FusedSteps(TorchDispatchMode):
+    """Counts steps of AdamW that are one kernel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket is torch.ops.aten._fused_adamw_
+        return func(*args, **kwargs or {})
+
+
+def test_a_step_on_a_device_is_one_kernel_a_group_however_many_weights() -> None:
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        weights = [nn.Parameter(torch.empty(4, 4, device="cuda")) for _ in range(50)]
+        optimizer = adamw([{"params": weights[:25]}, {"params": weights[25:]}])
+        for weight in weights:
+            weight.grad = torch.empty_like(weight)
+        with FusedSteps() as steps:
+            optimizer.step()
+    assert steps.count == 2
+
+
+def test_devices_without_such_a_kernel_are_stepped_plainly() -> None:
+    assert adamw([{"params": [nn.Parameter(torch.empty(2, device="meta"))]}]).param_groups[0]["fused"] is None
+
+
+def test_gradients_of_a_scaled_loss_are_clipped_before_a_fused_step() -> None:
+    """A fused step that took the scaling out itself would leave scaled gradients to be clipped."""
+    found = []
+    for scaled in (True, False):
+        weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+        optimizer = adamw([{"params": [weight]}], 0.1)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaled)
+        scaler.scale((weight * torch.tensor([1.0, 1e-8])).sum()).backward()
+        scaler.unscale_(optimizer)
+        nn.utils.clip_grad_norm_([weight], 1e-6)
+        scaler.step(optimizer)
+        found.append(weight.detach())
+    torch.testing.assert_close(*found)
+
+
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "warmup_steps"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_settings_of_the_optimizer_are_checked(name: str, value: float) -> None:
@@ -104,7 +169,7 @@ class Tiny(LightningModule):
         return self.layer(batch.to(self.layer.weight.dtype)).float().mean()
 
     def configure_optimizers(self) -> Any:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
+        return adamw([{"params": list(self.parameters())}])
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers.*", "ignore:.*isinstance.treespec.*")
@@ -115,7 +180,7 @@ def test_weights_of_few_bits_are_not_trained(precision: Any, half: bool, tmp_pat
     module = Tiny().bfloat16() if half else Tiny()
     trainer = Trainer(
         max_epochs=1, accelerator="cpu", precision=precision, logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path,
+        enable_progress_bar=False, enable_model_summary=False, default_root_dir=tmp_path, gradient_clip_val=1.0,
     )  # fmt: skip
     batches = torch.utils.data.DataLoader(torch.rand(4, 2), batch_size=2)
     if "mixed" in precision or precision == "64-true":
