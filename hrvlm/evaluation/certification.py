@@ -20,7 +20,7 @@ from hrvlm.evaluation.classifiers import ClassifierWork
 from hrvlm.evaluation.folder_names import CALIBRATION
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
-from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures
@@ -62,32 +62,33 @@ def _certify_share(
     fabric: Fabric, checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output
 ) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
+    ranks = Ranks(fabric)
     work = _work(checkpoint, settings, fabric.device)
 
     with ExitStack() as folders:  # the first process holds them until all is written
         opened = opened_folder(output.folder, "run", work.depends_on, output.notes)
-        path = first_process(fabric, lambda: folders.enter_context(opened))
-        store = first_process(fabric, lambda: work.open_store(folders))
-        _certify(fabric, work, settings.plan, path, store)
+        path = ranks.first(lambda: folders.enter_context(opened))
+        store = ranks.first(lambda: work.open_store(folders))
+        _certify(ranks, work, settings.plan, path, store)
         for sentence in work.remarks():
             output.say(sentence)
-        fabric.barrier()
-        if fabric.is_global_zero:
+        ranks.finish(output.folder)
+        if ranks.is_first:
             merge_shards(path, row_key)
             write_image_paths(output.folder, work.data, settings.plan.indices(len(work.data)))
             finish(path, output, settings.plan)
 
 
-def _certify(fabric: Fabric, work: Work, plan: CertificationPlan, path: Path, store: FeatureStore | None) -> None:
+def _certify(ranks: Ranks, work: Work, plan: CertificationPlan, path: Path, store: FeatureStore | None) -> None:
     """Adds the rows of this process's images that are not there yet."""
     indices = plan.indices(len(work.data))
-    shard = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
+    shard = shard_indices(len(indices), num_replicas=ranks.size, rank=ranks.rank)
     done = run_keys(path, row_key)
-    fabric.barrier()  # nobody adds rows while another one reads
+    ranks.meet()  # nobody adds rows while another one reads
     mine = [indices[position] for position in shard]
     with (
-        ShardWriter(path, fabric.global_rank) as writer,
-        following("certifying", work.count(len(mine)), shown=fabric.is_global_zero) as bar,
+        ShardWriter(path, ranks.rank) as writer,
+        following("certifying", work.count(len(mine)), shown=ranks.is_first) as bar,
     ):
         so_far = CertifiedSoFar()
         for records in work.records(mine, done, bar.advance, store):

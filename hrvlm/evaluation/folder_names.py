@@ -8,6 +8,8 @@ from typing import Any
 from hrvlm.trees.bounded_text import read_json
 
 SUMMARY, SETTINGS, CALIBRATION = "summary.json", "settings.json", "calibration.json"
+PROCESSES = "processes.json"
+"""How long each process of a run worked and waited for others, of the last run in several processes."""
 ROWS_OF = {
     "run": "certificates.jsonl",
     "attack": "robustness.jsonl",

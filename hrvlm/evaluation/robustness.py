@@ -16,7 +16,7 @@ from hrvlm.data.reading_ahead import ReadAhead, check_workers
 from hrvlm.data.sampling import shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.image_files import write_image_paths
-from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import Subject, check_labelled, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
@@ -74,6 +74,7 @@ def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: O
 
 def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
+    ranks = Ranks(fabric)
     classifier, data = load_subject(checkpoint, settings, fabric.device)
     check_labelled(data, "attacks are judged by whether the label is still found")
     depends_on = _settings(classifier, data, settings)
@@ -84,31 +85,31 @@ def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Robust
         return path
 
     with ExitStack() as folders:  # the first process holds them until all is written
-        path = first_process(fabric, prepare)
-        _attack_batches(fabric, classifier, data, settings, path)
-        fabric.barrier()
-        if fabric.is_global_zero:
+        path = ranks.first(prepare)
+        _attack_batches(ranks, classifier, data, settings, path)
+        ranks.finish(output.folder)
+        if ranks.is_first:
             write_image_paths(output.folder, data, settings.plan.indices(len(data)))
             _finish(path, output)
 
 
 def _attack_batches(
-    fabric: Fabric, classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings, path: Path
+    ranks: Ranks, classifier: HierarchicalClassifier, data: Any, settings: RobustnessSettings, path: Path
 ) -> None:
     """Adds the rows of this process's batches that are not there yet."""
     plan = settings.plan
     done = done_robustness_keys(unchecked_rows(path))
-    fabric.barrier()  # nobody adds rows while another one reads
+    ranks.meet()  # nobody adds rows while another one reads
     mine = share_of_batches(
         plan.indices(len(data)),
         plan.batch_size,
-        num_replicas=fabric.world_size,
-        rank=fabric.global_rank,
+        num_replicas=ranks.size,
+        rank=ranks.rank,
     )
     total = count_attacks(classifier, len(mine), plan)
     with (
-        ShardWriter(path, fabric.global_rank) as writer,
-        following("attacking", total, shown=fabric.is_global_zero) as bar,
+        ShardWriter(path, ranks.rank) as writer,
+        following("attacking", total, shown=ranks.is_first) as bar,
     ):
         ahead = ReadAhead(data, mine, settings.num_workers)
         for records in evaluate_robustness(classifier, ahead, mine, plan, done=done, progress=bar.advance):

@@ -20,7 +20,7 @@ from hrvlm.data.base import ImageDataModule
 from hrvlm.data.questions import asks_questions, open_questions, questions_of
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
-from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.questions import described_generator
 from hrvlm.evaluation.subject import data_identity
@@ -58,6 +58,7 @@ def _attack_share(
     fabric: Fabric, checkpoint: Checkpoint | str, settings: TargetedAttackSettings, output: Output
 ) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
+    ranks = Ranks(fabric)
     settings = replace(settings, device=str(fabric.device))
     generator = load_generator(
         checkpoint,
@@ -71,25 +72,25 @@ def _attack_share(
     attacker = TargetedAttacker(generator, settings, questions_of(data))
     with ExitStack() as folders:  # the first process holds them until all is written
         opened = opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings))
-        path = first_process(fabric, lambda: folders.enter_context(opened))
-        _attack_images(fabric, attacker, data, path)
-        fabric.barrier()
-        if fabric.is_global_zero:
+        path = ranks.first(lambda: folders.enter_context(opened))
+        _attack_images(ranks, attacker, data, path)
+        ranks.finish(output.folder)
+        if ranks.is_first:
             merge_shards(path, _key)
             summary = summarise_targeted_attacks([TargetedAttackRecord.from_row(row) for row in read_rows(path)])
             write_summary(output.folder, summary)
             output.show(output.folder, summary)
 
 
-def _attack_images(fabric: Fabric, attacker: TargetedAttacker, data: Any, path: Path) -> None:
+def _attack_images(ranks: Ranks, attacker: TargetedAttacker, data: Any, path: Path) -> None:
     """Adds the rows of this process's images that are not there yet."""
     indices = evenly_spread(len(data), attacker.settings.num_images)
-    mine = shard_indices(len(indices), num_replicas=fabric.world_size, rank=fabric.global_rank)
+    mine = shard_indices(len(indices), num_replicas=ranks.size, rank=ranks.rank)
     done = run_keys(path, _key)
-    fabric.barrier()  # nobody adds rows while another one reads
+    ranks.meet()  # nobody adds rows while another one reads
     with (
-        ShardWriter(path, fabric.global_rank) as writer,
-        following("attacking", len(mine), shown=fabric.is_global_zero) as bar,
+        ShardWriter(path, ranks.rank) as writer,
+        following("attacking", len(mine), shown=ranks.is_first) as bar,
         inferring(attacker.generator),
     ):
         for position in mine:

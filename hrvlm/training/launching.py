@@ -32,7 +32,9 @@ _START: dict[StrategyName, Literal["popen", "spawn", "fork"]] = {
     "ddp_spawn": "spawn",
     "ddp_fork": "fork",
 }
-# Processes meet at the beginning and at the end, and shares of the work may differ by hours.
+# Processes meet at the beginning and at the end, and shares of the work may differ by hours. What they exchange are few
+# bytes of the host, so they do it by gloo on every device: NCCL would have devices spin while their processes wait,
+# and notice a process that is gone only after all this time.
 _PATIENCE = timedelta(days=7)
 
 
@@ -98,7 +100,7 @@ class Processes:
         """DDP that waits long enough; with one process, whatever Lightning finds (it may be part of a larger job)."""
         if self.single:
             return "auto"
-        return DDPStrategy(start_method=_START[self.strategy], timeout=_PATIENCE)
+        return DDPStrategy(process_group_backend="gloo", start_method=_START[self.strategy], timeout=_PATIENCE)
 
 
 def _share(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any:

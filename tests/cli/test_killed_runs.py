@@ -19,6 +19,7 @@ from sweeps import sweep
 from hrvlm.certificates.kinds.semantic import run as semantic_images
 from hrvlm.certificates.run.noise_pass import LevelLabels
 from hrvlm.cli.certify import main
+from hrvlm.evaluation.folder_names import PROCESSES
 from hrvlm.rows.locking import held
 from hrvlm.rows.shards import shard_files, shard_path
 
@@ -80,9 +81,15 @@ def test_a_run_killed_again_and_again_ends_with_the_same_file(
     assert [path.name for path in shard_files(tmp_path / ROWS)] == [ROWS]
 
 
-def test_two_processes_write_the_same_file(arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path) -> None:
-    main(arguments(tmp_path, "--devices", "2", "--strategy", "ddp_fork"))
+@pytest.mark.parametrize("processes", sweep([2, 4, 8], quick=[2]))
+def test_several_processes_write_the_same_file_and_say_how_long_they_worked(
+    processes: int, arguments: Callable[..., list[str]], whole: bytes, tmp_path: Path
+) -> None:
+    main(arguments(tmp_path, "--devices", str(processes), "--strategy", "ddp_fork"))
     assert (tmp_path / ROWS).read_bytes() == whole
+    shares = json.loads((tmp_path / PROCESSES).read_text())["processes"]
+    assert len(shares) == processes
+    assert all(share["worked_seconds"] > 0 for share in shares)
 
 
 @pytest.mark.slow

@@ -117,21 +117,6 @@ def test_devices_without_such_a_kernel_are_stepped_plainly() -> None:
     assert adamw([{"params": [nn.Parameter(torch.empty(2, device="meta"))]}]).param_groups[0]["fused"] is None
 
 
-def test_gradients_of_a_scaled_loss_are_clipped_before_a_fused_step() -> None:
-    """A fused step that took the scaling out itself would leave scaled gradients to be clipped."""
-    found = []
-    for scaled in (True, False):
-        weight = nn.Parameter(torch.tensor([3.0, 4.0]))
-        optimizer = adamw([{"params": [weight]}], 0.1)
-        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, enabled=scaled)
-        scaler.scale((weight * torch.tensor([1.0, 1e-8])).sum()).backward()
-        scaler.unscale_(optimizer)
-        nn.utils.clip_grad_norm_([weight], 1e-6)
-        scaler.step(optimizer)
-        found.append(weight.detach())
-    torch.testing.assert_close(*found)
-
-
 @pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "warmup_steps"])
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf")])
 def test_settings_of_the_optimizer_are_checked(name: str, value: float) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from lightning.fabric import Fabric
 
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
-from hrvlm.evaluation.processes import first_process
+from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import count_passes, evaluate_zero_shot
@@ -45,6 +45,7 @@ def evaluate(checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: O
 
 def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
+    ranks = Ranks(fabric)
     loaded = load(checkpoint)
     sources = open_data(settings, loaded.model.image_size[0])
     head, name = chosen_head(loaded, settings.source.head)
@@ -56,13 +57,13 @@ def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Zero
         return path
 
     with ExitStack() as folders:  # the first process holds them until all is written
-        path = first_process(fabric, prepare)
+        path = ranks.first(prepare)
         model, head = loaded.model.to(fabric.device), head.to(fabric.device)
         with one_thread():  # the same points in 1 process and in 8 that share the cores
             classifiers = [ZeroShotClassifier(model, head, data.class_names, data.templates) for data in sources]
-        _evaluate_batches(fabric, classifiers, sources, name, settings.plan, path)
-        fabric.barrier()
-        if fabric.is_global_zero:
+        _evaluate_batches(ranks, classifiers, sources, name, settings.plan, path)
+        ranks.finish(output.folder)
+        if ranks.is_first:
             summary = summarise_zero_shot(run_rows(path, zero_shot_order))
             if not begun_aims(summary):  # else shards stay, by which the run is seen to be unfinished
                 merge_shards(path, zero_shot_order)
@@ -100,7 +101,7 @@ def _identity(
 
 
 def _evaluate_batches(
-    fabric: Fabric,
+    ranks: Ranks,
     classifiers: Sequence[ZeroShotClassifier],
     sources: Sequence[ClassifiedData],
     head: HeadName,
@@ -109,13 +110,13 @@ def _evaluate_batches(
 ) -> None:
     """Adds the rows of this process's batches that are not there yet."""
     done, effort = done_zero_shot_keys(unchecked_rows(path)), plan.effort
-    fabric.barrier()  # nobody adds rows while another one reads
-    replicas = {"num_replicas": fabric.world_size, "rank": fabric.global_rank}
+    ranks.meet()  # nobody adds rows while another one reads
+    replicas = {"num_replicas": ranks.size, "rank": ranks.rank}
     shares = [share_of_batches(list(data.indices), plan.batch_size, **replicas) for data in sources]
     total = sum(count_passes(len(mine), effort) for mine in shares)
     with (
-        ShardWriter(path, fabric.global_rank) as writer,
-        following("zero-shot", total, shown=fabric.is_global_zero) as bar,
+        ShardWriter(path, ranks.rank) as writer,
+        following("zero-shot", total, shown=ranks.is_first) as bar,
     ):
         for classifier, data, mine in zip(classifiers, sources, shares, strict=True):
             bar.note = data.images.name
