@@ -1,7 +1,8 @@
 """Rows of files by image, one image in memory at a time, wherever in the files its rows lie.
 
-A first look notes where the rows of each image are, a few bytes per row; then the rows of one image after another are
-read. So what rows say of each other can be checked, however many there are and in whatever order.
+A first look notes where the rows of each image are, a few bytes per stretch of rows that follow each other; then the
+rows of one image after another are read. So what rows say of each other can be checked, however many there are and in
+whatever order.
 """
 
 from __future__ import annotations
@@ -59,17 +60,24 @@ class ImageRows:
             self._look(file, path)
 
     def _look(self, file: int, path: Path) -> None:
-        offset = 0
+        offset, last, places = 0, None, array("q")
         for number, line in iterate_lines(path):
             self.count += 1
+            length = len(line) + 1
             try:
-                places = self._places.setdefault(_HEAD.decode(line).index, array("q"))
-                places.extend((file, number, offset, len(line)))
+                index = _HEAD.decode(line).index
             except (msgspec.MsgspecError, ValueError, RecursionError):
+                index = None
                 self.num_odd += 1
                 if len(self.odd) < self.MOST_ODD:
                     self.odd.append((self._where(file, number), line))
-            offset += len(line) + 1
+            if index is not None and index == last:
+                places[-1] += length
+            elif index is not None:
+                places = self._places.setdefault(index, array("q"))
+                places.extend((file, number, offset, length))
+            last = index
+            offset += length
         self.torn |= offset < path.stat().st_size
 
     def _where(self, file: int, number: int) -> str:
@@ -88,11 +96,11 @@ class ImageRows:
             for index in self.indices:
                 places, found, seen = self._places[index], list[Found](), dict[bytes, int]()
                 for at in range(0, len(places), 4):
-                    file, number, offset, length = places[at : at + 4]
+                    file, first, offset, length = places[at : at + 4]
                     files[file].seek(offset)
-                    line = files[file].read(length)
-                    if alone or seen.setdefault(line, file) == file:
-                        found.append((self._where(file, number), line))
+                    for number, line in enumerate(files[file].read(length)[:-1].split(b"\n"), start=first):
+                        if alone or seen.setdefault(line, file) == file:
+                            found.append((self._where(file, number), line))
                 yield found
 
 

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import re
+from array import array
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 from hrvlm.rows.jsonl import RecordWriter, read_lines
+from hrvlm.rows.lines import iterate_lines, row_of
 from hrvlm.rows.locking import held
 from hrvlm.rows.record import Row
 from hrvlm.whole_files import whole_file
@@ -108,13 +110,14 @@ def unchecked_rows(path: str | Path) -> list[Row]:
 
 def run_keys(path: str | Path, key: RowKey) -> set[Any]:
     """What all rows of a run state so far."""
-    return {stated for stated, _ in _keyed_lines(Path(path), key)}
+    return {key(row) for part in shard_files(path) for _, row in read_lines(part)}
 
 
 def merge_shards(path: str | Path, key: RowKey) -> None:
     """Move the rows of all shards into the merged file, ordered by kind, dataset index and statement.
 
-    The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills.
+    The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills. In
+    memory are what rows state and where they lie, never more than one of the rows.
 
     Args:
         path: merged file of the run.
@@ -126,9 +129,8 @@ def merge_shards(path: str | Path, key: RowKey) -> None:
     merged = Path(path)
     with ExitStack() as stack:  # a process that opens a part now must find it locked, or gone
         parts = _hold_shards(merged, stack)
-        text = "".join(line + "\n" for line in _sorted_lines(merged, key))
-        with whole_file(merged) as new:
-            new.write_text(text, encoding="utf-8", newline="\n")
+        with whole_file(merged) as new, new.open("wb") as file:
+            file.writelines(line + b"\n" for line in _sorted_lines(merged, key))
         for part in parts:
             if part != merged:
                 part.unlink()
@@ -154,17 +156,30 @@ def _rank(part: Path) -> int:
     return int(found[1])
 
 
-def _sorted_lines(merged: Path, key: RowKey) -> list[str]:
-    found: dict[Any, str] = {}
-    for stated, line in _keyed_lines(merged, key):
-        if found.setdefault(stated, line) != line:
-            raise ValueError(
-                f"expected one row per image and statement, got two different ones for {stated} in {merged}"
-            )
-    return [found[stated] for stated in sorted(found)]
+def _sorted_lines(merged: Path, key: RowKey) -> Iterator[bytes]:
+    """Lines of all shards in the order of what they state, each read again where it lies."""
+    numbers: dict[Any, int] = {}
+    places = array("q")
+    with ExitStack() as stack:
+        parts = shard_files(merged)
+        files = [stack.enter_context(part.open("rb")) for part in parts]
 
+        def line_at(number: int) -> bytes:
+            file, offset, length = places[3 * number : 3 * number + 3]
+            files[file].seek(offset)
+            return files[file].read(length)
 
-def _keyed_lines(merged: Path, key: RowKey) -> Iterator[tuple[Any, str]]:
-    for part in shard_files(merged):
-        for line, row in read_lines(part):
-            yield key(row), line
+        for file, part in enumerate(parts):
+            offset = 0
+            for number, line in iterate_lines(part):
+                stated = key(row_of(line, f"line {number} of {part}"))
+                if stated not in numbers:
+                    numbers[stated] = len(numbers)
+                    places.extend((file, offset, len(line)))
+                elif line_at(numbers[stated]) != line:
+                    raise ValueError(
+                        f"expected one row per image and statement, got two different ones for {stated} in {merged}"
+                    )
+                offset += len(line) + 1
+        for stated in sorted(numbers):
+            yield line_at(numbers[stated])

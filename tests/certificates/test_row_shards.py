@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,8 +48,8 @@ def test_rows_of_a_process_that_opens_a_part_while_another_merges_are_kept(
         writer.write([Line(1)])
     sort, refused = parts_module._sorted_lines, []
 
-    def interrupted(*given: Any) -> list[str]:
-        lines = sort(*given)
+    def interrupted(*given: Any) -> list[bytes]:
+        lines = list(sort(*given))
         try:
             with ShardWriter(merged, 0) as late:
                 late.write([Line(2)])
@@ -153,6 +154,25 @@ def test_what_is_no_part_is_named_and_nothing_is_lost(name: str, merged: Path) -
     merge_shards(merged, by_number)
     assert numbers(merged) == [1]
     assert (shard_path(merged, 0).parent / ".hidden").exists()
+
+
+def test_merging_holds_no_more_than_a_row(merged: Path) -> None:
+    size, count = 100_000, 100
+    for rank in range(2):
+        part = shard_path(merged, rank)
+        part.parent.mkdir(exist_ok=True)
+        with part.open("w") as file:
+            for number in range(count - 1 - rank, -1, -2):
+                file.write(json.dumps({"number": number, "text": "ä" * size}, ensure_ascii=False) + "\n")
+    tracemalloc.start()
+    try:
+        merge_shards(merged, by_number)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 2 * size
+    assert merged.stat().st_size > count * 2 * size
+    assert numbers(merged) == list(range(count))
 
 
 @pytest.mark.parametrize("name", ["rows.jsonl", "rows.parts/rank=0.jsonl"])

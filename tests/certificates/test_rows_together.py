@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from example_records import semantics, smoothing
 
-from hrvlm.certificates import SmoothingRecord
+from hrvlm.certificates import SmoothingRecord, summarise
+from hrvlm.certificates.kinds import summary
 from hrvlm.certificates.kinds.smoothing.record import VARYING
 from hrvlm.certificates.kinds.verify import CERTIFICATES
 from hrvlm.certificates.statistics.claim import SAME, SEPARATE, derive, derive_all
@@ -52,6 +53,16 @@ def found(rows: list[Row], *, alone: bool = False) -> tuple[list[str], int]:
     ]
     assert verifier.count == len(rows)
     return sorted(map(said, [*problems, *verifier.finish()])), sum(map(len, tables))
+
+
+def test_a_summary_is_the_same_where_records_become_tables_as_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = [*rows(), *(record.to_row() for record in semantics(3)[0])]
+    whole = summarise(given, (0.0, 0.1))
+    made, table = list[int](), RecordTable.of
+    monkeypatch.setattr(RecordTable, "of", lambda found, varying: made.append(len(found)) or table(found, varying))
+    monkeypatch.setattr(summary, "TOGETHER", 7)
+    assert summarise(given, (0.0, 0.1)) == whole
+    assert made[:3] == [7, 7, 7]
 
 
 def said(problem: Problem) -> str:

@@ -8,6 +8,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +77,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def split(words: list[str]) -> tuple[str, list[str]]:
     """The program of a command, whoever starts it, and the words after it."""
     if words[0] == "srun":
-        words = words[1:]
+        words = [*dropwhile(lambda word: word.startswith("--"), words[1:])]
     if words[0] == "torchrun":
         launched = get_args_parser().parse_args(words[1:])
         words = [launched.training_script, *launched.training_script_args]

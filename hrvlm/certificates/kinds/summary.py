@@ -9,8 +9,12 @@ from typing import Any
 from hrvlm.certificates.kinds.interface import Summary
 from hrvlm.certificates.kinds.invalid import InvalidCount
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
+from hrvlm.certificates.kinds.together import Alike
 from hrvlm.rows.record import Record, statement
 from hrvlm.rows.table import RecordTable, first_repeated
+
+TOGETHER = 2**14
+"""Records that become a table, where those of their kind differ in numbers alone."""
 
 
 def summarise(rows: Iterable[Mapping[str, Any] | Record], radii: Sequence[float]) -> Summary:
@@ -30,11 +34,21 @@ def summarise(rows: Iterable[Mapping[str, Any] | Record], radii: Sequence[float]
         ValueError: if a row does not fit its kind, two rows make the same statement, or the rows of a group were made
             with different settings.
     """
-    groups: dict[str, list[Record]] = defaultdict(list)
+    varying = {kind.name: kind.varying for kind in kinds() if isinstance(kind, Alike)}
+    tables: dict[str, list[RecordTable[Record]]] = defaultdict(list)
+    others: dict[str, Any] = defaultdict(list)
     for row in rows:
-        record = record_from_row(row) if isinstance(row, Mapping) else row
-        groups[record.kind].append(record)
-    return summarise_kinds(groups, radii)
+        record = (record_from_row(row) if isinstance(row, Mapping) else row).slim()
+        found = others[record.kind]
+        found.append(record)
+        if len(found) == TOGETHER and record.kind in varying:  # few bytes of each from here on
+            tables[record.kind].append(RecordTable.of(found, varying[record.kind]))
+            found.clear()
+    for name, parts in tables.items():
+        last = others.pop(name)
+        more = [RecordTable.of(last, varying[name])] if last else []
+        others[name] = RecordTable.joined([*parts, *more])
+    return summarise_kinds(others, radii)
 
 
 def summarise_kinds(by_kind: Mapping[str, Sequence[Record]], radii: Sequence[float]) -> Summary:

@@ -78,6 +78,7 @@ class Together(Generic[R]):
         self.kind: Kind[R] = kind
         self.varying: tuple[str, ...] = kind.varying
         self.examples: list[R] = []
+        self._statements: list[Key] = []
         self._as_sound = kind.as_sound
         self._common, self._data_size, self._complete = common, data_size, complete
         self._reader = strict_reader(kind.record, SCHEMA)
@@ -103,6 +104,7 @@ class Together(Generic[R]):
             if shared not in self._numbers:
                 self._numbers[shared] = len(self.examples)
                 self.examples.append(record)
+                self._statements.append(record.key[2:])
                 self._learn_facts(len(self.examples) - 1)
 
     def _like(self, number: int, **varied: Any) -> R:
@@ -213,8 +215,8 @@ class Together(Generic[R]):
 
     def _keys(self, table: RecordTable[R], rows: NDArray[np.int64]) -> Iterator[Key]:
         """Keys of some records."""
-        for number, index in zip(table.which[rows], table.columns["index"][rows], strict=True):
-            yield (self.kind.name, int(index), *self.examples[number].key[2:])
+        for number, index in zip(table.which[rows].tolist(), table.columns["index"][rows].tolist(), strict=True):
+            yield (self.kind.name, index, *self._statements[number])
 
 
 def together(common: Agreement, data_size: int | None, *, complete: bool) -> list[Together[Any]]:
