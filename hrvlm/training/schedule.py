@@ -61,7 +61,7 @@ def adamw(groups: Sequence[dict[str, Any]], learning_rate: float = 1e-3) -> torc
     optimizer = torch.optim.AdamW(groups, lr=learning_rate, fused=fused or None)
     # Lightning refuses to clip gradients where a fused step would take loss scaling out, which it does even in bf16.
     # Without this the scaler does that itself, before gradients are clipped, as it does for steps that are not fused.
-    optimizer._step_supports_amp_scaling = False  # type: ignore[attr-defined]
+    optimizer._step_supports_amp_scaling = False
     return optimizer
 
 
