@@ -17,7 +17,7 @@ import inspect
 import warnings
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_args, get_type_hints
 
 Kind = TypeVar("Kind", bound=type)
 
@@ -109,11 +109,16 @@ def _made_values(made: Callable[..., None], given: dict[str, Any]) -> dict[str, 
     """Arguments with mappings where a dataclass is expected turned into it; what they lack is as it is by default."""
     if not any(isinstance(value, Mapping) for value in given.values()):
         return given
-    kinds = {name: kind for name, kind in get_type_hints(made).items() if dataclasses.is_dataclass(kind)}
+    hints = get_type_hints(made)
     return {
-        name: _changed(made, name, value) if name in kinds and isinstance(value, Mapping) else value
+        name: _changed(made, name, value) if isinstance(value, Mapping) and _value_kind(hints.get(name)) else value
         for name, value in given.items()
     }
+
+
+def _value_kind(hint: Any) -> Any:
+    """The dataclass that an argument is annotated with, alone or beside None; None for other arguments."""
+    return next((kind for kind in (hint, *get_args(hint)) if dataclasses.is_dataclass(kind)), None)
 
 
 def _changed(made: Callable[..., None], argument: str, fields: Mapping[str, Any]) -> Any:
@@ -121,7 +126,7 @@ def _changed(made: Callable[..., None], argument: str, fields: Mapping[str, Any]
     default = inspect.signature(made).parameters[argument].default
     if dataclasses.is_dataclass(default) and not isinstance(default, type):
         return dataclasses.replace(default, **fields)
-    return get_type_hints(made)[argument](**fields)
+    return _value_kind(get_type_hints(made)[argument])(**fields)
 
 
 def _in_values(made: Callable[..., None], given: Mapping[str, Any], found: Mapping[str, str]) -> dict[str, Any]:

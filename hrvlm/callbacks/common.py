@@ -58,22 +58,28 @@ def fine_tuned(module: LightningModule) -> RobustFineTuning:
     return module
 
 
-def tell_other_budget(given: ThreatModel, module: LightningModule, callback: str) -> None:
-    """Says in a line if training defends against another budget of the norm of a callback: each has its own place.
+def budget(given: ThreatModel | None, module: LightningModule, callback: str) -> ThreatModel:
+    """What a callback attacks with: the threat model of training where it was given none of its own.
+
+    A line says so if training defends against another budget of the same norm.
 
     Args:
-        given: What the callback attacks with.
+        given: The callback's own; None for that of training, or the default of `ThreatModel` where training has no
+            budget.
         module: What is trained.
         callback: The callback's class, for the line.
     """
     if not isinstance(module, RobustFineTuning):
-        return
+        return ThreatModel() if given is None else given
     trained, steps = module.objective.threat_model, module.objective.ascent.steps
+    if given is None:
+        return trained if trained.eps else ThreatModel()
     if steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
         rank_zero_info(
             f"{callback} attacks with eps {given.eps * 255:.3g}/255, training defends against "
-            f"{trained.eps * 255:.3g}/255: the threat_model of each is set at its own place"
+            f"{trained.eps * 255:.3g}/255: leave out the callback's threat_model to have that of training"
         )
+    return given
 
 
 def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -14,12 +14,12 @@ from torch import Tensor
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.common import (
+    budget,
     chosen_images,
     fine_tuned,
     gather_rows,
     progress_bar,
     results_folder,
-    tell_other_budget,
 )
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data.base import images_and_labels
@@ -55,7 +55,7 @@ class GeometryCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = 64,
-        threat_model: ThreatModel = ThreatModel(),
+        threat_model: ThreatModel | None = None,
         steps: int = 10,
         batch_size: int = 128,
         every_n_epochs: int = 1,
@@ -66,7 +66,7 @@ class GeometryCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            threat_model: Norm and budget of the attack.
+            threat_model: Norm and budget of the attack; null takes those of training.
             steps: Of PGD.
             batch_size: Images per pass.
             every_n_epochs: Looks after epochs n, 2n, …
@@ -76,7 +76,8 @@ class GeometryCallback(EvaluationCallback):
         for setting, value in (("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
-        self.threat_model = threat_model.check_unit()
+        self.given = None if threat_model is None else threat_model.check_unit()
+        self.threat_model = self.given or ThreatModel()
         self.split, self.num_images, self.steps, self.batch_size = split, num_images, steps, batch_size
         self.every_n_epochs = every_n_epochs
         self.rows: list[dict[str, Any]] = []
@@ -87,9 +88,9 @@ class GeometryCallback(EvaluationCallback):
         return f"pgd{self.steps}"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; says whether training has another budget."""
+        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
         super().setup(trainer, pl_module, stage)
-        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
+        self.threat_model = budget(self.given, pl_module, type(self).__name__)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the weights of this moment; every process attacks its share of the images."""

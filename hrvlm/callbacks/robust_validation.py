@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
@@ -9,7 +11,7 @@ from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import fine_tuned, results_folder
+from hrvlm.callbacks.common import budget, fine_tuned, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback
 
 
@@ -31,7 +33,7 @@ class RobustValidationCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = 1000,
-        threat_model: ThreatModel = ThreatModel(),
+        threat_model: ThreatModel | None = None,
         steps: int = 10,
         attacks: list[str] | None = None,
         every_level: bool = False,
@@ -45,7 +47,7 @@ class RobustValidationCallback(EvaluationCallback):
             split: Split of the data module; its validation split if null. What is chosen by these accuracies is
                 measured on other images.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            threat_model: Norm and budget of the attacks.
+            threat_model: Norm and budget of the attacks; null takes those of training.
             steps: Of PGD, where no attacks are named.
             attacks: Such as ["pgd20", "apgd-t"], see `hrvlm.attacks.adapter.attack`; PGD if null.
             every_level: Attacks every level through its own classifier; else the leaves alone.
@@ -56,13 +58,18 @@ class RobustValidationCallback(EvaluationCallback):
         check_steps(steps)
         self.plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            threat_model=threat_model,
+            threat_model=threat_model or ThreatModel(),
             num_images=num_images,
             batch_size=batch_size,
             transfer=False,
             settings=settings or AttackSettings(),
         )
-        self.split, self.every_level = split, every_level
+        self.split, self.every_level, self.threat_model = split, every_level, threat_model
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
+        super().setup(trainer, pl_module, stage)
+        self.plan = replace(self.plan, threat_model=budget(self.threat_model, pl_module, type(self).__name__))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attacks with the weights of this moment; every process takes its share of the images."""

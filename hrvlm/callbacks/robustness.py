@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.records import CLEAN
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder, tell_other_budget
+from hrvlm.callbacks.common import budget, fine_tuned, log_directly, on_device, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback
 from hrvlm.callbacks.figures import log_figures
 from hrvlm.old_keys import old_keys
@@ -38,7 +39,7 @@ class RobustnessCallback(EvaluationCallback):
         name: str | None = None,
         split: str | None = None,
         num_images: int | None = None,
-        threat_model: ThreatModel = ThreatModel(),
+        threat_model: ThreatModel | None = None,
         steps: int = 20,
         attacks: list[str] | None = None,
         transfer: bool = True,
@@ -52,7 +53,7 @@ class RobustnessCallback(EvaluationCallback):
             name: Tells it from other callbacks of this class, see `EvaluationCallback`.
             split: Split of the data module; its validation split if null.
             num_images: Size of the fixed subset, spread evenly; null takes all.
-            threat_model: Norm and budget of the attacks.
+            threat_model: Norm and budget of the attacks; null takes those of training.
             steps: Of PGD, where no attacks are named.
             attacks: Such as ["pgd20", "cw", "autoattack"], see `hrvlm.attacks.adapter.attack`; PGD if null.
             transfer: Whether attacks are judged at every level, not only at the one they were aimed at.
@@ -64,7 +65,7 @@ class RobustnessCallback(EvaluationCallback):
         check_steps(steps)
         self.plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            threat_model=threat_model,
+            threat_model=threat_model or ThreatModel(),
             num_images=num_images,
             batch_size=batch_size,
             transfer=transfer,
@@ -75,9 +76,9 @@ class RobustnessCallback(EvaluationCallback):
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; says whether training has another budget."""
+        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
         super().setup(trainer, pl_module, stage)
-        tell_other_budget(self.threat_model, pl_module, type(self).__name__)
+        self.plan = replace(self.plan, threat_model=budget(self.threat_model, pl_module, type(self).__name__))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the start; a resumed run has done so already."""

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.common import budget, chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
 from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
 from hrvlm.data import zero_shot
 from hrvlm.data.sampling import evenly_spread, shard_indices
@@ -46,7 +46,7 @@ class ZeroShotCallback(EvaluationCallback):
         name: str | None = None,
         data: zero_shot.ChosenSets,
         trained_head: bool = True,
-        threat_model: ThreatModel = ThreatModel(),
+        threat_model: ThreatModel | None = None,
         steps: int = 20,
         batch_size: int = 128,
         num_workers: int = 0,
@@ -59,7 +59,7 @@ class ZeroShotCallback(EvaluationCallback):
             data: Which sets, and how many pictures of what size.
             trained_head: Classifies with the trained head (in its geometry); false takes plain cosines, as a user of
                 the exported model does.
-            threat_model: Norm and budget of PGD.
+            threat_model: Norm and budget of PGD; null takes those of training.
             steps: Of PGD, from the clean image, with step size 2.5·eps/steps.
             batch_size: Images per pass.
             num_workers: Processes that load pictures ahead; 0 loads them in this one.
@@ -69,7 +69,8 @@ class ZeroShotCallback(EvaluationCallback):
             ValueError: If a number is out of range.
         """
         super().__init__(name)
-        self.threat_model, self.chosen = threat_model.check_unit(), data
+        self.given = None if threat_model is None else threat_model.check_unit()
+        self.threat_model, self.chosen = self.given or ThreatModel(), data
         check_steps(steps)
         if every_n_epochs is not None and every_n_epochs < 1:
             raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
@@ -77,7 +78,7 @@ class ZeroShotCallback(EvaluationCallback):
             raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
         self.trained_head, self.every_n_epochs = trained_head, every_n_epochs
         self.effort = Effort(
-            attacks=[f"pgd{steps}"], threat_models=[threat_model], batch_size=batch_size, num_workers=num_workers
+            attacks=[f"pgd{steps}"], threat_models=[self.threat_model], batch_size=batch_size, num_workers=num_workers
         )
         self.data: list[zero_shot.ZeroShotDataset] = []
         self.summaries: dict[str, dict[str, dict[str, float]]] = {}
@@ -89,12 +90,14 @@ class ZeroShotCallback(EvaluationCallback):
         return f"ZeroShotCallback[norm={self.threat_model.norm},eps={self.threat_model.eps},head={self.trained_head}]"
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Opens every set, before anything is trained.
+        """Opens every set, before anything is trained; takes training's budget if it has none of its own.
 
         Raises:
             ValueError: If sets are missing or not readable; the message names all that are missing.
         """
         super().setup(trainer, pl_module, stage)
+        self.threat_model = budget(self.given, pl_module, type(self).__name__)
+        self.effort = replace(self.effort, threat_models=[self.threat_model])
         if stage != "fit":
             return
         fine_tuned(pl_module)

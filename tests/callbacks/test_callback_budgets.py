@@ -1,14 +1,18 @@
-"""A word where the budget of a callback differs from that of training."""
+"""The budget of callbacks: that of training, or one of their own, with a word where the two differ."""
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
+from lightning.pytorch import Trainer
 
 from hrvlm.attacks import Ascent, ThreatModel
-from hrvlm.callbacks.common import tell_other_budget
+from hrvlm.callbacks import GeometryCallback, RobustnessCallback, RobustValidationCallback, ZeroShotCallback
+from hrvlm.callbacks.common import budget
+from hrvlm.data.zero_shot import ChosenSets
 from hrvlm.objectives import HierarchicalObjective
 from hrvlm.training.fine_tuning import RobustFineTuning
 
@@ -36,7 +40,49 @@ def test_another_eps_of_the_same_norm_is_told(
 ) -> None:
     given = ThreatModel(eps=0.02)
     with caplog.at_level(logging.INFO):
-        tell_other_budget(given, module(tiny_model, tree_file, trained, steps), "RobustnessCallback")
+        found = budget(given, module(tiny_model, tree_file, trained, steps), "RobustnessCallback")
+    assert found is given
     assert told in caplog.text
     assert bool(told) == ("attacks with eps" in caplog.text)
     assert bool(told) == ("defends against" in caplog.text)
+
+
+def attacking(given: dict[str, Any]) -> list[Any]:
+    return [
+        RobustnessCallback(**given),
+        RobustValidationCallback(**given),
+        GeometryCallback(**given),
+        ZeroShotCallback(data=ChosenSets(root="nowhere", sets=["cifar10"]), **given),
+    ]
+
+
+def budgets_of(callback: Any) -> list[ThreatModel]:
+    """What the callback's attacks go by."""
+    if isinstance(callback, ZeroShotCallback):
+        return list(callback.effort.threat_models)
+    return [callback.threat_model] if isinstance(callback, GeometryCallback) else callback.plan.threat_models
+
+
+@pytest.mark.parametrize(
+    ("trained", "given", "expected"),
+    [
+        (ThreatModel("l2", 0.4), {}, ThreatModel("l2", 0.4)),
+        (ThreatModel("l2", 0.4), {"threat_model": ThreatModel(eps=0.02)}, ThreatModel(eps=0.02)),
+        (ThreatModel(eps=0.0), {}, ThreatModel()),  # training without a perturbation has no budget to take
+    ],
+    ids=["training's", "own", "none to take"],
+)
+def test_the_budget_of_training_is_that_of_callbacks_without_their_own(
+    trained: ThreatModel, given: dict[str, Any], expected: ThreatModel, tiny_model: Path, tree_file: Path
+) -> None:
+    trained_module, callbacks = module(tiny_model, tree_file, trained), attacking(given)
+    trainer = Trainer(callbacks=list(callbacks), logger=False, enable_checkpointing=False, accelerator="cpu")
+    for callback in callbacks:
+        callback.setup(trainer, trained_module, "validate")
+        assert budgets_of(callback) == [expected], type(callback).__name__
+
+
+def test_a_budget_of_its_own_may_be_given_as_a_mapping_and_by_its_old_name() -> None:
+    assert GeometryCallback(threat_model={"eps": 0.02}).threat_model == ThreatModel(eps=0.02)  # type: ignore[arg-type]
+    with pytest.warns(FutureWarning, match=r"eps is now threat_model\.eps"):
+        assert RobustnessCallback(eps=0.02).threat_model == ThreatModel(eps=0.02)  # type: ignore[call-arg]

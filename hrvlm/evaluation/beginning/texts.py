@@ -121,7 +121,7 @@ trainer:
   callbacks:
     - class_path: lightning.pytorch.callbacks.RichProgressBar
     - class_path: hrvlm.callbacks.RobustnessCallback # before and after training
-      init_args: {num_images: «images», threat_model: {eps: 4/255}, steps: 20, batch_size: 32}
+      init_args: {num_images: «images», steps: 20, batch_size: 32}
     - class_path: hrvlm.callbacks.CertificationCallback
       init_args:
         plan:
