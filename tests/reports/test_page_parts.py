@@ -127,7 +127,8 @@ def test_images_of_several_trees_count_once_each() -> None:
     overview = render_report(rows).partition('<section id="overview">')[2].partition("</section>")[0]
     leaves = [line for line in overview.split("<tr>") if '<td class="">level 0</td>' in line]
     assert len(leaves) == 2
-    assert all("100.0 (39.8 to 100.0)" in line for line in leaves)  # 4 of 4: the lower end is 0.025 ** (1 / 4)
+    # 4 of 4: the lower end is 0.025 ** (1 / 4)
+    assert all("100.0 <small>(39.8 to 100.0)</small>" in line for line in leaves)
     assert "of 8 images" not in overview
 
 
