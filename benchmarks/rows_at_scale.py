@@ -14,11 +14,12 @@ import argparse
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -98,24 +99,29 @@ def write_rows(folder: Path, rows: int) -> None:
         file.writelines(lines(images))
 
 
-def measured(command: str, folder: Path) -> dict[str, float]:
-    """Wall time, processor time and peak memory of one command.
+def measured(arguments: Sequence[str]) -> dict[str, float]:
+    """Wall time, processor time and peak memory of one process.
 
     Raises:
-        RuntimeError: if the command fails.
+        RuntimeError: if it fails.
     """
-    code = "import sys; from hrvlm.cli.certify import main; main(sys.argv[1:])"
     began = time.perf_counter()
-    process = subprocess.Popen([sys.executable, "-c", code, command, str(folder)])
+    process = subprocess.Popen(arguments)
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise RuntimeError(f"expected {command} to succeed, got exit code {process.returncode}")
+        raise RuntimeError(f"expected {shlex.join(arguments)} to succeed, got exit code {process.returncode}")
     return {
         "wall_seconds": round(time.perf_counter() - began, 1),
         "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
         "peak_mebibytes": round(used.ru_maxrss / 1024),
     }
+
+
+def of_command(command: str, folder: Path) -> list[str]:
+    """The process of a command of `certify.py`."""
+    code = "import sys; from hrvlm.cli.certify import main; main(sys.argv[1:])"
+    return [sys.executable, "-c", code, command, str(folder)]
 
 
 def main() -> None:
@@ -131,7 +137,7 @@ def main() -> None:
             folder = Path(name)
             write_rows(folder, rows)
             megabytes = round((folder / ROWS).stat().st_size / 1e6)
-            told = {command: measured(command, folder) for command in COMMANDS}
+            told = {command: measured(of_command(command, folder)) for command in COMMANDS}
             page = round((folder / REPORT).stat().st_size / 1e6, 1)
         known["by_rows"][str(rows)] = {"rows_megabytes": megabytes, "page_megabytes": page, **told}
         known["machine"] = {"architecture": platform.machine(), "processors": os.cpu_count(), "numpy": np.__version__}

@@ -53,6 +53,7 @@ class Rules(Generic[R]):
         facts: what the records of one image say that others of the run must say as well.
         statement: kind of a record, and what it states of its image; None for what not every image of a run has.
         together: what verifies many images at once, as these rules would one by one.
+        sound: those of many records in which `of_record` finds nothing, as far as that shows of all at once.
     """
 
     read: Callable[[bytes | Mapping[str, Any]], R]
@@ -61,6 +62,7 @@ class Rules(Generic[R]):
     facts: Callable[[list[R]], Iterable[Fact[R]]]
     statement: Callable[[R], tuple[str, Hashable] | None]
     together: MakesTogether = none_together
+    sound: Callable[[list[R]], Iterable[R]] = lambda records: ()
 
 
 @dataclass
@@ -129,44 +131,66 @@ class Verifier(Generic[R]):
                     self._images.setdefault(verdict.kind, array("q")).extend(verdict.indices)
                 yield from verdict.problems
             for images_alone, table in runs(part, verdicts):
-                for image in images_alone:
-                    yield from self._alone(image, collect)
+                yield from self._alone(images_alone, collect)
                 self.count += 0 if table is None else len(table)
                 if table is not None and collect is not None:
                     collect(table)
 
-    def _alone(self, image: list[Found], collect: Callable[[R | RecordTable[R]], None] | None) -> Iterator[Problem]:
-        """Problems of one image, from which those are learnt that are like it."""
-        records, sound = list[R](), True
-        for problem in self.image(image, records.append):
-            sound = False
-            yield problem
-        for record in records if collect is not None else ():
-            collect(record)  # type: ignore[misc]
-        for each in self._together if sound else ():
-            each.learn(records)
+    def _alone(
+        self, images: list[list[Found]], collect: Callable[[R | RecordTable[R]], None] | None
+    ) -> Iterator[Problem]:
+        """Problems of images, from which those are learnt that are like them."""
+        read = [self._read(image) for image in images]
+        sound = self._sound([record for image in read for record, _ in image])
+        for image in read:
+            alike = True
+            for problem in self._image(image, sound):
+                alike = False
+                yield problem
+            records = [record for record, _ in image if not isinstance(record, RowError)]
+            for record in records if collect is not None else ():
+                collect(record)  # type: ignore[misc]
+            for each in self._together if alike else ():
+                each.learn(records)
 
-    def image(self, rows: Iterable[Found], collect: Callable[[R], None] = lambda record: None) -> Iterator[Problem]:
+    def _read(self, rows: Iterable[Found]) -> list[tuple[R | RowError, str]]:
+        """The records of rows, or what is wrong with them, and where they are."""
+        found = list[tuple[R | RowError, str]]()
+        for where, row in rows:
+            try:
+                found.append((self.rules.read(row), where))
+            except RowError as error:
+                found.append((error, where))
+        return found
+
+    def _sound(self, records: list[R | RowError]) -> set[int]:
+        """Identities of those among records that are sound in themselves, as far as that shows of all at once."""
+        try:
+            return {id(each) for each in self.rules.sound([r for r in records if not isinstance(r, RowError)])}
+        except OUT_OF_RANGE:  # of which record shows where each is verified alone
+            return set()
+
+    def image(self, rows: Iterable[Found]) -> Iterator[Problem]:
         """Problems of the rows of one image, as far as they can be seen before the others.
 
         Args:
             rows: all rows of the image.
-            collect: called with each record that could be read.
         """
+        return self._image(self._read(rows), set())
+
+    def _image(self, read: list[tuple[R | RowError, str]], sound: set[int]) -> Iterator[Problem]:
+        """The same of rows that were read, some of which are known to be sound."""
         records: dict[Any, R] = {}
         times = Counter[Any]()
-        for where, row in rows:
+        for record, where in read:
             self.count += 1
-            try:
-                record = self.rules.read(row)
-            except RowError as error:
-                yield Problem((), error.field, False, f"{where}: {error}")
+            if isinstance(record, RowError):
+                yield Problem((), record.field, False, f"{where}: {record}")
                 continue
             key = record.key
             records.setdefault(key, record)
             times[key] += 1
-            collect(record)
-            yield from self._of_record(record)
+            yield from self._of_record(record, known=id(record) in sound)
         for key, count in times.items():
             if count > 1:
                 yield Problem(key, "row", False, f"expected one row for this statement, got {count}")
@@ -195,9 +219,9 @@ class Verifier(Generic[R]):
                 named = tuple(sorted(statements, key=str))
                 yield from self._common.noted(last[kind], ("image", kind), "statements", named)
 
-    def _of_record(self, record: R) -> Iterator[Problem]:
+    def _of_record(self, record: R, *, known: bool) -> Iterator[Problem]:
         try:
-            for finding in (*self.rules.of_record(record), *self.header.of_record(record)):
+            for finding in (*(() if known else self.rules.of_record(record)), *self.header.of_record(record)):
                 yield Problem(record.key, *finding)
         except OUT_OF_RANGE as error:
             yield Problem(record.key, "row", False, f"a value lies outside its range: {error}")

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from hrvlm.certificates.kinds.registry import kind_named, kinds, read_record
+from hrvlm.certificates.kinds.sound import TellsSound
 from hrvlm.certificates.kinds.together import together
 from hrvlm.rows.agreement import Group, apart
 from hrvlm.rows.images import by_image
@@ -45,6 +46,13 @@ def _of_record(record: Record) -> Iterator[Finding]:
     return kind_named(record.kind).check(record)
 
 
+def _sound(records: list[Record]) -> Iterator[Record]:
+    """Records in which `_of_record` finds nothing, as far as that shows of all at once."""
+    for kind in kinds():
+        if isinstance(kind, TellsSound) and (own := [record for record in records if record.kind == kind.name]):
+            yield from kind.sound(own)
+
+
 def _of_image(records: list[Record]) -> Iterator[tuple[Record, Finding]]:
     """Images with more statements than alpha was split over, and rows that contradict each other."""
     for kind in kinds():
@@ -74,6 +82,12 @@ def _statement(record: Record) -> tuple[str, Hashable]:
 
 
 CERTIFICATES = Rules(
-    read=read_record, of_record=_of_record, of_image=_of_image, facts=_facts, statement=_statement, together=together
+    read=read_record,
+    of_record=_of_record,
+    of_image=_of_image,
+    facts=_facts,
+    statement=_statement,
+    together=together,
+    sound=_sound,
 )
 """The rules of certificates of all kinds."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from hrvlm.certificates.kinds.checks import correct_findings, named_findings
@@ -21,6 +22,7 @@ from hrvlm.certificates.kinds.semantic.summary import semantic_measures, semanti
 from hrvlm.certificates.kinds.semantic.verify import semantic_findings
 from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_against, calibrated_findings
 from hrvlm.certificates.kinds.settings import RunSettings
+from hrvlm.certificates.kinds.sound import TellsSound
 from hrvlm.rows.measures import Measured
 from hrvlm.rows.record import Key
 from hrvlm.rows.verifying import Finding
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from hrvlm.certificates.kinds.semantic.options import SemanticOptions
 
 
-class SemanticKind(Kind[SemanticRecord]):
+class SemanticKind(Kind[SemanticRecord], TellsSound[SemanticRecord]):
     """Intervals of a semantic change over which the class of an image's embedding cannot change."""
 
     name = "semantic"
@@ -95,6 +97,15 @@ class SemanticKind(Kind[SemanticRecord]):
         yield from named_findings(record)
         yield from semantic_findings(record)
         yield from calibrated_findings(record)
+
+    def sound(self, records: Sequence[SemanticRecord]) -> Iterator[SemanticRecord]:
+        """See `TellsSound`; what scores bear out is derived of all at once."""
+        from hrvlm.certificates.kinds.semantic.verify_together import sound_claims
+
+        for record, holds in zip(records, sound_claims(records).tolist(), strict=True):
+            others = chain(correct_findings(record), named_findings(record), calibrated_findings(record))
+            if holds and next(others, None) is None:
+                yield record
 
     def said_of_image(self, record: SemanticRecord) -> Iterator[Said]:
         """Prompts of an attribute, and the class of the image itself."""
