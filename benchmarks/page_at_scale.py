@@ -4,9 +4,10 @@
 
 Rows are smoothing certificates of six levels of two trees, as `rows_at_scale.py` makes them, and semantic ones of six
 changes at the same levels, of embeddings drawn around those of the classes: 42 rows per image. A few hundred images are
-certified, and repeated under other numbers. The page has the pictures of the packaged data, repeated too. It is made in
-a process of its own, start-up included, and opened by a headless Chromium: seconds from the start of the navigation
-until scripts have run and the page is laid out. Writes benchmarks/results/page_at_scale.json.
+certified, and repeated under other numbers. The page is made by `certify.py report` in a process of its own, start-up
+included; and once more with the pictures of the packaged data, repeated too, which loads torch besides. The latter is
+opened by a headless Chromium: seconds from the start of the navigation until scripts have run and the page is laid out.
+Writes benchmarks/results/page_at_scale.json.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from machines import machine
-from rows_at_scale import LEVELS, N0, ROWS, N, counts_of, measured, record, settings
+from rows_at_scale import LEVELS, N0, ROWS, N, counts_of, measured, of_command, record, settings
 
 from hrvlm.certificates import AffineScorer, SemanticRecord, semantic_partition
 from hrvlm.certificates.kinds.semantic.evidence import semantic_evidence
@@ -162,7 +163,8 @@ def main() -> None:
         folder = Path(name)
         write_rows(folder, options.images)
         code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import page_at_scale"
-        made = measured([sys.executable, "-c", f"{code}; page_at_scale.make(page_at_scale.Path({name!r}))"])
+        made = measured(of_command("report", folder))
+        pictured = measured([sys.executable, "-c", f"{code}; page_at_scale.make(page_at_scale.Path({name!r}))"])
         page = folder / REPORT
         result = {
             "images": options.images,
@@ -170,6 +172,7 @@ def main() -> None:
             "semantic_rows": options.images * len(LEVELS) * len(CHANGES),
             "rows_megabytes": round((folder / ROWS).stat().st_size / 1e6),
             "made": made,
+            "made_with_pictures": pictured,
             "page_megabytes": round(page.stat().st_size / 1e6, 1),
             "opened": opened(page),
             "machine": machine(),

@@ -70,6 +70,14 @@ def test_another_number_is_seen() -> None:
         quoted("about seventy<!-- = packaged_model.json: unseen_artist / emoji -->")
 
 
+def test_numbers_can_be_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    requoted = import_module("requote").requoted
+    comment = "<!-- = packaged_model.json: unseen_artist / emoji -->"
+    assert requoted(f"some 12.3 %{comment}, not 12.3 %, of 10") == f"some 68.9 %{comment}, not 12.3 %, of 10"
+    assert requoted(f"0.1{comment}") == f"0.7{comment}"
+
+
 def test_the_table_at_the_top_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     headline = import_module("headline")
