@@ -86,7 +86,7 @@ class _Claims:
         self._stable()
         return self.holds
 
-    def _need(self, owner: Indices, good: Mask) -> None:
+    def _need(self, owner: Indices, good: Any) -> None:
         self.holds[owner[~good]] = False
 
     def _all(self, good: Mask) -> None:
@@ -96,7 +96,8 @@ class _Claims:
         return owner * _LABELS + np.asarray(label).astype(np.int64)
 
     def _sum(self, owner: Indices, values: Floats) -> Floats:
-        return np.bincount(owner, weights=values, minlength=self.count)
+        found: Floats = np.bincount(owner, weights=values, minlength=self.count).astype(np.float64)
+        return found
 
     def _coverage(self) -> None:
         delta, share = self.stable.values.T
