@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from hrvlm.attacks import Ascent, ThreatModel
-from hrvlm.attacks.ensemble import AttackSettings
+from hrvlm.attacks.names import AttackSettings
 from hrvlm.objectives import (
     AGFTObjective,
     CleanObjective,

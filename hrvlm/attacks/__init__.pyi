@@ -1,7 +1,7 @@
 from .adapter import AttackOutcome, attack
 from .ascent import Ascent
-from .ensemble import AttackSettings
 from .gradients import NonFiniteError
+from .names import AttackSettings
 from .perturbation import frozen_parameters, perturb, perturb_jointly, pgd
 from .threat_model import ThreatModel
 

@@ -7,15 +7,19 @@ the budget and judged by the classifier itself.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from hrvlm.attacks.ensemble import AttackSettings, Member, build_members
+from hrvlm.attacks.names import AttackSettings
 from hrvlm.attacks.non_finite import seeking
 from hrvlm.attacks.pixel_classifier import Logits, PixelClassifier, undisturbed
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.models import labels_of
+
+if TYPE_CHECKING:
+    from hrvlm.attacks.ensemble import Member
 
 _DEFAULT = AttackSettings()
 
@@ -69,6 +73,8 @@ def attack(
         ValueError: If an argument does not fit, or the scores do not depend on the images.
         NonFiniteError: If a gradient is NaN or infinite where scores are not.
     """
+    from hrvlm.attacks.ensemble import build_members  # brings torchattacks, with all statistics of SciPy
+
     _check(images, labels, threat_model, name)
     with undisturbed(logits, settings.seed):
         # Clones are normal tensors even where the originals were made in inference mode.

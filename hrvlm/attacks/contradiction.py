@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack, within_budget
-from hrvlm.attacks.ensemble import AttackSettings, parting
+from hrvlm.attacks.names import AttackSettings, parting
 from hrvlm.attacks.perturbation import perturb
 from hrvlm.attacks.pixel_classifier import undisturbed
 from hrvlm.attacks.score_losses import margin

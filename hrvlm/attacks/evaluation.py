@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hrvlm.attacks.adapter import AttackOutcome, attack
 from hrvlm.attacks.contradiction import aim_of, attack_level
-from hrvlm.attacks.ensemble import AttackSettings, named_attacks
+from hrvlm.attacks.names import AttackSettings, named_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import ThreatModel
 from hrvlm.data.base import images_and_labels

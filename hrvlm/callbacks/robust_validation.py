@@ -7,8 +7,8 @@ from dataclasses import replace
 from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
-from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan
+from hrvlm.attacks.names import AttackSettings
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
 from hrvlm.callbacks.common import budget, fine_tuned, results_folder

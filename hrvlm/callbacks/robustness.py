@@ -9,8 +9,8 @@ from typing import Any
 from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
-from hrvlm.attacks.ensemble import AttackSettings
 from hrvlm.attacks.evaluation import RobustnessPlan
+from hrvlm.attacks.names import AttackSettings
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.records import CLEAN
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset

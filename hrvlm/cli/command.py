@@ -15,7 +15,10 @@ from typing import Any
 
 from hrvlm.cli.command_table import CERTIFY, PROGRAMS, RENAMED, Entry
 from hrvlm.cli.errors import OLD_NAME, ClearParser, clear_errors
+from hrvlm.cli.first_line import tell_beginning
+from hrvlm.cli.lighter_lightning import put_off_metrics
 from hrvlm.cli.quick_answers import HELP, answer_at_once
+from hrvlm.rows.uncollected import uncollected
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,12 @@ def run_command(
         raise SystemExit(0 if words else 2)
     with clear_errors(program):
         words = _by_new_name(words, commands, program)
-        parser = parser_of(words[0] if words else "", commands, program, description, others)
-        given = parser.parse_args(words)
+        if words[0] in commands and commands[words[0]].model:
+            tell_beginning(f"{program} {words[0]}")
+        put_off_metrics()
+        with uncollected():  # imports and parsers leave nothing behind
+            parser = parser_of(words[0] if words else "", commands, program, description, others)
+            given = parser.parse_args(words)
         chosen = parser.instantiate_classes(given)
         loaded(commands[given.command]).run(chosen[given.command], given[given.command])
 
@@ -75,8 +82,13 @@ def parser_of(
     description: str,
     others: Mapping[str, str] | None = None,
 ) -> ClearParser:
-    """All commands by name, and the options of the wanted one; see `run_command`. Made once, for it takes long."""
-    return _parser_of(wanted, tuple(commands.items()), program, description, tuple((others or {}).items()))
+    """The options of the wanted command, or if there is none of its name the names of all; see `run_command`.
+
+    Made once, for it takes long.
+    """
+    listed = {wanted: commands[wanted]} if wanted in commands else commands
+    also = () if wanted in commands else tuple((others or {}).items())
+    return _parser_of(wanted, tuple(listed.items()), program, description, also)
 
 
 @cache

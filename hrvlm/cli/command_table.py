@@ -15,12 +15,14 @@ class Entry:
         text: What it does, in a sentence for --help.
         group: Under which heading it is listed.
         example: Words after its name, of a command line that does something.
+        model: Whether it needs a model, and so the libraries of models, which take seconds to import.
     """
 
     module: str
     text: str
     group: str = ""
     example: str = ""
+    model: bool = False
 
 
 MEASURE, ROWS, CALIBRATE, BEGIN, PROGRAMS = (
@@ -34,30 +36,35 @@ CERTIFY: Mapping[str, Entry] = {
         "Certifies a model; run again, it goes on where it stopped.",
         MEASURE,
         "--checkpoint emoji --config certify/emoji --output runs/certified",
+        model=True,
     ),
     "attack": Entry(
         "attack",
         "Attacks every level of a model; run again, it goes on where it stopped.",
         MEASURE,
         "--checkpoint emoji --config certify/attack_emoji --output runs/attacked",
+        model=True,
     ),
     "zero-shot": Entry(
         "zero_shot",
         "Accuracy on any pictures and classes, clean and attacked; goes on where it stopped.",
         MEASURE,
         "--checkpoint emoji --data emoji:unseen_classes --attacks clean pgd20 --eps 1/255 --output runs/zero_shot",
+        model=True,
     ),
     "targeted-attack": Entry(
         "targeted_attack",
         "Attacks a model that answers in words, so that it gives a forbidden answer.",
         MEASURE,
         "--checkpoint emoji-captioner --config certify/targeted_attack_emoji --output runs/targeted",
+        model=True,
     ),
     "answers": Entry(
         "answers",
         "Draws answers of noisy copies, to be labelled.",
         CALIBRATE,
         "--checkpoint emoji-captioner --config certify/oracle_action --output labels.jsonl",
+        model=True,
     ),
     "audit": Entry(
         "audit",
@@ -91,6 +98,7 @@ CERTIFY: Mapping[str, Entry] = {
         "Shows what certificates and attacks say of one picture, on a page of this machine.",
         ROWS,
         "--checkpoint emoji",
+        model=True,
     ),
     "plan": Entry(
         "plan",
@@ -103,18 +111,21 @@ CERTIFY: Mapping[str, Entry] = {
         "Calibrates semantic certificates on pictures of the changes, so that these seldom differ.",
         CALIBRATE,
         "--checkpoint emoji --config certify/calibrate_emoji --output calibration.json",
+        model=True,
     ),
     "check-calibration": Entry(
         "check_calibration",
         "Measures on other images how often calibrated claims fail.",
         CALIBRATE,
         "--checkpoint emoji --config other_pictures.yaml --calibration calibration.json --output checked.json",
+        model=True,
     ),
     "recertify": Entry(
         "recertify",
         "Certifies new prompts, trees, planes or levels from a cache of features.",
         MEASURE,
         "--features runs/features --checkpoint emoji --config certify/emoji --output runs/again",
+        model=True,
     ),
 }
 """Commands of `certify.py`, in the order of --help."""
@@ -127,6 +138,7 @@ _OWN: Mapping[str, Entry] = {
         "write a checkpoint as a folder that open_clip loads",
         BEGIN,
         "--checkpoint emoji --output runs/exported",
+        model=True,
     ),
 }
 HRVLM: Mapping[str, Entry] = {**_OWN, **{name: entry for name, entry in CERTIFY.items() if name not in (*_OWN, "run")}}

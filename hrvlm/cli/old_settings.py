@@ -5,7 +5,6 @@ Which names a class had before stands with the class, see `hrvlm.old_keys`.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,12 @@ from contextvars import ContextVar
 from dataclasses import is_dataclass
 from typing import Any, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from hrvlm.cli.first_line import say_once
 from hrvlm.old_keys import described, found_in, nested, places_of
 
 _found: ContextVar[dict[str, str] | None] = ContextVar("_found", default=None)
-RANKS = ("LOCAL_RANK", "RANK", "SLURM_PROCID")
 
 
 @contextmanager
@@ -49,12 +48,6 @@ def _say(program: str, found: dict[str, str]) -> None:
         say_once(f"{program}: {described(found)}")
 
 
-def say_once(line: str) -> None:
-    """Prints a line to standard error on the first of several processes."""
-    if all(os.environ.get(name, "0") in ("", "0") for name in RANKS):
-        print(line, file=sys.stderr)
-
-
 class ForgivingParser(ArgumentParser):
     """A parser that also takes the settings of classes by their former names."""
 
@@ -64,7 +57,10 @@ class ForgivingParser(ArgumentParser):
 
     def add_class_arguments(self, class_type: Any, nested_key: str | None = None, *args: Any, **kwargs: Any) -> Any:
         """Adds the arguments of a class, and remembers their former names."""
+        from docstring_parser import DocstringStyle  # which parsers without classes need not wait for
+
         self._remember(class_type, nested_key or "")
+        set_parsing_settings(docstring_parse_style=DocstringStyle.GOOGLE)  # others would be tried on every class
         return super().add_class_arguments(class_type, nested_key, *args, **kwargs)
 
     def _remember(self, kind: Any, key: str) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from hrvlm.cli.first_line import tell_beginning
+from hrvlm.cli.lighter_lightning import put_off_metrics
 from hrvlm.cli.quick_answers import HELP, answer_at_once
+from hrvlm.rows.uncollected import uncollected
 
 COMMANDS = {
     "fit": "Trains, with everything that callbacks measure; --ckpt_path goes on where a run stopped.",
@@ -38,6 +41,9 @@ def train(arguments: list[str] | None = None, program: str = "train.py") -> None
         listed = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
         print(OVERVIEW.format(program=program, commands=listed), end="")
         raise SystemExit(0 if words else 2)
-    from hrvlm.cli.train import main  # which answers above do not wait for
+    tell_beginning(f"{program} {words[0]}")
+    put_off_metrics()
+    with uncollected():  # imports leave nothing behind
+        from hrvlm.cli.train import main  # which answers above do not wait for
 
     main(arguments, program)

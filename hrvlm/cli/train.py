@@ -24,7 +24,7 @@ import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can n
 from hrvlm.callbacks.folders import check_results
 from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.old_settings import say_once
+from hrvlm.cli.first_line import say_once
 from hrvlm.cli.trainer_lists import lost_of, move_loggers
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS

@@ -16,8 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
-from scipy.stats import binom
+from scipy.special import bdtr, ndtri
 
 CONFIDENCE = 0.95
 DRAWS = 4000
@@ -150,4 +149,4 @@ def mcnemar(first: int, second: int) -> float:
         first: pairs that favour the first.
         second: pairs that favour the second.
     """
-    return min(1.0, 2 * float(binom.cdf(min(first, second), first + second, 0.5)))
+    return min(1.0, 2 * float(bdtr(min(first, second), first + second, 0.5)))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from hrvlm.certificates import read_rows, record_from_row
-from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.noise.sigma import check_sigma
-from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw, pilot_law
+from hrvlm.certificates.planning.laws import BetaLaw, ProbabilityLaw, UniformLaw
 from hrvlm.certificates.planning.sample_size import Question, check_samples
 from hrvlm.certificates.statistics.radii import operational_threshold
 
@@ -99,34 +95,7 @@ def _threshold(settings: PlanSettings) -> float:
 
 def _law(settings: PlanSettings) -> ProbabilityLaw:
     if settings.pilot is not None:
-        return _pilot(settings, Path(settings.pilot))
+        from hrvlm.evaluation.pilot import law_of_pilot  # rows, which other laws need not wait for
+
+        return law_of_pilot(Path(settings.pilot), settings.tree, settings.level)
     return UniformLaw(settings.low) if settings.beta is None else BetaLaw(*settings.beta)
-
-
-def _pilot(settings: PlanSettings, path: Path) -> ProbabilityLaw:
-    """Law of the images of one level, or oracle; wrong predictions count as never certified.
-
-    Answers whose right class nobody knows count whatever their class, as certified shares do.
-    """
-    found = list(_counted(path))
-    asked_for = settings.tree if settings.tree is not None or not found else found[0][0]
-    rows = [r for name, r in found if name == asked_for and r.level == settings.level]
-    known = any(r.label >= 0 for r in rows)
-    correct = [r for r in rows if r.n > 0 and (r.correct if known else r.prediction >= 0)]
-    if not correct:
-        there = list(dict.fromkeys(f"{name!r}, level {record.level}" for name, record in found))
-        asked = f"tree or oracle {asked_for!r}, level {settings.level}"
-        raise ValueError(
-            f"expected rows with counts and a correct prediction of {asked} in {path}, found none; "
-            f"there are rows of {'; '.join(there) or 'no tree and no oracle'}"
-        )
-    return pilot_law([r.count for r in correct], [r.n for r in correct], num_images=len(rows))
-
-
-def _counted(path: Path) -> Iterator[tuple[str, Any]]:
-    """Records that have the counts of a smoothed label, each with the name of its tree or oracle."""
-    for row in read_rows(path):
-        record = record_from_row(row)
-        name = kind_named(record.kind).counts_for(record)
-        if name is not None:
-            yield name, record

@@ -1,7 +1,9 @@
-"""Rows of all that is measured: lines of JSON, read with types, ranges and words, or refused in one sentence."""
+"""Rows of all that is measured: lines of JSON, read with types, ranges and words, or refused in one sentence.
 
-from hrvlm.rows.fields import at_least, between, one_of
-from hrvlm.rows.lines import BadLine, iterate_lines, row_of
-from hrvlm.rows.strict import RowError, Strict
+The names of this package are listed in `__init__.pyi` and imported when they are asked for: what needs one module of it
+does not wait for the reader of rows.
+"""
 
-__all__ = ["BadLine", "RowError", "Strict", "at_least", "between", "iterate_lines", "one_of", "row_of"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,22 +1,9 @@
-"""Class trees: hierarchies over the classes of a data set, read from YAML, validated, and turned into levels."""
+"""Class trees: hierarchies over the classes of a data set, read from YAML, validated, and turned into levels.
 
-from __future__ import annotations
+The names of this package are listed in `__init__.pyi` and imported when they are asked for: what only reads YAML, or
+words, does not wait for trees.
+"""
 
-from hrvlm.trees.files import load_tree, save_tree
-from hrvlm.trees.forest import Forest, load_forest
-from hrvlm.trees.negatives import Direction
-from hrvlm.trees.nodes import Level, Node, TreeError
-from hrvlm.trees.tree import ClassTree, TreeInfo
+import lazy_loader
 
-__all__ = [
-    "ClassTree",
-    "Direction",
-    "Forest",
-    "Level",
-    "Node",
-    "TreeError",
-    "TreeInfo",
-    "load_forest",
-    "load_tree",
-    "save_tree",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from math import comb
 
 from hrvlm.trees.nodes import TreeError
 from hrvlm.trees.structure import path_to_top
@@ -58,10 +60,26 @@ def compare_trees(first: ClassTree, second: ClassTree) -> TreeDifference:
 
 
 def _agreement(first: list[list[str]], second: list[list[str]]) -> tuple[tuple[float, ...], ...]:
-    """The adjusted Rand index of every two levels (Hubert and Arabie 1985, eq. 5)."""
-    from sklearn.metrics import adjusted_rand_score  # takes a second, which no other command of trees needs
+    """The adjusted Rand index of every two levels."""
+    return tuple(tuple(adjusted_rand(a, b) for b in second) for a in first)
 
-    return tuple(tuple(float(adjusted_rand_score(a, b)) for b in second) for a in first)
+
+def adjusted_rand(first: Sequence[str], second: Sequence[str]) -> float:
+    """How far two partitions agree: 1 for the same one, about 0 for unrelated ones (Hubert and Arabie 1985, eq. 5).
+
+    Args:
+        first: The part of each of at least two items.
+        second: The same in another partition.
+    """
+    alike, in_first, in_second = (_pairs(parts) for parts in (zip(first, second, strict=True), first, second))
+    by_chance = in_first * in_second / comb(len(first), 2)
+    most = (in_first + in_second) / 2
+    return 1.0 if most == by_chance else (alike - by_chance) / (most - by_chance)  # one part, or items alone, in both
+
+
+def _pairs(parts: Iterable[Hashable]) -> int:
+    """Pairs of items that are in one part."""
+    return sum(comb(size, 2) for size in Counter(parts).values())
 
 
 def _superclasses(tree: ClassTree, leaf: str) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ import torch
 from small_classifiers import QUICK, images, network
 
 from hrvlm.attacks import ThreatModel, attack
-from hrvlm.attacks.ensemble import named_attacks
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
+from hrvlm.attacks.names import named_attacks
 from hrvlm.attacks.records import RobustnessRecord, robustness_order
 from hrvlm.attacks.row_checks import ROBUSTNESS, robustness_header
 from hrvlm.attacks.summary import summarise_budgets, summarise_robustness

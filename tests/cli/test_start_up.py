@@ -23,7 +23,9 @@ from hrvlm.trees import load_forest, load_tree
 ROOT = Path(__file__).parents[2]
 CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
 MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
-HEAVY = ["torch", "scipy", "nltk", "numba", *MODELS]
+STATISTICS = ["scipy.stats", "scipy.optimize", "scipy.signal", "sklearn"]
+HEAVY = ["torch", "numpy", "scipy", "nltk", "numba", "matplotlib", "pandas", *STATISTICS, *MODELS]
+NEEDING_MODELS = [name for name, entry in CERTIFY.items() if entry.model]
 
 
 def imported(program: str, *arguments: str) -> set[str]:
@@ -53,6 +55,7 @@ def imported_by_all(program: str, *commands: list[str]) -> set[str]:
         ("main", ["tree", "--help"]),
         ("main", ["tree", "show", CIFAR10]),
         ("main", ["tree", "check", CIFAR10, CIFAR100]),
+        ("main", ["tree", "diff", CIFAR10, CIFAR10]),
         ("certify", ["--help"]),
         ("certify", ["verify", "--help"]),
         ("certify", ["export", "--help"]),
@@ -69,11 +72,6 @@ def test_help_of_every_command_imports_nothing_heavy() -> None:
     commands += [["certify", name, "--help"] for name in CERTIFY]
     commands += [[name, "--help"] for name in HRVLM]
     assert imported_by_all("main", *commands) == set()
-
-
-@pytest.mark.slow
-def test_trees_are_compared_without_libraries_of_models() -> None:
-    assert imported("main", "tree", "diff", CIFAR10, CIFAR10).isdisjoint(["torch", "nltk", *MODELS])
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def test_rows_are_checked_exported_and_compared_without_libraries_of_models(
     shutil.copy(folder / folder_names.ROWS_OF["run"], other)
     commands = [["verify", str(folder)], ["export", str(folder), "--to", "tsv"]]
     commands.append(["compare", str(folder), str(other), "--output", str(other)])
-    assert imported_by_all("certify", *commands).isdisjoint(MODELS)
+    assert imported_by_all("certify", *commands).isdisjoint([*MODELS, *STATISTICS, "torchmetrics.metric"])
     assert list(folder.glob("*.tsv"))
     assert len(list(other.glob("comparison.*"))) == 4
 
@@ -114,8 +112,79 @@ def test_rows_are_verified_and_samples_planned_with_numbers_alone(
     shutil.copy(files[0], folder / folder_names.ROWS_OF["run"])
     (folder / folder_names.SETTINGS).write_text('{"seed": 0}', encoding="utf-8")  # that say nothing of pictures
     commands.append(["report", str(folder)])
-    assert imported_by_all("certify", *commands) == {"scipy"}
+    assert imported_by_all("certify", *commands) == {"numpy", "scipy"}
     assert (folder / "report.html").is_file()
+
+
+def test_a_plan_reads_no_rows_unless_it_is_asked_to() -> None:
+    code = (
+        "import sys\nfrom hrvlm.cli.certify import main\nmain(['plan', '--sigma', '0.25'])\n"
+        "assert 'hrvlm.certificates.kinds.registry' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_what_needs_a_model_says_so_before_it_imports_libraries() -> None:
+    """On a terminal, which the first letter ends the command at."""
+    code = (
+        "import io, sys\n"
+        "class Terminal(io.StringIO):\n"
+        "    def isatty(self): return True\n"
+        "    def write(self, text): raise SystemExit(text)\n"
+        "from hrvlm.cli.main import main\n"
+        "found = []\n"
+        f"for words in {[[name] for name in NEEDING_MODELS] + [['export'], ['train', 'fit'], ['certify', 'run']]}:\n"
+        "    sys.stderr = Terminal()\n"
+        "    try:\n        main([*words, '--nothing'])\n"
+        "    except SystemExit as stopped:\n        found.append(stopped.code)\n"
+        "sys.stderr = sys.__stderr__\n"
+        "assert 'torch' not in sys.modules\n"
+        "print('\\n'.join(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told = [f"{name}: loading PyTorch and Lightning" for name in ("train fit", "certify run")]
+    assert [line.removeprefix("hrvlm ") for line in done.stdout.splitlines()][-2:] == told
+    assert len(done.stdout.splitlines()) == len(NEEDING_MODELS) + 3
+
+
+@pytest.mark.parametrize(
+    ("words", "terminal", "rank"), [(["plan"], True, "0"), (["zero-shot"], False, "0"), (["zero-shot"], True, "1")]
+)
+def test_others_say_nothing_first(
+    words: list[str], terminal: bool, rank: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    with pytest.raises(SystemExit):
+        certify.main([*words, "--nothing"])
+    assert "loading" not in capsys.readouterr().err
+
+
+def test_libraries_of_models_bring_no_others() -> None:
+    """What these would bring takes longer than they do; a metric is there when it is asked for."""
+    modules = [f"hrvlm.cli.commands.{CERTIFY[name].module}" for name in NEEDING_MODELS]
+    code = (
+        "import json, sys\n"
+        "from importlib import import_module\n"
+        "from types import ModuleType\n"
+        "from hrvlm.cli.lighter_lightning import put_off_metrics\n"
+        "put_off_metrics()\n"
+        f"for name in {['hrvlm.cli.train', *modules]}:\n    import_module(name)\n"
+        f"names = {['torchattacks', 'torchmetrics.functional', *STATISTICS]}\n"
+        "found = [name for name in names if name in sys.modules]\n"
+        "import torchmetrics\n"
+        "from torchmetrics import Metric\n"
+        "assert type(torchmetrics) is not ModuleType\n"
+        "assert issubclass(torchmetrics.MeanMetric, Metric)\n"
+        "assert type(torchmetrics) is ModuleType\n"
+        "assert torchmetrics.Metric is Metric and 'torchmetrics.classification' in sys.modules\n"
+        "assert not hasattr(torchmetrics, 'Nothing')\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

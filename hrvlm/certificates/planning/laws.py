@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 from scipy.special import betainc, betaincc, betaln, gammaln
 
 Floats: TypeAlias = NDArray[np.float64]
+_SURE = 20.0
+"""By Hoeffding's inequality, more successes than expected by the square root of so many times the trials happen with a
+probability below exp(-40), which is nothing beside 1 in float64."""
 
 
 class ProbabilityLaw(Protocol):
@@ -48,8 +51,10 @@ class UniformLaw:
 
     def count_share(self, counts: Floats, trials: int) -> Floats:
         """See `ProbabilityLaw.count_share`."""
-        above = betaincc(counts + 1, trials - counts + 1, self.low)
-        return np.asarray(above / ((1 - self.low) * (trials + 1)))
+        above = np.ones_like(counts)
+        near = counts + 1 < (trials + 1) * self.low + math.sqrt(_SURE * (trials + 1))
+        above[near] = betaincc(counts[near] + 1, trials - counts[near] + 1, self.low)
+        return above / ((1 - self.low) * (trials + 1))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import betabinom
 
 from hrvlm.certificates.statistics.binomial import check_probability, checked_counts, clopper_pearson_upper
 
@@ -102,4 +101,6 @@ def excess_probability(violated: int, images: int, *, calibrated_on: int, epsilo
     most = math.floor(epsilon * (calibrated_on + 1))
     if violated == 0 or most == 0:  # no threshold is right on so few images, and nothing is claimed
         return float(violated == 0)
+    from scipy.stats import betabinom  # takes a second, which only this check waits for
+
     return float(betabinom.sf(violated - 1, images, most, calibrated_on + 1 - most))

@@ -38,7 +38,7 @@ class Effort:
     """Which attacks are tried, and how images are passed.
 
     Attributes:
-        attacks: Names as rows have them, see `hrvlm.attacks.ensemble.named_attacks`.
+        attacks: Names as rows have them, see `hrvlm.attacks.names.named_attacks`.
         threat_models: One per budget, all of one norm.
         settings: Effort and seed of the attacks.
         batch_size: Images per pass; AutoAttack draws and stops by batch, so its results depend on it slightly.

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hrvlm.attacks import AttackSettings, ThreatModel
-from hrvlm.attacks.ensemble import named_attacks
 from hrvlm.attacks.evaluation import threat_models
+from hrvlm.attacks.names import named_attacks
 from hrvlm.attacks.threat_model import Norm
 from hrvlm.data import ImageCollection, chosen_classes, chosen_templates
 from hrvlm.data.sampling import evenly_spread

@@ -8,7 +8,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from scipy.optimize import isotonic_regression
 from torch import Tensor
 
 from hrvlm.certificates.embedding.rotation import Rotation
@@ -99,6 +98,8 @@ def fit_speed(rotation: Rotation, way: Tensor, pictures: Tensor, shares: Tensor)
     place = np.abs(at[:, None] - knots[None]).argmin(axis=1)
     count = np.bincount(place, minlength=len(knots))
     mean = np.bincount(place, reached, len(knots)) / np.maximum(count, 1)
+    from scipy.optimize import isotonic_regression  # which only calibration waits for
+
     smooth = isotonic_regression(mean, weights=count).x.clip(0, 1)
     return PathSpeed((0.0, *map(float, knots)), (0.0, *map(float, smooth)))
 

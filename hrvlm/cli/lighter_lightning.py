@@ -1,0 +1,58 @@
+"""Lightning without what it never uses of torchmetrics.
+
+Importing torchmetrics imports every metric, and with them transformers, torchvision, and SciPy's signals: half of the
+time until a command that needs a model begins. Lightning asks for two classes of it. So the package is entered with its
+own path and without its contents, and its `__init__` runs when any other name of it is asked for.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from importlib import import_module
+from importlib.util import find_spec, module_from_spec
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "torchmetrics"
+LIGHT = {
+    "Metric": f"{PACKAGE}.metric",
+    "MetricCollection": f"{PACKAGE}.collections",
+    "__version__": f"{PACKAGE}.__about__",
+}
+"""Names that need no other metrics, by the module that defines them."""
+
+
+class Unfilled(ModuleType):
+    """A package whose `__init__` has not run."""
+
+    def __getattr__(self, name: str) -> Any:
+        """A light name alone; for any other one, all that the package holds."""
+        if name in LIGHT:
+            import_module(f"{PACKAGE}.utilities")  # imports metrics, which import it: no circle in this order
+            found = getattr(import_module(LIGHT[name]), name)
+            setattr(self, name, found)
+            return found
+        if name.startswith("__"):  # as tools ask of every module
+            raise AttributeError(f"module {PACKAGE!r} has no attribute {name!r}")
+        fill(self)
+        return getattr(self, name)
+
+
+def put_off_metrics() -> None:
+    """Lets torchmetrics wait until it is asked for; does nothing where it has been imported."""
+    spec = None if PACKAGE in sys.modules else find_spec(PACKAGE)
+    if spec is None or spec.loader is None:
+        return
+    module = module_from_spec(spec)
+    module.__class__ = Unfilled
+    module._logger = logging.getLogger(PACKAGE)  # type: ignore[attr-defined]  # which its utilities take from it
+    sys.modules[PACKAGE] = module
+
+
+def fill(module: ModuleType) -> None:
+    """Runs the `__init__` of an unfilled package, which then is as any other."""
+    module.__class__ = ModuleType
+    spec = module.__spec__
+    if spec is not None and spec.loader is not None:  # which `put_off_metrics` has seen to
+        spec.loader.exec_module(module)
