@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from scipy import integrate
+from scipy.special import betaincc
 from scipy.stats import beta, betabinom, binom, norm
 
 from hrvlm.certificates import clopper_pearson_lower, radius_ceiling, smoothing_radius
@@ -174,3 +175,12 @@ def test_errors_say_what_was_expected():
             broken()
     with pytest.raises(ValueError, match="expected threshold"):
         dataclasses.replace(Question(), threshold=1.0)
+
+
+@pytest.mark.parametrize("n", [1, 30, 1000, 100_000])
+@pytest.mark.parametrize("low", [0.0, 0.5, 0.93])
+def test_counts_far_above_the_lowest_probability_need_no_integral(low, n):
+    """Against the integral of every count."""
+    counts = np.arange(n + 1, dtype=float)
+    expected = betaincc(counts + 1, n - counts + 1, low) / ((1 - low) * (n + 1))
+    np.testing.assert_allclose(UniformLaw(low).count_share(counts, n), expected, rtol=1e-14)

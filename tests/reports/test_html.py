@@ -19,7 +19,8 @@ from PIL import Image
 from report_rows import all_rows, profile_row, robustness_rows, semantic_rows, smoothing_row
 from sweeps import sweep
 
-from hrvlm.certificates.kinds.profile.figures import depth_shares, profile_depths
+from hrvlm.certificates.kinds.profile.charts import depth_shares
+from hrvlm.certificates.kinds.profile.figures import profile_depths
 from hrvlm.certificates.kinds.registry import record_from_row
 from hrvlm.certificates.kinds.semantic.figures import interval_bars
 from hrvlm.certificates.kinds.smoothing.figures import certified_accuracy

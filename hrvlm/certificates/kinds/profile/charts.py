@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hrvlm.certificates.kinds.profile.figures import depth_shares
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.charts.areas import areas
 from hrvlm.charts.frame import Axes
@@ -30,3 +30,9 @@ def depth_areas(records: Sequence[ProfileRecord]) -> list[str]:
         )  # fmt: skip
         charts.append(areas(layers, axes))
     return charts
+
+
+def depth_shares(records: Sequence[ProfileRecord], radii: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Percent of images `(L, R)` whose deepest certified ancestor at a radius lies at a level; profiles of one tree."""
+    depths = np.array([[record.deepest_at(radius) for radius in radii] for record in records])
+    return np.stack([100 * (depths == level).mean(axis=0) for level in range(len(records[0].level_names))])

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
+from hrvlm.certificates.kinds.profile.charts import depth_shares
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.figures import COLOURS, STYLE, panels_beside, shown
 
@@ -30,9 +30,3 @@ def profile_depths(records: Sequence[ProfileRecord]) -> Figure:
             axes.legend(title="deepest certified level", loc="upper right")
         panels[0].set_ylabel("images in percent")
     return figure
-
-
-def depth_shares(records: Sequence[ProfileRecord], radii: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Percent of images `(L, R)` whose deepest certified ancestor at a radius lies at a level; profiles of one tree."""
-    depths = np.array([[record.deepest_at(radius) for radius in radii] for record in records])
-    return np.stack([100 * (depths == level).mean(axis=0) for level in range(len(records[0].level_names))])

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from hrvlm.certificates.kinds.labelled import labelled
-from hrvlm.certificates.kinds.smoothing.figures import trees_of
 from hrvlm.certificates.kinds.smoothing.record import VARYING, SmoothingRecord
 from hrvlm.certificates.kinds.smoothing.summary import certified_radii, right_radii
 from hrvlm.certificates.statistics.binomial import clopper_pearson_interval
 from hrvlm.charts.frame import Axes
 from hrvlm.charts.lines import Curve, curves
-from hrvlm.rows.table import RecordTable
+from hrvlm.rows.table import RecordTable, distinct, examples
 
 MOST_STEPS = 150
 ALPHA = 0.05
@@ -67,3 +66,8 @@ def _interval(counts: Sequence[int], images: int) -> tuple[list[float], list[flo
 
 def _words(found: Sequence[Curve]) -> str:
     return ", ".join(f"{curve.name} {curve.y[0]:.1f} percent at radius 0" for curve in found)
+
+
+def trees_of(records: Sequence[SmoothingRecord]) -> list[str]:
+    """Trees with levels of their own; the first one alone if there are leaves only."""
+    return sorted({r.tree for r in examples(records) if r.level > 0}) or sorted(distinct(records, "tree"))

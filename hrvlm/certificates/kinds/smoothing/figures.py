@@ -8,9 +8,9 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
+from hrvlm.certificates.kinds.smoothing.charts import trees_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.figures import COLOURS, STYLE, panels_beside, shown
-from hrvlm.rows.table import distinct, examples
 
 
 def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
@@ -37,8 +37,3 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
             axes.legend()
         panels[0].set_ylabel("share certified in percent" if unknown else "certified accuracy in percent")
     return figure
-
-
-def trees_of(records: Sequence[SmoothingRecord]) -> list[str]:
-    """Trees with levels of their own; the first one alone if there are leaves only."""
-    return sorted({r.tree for r in examples(records) if r.level > 0}) or sorted(distinct(records, "tree"))
