@@ -48,9 +48,21 @@ def joint(result: dict[str, Any]) -> str:
     return _lines(("cosine scorer, level", *header), rows)
 
 
+def start_up(result: dict[str, Any]) -> str:
+    """Processor seconds of each command until its first line, where that is measured, and until it works or ends."""
+    rows = [
+        (f"`{command}`", "-", f"{part['processor']:.2f}") for command, part in result.get("without_model", {}).items()
+    ]
+    for command, part in result.get("with_model", {}).items():
+        until = (part[f"processor_until_{what}"] for what in ("first_line", "work"))
+        rows.append((f"`{command}`", *(f"{seconds:.2f}" for seconds in until)))
+    return _lines(("command", "first line after (s)", "ends, or works, after (s)"), rows)
+
+
 QUOTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "coherence": ("robustness.md", coherence),
     "joint": ("certificates.md", joint),
+    "start_up": ("commands.md", start_up),
 }
 """Page and table of each result file."""
 

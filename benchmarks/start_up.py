@@ -5,8 +5,8 @@
 Commands that need no model run to their end, on 672 rows of smoothing certificates where they read rows. Those that
 need one run on a terminal of their own: noted are the seconds until they print anything, and until they say that they
 work (certifying, attacking, the first step of training, …), which end them. Medians over the runs; seconds of the
-processor count only if nothing else runs. Writes benchmarks/results/start_up.json; with --only, those commands alone
-are measured again.
+processor count only if nothing else runs. Writes benchmarks/results/start_up.json, and the table of docs/commands.md;
+with --only, those commands alone are measured again.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import Any
 
 from machines import machine
 from PIL import Image
+from quoted_tables import quote
 from rows_at_scale import write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -169,6 +170,7 @@ def main() -> None:
         medians = {part: round(median(run[part] for run in runs), 2) for part in runs[0]}
         known.setdefault(kind, {})[command] = medians | {"runs": len(runs)}
     RESULT.write_text(json.dumps(known | {"rows": ROWS, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
+    quote("start_up")
 
 
 if __name__ == "__main__":

@@ -96,7 +96,7 @@ def test_the_table_at_the_top_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> 
     assert text.index(headline.BEGIN) < text.index("## ")
 
 
-@pytest.mark.parametrize("name", ["coherence", "joint"])
+@pytest.mark.parametrize("name", ["coherence", "joint", "start_up"])
 def test_short_tables_are_those_of_the_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
     tables = import_module("quoted_tables")
