@@ -23,6 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -128,7 +129,8 @@ def until_it_works(words: Sequence[str]) -> dict[str, float]:
                 found.setdefault(f"{kind}_until_first_line", seconds)
                 found[f"{kind}_until_work"] = seconds
     finally:
-        os.killpg(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         os.close(terminal)
     return found
