@@ -20,7 +20,7 @@ Finding: TypeAlias = tuple[str, bool, str]
 TOGETHER = 4096
 """Images that are verified together at most."""
 APART = 64
-"""Images that are held at most where none could be verified together: their rows may be large."""
+"""Images whose records are held at most, and their lines where none could be verified together: rows may be large."""
 OUT_OF_RANGE = (ValueError, TypeError, ArithmeticError, LookupError, MemoryError)
 """What rules raise where a value of a row, of the right type, lies outside the range of their arithmetic."""
 
@@ -131,7 +131,8 @@ class Verifier(Generic[R]):
                     self._images.setdefault(verdict.kind, array("q")).extend(verdict.indices)
                 yield from verdict.problems
             for images_alone, table in runs(part, verdicts):
-                yield from self._alone(images_alone, collect)
+                for first in range(0, len(images_alone), APART):
+                    yield from self._alone(images_alone[first : first + APART], collect)
                 self.count += 0 if table is None else len(table)
                 if table is not None and collect is not None:
                     collect(table)

@@ -24,7 +24,7 @@ from hrvlm.rows.images import Found
 from hrvlm.rows.record import Record, statement
 from hrvlm.rows.table import RecordTable
 from hrvlm.rows.together import none_together
-from hrvlm.rows.verifying import Header, Verifier
+from hrvlm.rows.verifying import APART, Header, Verifier
 
 IMAGES, CHANGED = 60, 85
 HEADER = Header(num_images=IMAGES, data_size=IMAGES)
@@ -63,6 +63,18 @@ def test_a_summary_is_the_same_where_records_become_tables_as_they_come(monkeypa
     monkeypatch.setattr(summary, "TOGETHER", 7)
     assert summarise(given, (0.0, 0.1)) == whole
     assert made[:3] == [7, 7, 7]
+
+
+def test_records_of_few_images_are_held_where_some_are_verified_together_and_others_are_not() -> None:
+    held = list[int]()
+    rules = replace(CERTIFICATES, sound=lambda records: held.append(len(records)) or ())
+    other = semantics(1)[0][0].to_row()
+    given = [smoothing(i, level=0, count=95, label=0, prediction=1).to_row() for i in range(200)]
+    given += [other | {"index": i} for i in range(200, 400)]
+    lines = [[(f"line {row['index']}", json.dumps(row).encode())] for row in given]
+    assert not [*Verifier(rules).images(lines)]
+    assert sum(held) < 210
+    assert max(held) == APART
 
 
 def said(problem: Problem) -> str:

@@ -90,6 +90,46 @@ def test_an_altered_record_is_sound_together_only_where_it_is_by_itself() -> Non
     assert all(name in ("waves", "distances", "largest_deltas") for name, _ in missed)
 
 
+def of_an_empty_range() -> SemanticRecord:
+    """A record of two classes that holds, at whose image the change ends at once."""
+    return dataclasses.replace(
+        records(1)[0], start=0.0, stop=0.0, plane=(1.0, 0.0, 0.0), intervals=((0.0, 0.0, 0),), prediction=0,
+        invariance=1.0, smallest_margin=None, waves=((0, 1.0, 0.0, 0.0), (1, 0.0, 1.0, 0.0)), distances=((0, 1, 1.0),),
+        stable=((0.0, 1.0), (0.3, 1.0)), largest_deltas=((0, 1, 1.0),),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"smallest_margin": math.nan},
+        {"smallest_margin": 0.1},
+        {"plane": (math.inf, 0.0, 0.0)},
+        {"start": 1e17, "stop": 1e17, "intervals": ((1e17, 1e17, 0),)},
+    ],
+    ids=["no number", "margin of nothing", "no angle", "too many turns"],
+)
+def test_numbers_that_arithmetic_takes_for_others_are_not_found_sound(change: dict[str, Any]) -> None:
+    record = of_an_empty_range()
+    altered = dataclasses.replace(record, **change)
+    assert sound_claims([record]).all()
+    assert by_itself(record)
+    assert not by_itself(altered)
+    assert not sound_claims([altered]).any()
+
+
+def test_a_record_with_too_long_a_range_hides_nothing_of_the_next_one() -> None:
+    whole = 100.0
+    long = dataclasses.replace(
+        of_an_empty_range(), stop=whole, plane=(1.0, 0.0, math.remainder(whole, 2 * math.pi)),
+        intervals=((0.0, whole, 0),), distances=((0, 1, 1e4),), stable=tuple((delta, 1.0) for delta in DELTAS),
+    )  # fmt: skip
+    partly = next(record for record in records() if 0 < record.stable[-1][1] < 1)
+    altered = dataclasses.replace(partly, stable=tuple((delta, 1.0) for delta in DELTAS))
+    assert not by_itself(altered)
+    assert not sound_claims([long, altered]).any()
+
+
 def test_a_run_with_one_altered_row_has_the_same_problems_as_row_by_row() -> None:
     rows = [record.to_row() for record in records(30)]
     rows[17] |= {"invariance": min(1.0, rows[17]["invariance"] * 1.05 + 0.01)}

@@ -63,7 +63,8 @@ class _Claims:
         self.largest = Items.of((r.largest_deltas or () for r in records), 3)
         ends = [(r.start, r.stop, r.invariance, *(r.plane or ())) for r in records]
         self.start, self.stop, self.invariance, self.x, self.y, self.angle = np.array(ends, dtype=np.float64).T
-        self.smallest = np.array([math.nan if r.smallest_margin is None else r.smallest_margin for r in records])
+        self.lacking = np.array([r.smallest_margin is None for r in records])
+        self.smallest = np.array([0.0 if r.smallest_margin is None else r.smallest_margin for r in records])
         self.prediction = np.array([r.prediction for r in records], dtype=np.int64)
         self.whole = self.stop - self.start
         self.labels = Keys(self._key(self.waves.owner, self.waves.values[:, 0]))
@@ -76,10 +77,15 @@ class _Claims:
         for items, columns in ((self.pieces, [2]), (self.distances, [0, 1]), (self.largest, [0, 1])):
             named = items.values[:, columns]
             self._need(items.owner, ((named >= 0) & (named < _LABELS)).all(axis=1))
-        if not self.holds.all():  # no arithmetic with what cannot be computed with: all are looked at one by one
+        for numbers in (self.start, self.stop, self.x, self.y, self.angle):
+            self._all(np.isfinite(numbers))
+        if self.holds.all():
+            self._joined()
+        if (
+            not self.holds.all()
+        ):  # what cannot be computed with, or is too long, would tell on others: all go one by one
             return np.zeros_like(self.holds)
         self._coverage()
-        self._joined()
         self._range()
         self._classes()
         self._won()
@@ -122,7 +128,8 @@ class _Claims:
     def _range(self) -> None:
         for angle, other in ((self.start, np.arctan2(self.y, self.x)), (self.stop, self.angle)):
             turns = (angle - other) / (2 * math.pi)
-            self._all(np.abs(turns - np.rint(turns)) * 2 * math.pi <= TOLERANCE)
+            whole = np.rint(turns)  # of more than one, the digits behind the point may be lost
+            self._all((np.abs(whole) <= 1) & (np.abs(turns - whole) * 2 * math.pi <= TOLERANCE))
 
     def _classes(self) -> None:
         """Every class that is named has its score, and only one."""
@@ -154,8 +161,8 @@ class _Claims:
         counted = rival & (first != last)[piece]
         smallest = np.full(self.count, np.inf)
         np.minimum.at(smallest, owner[piece][counted], value(margin, middle)[counted])
-        none = np.isinf(smallest)
-        self._all(np.where(none, np.isnan(self.smallest), close(self.smallest, smallest)))
+        none = np.bincount(owner[piece][counted], minlength=self.count) == 0
+        self._all(np.where(none | self.lacking, none & self.lacking, close(self.smallest, smallest)))
 
     def _margin(self, winner: Indices, other: Indices) -> Floats:
         scores = self.waves.values[:, 1:].T
@@ -198,8 +205,7 @@ class _Claims:
         reach = np.where(lowest <= 0, 0.0, room)
         of, (winner, other, delta) = self.largest.owner, self.largest.values.T
         stated, won = self._key(of, winner), self._key(self.pieces.owner, self.pieces.values[:, 2])
-        real = self.pieces.values[:, 0] != self.pieces.values[:, 1]
-        real |= (self.start == self.stop)[self.pieces.owner]
+        real = (self.first != self.last)[: len(self.pieces.owner)] | (self.start == self.stop)[self.pieces.owner]
         won = won[real]
         self._all(~asked | (self.waves.counts > 1))  # of a single class nothing is usual
         self._need(of, ~asked[of] | Keys(won).find(stated)[1])
