@@ -45,7 +45,8 @@ class NoisyStep(TrainingStep):
             super().__call__()
             return
         model = NoisyModel(self.model, *drawn(self.noise, self.images, range(len(self.images))))
-        adversarial = self.objective.perturb(model, self.images, self.labels)
+        with self.perturbing():
+            adversarial = self.objective.perturb(model, self.images, self.labels)
         loss, _ = noisy_loss(self.objective, model, adversarial, self.images, self.labels, self.noise.terms)
         loss.backward()
         self.model.zero_grad(set_to_none=True)

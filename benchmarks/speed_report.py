@@ -14,8 +14,9 @@ TITLES = {
     "over_leaf_only": "universal perturbation / leaf-only perturbation",
     "over_tecoa": "hierarchical step / TeCoA step",
     "averages_over_tecoa": "hierarchical step, averages above the leaves / TeCoA step",
-    "all_gradients": "all gradients taken while perturbing (`backward`) / none",
-    "flags_on": "parameters ask for gradients while perturbing, none taken / flags off",
+    "own_over_twin": "perturbation sought with the tower itself / with its twin for inference",
+    "all_gradients": "all gradients taken while perturbing (`backward`, no twin) / none",
+    "flags_on": "parameters ask for gradients while perturbing, none taken, no twin / flags off",
     "without_over_with": "texts encoded in every step / cached before the projection",
     "five_trees": "objective, five trees over 1,000 leaves, batch 256 / ViT-B-32, forward and backward",
 }

@@ -13,7 +13,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -30,6 +30,8 @@ from hrvlm.attacks import Ascent, ThreatModel, gradients
 from hrvlm.models import VisionLanguageModel
 from hrvlm.objectives import HierarchicalObjective, Objective, TeCoAObjective
 from hrvlm.objectives.settings import LossWeights
+from hrvlm.training.settings import TowerExecution
+from hrvlm.training.towers import TowerForward
 
 TREES = ["trees/emoji_unicode.yaml", "trees/emoji_wordnet.yaml"]
 RESULT = Path(__file__).parent / "results" / "training_speed.json"
@@ -45,7 +47,7 @@ Step = Callable[[], object]
 class TrainingStep:
     """Perturbation, loss and gradient of one batch of the packaged model's fine-tuning."""
 
-    def __init__(self, objective: Objective) -> None:
+    def __init__(self, objective: Objective, twin: bool = True) -> None:
         self.forest = hrvlm.load_forest(TREES)
         self.model: VisionLanguageModel = hrvlm.load_model("emoji")
         self.model.requires_grad_(False)
@@ -53,6 +55,8 @@ class TrainingStep:
         for parameter in self.model.text_projection_parameters():
             parameter.requires_grad_(objective.trains_text)
         self.objective = objective
+        forward = TowerForward(self.model.clip.visual, TowerExecution())
+        self.perturbing = forward.perturbing if twin else nullcontext
         generator = torch.Generator().manual_seed(0)
         size = self.model.image_size
         self.images = torch.rand(BATCH, 3, *size, generator=generator)
@@ -62,7 +66,8 @@ class TrainingStep:
 
     def __call__(self) -> None:
         """One step, but for the optimiser's."""
-        adversarial = self.objective.perturb(self.model, self.images, self.labels)
+        with self.perturbing():
+            adversarial = self.objective.perturb(self.model, self.images, self.labels)
         self.objective.loss(self.model, adversarial, self.images, self.labels)[0].backward()
         self.model.zero_grad(set_to_none=True)
 
@@ -80,10 +85,13 @@ class UncachedTexts(HierarchicalObjective):
 
 
 def hierarchical(
-    strategy: Any = "universal", kind: type[HierarchicalObjective] = HierarchicalObjective, image_share: float = 1.0
+    strategy: Any = "universal",
+    kind: type[HierarchicalObjective] = HierarchicalObjective,
+    image_share: float = 1.0,
+    twin: bool = True,
 ) -> TrainingStep:
     """A step as the emoji configurations take it; with image_share 0 as the paper's method does."""
-    return TrainingStep(kind(strategy=strategy, weights=LossWeights(image_share=image_share), **ATTACK))
+    return TrainingStep(kind(strategy=strategy, weights=LossWeights(image_share=image_share), **ATTACK), twin)
 
 
 def tecoa() -> TrainingStep:
@@ -138,7 +146,8 @@ def backward_gradients(
 
 
 def frozen_part(repeats: int) -> dict[str, Any]:
-    step = hierarchical()
+    """Without the twin for inference, none of whose parameters ever asks for a gradient."""
+    step = hierarchical(twin=False)
 
     def flags_on() -> None:
         with unfrozen():
@@ -183,6 +192,7 @@ PARTS: dict[str, Callable[[int], dict[str, Any]]] = {
     "universal": lambda n: {"over_leaf_only": paired(hierarchical(), hierarchical("leaf"), n)},
     "hierarchical": lambda n: {"over_tecoa": paired(hierarchical(), tecoa(), n)},
     "hierarchical_averages": lambda n: {"averages_over_tecoa": paired(hierarchical(image_share=0.0), tecoa(), n)},
+    "twin": lambda n: {"own_over_twin": paired(hierarchical(twin=False), hierarchical(), n)},
     "frozen_parameters": frozen_part,
     "text_cache": lambda n: {"without_over_with": paired(hierarchical(kind=UncachedTexts), hierarchical(), n)},
     "objective": objective_part,
