@@ -64,12 +64,17 @@ class RobustValidationCallback(EvaluationCallback):
             transfer=False,
             settings=settings or AttackSettings(),
         )
-        self.split, self.every_level, self.threat_model = split, every_level, threat_model
+        self.split, self.every_level, self.given = split, every_level, threat_model
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """What it attacks within, known from `setup` on where that is training's."""
+        return self.plan.threat_model
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
         super().setup(trainer, pl_module, stage)
-        self.plan = replace(self.plan, threat_model=budget(self.threat_model, pl_module, type(self).__name__))
+        self.plan = replace(self.plan, threat_model=budget(self.given, pl_module, type(self).__name__))
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attacks with the weights of this moment; every process takes its share of the images."""

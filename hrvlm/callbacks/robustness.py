@@ -72,13 +72,18 @@ class RobustnessCallback(EvaluationCallback):
             settings=settings or AttackSettings(),
         )
         self.split, self.before = split, before
-        self.threat_model = threat_model
+        self.given = threat_model
         self.rows: dict[str, list[dict[str, Any]]] = {}
+
+    @property
+    def threat_model(self) -> ThreatModel:
+        """What it attacks within, known from `setup` on where that is training's."""
+        return self.plan.threat_model
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
         super().setup(trainer, pl_module, stage)
-        self.plan = replace(self.plan, threat_model=budget(self.threat_model, pl_module, type(self).__name__))
+        self.plan = replace(self.plan, threat_model=budget(self.given, pl_module, type(self).__name__))
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the start; a resumed run has done so already."""

@@ -91,7 +91,7 @@ def other_split(attacked: Iterable[RobustnessCallback], split: str | None) -> st
 
 def _tables(callback: Any) -> list[Any]:
     if isinstance(callback, RobustnessCallback):
-        model = callback.plan.threat_model
+        model = callback.threat_model
         title = f"Accuracy in percent on {_words(callback.split)}, {model.norm} eps={model.eps * 255:.3g}/255"
         rows, after = [row for rows in callback.rows.values() for row in rows], callback.rows.get(AFTER, [])
         return [robustness_table(rows, title=title), *transfer_tables(after), *coherence_tables(after)]

@@ -57,10 +57,12 @@ def attacking(given: dict[str, Any]) -> list[Any]:
 
 
 def budgets_of(callback: Any) -> list[ThreatModel]:
-    """What the callback's attacks go by."""
+    """What the callback's attacks go by, which it tells as its threat model."""
     if isinstance(callback, ZeroShotCallback):
-        return list(callback.effort.threat_models)
-    return [callback.threat_model] if isinstance(callback, GeometryCallback) else callback.plan.threat_models
+        assert list(callback.effort.threat_models) == [callback.threat_model]
+    elif not isinstance(callback, GeometryCallback):
+        assert callback.plan.threat_models == [callback.threat_model]
+    return [callback.threat_model]
 
 
 @pytest.mark.parametrize(
