@@ -16,9 +16,10 @@ DOCUMENT = Path(__file__).parents[1] / "docs" / "semantic.md"
 MARK = "<!-- calibration measured -->"
 EPSILONS = ("0.05", "0.1", "0.2")
 WORDS = {
-    "packaged": "the packaged model", "robust": "after robust fine-tuning",
-    "aligned": "after the same with alignment of pictures",
-}  # fmt: skip
+    "packaged": "The packaged model",
+    "robust": "After robust fine-tuning",
+    "aligned": "After robust fine-tuning with alignment of pictures",
+}
 
 
 def tables(result: dict[str, Any]) -> Iterator[str]:
@@ -31,7 +32,7 @@ def tables(result: dict[str, Any]) -> Iterator[str]:
     )
     for name, model in result["models"].items():
         leaf = next(iter(model["changes"].values()))[0]["claim"]
-        yield from ("", f"Of {WORDS[name]}, cosine, leaf level:", "")
+        yield from ("", f"{WORDS[name]}, cosine, leaf level:", "")
         yield from _of_changes(model, leaf)
     attacked = min(ATTACKED, setting["images"])
     budget = f"PGD-20 of {round(255 * EPS)}/255, on {attacked} of the images"
