@@ -24,17 +24,21 @@ def test_measured_rates_keep_what_calibration_promises() -> None:
     assert result["setting"]["splits"] >= 2000
     changes = [(name, claims) for model in result["models"].values() for name, claims in model["changes"].items()]
     assert len(changes) == 13 * len(result["models"])
+    excess = []
     for name, claims in changes:
         assert len(claims) == 6  # three levels, two scorers
         assert claims[0]["raw_violated"] > 0.15, name  # leaves, without calibration
         for claim in claims:
             for epsilon in ("0.05", "0.1", "0.2"):
                 found = claim[epsilon]
-                assert found["violated"] <= float(epsilon) + 2 * found["standard_error"], (name, claim["claim"])
+                excess.append((found["violated"] - float(epsilon)) / found["standard_error"])
                 assert found["confident_failures"] <= 1 - result["setting"]["confidence"], (name, claim["claim"])
                 assert found["share"] > 0, (name, claim["claim"])
                 if claim["raw_violated"] > float(epsilon):  # else the raw claim may stand
                     assert found["share"] < claim["raw_share"], (name, claim["claim"])
+    # Of claims whose rate is epsilon exactly, one in 44 is measured two errors above, and one in 30,000 four.
+    assert sum(errors > 2 for errors in excess) <= len(excess) / 44
+    assert max(excess) < 4
 
 
 def test_documented_tables_are_those_of_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
