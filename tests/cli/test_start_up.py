@@ -187,6 +187,27 @@ def test_libraries_of_models_bring_no_others() -> None:
     assert json.loads(done.stdout.splitlines()[-1]) == []
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "from torchmetrics.wrappers import MetricTracker as found",
+        "from torchmetrics import *\nfound = MetricTracker",
+        "import torchmetrics\nassert 'MetricTracker' in dir(torchmetrics)\nfound = torchmetrics.MetricTracker",
+        "from torchmetrics import Metric\nfrom torchmetrics.wrappers import MetricTracker as found",
+        "lighter.LIGHT['Metric'] = 'torchmetrics.elsewhere'\nfrom torchmetrics import MetricTracker as found",
+    ],
+    ids=["below", "all", "listed", "after", "other version"],
+)
+def test_metrics_that_are_put_off_are_there_however_they_are_asked_for(asked: str) -> None:
+    code = (
+        f"import hrvlm.cli.lighter_lightning as lighter\nlighter.put_off_metrics()\n{asked}\n"
+        "import torchmetrics\nfrom torchmetrics import Metric, metric\n"
+        "assert torchmetrics.MetricTracker is found and torchmetrics.metric.Metric is Metric"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         certify.main(["--help"])
