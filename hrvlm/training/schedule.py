@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -62,7 +63,24 @@ def adamw(groups: Sequence[dict[str, Any]], learning_rate: float = 1e-3) -> torc
     # Lightning refuses to clip gradients where a fused step would take loss scaling out, which it does even in bf16.
     # Without this the scaler does that itself, before gradients are clipped, as it does for steps that are not fused.
     optimizer._step_supports_amp_scaling = False
+    optimizer.register_load_state_dict_post_hook(partial(_as_configured, optimizer.param_groups[0]["fused"]))
     return optimizer
+
+
+def _as_configured(fused: bool | None, optimizer: torch.optim.Optimizer) -> None:
+    """Steps a loaded state as configured; fused ones read memory in its order, so state is laid as weights are.
+
+    Checkpoints of runs without fused steps, or whose weights lay otherwise in memory, bring both with them.
+    """
+    for group in optimizer.param_groups:
+        group["fused"] = fused
+        for parameter in group["params"]:
+            state = optimizer.state.get(parameter, {})
+            for name, value in state.items():
+                if name == "step":
+                    state[name] = value.to(parameter.device) if fused else value
+                elif value.shape == parameter.shape and value.stride() != parameter.stride():
+                    state[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
 
 
 def adamw_with_cosine(

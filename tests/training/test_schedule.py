@@ -90,6 +90,24 @@ def test_fused_steps_are_those_of_plain_adamw_but_for_rounding() -> None:
     torch.testing.assert_close(*found, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_state_of_plain_steps_goes_on_in_fused_ones_however_it_lay_in_memory(layout: torch.memory_format) -> None:
+    def weight(layout: torch.memory_format) -> nn.Parameter:
+        numbers = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+        return nn.Parameter(numbers.contiguous(memory_format=layout))
+
+    stored, resumed = weight(torch.contiguous_format), weight(layout)
+    plain, fused = torch.optim.AdamW([stored], lr=0.1), adamw([{"params": [resumed]}], 0.1)
+    after_steps(plain, [stored])
+    resumed.data.copy_(stored.data)
+    fused.load_state_dict(copy.deepcopy(plain.state_dict()))
+    assert fused.param_groups[0]["fused"]
+    for each, optimizer in ((stored, plain), (resumed, fused)):
+        each.grad = torch.empty_like(each).copy_(torch.arange(48.0).view(4, 3, 2, 2).sin())
+        optimizer.step()
+    torch.testing.assert_close(resumed, stored, rtol=1e-5, atol=1e-6)
+
+
 class FusedSteps(TorchDispatchMode):
     """Counts steps of AdamW that are one kernel."""
 
