@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import pytest
 import torch
@@ -69,8 +69,9 @@ def test_every_former_name_has_a_place_and_is_no_argument_otherwise(kind: type[A
     assert places_of(kind)
     for name, place in places_of(kind).items():
         argument, _, field = place.partition(".")
-        assert is_dataclass(hints[argument])
-        assert field in {each.name for each in fields(hints[argument])}
+        (settings,) = {*(get_args(hints[argument]) or [hints[argument]])} - {type(None)}
+        assert is_dataclass(settings)
+        assert field in {each.name for each in fields(settings)}
         assert name not in arguments or name == argument
 
 

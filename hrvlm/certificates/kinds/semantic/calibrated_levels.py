@@ -50,8 +50,9 @@ class LevelStretches:
         self._sizes = [len(level.scorer.first) for level in levels]
         first = [sum(self._sizes[:i]) for i in range(len(levels))]
         winners = [torch.searchsorted(level.scorer.first, level.partition.label) for level in levels]
-        self._first = torch.tensor(first, device=self.whole.device)
-        self._level = torch.repeat_interleave(torch.tensor(self._sizes, device=self.whole.device))
+        device = self.whole.device
+        self._first = torch.tensor(first, dtype=torch.long, device=device)
+        self._level = torch.repeat_interleave(torch.tensor(self._sizes, dtype=torch.long, device=device))
         self._classes = torch.cat([level.scorer.first for level in levels])
         winner = torch.stack(winners, dim=1) + self._first
         parts = zip(*((s.cosine, s.sine, s.offset) for s in (level.sinusoids for level in levels)), strict=True)
