@@ -89,7 +89,7 @@ class AskedThresholds:
         shape = (len(rows), len(self.by_level), -1)
         told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
         parts = torch.tensor(told, dtype=torch.float64).unflatten(1, shape[1:]).transpose(1, 2).unbind(dim=-1)
-        none = torch.tensor([[one is None or one.threshold is None for one in row] for row in rows])
+        none = torch.tensor([[one is None or one.threshold is None for one in row] for row in rows], dtype=torch.bool)
         speeds = [[((0.0, 1.0),) * 2 if one is None else _knots(one) for one in row] for row in rows]
         most = max(len(shares) for row in speeds for shares, _ in row)
         padded = [[[list(k) + [k[-1]] * (most - len(k)) for k in knots] for knots in row] for row in speeds]
