@@ -18,6 +18,16 @@ from hrvlm.training.settings import TowerExecution
 _CHANGED_BY_TRAINING = (nn.modules.batchnorm._BatchNorm, nn.modules.dropout._DropoutNd, PatchDropout)
 
 
+@contextmanager
+def _answering(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    """Inside, a module answers by another forward pass; its parameters, state dict and class stay its own."""
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward  # the class's own method again
+
+
 class CompiledForward:
     """The compiled forward pass of a module, put in place only where it is asked for.
 
@@ -38,14 +48,9 @@ class CompiledForward:
         self._module = module
         self._forward: Callable[..., Any] = compiled(module.forward, backend)
 
-    @contextmanager
-    def in_place(self) -> Iterator[None]:
+    def in_place(self) -> AbstractContextManager[None]:
         """The module runs compiled inside."""
-        self._module.forward = self._forward
-        try:
-            yield
-        finally:
-            del self._module.forward  # the class's own method again
+        return _answering(self._module, self._forward)
 
 
 class TowerForward:
@@ -71,8 +76,7 @@ class TowerForward:
         """The tower runs compiled inside, if it is to be."""
         return nullcontext() if self._compiled is None else self._compiled.in_place()
 
-    @contextmanager
-    def perturbing(self) -> Iterator[None]:
+    def perturbing(self) -> AbstractContextManager[None]:
         """The tower's twin for inference runs inside, which finds gradients of pixels sooner and rounds differently.
 
         It is made anew from the present weights, see `hrvlm.models.inference_copy`, which takes a hundredth of a step.
@@ -80,13 +84,8 @@ class TowerForward:
         hooks or shards are at work, as in fully sharded training, and where activations are not kept.
         """
         if not self._rewritable():
-            yield
-            return
-        self._tower.forward = inference_copy(self._tower).forward
-        try:
-            yield
-        finally:
-            del self._tower.forward  # the class's own method again
+            return nullcontext()
+        return _answering(self._tower, inference_copy(self._tower).forward)
 
     def _rewritable(self) -> bool:
         parts, parameters = list(self._tower.modules()), list(self._tower.parameters())
