@@ -167,6 +167,11 @@ class Objective(nn.Module, ABC):
             )
         return labels
 
+    @property
+    def perturbs(self) -> bool:
+        """Whether a perturbation is sought at all."""
+        return self.ascent.steps > 0 and self.threat_model.eps > 0.0
+
     def perturb(
         self, model: ImageTextModel, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
     ) -> Adversarial:
@@ -182,7 +187,7 @@ class Objective(nn.Module, ABC):
         Returns:
             Adversarial images, and text perturbations where the objective has them.
         """
-        if self.ascent.steps == 0 or self.threat_model.eps == 0.0:
+        if not self.perturbs:
             return Adversarial((Perturbed(images.detach()),))
         with frozen_parameters(module_of(model), self):
             return self.find_perturbation(model, images, labels, generator if self.ascent.random_start else None)

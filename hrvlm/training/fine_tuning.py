@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -170,7 +171,7 @@ class RobustFineTuning(WeightPerturbedModule):
         model = self._seen(batch)
         with self._tower.in_place(), self.moved.back_on_error():
             try:
-                with self._tower.perturbing():
+                with self._tower.perturbing() if self.objective.perturbs else nullcontext():
                     adversarial = self.objective.perturb(model, images, labels, starts)
                 given = self.objective, model, adversarial, images, labels, self._terms
                 self.move_weights(lambda: self._loss(batch, *given)[0])
