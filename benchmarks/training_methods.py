@@ -100,6 +100,7 @@ ADVERSARIAL: dict[str, Method] = {
     "agft": Method(lambda: AGFTObjective(**ATTACK)),
     "aos": Method(lambda: SubspaceAlignmentObjective(**ATTACK)),
 }
+HIERARCHICAL = tuple(name for name in ADVERSARIAL if name.startswith("hierarchical"))
 CAPTIONED = Method(lambda: ImageTextContrastiveObjective(**ATTACK), captioned=True)
 CLEAN = Method(CleanObjective)
 

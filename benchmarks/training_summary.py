@@ -12,6 +12,7 @@ from training_certificates import ALPHA, certified_shares, mean_depths
 from training_methods import (
     CERTIFIED_LEVELS,
     EVERYTHING,
+    HIERARCHICAL,
     METHODS,
     NOISY,
     PRETRAINED,
@@ -34,17 +35,16 @@ def attacked(lines: list[Line]) -> dict[str, Any]:
     """What training.json holds."""
     setting, tuning = {**lines[0]}, [line for line in lines if line["part"] == "tuning"]
     del setting["part"]
-    scores: dict[str, dict[float, float]] = {}
-    for line in tuning:
-        scores.setdefault(line["label"], {})[line["learning_rate"]] = line["score"]
+    scores, reference = _scores(lines), chosen_reference(lines)
     state = grids(scores, [[name for name in names if name in scores] for names in families()])
     return {
         "machine": machine(),
         "setting": setting | {"learning_rates": {name: list(rates) for name, rates in state.rates.items()}},
+        "reference": reference,
         "tuning": [_told(line) for line in tuning],
         "runs": [_told(line) for line in lines if line["part"] == "runs"],
         "rows": [row for label, seed in runs_of(lines) for row in _accuracies(lines, label, seed)],
-        "differences": list(_corrected(_attack_differences(lines))),
+        "differences": list(_corrected(_attack_differences(lines, reference))),
     }
 
 
@@ -67,6 +67,21 @@ def certified(lines: list[Line]) -> dict[str, Any]:
         ],
         "differences": list(_corrected(_radius_differences(found))),
     }
+
+
+def _scores(lines: list[Line]) -> dict[str, dict[float, float]]:
+    """Scores of validation by method and learning rate."""
+    scores: dict[str, dict[float, float]] = {}
+    for line in lines:
+        if line["part"] == "tuning":
+            scores.setdefault(line["label"], {})[line["learning_rate"]] = line["score"]
+    return scores
+
+
+def chosen_reference(lines: list[Line]) -> str:
+    """The hierarchical method that others are tested against: that of the best score on validation pictures."""
+    best = {name: max(scores.values()) for name, scores in _scores(lines).items() if name in HIERARCHICAL}
+    return max(best, key=best.__getitem__, default=REFERENCE)
 
 
 def label_of(row: Line) -> str:
@@ -104,11 +119,11 @@ def _accuracies(lines: list[Line], label: str, seed: int) -> Iterator[Line]:
                     yield {**common, "level": level, "attack": attack, "accuracy": accuracy, "pictures": pictures}
 
 
-def _attack_differences(lines: list[Line]) -> Iterator[Line]:
+def _attack_differences(lines: list[Line], reference: str) -> Iterator[Line]:
     """The reference less every other method without noise."""
     accuracy = [line for line in lines if line["part"] == "accuracy"]
     labels = [label for label in dict.fromkeys(label for label, _ in runs_of(lines)) if label in METHODS]
-    others = [label for label in labels if label != REFERENCE and not named(label)["noise"]]
+    others = [label for label in labels if label != reference and not named(label)["noise"]]
     for split in SPLITS:
         for attack in (PGD, APGD):
             for level in (LEAF, SUPERCLASS):
@@ -118,7 +133,7 @@ def _attack_differences(lines: list[Line]) -> Iterator[Line]:
                 def values(label: str, level: str = level, chosen: list[Line] = chosen) -> Values:
                     return _signs([line for line in chosen if line["label"] == label], level)
 
-                yield from _differences(REFERENCE, others, values, place)
+                yield from _differences(reference, others, values, place)
 
 
 def _signs(lines: list[Line], level: str) -> Values:

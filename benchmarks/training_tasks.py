@@ -71,15 +71,17 @@ class Benchmark:
         state = self.grids()
         main = [name for name in self.methods if name in METHODS]
         runs = [(name, seed) for name in main for seed in range(min(self.seeds, METHODS[name].seeds))]
-        runs.sort(key=lambda run: run[1])
-        every = [(PRETRAINED, 0), *runs]
+        every = [(PRETRAINED, 0), *sorted(runs, key=lambda run: run[1])]
         bare = [run for run in every if not named(run[0])["noise"]]
         first = [run for run in every if run[1] == 0]
+        found = [self._tuning(name, rate) for name, rate in state.missing if name in self.methods]
+        for seed in sorted({seed for _, seed in every}):  # all of a seed before the next, so that seeds count whole
+            own = [run for run in every if run[1] == seed]
+            found += [self._run("runs", *run, state) for run in own]
+            found += [task for run in own for task in self._certificates(*run)]
+            found += [self._attack(APGD, PGD, *run) for run in own if run in bare]
         return [
-            *(self._tuning(name, rate) for name, rate in state.missing if name in self.methods),
-            *(self._run("runs", *run, state) for run in every),
-            *(task for run in every for task in self._certificates(*run)),
-            *(self._attack(APGD, PGD, *run) for run in bare),
+            *found,
             *(self._attack(AUTOATTACK, APGD, *run) for run in first if run in bare),
             *(self._run("ablations", name, 0, state) for name in self.methods if name in ABLATIONS),
             *(self._attack(APGD, PGD, *run) for run in first if run not in bare),

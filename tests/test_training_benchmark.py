@@ -75,6 +75,30 @@ def test_methods_under_noise_have_a_grid_of_their_own(benchmark: Callable[[str],
     }
 
 
+def test_rivals_are_tested_against_the_hierarchical_method_that_validation_chose(
+    benchmark: Callable[[str], ModuleType],
+) -> None:
+    summary = benchmark("summary")
+    scores = [("hierarchical_images", 2e-3, 0.6), ("hierarchical_images", 4e-3, 0.5), ("tecoa", 2e-3, 0.9)]
+    scores += [("hierarchical_averages", 4e-3, 0.55)]
+    lines = [{"part": "tuning", "label": label, "learning_rate": rate, "score": score} for label, rate, score in scores]
+    assert summary.chosen_reference(lines) == "hierarchical_images"
+    better = {"part": "tuning", "label": "hierarchical_averages", "learning_rate": 8e-3, "score": 0.61}
+    tested = {"part": "accuracy", "label": "hierarchical_guided", "score": 1.0}
+    assert summary.chosen_reference([*lines, better, tested]) == "hierarchical_averages"
+    assert summary.chosen_reference([]) == "hierarchical_images"
+
+
+def test_all_of_a_seed_is_done_before_the_next(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
+    tasks, methods, results = benchmark("tasks"), benchmark("methods"), benchmark("results")
+    known = results.Results(tmp_path / "lines.jsonl", {}, tmp_path / "runs")
+    every = tasks.Benchmark(["tecoa", "clean", "gaussian"], 3, methods.FULL, False, known).tasks()
+    order = [(task.name.split(".seed=")[1][0], task.part) for task in every if task.part != "autoattack"][:-1]
+    assert order == sorted(order, key=lambda pair: (pair[0], ["runs", "certificates", "apgd"].index(pair[1])))
+    assert {seed for seed, _ in order} == {"0", "1", "2"}
+    assert [task.name for task in every[-1:]] == ["gaussian.seed=0.apgd"]
+
+
 def test_a_test_of_one_seed_is_the_t_test_over_pictures(benchmark: Callable[[str], ModuleType]) -> None:
     differences = np.random.default_rng(0).choice([-1.0, 0.0, 1.0], size=(1, 40), p=[0.1, 0.5, 0.4])
     found = benchmark("statistics").crossed(differences)

@@ -100,7 +100,16 @@ def weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["FAREObjective", "PMGAFTObjective", "GuidedHierarchicalObjective"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "FAREObjective",
+        "PMGAFTObjective",
+        "GuidedHierarchicalObjective",
+        "AGFTObjective",
+        "SubspaceAlignmentObjective",
+    ],
+)
 def test_a_resumed_run_holds_on_to_the_original_weights(
     kind: str, make_settings: Callable[..., Any], run_train: Callable[..., Path], tmp_path: Path, tiny_model: Path
 ) -> None:
