@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from machines import machine
 from semantic_changes import CHANGES
 from semantic_subject import untrained_ball
 
@@ -175,7 +175,7 @@ def main() -> None:
     certified = compared(shown, calibration, given, arguments.certified, arguments.turns)
     result = {
         "targets": TARGETS,
-        "machine": f"{platform.machine()}, 1 thread, torch {torch.__version__}", "load_before": round(load_before, 1),
+        "machine": machine(), "load_before": round(load_before, 1),
         "calibrating": {
             "images": arguments.images, "changes": arguments.changes, "steps": STEPS,
             "levels": len(shown.classifier.keys), "scorers": 2, "statements": len(calibration.statements),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,8 +20,9 @@ from typing import Any
 
 import generative_labels as files
 import numpy as np
+import requote
 import scaling_report
-import torch
+from machines import machine
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
@@ -232,7 +232,7 @@ def main() -> None:
         raise ValueError(f"expected {FEWEST} images with {SAMPLES[0]} samples each in {options.folder}, got fewer")
     result = {
         "command": " ".join(["python", "benchmarks/generative_scaling.py", *sys.argv[1:]]),
-        "machine": f"{platform.machine()}, 1 thread, torch {torch.__version__}",
+        "machine": machine(),
         "alpha": ALPHA,
         "pilot": files.PILOT,
         "multiples": MULTIPLES,
@@ -241,7 +241,8 @@ def main() -> None:
         "sigmas": sigmas,
     }
     RESULT.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    scaling_report.write(result)
+    scaling_report.TABLE.write_text(scaling_report.markdown(result), encoding="utf-8")
+    requote.main()
     print(scaling_report.markdown(result))
 
 

@@ -1,17 +1,14 @@
-"""The table at the top of README.md, from what benchmarks/training.py found: `python benchmarks/headline.py`."""
+"""The table at the top of README.md, from what benchmarks/training.py found."""
 
 from __future__ import annotations
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
 from training_summary import label_of
 
-README = Path(__file__).parents[1] / "README.md"
 RESULT = Path(__file__).parent / "results" / "training.json"
-BEGIN, END = "<!-- benchmarks/headline.py -->\n", "<!-- end of headline -->\n"
 METHODS = (
     ("packaged model, before any fine-tuning", ("pretrained",)),
     ("[TeCoA](https://arxiv.org/abs/2212.07016)", ("tecoa",)),
@@ -43,14 +40,3 @@ def markdown(content: dict[str, Any], split: str = "unseen_artist") -> str:
 def _cell(values: list[float]) -> str:
     mean = f"{100 * statistics.fmean(values):.1f}"
     return mean if len(values) == 1 else f"{mean} ± {100 * statistics.stdev(values) / len(values) ** 0.5:.1f}"
-
-
-def quote() -> None:
-    """Puts the table into the README."""
-    before, begin, rest = README.read_text(encoding="utf-8").partition(BEGIN)
-    table = markdown(json.loads(RESULT.read_text(encoding="utf-8")))
-    README.write_text(before + begin + table + END + rest.partition(END)[2], encoding="utf-8")
-
-
-if __name__ == "__main__":
-    quote()

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machines import machine
 from torch import Tensor
 
 import hrvlm
@@ -145,7 +145,7 @@ def main() -> None:
         print(f"image {index}", flush=True)
     result = {
         "model": given.model,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
         "images": given.images,
         "samples": given.samples,
         "sigma": SIGMA,

@@ -23,3 +23,8 @@ def machine() -> dict[str, Any]:
         "open_clip": open_clip.__version__,
         "cuda": torch.cuda.is_available(),
     }
+
+
+def told(found: dict[str, Any]) -> str:
+    """The same in a line of text."""
+    return ", ".join(f"{key} {value}" for key, value in found.items())

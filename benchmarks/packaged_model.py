@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from pathlib import Path
 from typing import Any
 
 import torch
+from machines import machine
 
 import hrvlm
 from hrvlm.attacks import ThreatModel
@@ -90,7 +90,7 @@ def main() -> None:
     classifier = HierarchicalClassifier(model, cosine_head(model), seen)
     result: dict[str, Any] = {
         "model": arguments.model,
-        "machine": f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}",
+        "machine": machine(),
         "unseen_artist": zero_shot(classifier, "unseen_artist"),
         "unseen_classes": zero_shot(HierarchicalClassifier(model, cosine_head(model), unseen), "unseen_classes"),
         "background_word": background_words(model),

@@ -1,13 +1,10 @@
-"""Short tables of the documentation, from result files: `python benchmarks/quoted_tables.py` writes them anew."""
+"""Short tables of the documentation, from result files."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-DOCS, RESULTS = Path(__file__).parents[1] / "docs", Path(__file__).parent / "results"
 DECODED = ("path", "leaves")  # which the attack on decoded labels is worth telling of
 
 
@@ -59,28 +56,19 @@ def start_up(result: dict[str, Any]) -> str:
     return _lines(("command", "first line after (s)", "ends, or works, after (s)"), rows)
 
 
-QUOTED: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
-    "coherence": ("robustness.md", coherence),
-    "joint": ("certificates.md", joint),
-    "start_up": ("commands.md", start_up),
-}
-"""Page and table of each result file."""
-
-
-def marked(name: str) -> str:
-    """A table between its marks."""
-    result = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
-    return f"<!-- {name}.json -->\n{QUOTED[name][1](result)}<!-- end of {name}.json -->\n"
-
-
-def quote(name: str) -> None:
-    """Puts a table into its page."""
-    page = DOCS / QUOTED[name][0]
-    before, _, rest = page.read_text(encoding="utf-8").partition(f"<!-- {name}.json -->\n")
-    after = rest.partition(f"<!-- end of {name}.json -->\n")[2]
-    page.write_text(before + marked(name) + after, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    for each in QUOTED:
-        quote(each)
+def oracle_thresholds(result: dict[str, Any]) -> str:
+    """Mistakes of `SentenceEmbedder` by threshold, and of the other embedders at its default."""
+    shown = {"SentenceEmbedder": ("0.6", "0.65", "0.7", "0.8", "0.9")}
+    rows = []
+    for name, by_threshold in result["embedders"].items():
+        for threshold in shown.get(name, ("0.7",)):
+            found = by_threshold[threshold]
+            shares = (f"{100 * found[part]:.2g} %" for part in ("missed", "confused", "like_another"))
+            rows.append((f"`{name}`", threshold, *shares))
+    others = result["captions"] - 1
+    header = (
+        "wordings of the same thing missed",
+        "captions of two things taken for one",
+        f"like one of {others} others",
+    )
+    return _lines(("embedder", "threshold", *header), rows)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shlex
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from machines import machine
 
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.statistics.claim import NOT_MAJORITY, Claim, derive
@@ -140,7 +140,7 @@ def main() -> None:
             told = {command: measured(of_command(command, folder)) for command in COMMANDS}
             page = round((folder / REPORT).stat().st_size / 1e6, 1)
         known["by_rows"][str(rows)] = {"rows_megabytes": megabytes, "page_megabytes": page, **told}
-        known["machine"] = {"architecture": platform.machine(), "processors": os.cpu_count(), "numpy": np.__version__}
+        known["machine"] = machine() | {"numpy": np.__version__}
         print(rows, known["by_rows"][str(rows)], flush=True)
         RESULT.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 

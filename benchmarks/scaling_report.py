@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from machines import told
+
 TABLE = Path(__file__).parent / "results" / "generative_scaling.md"
-DOCS, MARK = Path(__file__).parents[1] / "docs" / "generative.md", "<!-- scaling -->"
 
 
 def percent(value: float) -> str:
@@ -128,7 +129,7 @@ def source(result: dict[str, Any]) -> str:
     """Where the numbers come from."""
     return (
         f"alpha {result['alpha']:g}, pilot of {result['pilot']} samples per image, {result['split']}; "
-        f"`{result['command']}`, {result['machine']}."
+        f"`{result['command']}`, {told(result['machine'])}."
     )
 
 
@@ -161,12 +162,3 @@ def quoted(result: dict[str, Any]) -> str:
     found = entry["groups"][-1]
     parts += [f"Fewest samples, {title(entry, found)}:", plan_table(found, (found["largest"], 100_000)), source(result)]
     return "\n\n".join(parts) + "\n"
-
-
-def write(result: dict[str, Any]) -> None:
-    """Writes the tables beside the result file, and into the documentation between its two marks."""
-    TABLE.write_text(markdown(result), encoding="utf-8")
-    before, mark, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
-    if mark:
-        after = rest.partition(MARK)[2]
-        DOCS.write_text(f"{before}{MARK}\n\n{quoted(result)}\n{MARK}{after}", encoding="utf-8")

@@ -18,13 +18,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import platform
 import time
 from pathlib import Path
 from typing import Any
 
+import requote
 import semantic_report
 import torch
+from machines import machine
 from semantic_changes import CHANGES, Change, library
 from semantic_checks import sampled_misalignment
 from semantic_subject import Subject
@@ -182,7 +183,7 @@ def main() -> None:
     wanted = setting(subject.model, arguments.images)
     if arguments.again or result.get("setting") != wanted:
         result = {"setting": wanted, "changes": []}
-    result["machine"] = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
+    result["machine"] = machine()
     done = {entry["name"] for entry in result["changes"]}
     with inferring(*subject.classifiers.values()):
         for change in CHANGES:
@@ -193,6 +194,7 @@ def main() -> None:
         result["proxies"] = proxies(subject)
     write(result)
     semantic_report.write(result)
+    requote.main()
 
 
 def write(result: dict[str, Any]) -> None:

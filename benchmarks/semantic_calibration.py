@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -25,8 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import requote
 import semantic_calibration_report
 import torch
+from machines import machine
 from semantic import proxies
 from semantic_changes import CHANGES, Change
 from semantic_models import ATTACKED, CONFIGURATIONS, accuracy, checkpoint
@@ -186,11 +187,10 @@ def result_of(found: list[dict[str, Any]], arguments: argparse.Namespace) -> dic
         else:
             model["changes"][line["change"]] = line["claims"]
             model["wording"][line["change"]] = line["wording"]
-    machine = f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
     setting = {name: getattr(arguments, name) for name in ("images", "splits", "epochs")}
     setting |= {"steps": STEPS, "confidence": CONFIDENCE, "calibrates": CALIBRATES, "tree": TREE}
     setting["partitions"] = PARTITIONS
-    return {"setting": setting, "machine": machine, "models": models}
+    return {"setting": setting, "machine": machine(), "models": models}
 
 
 def main() -> None:
@@ -214,7 +214,7 @@ def main() -> None:
         print("\n".join(semantic_calibration_report.tables(result)))
     else:
         write_whole(RESULT, json.dumps(result, indent=1) + "\n")
-        semantic_calibration_report.write(result)
+        requote.main()
 
 
 if __name__ == "__main__":

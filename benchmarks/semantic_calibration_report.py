@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from semantic_changes import CHANGES, library
 from semantic_models import ATTACKED, EPS
 
-from hrvlm.whole_files import write_whole
-
-DOCUMENT = Path(__file__).parents[1] / "docs" / "semantic.md"
-MARK = "<!-- calibration measured -->"
 EPSILONS = ("0.05", "0.1", "0.2")
 WORDS = {
     "packaged": "The packaged model",
     "robust": "After robust fine-tuning",
     "aligned": "After robust fine-tuning with alignment of pictures",
 }
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The part of docs/semantic.md that is measured."""
+    return "\n".join(tables(result))
 
 
 def tables(result: dict[str, Any]) -> Iterator[str]:
@@ -93,9 +93,3 @@ def _agreement(model: dict[str, Any]) -> str:
         f"label: {'; '.join(told)}. Spearman agreement of prompts and pictures: {', '.join(proxies)}; families with "
         "fewer than three words shown have none."
     )
-
-
-def write(result: dict[str, Any]) -> None:
-    """Puts the tables into docs/semantic.md."""
-    before, _, after = DOCUMENT.read_text(encoding="utf-8").split(MARK)
-    write_whole(DOCUMENT, f"{before}{MARK}\n\n" + "\n".join(tables(result)) + f"\n\n{MARK}{after}")

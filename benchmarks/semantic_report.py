@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import semantic_figures
+from machines import told
 
 TABLE = Path(__file__).parent / "results" / "semantic.md"
-DOCS, MARK = Path(__file__).parents[1] / "docs" / "semantic.md", "<!-- measured -->"
 METHODS = {"pixel_line": "pixel line", "embedding_line": "embedding line", "text": "text", "image": "image"}
 
 
@@ -90,16 +90,12 @@ def markdown(result: dict[str, Any]) -> str:
         "sampled misalignments that keep the label (worst change on the stable part; mean on the whole range):",
         _sweep(result),
         f"Spearman agreement of prompts and pictures within a family: {proxies}.",
-        f"Measured on: {result['machine']}; {sum(change['seconds'] for change in result['changes']):.0f} s.",
+        f"Measured on: {told(result['machine'])}; {sum(change['seconds'] for change in result['changes']):.0f} s.",
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def write(result: dict[str, Any]) -> None:
-    """Writes figures, and the tables beside the result file, and into the documentation between its two marks."""
+    """Writes the figures, and the tables beside the result file."""
     TABLE.write_text(markdown(result), encoding="utf-8")
     semantic_figures.write(result)
-    if DOCS.exists():
-        before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
-        after = rest.partition(MARK)[2]
-        DOCS.write_text(f"{before}{MARK}\n\n{markdown(result)}\n{MARK}{after}", encoding="utf-8")

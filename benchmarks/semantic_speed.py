@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from machines import machine
 from torch import Tensor
 
 from hrvlm.certificates import AffineScorer, semantic_partition, semantic_partitions
@@ -138,7 +138,7 @@ def main() -> None:
     problems = {f"{shift:g}": problem(arguments.classes, shift) for shift in (0.5, 1.0, 3.0)}
     problems["unstructured"] = unstructured(arguments.classes)
     result = {
-        "machine": f"{platform.machine()}, {arguments.threads} threads, torch {torch.__version__}",
+        "machine": machine() | {"threads": arguments.threads},
         "load_before": os.getloadavg()[0],
         "classes": arguments.classes,
         "features": FEATURES,

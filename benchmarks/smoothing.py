@@ -17,6 +17,7 @@ import argparse
 import json
 from typing import Any
 
+import requote
 import smoothing_decisions
 import smoothing_pace
 import smoothing_report
@@ -57,7 +58,8 @@ def main() -> None:
     result["machine"] = machine()
     measure(result["parts"], given)
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    smoothing_report.write(result, smoothing_decisions.TARGETS)
+    smoothing_report.TABLE.write_text(smoothing_report.markdown(result), encoding="utf-8")
+    requote.main()
     print(smoothing_report.TABLE.read_text(encoding="utf-8"))
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from scipy.stats import betabinom, binom
+from smoothing_report import TARGETS
 from smoothing_speed import leaves
 
 from hrvlm.certificates import anytime_lower, anytime_upper, least_count
@@ -33,7 +34,6 @@ from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 SIGMA, GOAL, ALPHA, N0, SEED, BATCH, PIECE = 0.1, 0.1, 0.001, 100, 0, 128, 64
 CAP, FIXED, LARGE = 10_000, 10_000, 100_000
 SURE, UNSEEN = 1e-6, 1e-9
-TARGETS = {FIXED: (0.01, 5), LARGE: (0.03, 50)}
 """By how much the share certified may differ, and how many times fewer samples adaptive decisions must take."""
 FOLDER = Path(__file__).parents[1] / "runs" / "benchmark-smoothing"
 LEAF = LevelKey(0, 0)

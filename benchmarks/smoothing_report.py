@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from machines import told
+
 RESULTS = Path(__file__).parent / "results"
 RESULT, TABLE = RESULTS / "smoothing.json", RESULTS / "smoothing.md"
-DOCS, MARK = Path(__file__).parents[1] / "docs" / "smoothing.md", "<!-- measured -->"
 ENCODER, PLAIN, MEMORY, PROFILE = 0.9, 3.0, 1.05, 1.05
+TARGETS = {10_000: (0.01, 5), 100_000: (0.03, 50)}
+"""Of adaptive decisions, by the fixed n: the share of images that may be lost, and how many times fewer samples."""
 HEADER = ("compared", "wall time", "processor time", "target", "verdict, by wall / processor time")
 Line = tuple[str, str, str, str, str]
 
@@ -35,9 +38,9 @@ def _throughput(case: str, part: dict[str, Any]) -> Iterator[Line]:
         yield title, f"{ratios[0]:.3f}", f"{ratios[1]:.3f}", f">= {target:g}", found
 
 
-def _decisions(part: dict[str, Any], targets: dict[int, tuple[float, float]]) -> Iterator[Line]:
+def _decisions(part: dict[str, Any]) -> Iterator[Line]:
     shares = part["share_certified_and_correct"]
-    for n, (loss, factor) in targets.items():
+    for n, (loss, factor) in TARGETS.items():
         gap = shares[str(n)] - shares["adaptive"]
         text = f"share certified, n = {n:,} / adaptive, {part['images']} images"
         both = f"{shares[str(n)]:.4f} / {shares['adaptive']:.4f}"
@@ -54,7 +57,7 @@ def _decisions(part: dict[str, Any], targets: dict[int, tuple[float, float]]) ->
         )
 
 
-def lines(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> Iterator[Line]:
+def lines(result: dict[str, Any]) -> Iterator[Line]:
     """What is shown and quoted."""
     parts = result["parts"]
     for case, part in parts.get("throughput", {}).items():
@@ -76,14 +79,14 @@ def lines(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> It
         faster = part["times_faster"]
         yield text, f"{faster:.1f}", "", f">= {PLAIN:g}", verdict(faster, PLAIN, at_least=True)
     if "decisions" in parts:
-        yield from _decisions(parts["decisions"], targets)
+        yield from _decisions(parts["decisions"])
 
 
-def markdown(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> str:
+def markdown(result: dict[str, Any]) -> str:
     """The table, and what it was measured on."""
-    rows = [HEADER, ("---",) * len(HEADER), *lines(result, targets)]
-    machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\nMeasured on: {machine}.\n{_notes(result)}"
+    rows = [HEADER, ("---",) * len(HEADER), *lines(result)]
+    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"{table}\n\nMeasured on: {told(result['machine'])}.\n{_notes(result)}"
 
 
 def _notes(result: dict[str, Any]) -> str:
@@ -100,12 +103,3 @@ def _notes(result: dict[str, Any]) -> str:
                 f"{known['simulated']} simulated from measured counts.\n"
             )
     return text
-
-
-def write(result: dict[str, Any], targets: dict[int, tuple[float, float]]) -> None:
-    """Writes the table, and into the documentation, between its two marks."""
-    table = markdown(result, targets)
-    TABLE.write_text(table, encoding="utf-8")
-    before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
-    after = rest.partition(MARK)[2]
-    DOCS.write_text(f"{before}{MARK}\n{table}{MARK}{after}", encoding="utf-8")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from machines import told
 from rich.console import Console
 from rich.table import Table
 
-DOCS, MARK = Path(__file__).parents[1] / "docs" / "training_speed.md", "<!-- measured -->"
 TARGETS = {"universal": 1.10, "hierarchical": 1.15, "hierarchical_averages": 1.15, "objective": 0.10}
 TITLES = {
     "over_leaf_only": "universal perturbation / leaf-only perturbation",
@@ -51,15 +50,8 @@ def _verdict(target: float | None, values: dict[str, float]) -> str:
 def markdown(result: dict[str, Any]) -> str:
     """The table that docs/training_speed.md quotes."""
     lines = [HEADER, ("---",) * len(HEADER), *rows(result["parts"])]
-    machine = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + f"\n\nMeasured on: {machine}.\n"
-
-
-def quote(result: dict[str, Any]) -> None:
-    """Writes the table into the documentation, between its two marks."""
-    before, _, rest = DOCS.read_text(encoding="utf-8").partition(MARK)
-    after = rest.partition(MARK)[2]
-    DOCS.write_text(f"{before}{MARK}\n{markdown(result)}{MARK}{after}", encoding="utf-8")
+    table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return f"{table}\n\nMeasured on: {told(result['machine'])}.\n"
 
 
 def show(result: dict[str, Any]) -> None:

@@ -28,9 +28,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import requote
 from machines import machine
 from PIL import Image
-from quoted_tables import quote
 from rows_at_scale import write_rows
 
 ROOT = Path(__file__).parents[1]
@@ -172,7 +172,7 @@ def main() -> None:
         medians = {part: round(median(run[part] for run in runs), 2) for part in runs[0]}
         known.setdefault(kind, {})[command] = medians | {"runs": len(runs)}
     RESULT.write_text(json.dumps(known | {"rows": ROWS, "machine": machine()}, indent=2) + "\n", encoding="utf-8")
-    quote("start_up")
+    requote.main()
 
 
 if __name__ == "__main__":

@@ -19,10 +19,11 @@ from typing import Any
 from unittest.mock import patch
 
 import open_clip
+import requote
 import torch
 from generated_forest import ObjectiveAlone, generated_forest, peak_memory
 from machines import machine
-from speed_report import quote, show
+from speed_report import show
 from torch import Tensor
 
 import hrvlm
@@ -220,7 +221,7 @@ def main() -> None:
             RESULT.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     show(result)
     if arguments.quote:
-        quote(result)
+        requote.main()
 
 
 if __name__ == "__main__":

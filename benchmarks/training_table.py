@@ -8,20 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import headline
 from training_rates import best
 from training_summary import attacked, certified, label_of
 
 ATTACKS = ("clean", "pgd20", "apgd", "autoattack")
 LEVELS = ("leaf", "superclass")
 RADII = ("0.1", "0.25", "0.5")
-DOCS = Path(__file__).parents[1] / "docs" / "methods.md"
-RESULTS = Path(__file__).parent / "results"
 ATTACKED, CERTIFIED = "training", "certified_training"
-PLACES = {
-    ATTACKED: ("<!-- benchmarks/training_table.py -->\n", "\n<!-- end -->\n"),
-    CERTIFIED: ("<!-- benchmarks/training_table.py certified -->\n", "\n<!-- end of certified -->\n"),
-}
 Content = dict[str, Any]
 
 
@@ -30,13 +23,6 @@ def write(lines: list[dict[str, Any]], folder: Path) -> None:
     for name, content in ((ATTACKED, attacked(lines)), (CERTIFIED, certified(lines))):
         (folder / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         (folder / f"{name}.md").write_text(TABLES[name](content) + "\n", encoding="utf-8")
-
-
-def quote(name: str, content: Content) -> None:
-    """Puts the tables into the documentation."""
-    begin, end = PLACES[name]
-    before, _, rest = DOCS.read_text(encoding="utf-8").partition(begin)
-    DOCS.write_text(before + begin + TABLES[name](content) + end + rest.partition(end)[2], encoding="utf-8")
 
 
 def markdown(content: Content) -> str:
@@ -206,9 +192,3 @@ def _cell(values: list[float], digits: int) -> str:
 
 
 TABLES = {ATTACKED: markdown, CERTIFIED: certified_markdown}
-
-if __name__ == "__main__":
-    for given in (ATTACKED, CERTIFIED):
-        if (RESULTS / f"{given}.json").exists() and PLACES[given][0] in DOCS.read_text(encoding="utf-8"):
-            quote(given, json.loads((RESULTS / f"{given}.json").read_text(encoding="utf-8")))
-    headline.quote()

@@ -11,13 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
-def test_the_quoted_table_is_that_of_the_result_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_result_file_has_every_part(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    measuring, report = import_module("training_speed"), import_module("speed_report")
+    measuring = import_module("training_speed")
     result = json.loads(measuring.RESULT.read_text(encoding="utf-8"))
     assert list(result["parts"]) == [part for part in measuring.PARTS if part in result["parts"]]
     assert set(measuring.PARTS) - set(result["parts"]) <= {"hierarchical_averages"}  # a part of later files
-    assert report.markdown(result) in report.DOCS.read_text(encoding="utf-8")
 
 
 def test_a_part_has_a_row_and_a_verdict_once_it_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

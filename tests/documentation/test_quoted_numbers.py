@@ -1,89 +1,67 @@
-"""Numbers that the documentation quotes are those of the result files, to the digits that are shown.
-
-A comment right behind a number names file and key: `68.9 %<!-- = packaged_model.json: unseen_artist / emoji -->`.
-Steps of a key stand between " / "; a number in percent is 100 times what the file holds.
-"""
+"""The documentation quotes numbers and tables of the result files as `benchmarks/requote.py` writes them."""
 
 from __future__ import annotations
 
 import json
-import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 from documented import PAGES, ROOT, blocks_of
 
 from hrvlm.certificates.kinds.verify import verify_rows
 
-RESULTS = ROOT / "benchmarks" / "results"
-QUOTED = re.compile(r"(?P<number>-?[\d,]*\.?\d+)(?P<percent> ?%)?<!-- = (?P<file>[\w.]+): (?P<key>.+?) -->")
+COMMENT = "<!-- = packaged_model.json: unseen_artist / emoji -->"
 
 
-def quoted(text: str) -> list[re.Match[str]]:
-    """Every number with such a comment.
-
-    Raises:
-        ValueError: If a comment has no number before it.
-    """
-    found = list(QUOTED.finditer(text))
-    if len(found) != text.count("<!-- = "):
-        raise ValueError(f"expected a number before each comment of {text.count('<!-- = ')}, got {len(found)}")
-    return found
-
-
-def differences(text: str) -> list[str]:
-    """What is quoted otherwise than the file has it."""
-    wrong = []
-    for match in quoted(text):
-        value: Any = json.loads((RESULTS / match["file"]).read_text(encoding="utf-8"))
-        for step in match["key"].split(" / "):
-            value = value[int(step)] if isinstance(value, list) else value[step]
-        number = match["number"].replace(",", "")
-        digits = len(number.partition(".")[2])
-        held = f"{100 * value if match['percent'] else value:.{digits}f}"
-        if held != number:
-            wrong.append(f"{match['file']}: {match['key']} is {held}, not {number}")
-    return wrong
+@pytest.fixture
+def requote(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """What writes the numbers."""
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    return import_module("requote")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_numbers_are_those_of_the_files(page: Path) -> None:
-    assert differences(page.read_text(encoding="utf-8")) == []
+def test_numbers_and_tables_are_those_of_the_files(page: Path, requote: ModuleType) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert requote.requoted(text, page.relative_to(ROOT).as_posix()) == text
 
 
-def test_pages_do_quote() -> None:
-    counts = {str(page.relative_to(ROOT)): len(quoted(page.read_text(encoding="utf-8"))) for page in PAGES}
-    assert counts["README.md"] >= 6
-    assert sum(counts.values()) >= 12
+def test_pages_do_quote(requote: ModuleType) -> None:
+    texts = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+    assert len(requote.NUMBER.findall(texts["README.md"])) >= 6
+    assert sum(len(requote.NUMBER.findall(text)) for text in texts.values()) >= 60
+    tables = {(page, match["file"]) for page, text in texts.items() for match in requote.TABLE.finditer(text)}
+    assert tables == set(requote.TABLES)
 
 
-def test_another_number_is_seen() -> None:
-    assert differences("68.9 %<!-- = packaged_model.json: unseen_artist / emoji -->") == []
-    assert differences("68.8 %<!-- = packaged_model.json: unseen_artist / emoji -->") == [
-        "packaged_model.json: unseen_artist / emoji is 68.9, not 68.8"
-    ]
+def test_another_number_is_written_anew(requote: ModuleType) -> None:
+    assert (
+        requote.requoted(f"some 12.3 %{COMMENT}, not 12.3 %", "") == f"some 68.9 %{COMMENT}, not 12.3 %"
+    )
+    assert requote.requoted(f"0.1{COMMENT}", "") == f"0.7{COMMENT}"
     with pytest.raises(KeyError):
-        differences("68.9 %<!-- = packaged_model.json: unseen_artist / emojis -->")
+        requote.requoted("68.9 %<!-- = packaged_model.json: unseen_artist / emojis -->", "")
     with pytest.raises(ValueError, match="a number before each"):
-        quoted("about seventy<!-- = packaged_model.json: unseen_artist / emoji -->")
+        requote.requoted(f"about seventy{COMMENT}", "")
 
 
-def test_numbers_can_be_written_anew(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    requoted = import_module("requote").requoted
-    comment = "<!-- = packaged_model.json: unseen_artist / emoji -->"
-    assert requoted(f"some 12.3 %{comment}, not 12.3 %, of 10") == f"some 68.9 %{comment}, not 12.3 %, of 10"
-    assert requoted(f"0.1{comment}") == f"0.7{comment}"
+def test_another_table_is_written_anew(requote: ModuleType) -> None:
+    begin, end = "a\n<!-- joint.json -->\n", "<!-- end of joint.json -->\nb"
+    table = requote.quoted_tables.joint(json.loads((requote.RESULTS / "joint.json").read_text(encoding="utf-8")))
+    assert table.count("\n") == 5
+    assert requote.requoted(f"{begin}| 1 |\n{end}", "docs/certificates.md") == begin + table + end
+    with pytest.raises(KeyError):
+        requote.requoted(f"{begin}| 1 |\n{end}", "docs/data.md")
+    with pytest.raises(ValueError, match="pairs of marks"):
+        requote.requoted(begin, "docs/certificates.md")
 
 
-def test_the_table_at_the_top_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    headline = import_module("headline")
-    content = json.loads(headline.RESULT.read_text(encoding="utf-8"))
-    table, text = headline.markdown(content), headline.README.read_text(encoding="utf-8")
-    assert headline.BEGIN + table + headline.END in text
+def test_the_table_at_the_top_of_the_readme(requote: ModuleType) -> None:
+    headline, text = requote.headline, (ROOT / "README.md").read_text(encoding="utf-8")
+    content = json.loads((requote.RESULTS / "training.json").read_text(encoding="utf-8"))
+    table = headline.markdown(content)
     assert len(table.splitlines()) == 2 + len(headline.METHODS)
     accuracies = [
         row["accuracy"] for row in content["rows"]
@@ -93,20 +71,12 @@ def test_the_table_at_the_top_of_the_readme(monkeypatch: pytest.MonkeyPatch) -> 
     line = next(line for line in table.splitlines() if "TeCoA" in line)
     assert line.split(" | ")[3].startswith(f"{100 * sum(accuracies) / len(accuracies):.1f}")
     assert len(text.splitlines()) <= 150
-    assert text.index(headline.BEGIN) < text.index("## ")
+    assert text.index(table) < text.index("## ")
 
 
-@pytest.mark.parametrize("name", ["coherence", "joint", "start_up"])
-def test_short_tables_are_those_of_the_files(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    tables = import_module("quoted_tables")
-    assert tables.marked(name) in (tables.DOCS / tables.QUOTED[name][0]).read_text(encoding="utf-8")
-
-
-def test_a_cell_of_a_short_table_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    tables = import_module("quoted_tables")
-    result = json.loads((RESULTS / "coherence.json").read_text(encoding="utf-8"))
+def test_a_cell_of_a_short_table_by_hand(requote: ModuleType) -> None:
+    tables = requote.quoted_tables
+    result = json.loads((requote.RESULTS / "coherence.json").read_text(encoding="utf-8"))
     row = next(row for row in result["rows"] if (row["decoding"], row["pictures"]) == ("leaves", "clean"))
     line = next(line for line in tables.coherence(result).splitlines() if line.startswith("| clean | leaves |"))
     assert line.split(" | ")[2] == f"{100 * row['accuracy']['emoji']:.1f}"
