@@ -94,11 +94,6 @@ class CertificationCallback(EvaluationCallback):
         self.summary: dict[str, Any] = {}
         self.final_summary: dict[str, Any] = {}
 
-    @property
-    def state_key(self) -> str:
-        """Tells several certifications apart in a checkpoint."""
-        return f"CertificationCallback[{self.label},split={self.split},sigma={self.plan.sigma},seed={self.plan.seed}]"
-
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Certifies the start, where that is wanted; a resumed run has done so already."""
         if not self.before or trainer.ckpt_path is not None:

@@ -13,9 +13,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
 
-from hrvlm.attacks import ThreatModel
 from hrvlm.callbacks.run_progress import RunProgress
 from hrvlm.evaluation.progress import Followed, following
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -56,30 +54,6 @@ def fine_tuned(module: LightningModule) -> RobustFineTuning:
     if not isinstance(module, RobustFineTuning):
         raise ValueError(f"expected a RobustFineTuning module for this callback, got {type(module).__name__}")
     return module
-
-
-def budget(given: ThreatModel | None, module: LightningModule, callback: str) -> ThreatModel:
-    """What a callback attacks with: the threat model of training where it was given none of its own.
-
-    A line says so if training defends against another budget of the same norm.
-
-    Args:
-        given: The callback's own; None for that of training, or the default of `ThreatModel` where training has no
-            budget.
-        module: What is trained.
-        callback: The callback's class, for the line.
-    """
-    if not isinstance(module, RobustFineTuning):
-        return ThreatModel() if given is None else given
-    trained, steps = module.objective.threat_model, module.objective.ascent.steps
-    if given is None:
-        return trained if trained.eps else ThreatModel()
-    if steps and trained.eps and trained.norm == given.norm and trained.eps != given.eps:
-        rank_zero_info(
-            f"{callback} attacks with eps {given.eps * 255:.3g}/255, training defends against "
-            f"{trained.eps * 255:.3g}/255: leave out the callback's threat_model to have that of training"
-        )
-    return given
 
 
 def gather_rows(trainer: Trainer, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel, pgd
 from hrvlm.attacks.perturbation import check_steps
+from hrvlm.callbacks.attacking import AttackingCallback
 from hrvlm.callbacks.common import (
-    budget,
     chosen_images,
     fine_tuned,
     gather_rows,
     progress_bar,
     results_folder,
 )
-from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
+from hrvlm.callbacks.evaluation import secure_weights
 from hrvlm.data.base import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.level_geometry import GEOMETRY, summarise_geometry
@@ -34,7 +34,7 @@ CLEAN = "clean"
 
 
 @old_keys(norm="threat_model.norm", eps="threat_model.eps")
-class GeometryCallback(EvaluationCallback):
+class GeometryCallback(AttackingCallback):
     """Writes one row per point to `geometry/epoch=NNN.jsonl` beside the run's metrics, and logs their means.
 
     A row says of what it is ("of": "image", "group" for an average of images above the leaves, "text"), and gives
@@ -71,13 +71,11 @@ class GeometryCallback(EvaluationCallback):
             batch_size: Images per pass.
             every_n_epochs: Looks after epochs n, 2n, …
         """
-        super().__init__(name)
+        super().__init__(name, threat_model)
         check_steps(steps)
         for setting, value in (("batch_size", batch_size), ("every_n_epochs", every_n_epochs)):
             if value < 1:
                 raise ValueError(f"expected {setting} >= 1, got {value}")
-        self.given = None if threat_model is None else threat_model.check_unit()
-        self.threat_model = self.given or ThreatModel()
         self.split, self.num_images, self.steps, self.batch_size = split, num_images, steps, batch_size
         self.every_n_epochs = every_n_epochs
         self.rows: list[dict[str, Any]] = []
@@ -86,11 +84,6 @@ class GeometryCallback(EvaluationCallback):
     def attack(self) -> str:
         """Name of the attack in rows."""
         return f"pgd{self.steps}"
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
-        super().setup(trainer, pl_module, stage)
-        self.threat_model = budget(self.given, pl_module, type(self).__name__)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Looks at the weights of this moment; every process attacks its share of the images."""

@@ -11,11 +11,11 @@ from hrvlm.attacks.evaluation import RobustnessPlan
 from hrvlm.attacks.names import AttackSettings
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import budget, fine_tuned, results_folder
-from hrvlm.callbacks.evaluation import EvaluationCallback
+from hrvlm.callbacks.attacking import AttackingCallback
+from hrvlm.callbacks.common import fine_tuned, results_folder
 
 
-class RobustValidationCallback(EvaluationCallback):
+class RobustValidationCallback(AttackingCallback):
     """Attacks a fixed subset of images whenever Lightning validates, and logs accuracies that can be monitored.
 
     How often is the trainer's: `val_check_interval: 500` with `check_val_every_n_epoch: null` validates after every 500
@@ -54,27 +54,21 @@ class RobustValidationCallback(EvaluationCallback):
             batch_size: Images per pass.
             settings: Effort and seed of the attacks.
         """
-        super().__init__(name)
+        super().__init__(name, threat_model)
         check_steps(steps)
-        self.plan = RobustnessPlan(
+        self._plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            threat_model=threat_model or ThreatModel(),
             num_images=num_images,
             batch_size=batch_size,
             transfer=False,
             settings=settings or AttackSettings(),
         )
-        self.split, self.every_level, self.given = split, every_level, threat_model
+        self.split, self.every_level = split, every_level
 
     @property
-    def threat_model(self) -> ThreatModel:
-        """What it attacks within, known from `setup` on where that is training's."""
-        return self.plan.threat_model
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
-        super().setup(trainer, pl_module, stage)
-        self.plan = replace(self.plan, threat_model=budget(self.given, pl_module, type(self).__name__))
+    def plan(self) -> RobustnessPlan:
+        """Which attacks on which images, within the budget of this moment."""
+        return replace(self._plan, threat_model=self.threat_model)
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Attacks with the weights of this moment; every process takes its share of the images."""

@@ -14,8 +14,8 @@ from hrvlm.attacks.names import AttackSettings
 from hrvlm.attacks.perturbation import check_steps
 from hrvlm.attacks.records import CLEAN
 from hrvlm.callbacks.attacked_subset import AttackedSubset, attack_subset
-from hrvlm.callbacks.common import budget, fine_tuned, log_directly, on_device, results_folder
-from hrvlm.callbacks.evaluation import EvaluationCallback
+from hrvlm.callbacks.attacking import AttackingCallback
+from hrvlm.callbacks.common import fine_tuned, log_directly, on_device, results_folder
 from hrvlm.callbacks.figures import log_figures
 from hrvlm.old_keys import old_keys
 
@@ -23,7 +23,7 @@ BEFORE, AFTER = "before", "after"
 
 
 @old_keys(norm="threat_model.norm", eps="threat_model.eps")
-class RobustnessCallback(EvaluationCallback):
+class RobustnessCallback(AttackingCallback):
     """Writes rows to `robustness/STAGE.rank=R.jsonl` beside the run's metrics, and logs their averages.
 
     "before" is the model that training starts from, as plain CLIP classifies (cosines with its own scale); "after" is
@@ -61,29 +61,22 @@ class RobustnessCallback(EvaluationCallback):
             settings: Effort and seed of the attacks.
             before: Whether the model that training starts from is evaluated too.
         """
-        super().__init__(name)
+        super().__init__(name, threat_model)
         check_steps(steps)
-        self.plan = RobustnessPlan(
+        self._plan = RobustnessPlan(
             attacks=attacks or [f"pgd{steps}"],
-            threat_model=threat_model or ThreatModel(),
             num_images=num_images,
             batch_size=batch_size,
             transfer=transfer,
             settings=settings or AttackSettings(),
         )
         self.split, self.before = split, before
-        self.given = threat_model
         self.rows: dict[str, list[dict[str, Any]]] = {}
 
     @property
-    def threat_model(self) -> ThreatModel:
-        """What it attacks within, known from `setup` on where that is training's."""
-        return self.plan.threat_model
-
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """See `EvaluationCallback.setup`; takes training's budget if it has none of its own."""
-        super().setup(trainer, pl_module, stage)
-        self.plan = replace(self.plan, threat_model=budget(self.given, pl_module, type(self).__name__))
+    def plan(self) -> RobustnessPlan:
+        """Which attacks on which images, within the budget of this moment."""
+        return replace(self._plan, threat_model=self.threat_model)
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the start; a resumed run has done so already."""

@@ -11,8 +11,9 @@ from lightning.pytorch import LightningModule, Trainer
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.perturbation import check_steps
-from hrvlm.callbacks.common import budget, chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
-from hrvlm.callbacks.evaluation import EvaluationCallback, secure_weights
+from hrvlm.callbacks.attacking import AttackingCallback
+from hrvlm.callbacks.common import chosen_images, fine_tuned, gather_rows, progress_bar, results_folder
+from hrvlm.callbacks.evaluation import secure_weights
 from hrvlm.data import zero_shot
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.zero_shot.predictions import Effort, count_passes, evaluate_zero_shot
@@ -30,7 +31,7 @@ FORMER |= {name: f"data.{name}" for name in ("root", "sets", "num_images", "imag
 
 
 @old_keys(**FORMER)
-class ZeroShotCallback(EvaluationCallback):
+class ZeroShotCallback(AttackingCallback):
     """Writes one row per image and attack, and their averages per data set.
 
     Rows lie in `zero_shot/STAGE.rank=R.jsonl` beside the run's metrics and averages in `zero_shot/STAGE.json`; STAGE is
@@ -68,16 +69,15 @@ class ZeroShotCallback(EvaluationCallback):
         Raises:
             ValueError: If a number is out of range.
         """
-        super().__init__(name)
-        self.given = None if threat_model is None else threat_model.check_unit()
-        self.threat_model, self.chosen = self.given or ThreatModel(), data
+        super().__init__(name, threat_model)
+        self.chosen = data
         check_steps(steps)
         if every_n_epochs is not None and every_n_epochs < 1:
             raise ValueError(f"expected every_n_epochs >= 1, got {every_n_epochs}")
         if batch_size < 1 or num_workers < 0:
             raise ValueError(f"expected batch_size >= 1 and num_workers >= 0, got {batch_size} and {num_workers}")
         self.trained_head, self.every_n_epochs = trained_head, every_n_epochs
-        self.effort = Effort(
+        self._effort = Effort(
             attacks=[f"pgd{steps}"], threat_models=[self.threat_model], batch_size=batch_size, num_workers=num_workers
         )
         self.data: list[zero_shot.ZeroShotDataset] = []
@@ -85,19 +85,17 @@ class ZeroShotCallback(EvaluationCallback):
         self._evaluated_step = -1
 
     @property
-    def state_key(self) -> str:
-        """Tells several evaluations apart in a checkpoint."""
-        return f"ZeroShotCallback[norm={self.threat_model.norm},eps={self.threat_model.eps},head={self.trained_head}]"
+    def effort(self) -> Effort:
+        """What is tried on every image, within the budget of this moment."""
+        return replace(self._effort, threat_models=[self.threat_model])
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Opens every set, before anything is trained; takes training's budget if it has none of its own.
+        """See `AttackingCallback.setup`; opens every set, before anything is trained.
 
         Raises:
             ValueError: If sets are missing or not readable; the message names all that are missing.
         """
         super().setup(trainer, pl_module, stage)
-        self.threat_model = budget(self.given, pl_module, type(self).__name__)
-        self.effort = replace(self.effort, threat_models=[self.threat_model])
         if stage != "fit":
             return
         fine_tuned(pl_module)

@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.callbacks import GeometryCallback, RobustnessCallback, RobustValidationCallback, ZeroShotCallback
-from hrvlm.callbacks.common import budget
+from hrvlm.callbacks.attacking import budget
 from hrvlm.data.zero_shot import ChosenSets
 from hrvlm.objectives import HierarchicalObjective
 from hrvlm.training.fine_tuning import RobustFineTuning
@@ -80,7 +80,9 @@ def test_the_budget_of_training_is_that_of_callbacks_without_their_own(
     trained_module, callbacks = module(tiny_model, tree_file, trained), attacking(given)
     trainer = Trainer(callbacks=list(callbacks), logger=False, enable_checkpointing=False, accelerator="cpu")
     for callback in callbacks:
+        key = callback.state_key
         callback.setup(trainer, trained_module, "validate")
+        assert callback.state_key == key  # a checkpoint's state is found whatever the budget
         assert budgets_of(callback) == [expected], type(callback).__name__
 
 

@@ -37,9 +37,7 @@ def test_pages_do_quote(requote: ModuleType) -> None:
 
 
 def test_another_number_is_written_anew(requote: ModuleType) -> None:
-    assert (
-        requote.requoted(f"some 12.3 %{COMMENT}, not 12.3 %", "") == f"some 68.9 %{COMMENT}, not 12.3 %"
-    )
+    assert requote.requoted(f"some 12.3 %{COMMENT}, not 12.3 %", "") == f"some 68.9 %{COMMENT}, not 12.3 %"
     assert requote.requoted(f"0.1{COMMENT}", "") == f"0.7{COMMENT}"
     with pytest.raises(KeyError):
         requote.requoted("68.9 %<!-- = packaged_model.json: unseen_artist / emojis -->", "")
