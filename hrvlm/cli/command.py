@@ -68,7 +68,7 @@ def run_command(
         if words[0] in commands and commands[words[0]].model:
             tell_beginning(f"{program} {words[0]}")
         put_off_metrics()
-        with uncollected():  # imports and parsers leave nothing behind
+        with uncollected(kept=True):  # imports and parsers leave nothing behind
             parser = parser_of(words[0] if words else "", commands, program, description, others)
             given = parser.parse_args(words)
         chosen = parser.instantiate_classes(given)

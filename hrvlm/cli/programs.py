@@ -43,7 +43,7 @@ def train(arguments: list[str] | None = None, program: str = "train.py") -> None
         raise SystemExit(0 if words else 2)
     tell_beginning(f"{program} {words[0]}")
     put_off_metrics()
-    with uncollected():  # imports leave nothing behind
+    with uncollected(kept=True):  # imports leave nothing behind
         from hrvlm.cli.train import main  # which answers above do not wait for
 
     main(arguments, program)

@@ -144,12 +144,13 @@ def _results(folder: Path, command: str, records: Sequence[Any]) -> Results:
     for image in images.values():
         image.sort(key=partial(_place, command))
     rules, _ = rules_of(command, settings)
+    of_model = {kind: _names_of_model(command, kind) for kind in {record.kind for record in records}}
     facts = {
         (group, name): value
         for image in images.values()
         for record, group, names, values in rules.facts(image)
         for name, value in apart(names, values)
-        if name not in _names_of_model(command, record)
+        if name not in of_model[record.kind]
     }
     return Results(folder, command, settings, images, facts)
 
@@ -163,13 +164,13 @@ def _place(command: str, record: Any) -> int:
     return list(REGISTRY).index(record.kind)
 
 
-def _names_of_model(command: str, record: Any) -> frozenset[str]:
-    """Fields of a row that name the model."""
+def _names_of_model(command: str, kind: str) -> frozenset[str]:
+    """Fields of a row of a kind that name the model."""
     if command != "run":
         return frozenset()
     from hrvlm.certificates.kinds.registry import kind_named
 
-    return kind_named(record.kind).subject
+    return kind_named(kind).subject
 
 
 def _of_certificates(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtr, ndtri
+
+from hrvlm.certificates.statistics.special import bdtr, ndtri
 
 CONFIDENCE = 0.95
 DRAWS = 4000

@@ -8,12 +8,20 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
-    """Inside, nobody looks for cycles of objects; what nothing refers to is freed all the same."""
+def uncollected(*, kept: bool = False) -> Iterator[None]:
+    """Inside, nobody looks for cycles of objects; what nothing refers to is freed all the same.
+
+    Args:
+        kept: Whether what is there at the end will stay until the process ends, as imported modules do: then nobody
+            looks for cycles among it later either. Holds for the first time alone: a process that runs many
+            commands would else keep what each of them leaves behind.
+    """
     before = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        if kept and not gc.get_freeze_count():
+            gc.freeze()
         if before:
             gc.enable()

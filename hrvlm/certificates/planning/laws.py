@@ -13,7 +13,8 @@ from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betainc, betaincc, betaln, gammaln
+
+from hrvlm.certificates.statistics.special import betainc, betaincc, betaln, gammaln
 
 Floats: TypeAlias = NDArray[np.float64]
 _SURE = 20.0

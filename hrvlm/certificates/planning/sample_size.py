@@ -22,7 +22,6 @@ from functools import lru_cache, partial
 from typing import TypeAlias
 
 import numpy as np
-from scipy.special import ndtr, ndtri
 
 from hrvlm.certificates.planning.laws import Floats, ProbabilityLaw, UniformLaw
 from hrvlm.certificates.statistics.binomial import (
@@ -34,6 +33,7 @@ from hrvlm.certificates.statistics.binomial import (
     smoothing_radius,
 )
 from hrvlm.certificates.statistics.radii import least_count, radius_probability
+from hrvlm.certificates.statistics.special import ndtr, ndtri
 
 MAX_SAMPLES = 10_000_000  # exact sums hold a number for every count
 LAW_FROM = 250  # below, the normal approximation is off by more than 5 percent

@@ -18,9 +18,9 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincc, betaln
 
 from hrvlm.certificates.statistics.binomial import Result, check_alpha, check_probability, checked_counts, plain
+from hrvlm.certificates.statistics.special import betainc, betaincc, betaln
 
 Integers: TypeAlias = NDArray[np.int64]
 _PRIOR = 0.5  # both parameters of the Beta law; the Jeffreys prior of a proportion

@@ -16,7 +16,8 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainccinv, betaincinv, log_ndtr, ndtri
+
+from hrvlm.certificates.statistics.special import betainccinv, betaincinv, log_ndtr, ndtri
 
 Result: TypeAlias = float | NDArray[np.float64]
 

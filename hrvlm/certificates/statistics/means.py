@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
 
 from hrvlm.certificates.statistics.binomial import check_alpha
+from hrvlm.certificates.statistics.special import ndtr, ndtri
 
 _STAKE = 0.75
 _HALVINGS = 26

@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc, betaincinv, ndtr, ndtri
 
 from hrvlm.certificates.statistics.binomial import OUTWARD, UPWARD, Result, clopper_pearson_lower, clopper_pearson_upper
+from hrvlm.certificates.statistics.special import betainc, betaincinv, ndtr, ndtri
 
 
 def radius_between(lower: ArrayLike, upper: ArrayLike, sigma: float) -> Result:

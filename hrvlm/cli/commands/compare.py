@@ -8,6 +8,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.reports.terminal import console, say
+from hrvlm.rows.uncollected import uncollected
 from hrvlm.whole_files import check_place, path_of, write_whole
 
 FORMS = "csv,md,tex,html"
@@ -46,12 +47,13 @@ def _run(options: Any, given: Any) -> None:
         check_place(options.output)
     if options.html:
         check_place(Path(options.html).parent)
-    results = [read_results(Path(folder)) for folder in options.folders]
-    columns = columns_of(results, options.names)
-    radii = options.radii
-    if radii is None:
-        radii = round_radii(max(part.largest_radius() for found in results for part in found))
-    comparison = compare(columns, radii, options.confidence)
+    with uncollected():
+        results = [read_results(Path(folder)) for folder in options.folders]
+        columns = columns_of(results, options.names)
+        radii = options.radii
+        if radii is None:
+            radii = round_radii(max(part.largest_radius() for found in results for part in found))
+        comparison = compare(columns, radii, options.confidence)
     out = console()
     for table in comparison_tables(comparison):
         out.print(table)

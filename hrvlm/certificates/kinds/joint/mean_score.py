@@ -18,12 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import ndtri
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.kinds.joint.extents import move_points
 from hrvlm.certificates.statistics.means import betting_lower, betting_upper
+from hrvlm.certificates.statistics.special import ndtri
 
 _CHUNK = 2**21
 _HALVINGS = 40

@@ -20,11 +20,11 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betainc
 
 from hrvlm.certificates.statistics.binomial import UPWARD, check_alpha, clopper_pearson_lower, threshold_radius
 from hrvlm.certificates.statistics.claim import MAJORITY
 from hrvlm.certificates.statistics.radii import radius_probability
+from hrvlm.certificates.statistics.special import betainc
 
 Budget: TypeAlias = Literal["all radii", "fixed radii"]
 BUDGETS: tuple[Budget, ...] = ("all radii", "fixed radii")
