@@ -1,19 +1,9 @@
-"""Data sets and Lightning data modules; the packaged emoji data; pictures of any source."""
+"""Data sets and Lightning data modules; the packaged emoji data; pictures of any source.
 
-from hrvlm.data import zero_shot
-from hrvlm.data.appearance import Appearance, render, sequence
-from hrvlm.data.emoji_pack.dataset import EmojiDataset, emoji
-from hrvlm.data.sources import ImageCollection, chosen_classes, chosen_templates, open_images
+The names of this package are listed in `__init__.pyi` and imported when they are asked for: what only lists pictures
+does not wait for tensors.
+"""
 
-__all__ = [
-    "Appearance",
-    "EmojiDataset",
-    "ImageCollection",
-    "chosen_classes",
-    "chosen_templates",
-    "emoji",
-    "open_images",
-    "render",
-    "sequence",
-    "zero_shot",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

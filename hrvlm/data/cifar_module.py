@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from hrvlm.data.base import ImageDataModule
-from hrvlm.data.cifar import SIDE, SPLITS, CifarDataset
+from hrvlm.data.cifar import CifarDataset
+from hrvlm.data.cifar_files import SIDE, SPLITS
 from hrvlm.data.images import check_scale, random_crop
 from hrvlm.data.sampling import Address, address_generator
 

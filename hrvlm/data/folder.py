@@ -45,8 +45,7 @@ class FolderDataset(Described, Dataset[tuple[Tensor, int]]):
         self.transform = evaluation_transform(image_size)
         self.background = background
         listing = PictureFolder(folder)
-        self.items: list[tuple[str, int]] = listing.samples
-        self.class_ids: list[str] = listing.classes
+        self.items, self.class_ids = listing.samples, listing.classes
         self.class_names: list[str] = tree_names(names_tree, self.class_ids)
 
     def __len__(self) -> int:

@@ -1,19 +1,17 @@
-"""Folders of pictures, one sub-folder per class: what is read, and what is left out, counted and named."""
+"""Folders of pictures: what is read, and what is left out, counted and named."""
 
 from __future__ import annotations
 
 import logging
 import os
 from collections import Counter
-from collections.abc import Callable
-from operator import itemgetter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path, PurePath
 from typing import Any
 
-from torchvision.datasets import ImageFolder
-
 from hrvlm.data.decoding import SUFFIXES, read_image
 from hrvlm.trees.class_lists import class_folders
+from hrvlm.trees.nodes import some
 from hrvlm.trees.words import printable
 
 _log = logging.getLogger(__name__)
@@ -59,12 +57,13 @@ class LeftOut:
         return False
 
 
-class PictureFolder(ImageFolder):
-    """torchvision's `ImageFolder` without what is hidden, and with every format that is read.
+class PictureFolder:
+    """Pictures of class folders, whatever is in these besides: torchvision's `ImageFolder` layout.
 
     Attributes:
         classes: Class ids: names of the sub-folders in composed Unicode, sorted.
         samples: Path and label of every picture, by label, then by path.
+        loader: Reads one picture.
     """
 
     def __init__(self, folder: str | Path, *, loader: Callable[[str], Any] = read_image) -> None:
@@ -77,25 +76,67 @@ class PictureFolder(ImageFolder):
         Raises:
             ValueError: If the folder is missing, or a class has no pictures.
         """
-        self.left_out, self.folder = LeftOut(), Path(folder)
+        self.folder, self.loader, left_out = Path(folder), loader, LeftOut()
         try:
-            super().__init__(str(folder), loader=loader, is_valid_file=self._reads, allow_empty=False)
+            folders = self._class_folders(left_out)
+            of_class = [list(self._pictures(inside, left_out)) for inside in folders.values()]
         except OSError as error:
             raise ValueError(f"expected one sub-folder of images per class in {folder}: {error}") from error
-        self.samples.sort(key=itemgetter(1))  # torchvision goes by the folders' own names
-        self.left_out.tell(folder)
+        self.classes = list(folders)
+        bare = [name for name, files in zip(self.classes, of_class, strict=True) if not files]
+        if bare:
+            raise ValueError(f"expected pictures of every class in {folder}, found none of {some(bare)}")
+        self.samples = [(path, label) for label, files in enumerate(of_class) for path in files]
+        left_out.tell(folder)
 
-    def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-        """Names of the class folders as they are, in the order of the class ids, and the label of each."""
-        folders = class_folders(directory)
+    @property
+    def targets(self) -> list[int]:
+        """Labels of all pictures."""
+        return [label for _, label in self.samples]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        path, label = self.samples[index]
+        return self.loader(path), label
+
+    def _class_folders(self, left_out: LeftOut) -> dict[str, Path]:
+        """The class folders by id; counts what lies beside them."""
+        folders = class_folders(self.folder)
         if not folders:
             raise FileNotFoundError("there is none")
-        for entry in sorted(Path(directory).iterdir()):
+        for entry in sorted(self.folder.iterdir()):
             if is_hidden(entry.name):
-                self.left_out.add("hidden", entry.name)
+                left_out.add("hidden", entry.name)
             elif not entry.is_dir():
-                self.left_out.add("beside the class folders", entry.name)
-        return list(folders), {folder.name: label for label, folder in enumerate(folders.values())}
+                left_out.add("beside the class folders", entry.name)
+        return folders
 
-    def _reads(self, path: str) -> bool:
-        return self.left_out.reads(os.path.relpath(path, self.folder))
+    def _pictures(self, folder: Path, left_out: LeftOut) -> Iterator[str]:
+        """Pictures in a folder and all below it, sorted by folder, then by name."""
+        for place, _, names in sorted(os.walk(folder, followlinks=True)):
+            for path in (os.path.join(place, name) for name in sorted(names)):
+                if left_out.reads(os.path.relpath(path, self.folder)):
+                    yield path
+
+
+def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list[Path]:
+    """The files named, and the pictures in the folders named, sorted.
+
+    Args:
+        paths: Files, and folders of files.
+        left_out: Counts the files of folders that are no pictures.
+
+    Raises:
+        ValueError: If a path does not exist, or a folder holds no picture.
+    """
+    counted = left_out or LeftOut()
+    found: list[Path] = []
+    for path in map(Path, paths):
+        inside = [file for file in sorted(path.glob("*")) if file.is_file() and counted.reads(file.name)]
+        files = [path] if path.is_file() else inside
+        if not files:
+            raise ValueError(f"expected a picture or a folder of pictures at {path}, found none")
+        found += files
+    return found

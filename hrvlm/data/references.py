@@ -13,7 +13,7 @@ from torch import Tensor
 from hrvlm.data.appearance import Appearance
 from hrvlm.data.decoding import WHITE, read_image
 from hrvlm.data.images import evaluation_transform
-from hrvlm.data.listing import LeftOut
+from hrvlm.data.listing import LeftOut, picture_files
 from hrvlm.data.shown_pictures import ShownByImage, is_manifest, read_shown
 
 
@@ -117,27 +117,6 @@ class TargetPictures:
         transform, background = evaluation_transform(side), getattr(self.data, "background", WHITE)
         read = [transform(read_image(str(path), background)) for path in files]
         return torch.stack(read) if read else torch.empty(0, 3, side, side)
-
-
-def picture_files(paths: Iterable[str], left_out: LeftOut | None = None) -> list[Path]:
-    """The files named, and the pictures in the folders named, sorted.
-
-    Args:
-        paths: Files, and folders of files.
-        left_out: Counts the files of folders that are no pictures.
-
-    Raises:
-        ValueError: If a path does not exist, or a folder holds no picture.
-    """
-    counted = left_out or LeftOut()
-    found: list[Path] = []
-    for path in map(Path, paths):
-        inside = [file for file in sorted(path.glob("*")) if file.is_file() and counted.reads(file.name)]
-        files = [path] if path.is_file() else inside
-        if not files:
-            raise ValueError(f"expected a picture or a folder of pictures at {path}, found none")
-        found += files
-    return found
 
 
 def pictures_identity(changes: Iterable[ShownTarget]) -> dict[str, str]:

@@ -34,7 +34,7 @@ def noted_data(settings: Mapping[str, Any]) -> tuple[Any, Forest | None]:
     """
     if lacking := [name for name in PLACES if name not in settings]:
         raise ValueError(f"expected {', '.join(lacking)} in settings.json, which say where the pictures lie, got none")
-    from hrvlm.data.sources import Columns
+    from hrvlm.data.manifest import Columns
     from hrvlm.evaluation.source_options import SourceOptions
     from hrvlm.evaluation.subject import Subject, answered_pictures, data_and_forest, data_identity
 

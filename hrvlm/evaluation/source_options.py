@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 from hrvlm.data import ImageCollection, chosen_classes, chosen_templates, open_images
 from hrvlm.data.base import ImageDataModule
-from hrvlm.data.sources import Columns
+from hrvlm.data.manifest import Columns
 from hrvlm.models.decoding import Decoding
-from hrvlm.trees import ClassTree, Forest, Node, TreeError, TreeInfo, load_forest
-from hrvlm.trees.class_lists import ClassList
+from hrvlm.trees import Forest, TreeError, TreeInfo, load_forest
+from hrvlm.trees.class_lists import FLAT_LEVEL, ClassList, flat_tree
 
 HeadChoice = Literal["trained", "cosine"]
-FLAT, FLAT_LEVEL = "flat", "class"
-"""Name of the tree of one level that a list of classes is, and of its level."""
+FLAT = "flat"
+"""Name of the tree of one level that a list of classes is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,5 +128,4 @@ def _classes(data: ImageCollection, options: SourceOptions, forest: Forest | Non
 def flat_forest(classes: ClassList) -> Forest:
     """A tree of one level, the classes themselves."""
     info = TreeInfo(name=FLAT, source=classes.origin, level_names=(FLAT_LEVEL,), origin=classes.origin)
-    nodes = [Node(key, name, None) for key, name in classes.names.items()]
-    return Forest([ClassTree.from_nodes(nodes, info)])
+    return Forest([flat_tree(classes, info)])

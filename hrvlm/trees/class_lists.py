@@ -12,9 +12,12 @@ from typing import Any
 from hrvlm import shipped
 from hrvlm.trees.bounded_text import load_json, read_text
 from hrvlm.trees.files import load_tree, read_yaml
-from hrvlm.trees.nodes import TreeError, some
+from hrvlm.trees.nodes import Node, TreeError, some
+from hrvlm.trees.tree import ClassTree, TreeInfo
 from hrvlm.trees.words import all_composed, composed, spoken, tell_spoken
 
+FLAT_LEVEL = "class"
+"""Name of the level of a tree of one."""
 _SYNSET_ID = re.compile(r"[nvar]\d{8}")
 _FORMS = "a folder of class folders, .txt (a class a line), .yaml, .json, or a tree file"
 
@@ -90,6 +93,11 @@ def read_classes(path: str | Path) -> ClassList:
         synsets = {key: node.synset for key, node in found.items() if node.synset is not None}
         return ClassList(tree.leaves, {key: node.name for key, node in found.items()}, synsets, str(path))
     return _from_content(content, str(path))
+
+
+def flat_tree(classes: ClassList, info: TreeInfo) -> ClassTree:
+    """A tree of one level: the classes themselves."""
+    return ClassTree.from_nodes([Node(key, name, None) for key, name in classes.names.items()], info)
 
 
 def class_folders(folder: str | Path) -> dict[str, Path]:

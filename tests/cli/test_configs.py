@@ -15,7 +15,7 @@ from hrvlm.callbacks import GeometryCallback, RobustValidationCallback
 from hrvlm.cli.command import loaded
 from hrvlm.cli.command_table import CERTIFY
 from hrvlm.cli.train import main
-from hrvlm.data.cifar import LAYOUTS
+from hrvlm.data.cifar_files import LAYOUTS
 
 ROOT = Path(__file__).parents[2]
 FILES = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs").rglob("*.yaml")}

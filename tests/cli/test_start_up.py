@@ -23,7 +23,7 @@ from hrvlm.trees import load_forest, load_tree
 ROOT = Path(__file__).parents[2]
 CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
 MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
-STATISTICS = ["scipy.stats", "scipy.optimize", "scipy.signal", "sklearn"]
+STATISTICS = ["scipy.stats", "scipy.optimize", "scipy.signal", "scipy.special", "sklearn"]
 HEAVY = ["torch", "numpy", "scipy", "nltk", "numba", "matplotlib", "pandas", *STATISTICS, *MODELS]
 NEEDING_MODELS = [name for name, entry in CERTIFY.items() if entry.model]
 
@@ -114,6 +114,23 @@ def test_rows_are_verified_and_samples_planned_with_numbers_alone(
     commands.append(["report", str(folder)])
     assert imported_by_all("certify", *commands) == {"numpy", "scipy"}
     assert (folder / "report.html").is_file()
+
+
+def test_a_first_configuration_is_written_without_tensors(tmp_path: Path) -> None:
+    for number in range(4):
+        path = tmp_path / "pictures" / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"never opened")
+    (tmp_path / "listed.csv").write_text("path,label\n" + "".join(f"{name}.png,{name}\n" for name in ("a", "b")))
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").touch()
+    commands = [
+        ["init", "--data", str(tmp_path / "pictures"), "--task", "train", "--output", str(tmp_path / "train.yaml")],
+        ["init", "--data", str(tmp_path / "listed.csv"), "--output", str(tmp_path / "certify.yaml")],
+        ["init", "--data", "emoji:unseen_artist", "--task", "zero-shot", "--output", str(tmp_path / "zero_shot.yaml")],
+    ]
+    assert imported_by_all("main", *commands) == {"numpy"}
+    assert {path.stem for path in tmp_path.glob("*.yaml")} == {"train", "train_tree", "certify", "zero_shot"}
 
 
 def test_a_plan_reads_no_rows_unless_it_is_asked_to() -> None:

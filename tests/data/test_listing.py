@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 from hrvlm.data.folder import FolderDataModule, FolderDataset
-from hrvlm.data.references import TargetPictures, picture_files, pictures_identity
+from hrvlm.data.listing import picture_files
+from hrvlm.data.references import TargetPictures, pictures_identity
 from hrvlm.data.zero_shot import load
 from hrvlm.trees.class_lists import read_classes
 

@@ -9,9 +9,10 @@ import torch
 from PIL import Image
 
 from hrvlm.data import Appearance, emoji, render
-from hrvlm.data.emoji_pack import pack
-from hrvlm.data.emoji_pack.pack import FILES, all_classes, artist_tiles, read_index
+from hrvlm.data.emoji_pack import tiles as sheets
+from hrvlm.data.emoji_pack.pack import FILES, all_classes, read_index
 from hrvlm.data.emoji_pack.splits import GROUPS, SPLITS, UNSEEN_ARTIST
+from hrvlm.data.emoji_pack.tiles import artist_tiles
 
 
 def pictures(split: str) -> set[tuple[str, str]]:
@@ -59,7 +60,7 @@ def test_unknown_artist_and_damaged_sheet_are_refused(
     with pytest.raises(ValueError, match="expected an artist of"):
         artist_tiles("rembrandt")
     read_index()  # the real index, kept, with sheets that are not there
-    monkeypatch.setattr(pack, "FILES", tmp_path)
+    monkeypatch.setattr(sheets, "FILES", tmp_path)
     artist_tiles.cache_clear()
     with pytest.raises(ValueError, match=r"expected a readable WebP sheet at .*noto\.webp"):
         artist_tiles("noto")

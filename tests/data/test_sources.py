@@ -13,7 +13,9 @@ from shard_files import CLASSES, write_shards
 from zero_shot_files import cifar10
 
 from hrvlm.data import chosen_classes, emoji, open_images
-from hrvlm.data.sources import Columns, kind_of
+from hrvlm.data.manifest import Columns
+from hrvlm.data.sources import kind_of
+from hrvlm.data.sources.contents import contents_of
 from hrvlm.evaluation.subject import data_identity
 from hrvlm.trees.class_lists import ClassList
 
@@ -247,3 +249,22 @@ def test_a_single_picture_is_told_to_be_no_source(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"")
     with pytest.raises(ValueError, match=r"got '.*a\.jpg', which is another file$"):
         open_images(str(tmp_path / "a.jpg"))
+
+
+def test_contents_are_told_before_pictures_are_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_folders(tmp_path / "folders")
+    class_folders(tmp_path / "splits" / "val")
+    picture(tmp_path / "bare" / "0.png", "plum")
+    (tmp_path / "listed.csv").write_text("path,label\nbare/0.png,plum\nfolders/plum/0.png,\n")
+    write_shards(tmp_path / "tars")
+    write_shards(tmp_path / "named")
+    (tmp_path / "named" / "classes.txt").write_text("\n".join(CLASSES))
+    cifar10(tmp_path, monkeypatch)
+    sources = [(f"{tmp_path}/{name}", None) for name in ("folders", "bare", "listed.csv", "tars", "named")]
+    sources += [(f"{tmp_path}/splits", "val"), (f"{tmp_path}/cifar-10-batches-py", None), ("emoji", "unseen_artist")]
+    for source, split in sources:
+        told, data = contents_of(source, split), open_images(source, split=split)
+        assert (told.name, list(told.labels), told.labelled) == (data.name, data.labels(), data.labelled)
+        ids, names = (None if known is None else list(known) for known in (told.class_ids, told.class_names))
+        assert (ids, names) == (data.class_ids, data.class_names)
+        assert [str(file) for file in told.files] == [data.file(index) for index in range(len(told.files))]

@@ -10,8 +10,8 @@ from torch.utils.data import Dataset
 
 from hrvlm.data.appearance import Appearance, render
 from hrvlm.data.described import Described
-from hrvlm.data.emoji_pack.pack import artist_tiles
 from hrvlm.data.emoji_pack.splits import split_items
+from hrvlm.data.emoji_pack.tiles import artist_tiles
 
 
 class EmojiDataset(Described, Dataset[tuple[Tensor, int]]):

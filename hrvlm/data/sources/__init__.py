@@ -1,17 +1,8 @@
-"""Pictures from anywhere behind one interface, and the classes that they are sorted into."""
+"""Pictures from anywhere behind one interface, and the classes that they are sorted into.
 
-from hrvlm.data.manifest import Columns
-from hrvlm.data.sources.classes import chosen_classes, chosen_templates
-from hrvlm.data.sources.collection import ImageCollection
-from hrvlm.data.sources.kinds import SourceKind, kind_of
-from hrvlm.data.sources.opening import open_images
+The names of this package are listed in `__init__.pyi` and imported when they are asked for.
+"""
 
-__all__ = [
-    "Columns",
-    "ImageCollection",
-    "SourceKind",
-    "chosen_classes",
-    "chosen_templates",
-    "kind_of",
-    "open_images",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
 from hrvlm import shipped
 from hrvlm.data.names import imagenet_ids, imagenet_names
-from hrvlm.data.sources.collection import ImageCollection
 from hrvlm.data.zero_shot.templates import imagenet
 from hrvlm.trees.bounded_text import read_text
 from hrvlm.trees.class_lists import ClassList, read_classes
@@ -19,7 +19,31 @@ TECOA = ("This is a photo of a {}.",)
 LEAST = 2
 
 
-def chosen_classes(given: str | Sequence[str] | None, data: ImageCollection | None = None) -> ClassList:
+class KnownClasses(Protocol):
+    """What pictures of any source, opened or not, say of their classes."""
+
+    @property
+    def name(self) -> str:
+        """What tables call the pictures."""
+
+    @property
+    def class_ids(self) -> Sequence[str] | None:
+        """Ids of the classes; None where nobody knows."""
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """The classes in words; None where nobody knows."""
+
+
+class KnownTemplates(Protocol):
+    """Pictures that may come with prompts."""
+
+    @property
+    def templates(self) -> tuple[str, ...] | None:
+        """Prompts with "{}" for the class; None where nobody has published any."""
+
+
+def chosen_classes(given: str | Sequence[str] | None, data: KnownClasses | None = None) -> ClassList:
     """The classes that pictures are sorted into.
 
     Args:
@@ -39,7 +63,7 @@ def chosen_classes(given: str | Sequence[str] | None, data: ImageCollection | No
     return found
 
 
-def _own(data: ImageCollection | None) -> ClassList:
+def _own(data: KnownClasses | None) -> ClassList:
     if data is None or data.class_ids is None:
         name = "data" if data is None else data.name
         raise ValueError(
@@ -76,7 +100,7 @@ def _of_names(names: Sequence[str]) -> ClassList:
     return ClassList(ids, dict(zip(ids, ids, strict=True)), origin="classes")
 
 
-def chosen_templates(given: str | Sequence[str] | None, data: ImageCollection | None = None) -> tuple[str, ...] | None:
+def chosen_templates(given: str | Sequence[str] | None, data: KnownTemplates | None = None) -> tuple[str, ...] | None:
     """Prompts with "{}" for the class.
 
     Args:

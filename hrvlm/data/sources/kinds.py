@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from hrvlm.data.cifar import cifar_layout
+from hrvlm.data.cifar_files import cifar_layout
 from hrvlm.data.emoji_pack.splits import SPLITS
 from hrvlm.data.listing import is_hidden, is_picture
 from hrvlm.data.manifest import SUFFIXES
-from hrvlm.data.zero_shot import SETS
+from hrvlm.data.zero_shot.registry import SETS
 from hrvlm.trees.bounded_text import is_address
 from hrvlm.trees.class_lists import class_folders
 

@@ -7,25 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from hrvlm.data.cifar import CifarDataset
 from hrvlm.data.decoding import WHITE, Colour
 from hrvlm.data.emoji_pack.dataset import emoji
 from hrvlm.data.folder import FolderDataset
-from hrvlm.data.manifest import Columns, read_manifest
-from hrvlm.data.names import tree_names
-from hrvlm.data.references import picture_files
-from hrvlm.data.shard_files import read_classes
+from hrvlm.data.manifest import Columns
 from hrvlm.data.shards import ShardDataset
 from hrvlm.data.sources.collection import ImageCollection
-from hrvlm.data.sources.kinds import SourceKind, kind_of, splits_of, tar_files
+from hrvlm.data.sources.contents import (
+    CIFAR_SPLIT,
+    Contents,
+    emoji_split,
+    folder_of_split,
+    name_of_split,
+    of_manifest,
+    of_pictures,
+    of_shards,
+    shards_named,
+)
+from hrvlm.data.sources.kinds import SourceKind, kind_of
 from hrvlm.data.sources.listed import ListedPictures
-from hrvlm.data.tar_index import read_index, shard_paths
 from hrvlm.data.zero_shot import load
-from hrvlm.geometry.labels import NO_LABEL
 
 IMAGE_SIZE = 224
-EMOJI_SIZE, EMOJI_SPLIT = 64, "validation"
-CLASS_FILES = ("classes.txt", "classnames.txt")  # beside shards: a class a line, in the order of the labels
+EMOJI_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,52 +106,33 @@ def _ids(data: Any) -> list[str]:
 
 
 def _open_emoji(source: str, asked: _Asked) -> ImageCollection:
-    _, _, named = source.partition(":")
-    if named and asked.split not in (None, named):
-        raise ValueError(f"expected one split of the emoji, got {named!r} in data and {asked.split!r} as split")
+    split = emoji_split(source, asked.split)
     if asked.image_size not in (None, EMOJI_SIZE):
         raise ValueError(f"expected image_size {EMOJI_SIZE} of the emoji, which are drawn so, got {asked.image_size}")
-    split = named or asked.split or EMOJI_SPLIT
     data = emoji(split)
     return ImageCollection(data, name=f"emoji:{split}", class_ids=data.class_names)
 
 
 def _open_shards(source: str, asked: _Asked) -> ImageCollection:
-    shards = "::".join(map(str, _shard_files(source)))
-    folder = Path(shard_paths(shards)[0]).parent
-    file = next((folder / name for name in CLASS_FILES if (folder / name).is_file()), None)
-    labels = read_index(shard_paths(shards), keep=asked.keep_index).labels
-    ids = list(map(str, range(int(labels.max()) + 1))) if file is None else read_classes(str(file))
+    held = of_shards(source, keep_index=asked.keep_index)
+    ids = list(map(str, range(int(np.max(held.labels)) + 1))) if held.class_ids is None else list(held.class_ids)
     given: dict[str, Any] = {"image_size": asked.size, "background": asked.background}
-    data = ShardDataset(shards, ids, keep_index=asked.keep_index, **given)
-    found = ImageCollection(data, name=Path(source).name, class_ids=ids)
-    if file is None:
+    data = ShardDataset(shards_named(source), ids, keep_index=asked.keep_index, **given)
+    found = ImageCollection(data, name=held.name, class_ids=ids)
+    if held.class_ids is None:
         found.class_ids = found.class_names = None
     return found
 
 
-def _shard_files(source: str) -> list[Path | str]:
-    """The shards that a text names; braces are left to the index."""
-    path = Path(source)
-    if path.is_dir():
-        return list(tar_files(path))
-    if path.is_file() or "{" in source or "::" in source:
-        return [source]
-    found = sorted(path.parent.glob(path.name))
-    if not found:
-        raise ValueError(f"expected tar files that fit {source}, found none")
-    return list(found)
-
-
 def _open_manifest(source: str, asked: _Asked) -> ImageCollection:
-    entries = read_manifest(source, asked.columns)
-    ids = sorted({entry.label for entry in entries if entry.label is not None})
-    place = {key: number for number, key in enumerate(ids)}
-    labels = [NO_LABEL if entry.label is None else place[entry.label] for entry in entries]
-    given: dict[str, Any] = {"image_size": asked.size, "background": asked.background}
-    data = ListedPictures([entry.path for entry in entries], labels, **given)
-    classes: dict[str, Any] = {"class_ids": ids, "class_names": tree_names(None, ids)} if ids else {}
-    return ImageCollection(data, name=Path(source).name, labels=labels, **classes)
+    return _listed(of_manifest(source, asked.columns), asked)
+
+
+def _listed(held: Contents, asked: _Asked) -> ImageCollection:
+    """Pictures that are files each."""
+    data = ListedPictures(held.files, list(held.labels), image_size=asked.size, background=asked.background)
+    classes: dict[str, Any] = {"class_ids": held.class_ids, "class_names": held.class_names}
+    return ImageCollection(data, name=held.name, labels=list(held.labels), **classes)
 
 
 def _open_folder(source: str, asked: _Asked) -> ImageCollection:
@@ -153,31 +141,23 @@ def _open_folder(source: str, asked: _Asked) -> ImageCollection:
 
 
 def _open_pictures(source: str, asked: _Asked) -> ImageCollection:
-    files = picture_files([source])
-    labels = [NO_LABEL] * len(files)
-    data = ListedPictures(files, labels, image_size=asked.size, background=asked.background)
-    return ImageCollection(data, name=Path(source).resolve().name, labels=labels)
+    return _listed(of_pictures(source), asked)
 
 
 def _open_cifar(source: str, asked: _Asked) -> ImageCollection:
-    split = asked.split or "test"
+    split = asked.split or CIFAR_SPLIT
     data = CifarDataset(source, split, image_size=asked.size)  # type: ignore[arg-type]  # which it checks
-    return ImageCollection(data, name=f"{Path(source).resolve().name}:{split}", class_ids=data.class_ids)
+    return ImageCollection(data, name=name_of_split(source, split), class_ids=data.class_ids)
 
 
 def _open_split(source: str, asked: _Asked) -> ImageCollection:
-    known = splits_of(Path(source))
-    if asked.split not in known:
-        raise ValueError(
-            f"expected split of {', '.join(known)}, which are the folders of folders in {source}, got {asked.split!r}"
-        )
     inner = open_images(
-        str(Path(source) / str(asked.split)),
+        folder_of_split(source, asked.split),
         image_size=asked.image_size,
         background=asked.background,
         keep_index=asked.keep_index,
     )
-    inner.name = f"{Path(source).resolve().name}:{asked.split}"
+    inner.name = name_of_split(source, asked.split)
     return inner
 
 

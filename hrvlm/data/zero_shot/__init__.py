@@ -1,7 +1,8 @@
-"""The zero-shot classification sets that torchvision reads, with class names and prompt templates."""
+"""The zero-shot classification sets that torchvision reads, with class names and prompt templates.
 
-from hrvlm.data.zero_shot.chosen import ChosenSets
-from hrvlm.data.zero_shot.dataset import ZeroShotDataset, load, missing_files
-from hrvlm.data.zero_shot.registry import SETS, ZeroShotSet
+The names of this package are listed in `__init__.pyi` and imported when they are asked for.
+"""
 
-__all__ = ["SETS", "ChosenSets", "ZeroShotDataset", "ZeroShotSet", "load", "missing_files"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

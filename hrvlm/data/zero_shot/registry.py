@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from torchvision import datasets
-
-from hrvlm.data.decoding import read_image
 from hrvlm.data.listing import PictureFolder
 from hrvlm.data.zero_shot import class_names as names
 from hrvlm.data.zero_shot import templates
@@ -27,11 +25,9 @@ def _eurosat(root: str) -> PictureFolder:
     return PictureFolder(Path(root) / "eurosat" / "2750")
 
 
-class _Pets(datasets.OxfordIIITPet):
-    """torchvision's, which opens and decodes pictures itself, with pictures read as everywhere here."""
-
-    def __getitem__(self, idx: int) -> tuple[Any, Any]:
-        return read_image(str(self._images[idx])), self._labels[idx]
+def _made_by(name: str, module: str = "torchvision.datasets") -> Callable[..., Any]:
+    """A class, imported when one of its kind is made: the names of the sets alone do not wait for torchvision."""
+    return lambda *arguments, **keywords: getattr(import_module(module), name)(*arguments, **keywords)
 
 
 @dataclass(frozen=True)
@@ -74,55 +70,56 @@ def _in(folder: str, files: tuple[str, ...]) -> tuple[str, ...]:
 
 SETS: dict[str, ZeroShotSet] = {
     "caltech101": ZeroShotSet(
-        "Caltech101", datasets.Caltech101, ("caltech101/101_ObjectCategories/BACKGROUND_Google",),
+        "Caltech101", _made_by("Caltech101"), ("caltech101/101_ObjectCategories/BACKGROUND_Google",),
         names.caltech101, _fixed(templates.CALTECH),
     ),
     "caltech256": ZeroShotSet(
-        "Caltech256", datasets.Caltech256, ("caltech256/256_ObjectCategories",),
+        "Caltech256", _made_by("Caltech256"), ("caltech256/256_ObjectCategories",),
         names.caltech256, _fixed(templates.CALTECH),
     ),
     "cifar10": ZeroShotSet(
-        "CIFAR-10", datasets.CIFAR10, _in("cifar-10-batches-py", _CIFAR10),
+        "CIFAR-10", _made_by("CIFAR10"), _in("cifar-10-batches-py", _CIFAR10),
         names.spoken, _fixed(templates.CIFAR), {"train": False},
     ),
     "cifar100": ZeroShotSet(
-        "CIFAR-100", datasets.CIFAR100, _in("cifar-100-python", ("train", "test", "meta")),
+        "CIFAR-100", _made_by("CIFAR100"), _in("cifar-100-python", ("train", "test", "meta")),
         names.spoken, _fixed(templates.CIFAR), {"train": False},
     ),
     "dtd": ZeroShotSet(
-        "DTD", datasets.DTD, _in("dtd/dtd", ("images", "labels/test1.txt")),
+        "DTD", _made_by("DTD"), _in("dtd/dtd", ("images", "labels/test1.txt")),
         names.spoken, _fixed(templates.TEXTURES), _TEST,
     ),
     "eurosat": ZeroShotSet("EuroSAT", _eurosat, ("eurosat/2750",), names.eurosat, _fixed(templates.SATELLITE)),
     "fgvc_aircraft": ZeroShotSet(
-        "FGVC-Aircraft", datasets.FGVCAircraft, _in("fgvc-aircraft-2013b/data", _AIRCRAFT),
+        "FGVC-Aircraft", _made_by("FGVCAircraft"), _in("fgvc-aircraft-2013b/data", _AIRCRAFT),
         names.own, _fixed(templates.AIRCRAFT), _TEST,
     ),
     "flowers102": ZeroShotSet(
-        "Flowers102", datasets.Flowers102, _in("flowers-102", ("jpg", "imagelabels.mat", "setid.mat")),
+        "Flowers102", _made_by("Flowers102"), _in("flowers-102", ("jpg", "imagelabels.mat", "setid.mat")),
         names.flowers, _fixed(templates.FLOWERS), _TEST,
     ),
     "food101": ZeroShotSet(
-        "Food101", datasets.Food101, _in("food-101", ("images", "meta/test.json")),
+        "Food101", _made_by("Food101"), _in("food-101", ("images", "meta/test.json")),
         names.spoken, _fixed(templates.FOOD), _TEST,
     ),
     "imagenet": ZeroShotSet("ImageNet", _imagenet, ("imagenet/val",), names.imagenet, templates.imagenet),
     "oxford_pets": ZeroShotSet(
-        "Oxford-IIIT Pets", _Pets, _in("oxford-iiit-pet", ("images", "annotations/test.txt")),
+        "Oxford-IIIT Pets", _made_by("Pets", "hrvlm.data.zero_shot.pets"),
+        _in("oxford-iiit-pet", ("images", "annotations/test.txt")),
         names.own, _fixed(templates.PETS), _TEST,
     ),
     "pcam": ZeroShotSet(
-        "PCAM", datasets.PCAM, (_PCAM.format("x"), _PCAM.format("y")),
+        "PCAM", _made_by("PCAM"), (_PCAM.format("x"), _PCAM.format("y")),
         names.pcam, _fixed(templates.TISSUE), _TEST, ("h5py", "pcam"),
     ),
     "stanford_cars": ZeroShotSet(
-        "Stanford Cars", datasets.StanfordCars, _in("stanford_cars", _CARS),
+        "Stanford Cars", _made_by("StanfordCars"), _in("stanford_cars", _CARS),
         names.own, _fixed(templates.CARS), _TEST,
     ),
     "stl10": ZeroShotSet(
-        "STL10", datasets.STL10, _in("stl10_binary", _STL10), names.spoken, _fixed(templates.PLAIN), _TEST
+        "STL10", _made_by("STL10"), _in("stl10_binary", _STL10), names.spoken, _fixed(templates.PLAIN), _TEST
     ),
     "sun397": ZeroShotSet(
-        "SUN397", datasets.SUN397, ("SUN397/ClassName.txt",), names.spoken, _fixed(templates.PLAIN)
+        "SUN397", _made_by("SUN397"), ("SUN397/ClassName.txt",), names.spoken, _fixed(templates.PLAIN)
     ),
 }  # fmt: skip

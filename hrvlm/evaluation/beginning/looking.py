@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hrvlm.data import chosen_classes, open_images
-from hrvlm.data.sources import SourceKind, kind_of
-from hrvlm.data.sources.kinds import splits_of
+from hrvlm.data.sources.classes import chosen_classes
+from hrvlm.data.sources.contents import contents_of
+from hrvlm.data.sources.kinds import SourceKind, kind_of, splits_of
 from hrvlm.trees.class_lists import ClassList
 
 EVALUATED = ("test", "testing", "val", "valid", "validation", "dev")
@@ -62,9 +62,7 @@ def look(source: str, classes: str | None = None) -> Look:
     kind = kind_of(source)
     parts = splits_of(Path(source)) if kind == "splits" else []
     split = _first(parts, EVALUATED) or (parts[-1] if parts else None)
-    if kind == "set":
-        raise ValueError(f"expected a folder or file of pictures, got the zero-shot set {source}, which needs no setup")
-    data = open_images(source, split=split, keep_index=False)
+    data = contents_of(source, split)
     own = data.class_ids is not None and classes is None
     if classes is None and not own:
         if data.labelled:
@@ -79,7 +77,7 @@ def look(source: str, classes: str | None = None) -> Look:
         kind=kind,
         split=split,
         training=_first(parts, TRAINED),
-        size=len(data),
+        size=len(data.labels),
         labelled=data.labelled,
         classes=chosen,
         given=None if own else _named(classes, chosen),

@@ -11,8 +11,8 @@ from typing import Any
 
 from hrvlm.evaluation.beginning import texts
 from hrvlm.evaluation.beginning.looking import Look
-from hrvlm.evaluation.source_options import FLAT_LEVEL
-from hrvlm.trees import ClassTree, Node, TreeInfo, save_tree
+from hrvlm.trees import ClassTree, TreeInfo, save_tree
+from hrvlm.trees.class_lists import FLAT_LEVEL, flat_tree
 from hrvlm.trees.words import printable
 from hrvlm.whole_files import check_place, write_whole
 
@@ -124,5 +124,6 @@ def _classes(found: Look) -> str:
 def _flat(found: Look) -> ClassTree:
     """A tree of one level."""
     source, told = f"class folders of {found.source}", "One level: the classes themselves."
-    info = TreeInfo(name="classes", source=source, description=told, level_names=(FLAT_LEVEL,))
-    return ClassTree.from_nodes([Node(key, name, None) for key, name in found.classes.names.items()], info)
+    return flat_tree(
+        found.classes, TreeInfo(name="classes", source=source, description=told, level_names=(FLAT_LEVEL,))
+    )
