@@ -154,13 +154,40 @@ def robustness_measures(records: Sequence[RobustnessRecord]) -> Iterator[tuple[s
             place = (record.norm, record.eps, tree, record.level, record.level_name)
             groups[place][record.attack] = float(record.correct)
     for (norm, eps, tree, level, level_name), found in groups.items():
-        budget = f"{norm} eps={eps * 255:.3g}/255"
+        budget = _in_words(norm, eps)
         attacks = sorted(found, key=lambda name: (name != CLEAN, name))
         values = [(name if name == CLEAN else f"under {name}", found[name]) for name in attacks]
         strongest = [name for name in attacks if name != CLEAN]
         if len(strongest) > 1:
             values.append((f"under the worst of {', '.join(strongest)}", min(found.values())))
         yield from ((budget, (Measure(tree, level, level_name, name, "right"), value)) for name, value in values)
+
+
+def coherence_measures(records: Sequence[RobustnessRecord]) -> Iterator[tuple[str, Measured]]:
+    """By which models are compared: whether all levels are right together, clean and under attacks on the leaves.
+
+    Args:
+        records: Of one image and stage, of any budgets.
+
+    Yields:
+        The budget in words, and what the image adds to HCA and MTA of each tree, see `hrvlm.attacks.coherence`; nothing
+        for trees of which it has no rows of all levels. The level is one above the top.
+    """
+    budgets: dict[tuple[str, float], list[Row]] = defaultdict(list)
+    for record in records:
+        budgets[record.norm, record.eps].append(asdict(record))
+    above = 1 + max((record.level for record in records), default=0)
+    for budget, rows in budgets.items():
+        for entry in coherence(rows):
+            if not entry["attacked_level"]:
+                under = "" if entry["attack"] == CLEAN else f" under {entry['attack']}"
+                place = (entry["tree"], above, "all levels")
+                yield _in_words(*budget), (Measure(*place, f"HCA{under}", "right"), entry["hca"])
+                yield _in_words(*budget), (Measure(*place, f"MTA{under}", "share"), entry["mta"])
+
+
+def _in_words(norm: str, eps: float) -> str:
+    return f"{norm} eps={eps * 255:.3g}/255"
 
 
 def _attack(rows: list[Row]) -> dict[str, Any]:

@@ -184,10 +184,10 @@ def _of_certificates(records: Sequence[Any], radii: Sequence[float]) -> Iterator
 
 
 def _of_attacks(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:
-    from hrvlm.attacks.summary import robustness_measures
+    from hrvlm.attacks.summary import coherence_measures, robustness_measures
 
-    for budget, (measure, value) in robustness_measures(records):
-        yield f"Attacks: {budget}", measure, value
+    for measures in (robustness_measures, coherence_measures):
+        yield from ((f"Attacks: {budget}", measure, value) for budget, (measure, value) in measures(records))
 
 
 def _of_data_sets(records: Sequence[Any], radii: Sequence[float]) -> Iterator[tuple[str, Measure, float]]:

@@ -75,6 +75,26 @@ def test_transfer_is_no_accuracy_under_an_attack(tmp_path: Path) -> None:
     assert line(compared(*folders), "under pgd20").means == (1, 1)
 
 
+def test_levels_are_compared_together(tmp_path: Path) -> None:
+    def folder(weights: str, groups: Sequence[bool]) -> Path:
+        """Leaves that an attack breaks in the second of three images, and what it then does to their groups."""
+        rows = [attacked(i, "clean", True, level=level) for i in range(3) for level in (0, 1)]
+        rows += [attacked(i, "pgd20", i != 1) for i in range(3)]
+        rows += [attacked(i, "pgd20", groups[i], level=1, attacked_level=0) for i in range(3)]
+        rows += [attacked(i, "pgd20", False, level=1) for i in range(3)]  # attacks on groups are not told of
+        return written(tmp_path / weights, rows, ATTACK, weights)
+
+    found = compared(folder("a", [True, True, True]), folder("b", [False, False, True]))
+    together = [told for told in found.lines if told.measure.level_name == "all levels"]
+    assert [told.measure.name for told in together] == ["HCA", "MTA", "HCA under pgd20", "MTA under pgd20"]
+    assert [told.measure.tree for told in together] == ["t"] * 4
+    assert together[0].means == (1, 1)
+    assert together[2].means == pytest.approx((2 / 3, 1 / 3))
+    assert together[2].differences[1].estimate == pytest.approx(-1 / 3)
+    assert 2 / 3 < together[3].means[0] < 1  # right wherever a cut keeps groups
+    assert 1 / 3 < together[3].means[1] < 2 / 3
+
+
 def test_folders_of_one_model_make_one_column(tmp_path: Path) -> None:
     folders = [*runs(tmp_path), *(attack_folder(tmp_path / f"{w}_attacked", [True, w == "b"], weights=w) for w in "ab")]
     found = compared(*folders)
