@@ -134,6 +134,7 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers: int | No
     for row in rows:
         first, *rest = row
         cells = "".join(f'<td class="{kind}">{escape(cell)}</td>' for kind, cell in zip(kinds[1:], rest, strict=True))
-        lines.append(f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>')
+        name = escape(first).replace("/", "/<wbr>")  # the tree's and the level's, each in a line where it is narrow
+        lines.append(f'<tr><th scope="row">{name}</th>{cells}</tr>')
     table = f"<table><thead><tr>{top}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
     return f'<div class="scroll" tabindex="0">{table}</div>'

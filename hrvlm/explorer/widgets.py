@@ -92,20 +92,20 @@ class Widgets:
         self.alpha = kinds.FloatInput(
             name="Error probability (alpha)", value=start.alpha, start=1e-6, end=0.19, step=0.001, **self._style
         )
-        self.go = kinds.Button(name="Start the vote", button_type="primary", **self._style)
-        self.stop = kinds.Button(name="Stop", disabled=True, **self._style)
+        self.go = kinds.Button(name="Start the vote", button_type="primary", align="end", **self._style)
+        self.stop = kinds.Button(name="Stop", disabled=True, align="end", **self._style)
 
     def _of_attack(self, kinds: Any, start: Start) -> None:
         self.level = kinds.Select(name="Attacked level", options=[], **self._style)
         self.norm = kinds.Select(
             name="Norm",
-            options={"linf (eps in 255ths)": "linf", "l2 (eps in pixel units)": "l2"},
+            options={"linf (255ths)": "linf", "l2 (pixel units)": "l2"},
             value="linf",
             **self._style,
         )
         self.eps = kinds.FloatInput(name="Budget (eps)", value=start.eps, start=0.0, end=255.0, step=1.0, **self._style)
         self.steps = kinds.IntInput(name="Steps", value=start.steps, start=1, end=200, **self._style)
-        self.attack = kinds.Button(name="Attack", button_type="primary", **self._style)
+        self.attack = kinds.Button(name="Attack", button_type="primary", align="end", **self._style)
 
     def voting(self, busy: bool) -> None:
         """Lets a vote be stopped while it runs, and begun while none does."""

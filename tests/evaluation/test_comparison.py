@@ -81,7 +81,8 @@ def test_levels_are_compared_together(tmp_path: Path) -> None:
         rows = [attacked(i, "clean", True, level=level) for i in range(3) for level in (0, 1)]
         rows += [attacked(i, "pgd20", i != 1) for i in range(3)]
         rows += [attacked(i, "pgd20", groups[i], level=1, attacked_level=0) for i in range(3)]
-        rows += [attacked(i, "pgd20", False, level=1) for i in range(3)]  # attacks on groups are not told of
+        # Attacks on groups, which are not told of, break both levels.
+        rows += [attacked(i, "pgd20", False, level=level, attacked_level=1) for i in range(3) for level in (0, 1)]
         return written(tmp_path / weights, rows, ATTACK, weights)
 
     found = compared(folder("a", [True, True, True]), folder("b", [False, False, True]))

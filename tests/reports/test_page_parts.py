@@ -10,6 +10,7 @@ from xml.dom import minidom
 import pytest
 import torch
 from report_rows import joint_row, profile_row, robustness_rows, semantic_rows, smoothing_row
+from scipy.stats import norm
 
 from hrvlm.certificates import OracleTask, oracle_records, summarise
 from hrvlm.certificates.kinds.registry import kind_named, record_from_row
@@ -292,3 +293,24 @@ def test_mean_radii_of_answers_without_references_are_of_any_class() -> None:
     (mean,) = [next(iter(column.cells)) for column in table.columns if column.header == "mean radius"]
     assert mean == f"{record.radius:.3f}*"
     assert "average_radius" not in summarise([record_from_row(answer_row(5))], [0.0])["oracle"]["action"]["composite"]
+
+
+def test_radii_that_no_profile_can_reach_are_warned_of() -> None:
+    ceiling = 0.25 * norm.ppf((0.005 / 2) ** 0.01)  # of a hundred right copies, at half of the alpha for each level
+    page = render_report([profile_row()], radii=[0.0, 0.3, 0.4])
+    assert f"Hierarchical profile: no image can be certified beyond L2 radius {ceiling:.3g} with" in page
+    assert "the columns of 0.4 say nothing" in page
+    fixed = {"budget": "fixed radii", "asked": (0.1, 0.4), "deepest": (0, -1), "radii": (), "lower": ()}
+    record = replace(record_from_row(profile_row()), **fixed)
+    assert report_of(kind_named("profile")).ceiling([record]) is None
+
+
+def test_names_of_bars_are_whole_and_the_bars_begin_behind_them() -> None:
+    names = ["emoji", "emoji_unicode/subgroup"]
+    drawing = minidom.parseString(bars([Bar(name, 50.0) for name in names], title="t", x_label="x", names=["all"]))
+    texts = {text.firstChild.data: text for text in drawing.getElementsByTagName("text")}
+    assert set(names) <= set(texts)
+    begins = {float(bar.getAttribute("x")) for bar in drawing.getElementsByTagName("rect")}
+    assert len(begins) == 1
+    assert all(float(texts[name].getAttribute("x")) < min(begins) for name in names)
+    assert float(texts[names[1]].getAttribute("x")) > 6.5 * len(names[1])  # as wide as its letters

@@ -42,7 +42,7 @@ class JointReport(KindReport[JointRecord]):
             for attribute, scorers in attributes.items()
             for scorer, numbers in scorers.items()
         ]
-        title = "Joint certificates: mean extent for every image within r (L2), mean radius up to extent e"
+        title = "Joint certificates: mean extent (radians) for every image within r, mean L2 radius up to extent e"
         if any(numbers["smoothed_accuracy"] is None for *_, numbers in lines):
             title += ", whatever the class"
         table = Table(title=title, title_justify="left")

@@ -11,6 +11,7 @@ from hrvlm.certificates.kinds.labelled import decimal
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled
+from hrvlm.certificates.statistics.binomial import smoothing_radius
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -67,6 +68,13 @@ class ProfileReport(KindReport[ProfileRecord]):
         from hrvlm.certificates.kinds.profile.charts import depth_areas
 
         return depth_areas(records)
+
+    def ceiling(self, records: Sequence[ProfileRecord]) -> float | None:
+        """Of a unanimous count; None where radii were fixed in advance, which leaves no other column."""
+        if any(record.asked for record in records):
+            return None
+        counted = {(r.n, r.alpha_share / len(r.level_names), r.sigma, r.threshold) for r in records}
+        return max(float(smoothing_radius(n, n, alpha, sigma, threshold=t)) for n, alpha, sigma, t in counted)
 
     def judged(self, record: ProfileRecord) -> Iterator[Judged]:
         """The node of every level and its radius."""
