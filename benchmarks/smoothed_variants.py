@@ -32,7 +32,7 @@ from training_runs import TUNING_SEED, Subject, fine_tune
 from training_tasks import Task
 
 from hrvlm.attacks import Ascent, ThreatModel
-from hrvlm.objectives import CleanObjective, Guidance, GuidedHierarchicalObjective, HierarchicalObjective
+from hrvlm.objectives import CleanObjective, Consistency, Guidance, GuidedHierarchicalObjective, HierarchicalObjective
 from hrvlm.objectives.settings import LossWeights
 from hrvlm.training.settings import TrainedParts
 
@@ -63,12 +63,15 @@ def smoothed(
     guidance: Guidance | None = None,
     trees: tuple[str, ...] = FOREST,
     trained: TrainedParts = ADAPTED,
+    random_start: bool = True,
+    copies: int = 1,
+    consistency: Consistency | None = None,
 ) -> Variant:
-    """The hierarchical objective on one noise of each picture, with one l2 step of length eps through it."""
+    """The hierarchical objective on noises of each picture, with one l2 step of length eps through them."""
     given: dict[str, Any] = {
         "weights": LossWeights(image_share=1.0, levels=levels),
         "threat_model": ThreatModel("l2", eps),
-        "ascent": Ascent(steps=int(eps > 0.0), step_size=eps),
+        "ascent": Ascent(steps=int(eps > 0.0), step_size=eps, random_start=random_start),
     }
 
     def objective() -> HierarchicalObjective:
@@ -76,7 +79,8 @@ def smoothed(
             return HierarchicalObjective(**given)
         return GuidedHierarchicalObjective(guidance=guidance, **given)
 
-    return Variant(Method(objective, trees, noise=SIGMA, epochs=epochs, trained=trained), rate)
+    noisy = Method(objective, trees, noise=SIGMA, copies=copies, consistency=consistency)
+    return Variant(replace(noisy, epochs=epochs, trained=trained), rate)
 
 
 SMOKE = replace(TINY, tuning_n=TINY.n)
@@ -98,6 +102,20 @@ VARIANTS = {
     "upper_levels": smoothed(8e-3, 10, 0.5, levels=LEVELS),
     "perturbed_025_long": smoothed(4e-3, 20, 0.25),
     "perturbed_050_long": smoothed(8e-3, 20, 0.5),
+    "straight_050": smoothed(4e-3, 10, 0.5, random_start=False),  # the start takes half of the step's direction away
+    "straight_100": smoothed(4e-3, 10, 1.0, random_start=False),
+    "upper_levels_4e-3": smoothed(4e-3, 10, 0.5, levels=LEVELS),
+    "one_tree_4e-3": smoothed(4e-3, 10, 0.5, trees=ONE_TREE),
+    "straight_100_one_tree": smoothed(4e-3, 10, 1.0, random_start=False, trees=ONE_TREE),
+    "straight_100_one_tree_6e-3": smoothed(6e-3, 10, 1.0, random_start=False, trees=ONE_TREE),
+    "straight_100_one_tree_8e-3": smoothed(8e-3, 10, 1.0, random_start=False, trees=ONE_TREE),
+    "straight_100_one_tree_leaf": smoothed(
+        4e-3, 10, 1.0, random_start=False, trees=ONE_TREE, levels=(1.5, 0.667, 0.333)
+    ),
+    "straight_150_one_tree": smoothed(4e-3, 10, 1.5, random_start=False, trees=ONE_TREE),
+    "averaged_8e-3": smoothed(8e-3, 10, 0.5, trained=TrainedParts(freeze_batch_norm=False, average_decay=0.97)),
+    "two_noises": smoothed(4e-3, 6, 0.5, copies=2),
+    "consistency": smoothed(4e-3, 10, copies=2, consistency=Consistency(weight=2.0, entropy=0.1)),
 }
 
 

@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SIZES = {"025": 0.25, "100": 1.0, "150": 1.5}
+UNPERTURBED = (
+    *("gaussian", "gaussian_adapted", "gaussian_long", "hierarchical", "weights_averaged", "guided", "adapted"),
+    *("adapted_4e-3", "consistency"),
+)
 
 
 @pytest.fixture
@@ -40,12 +45,15 @@ def test_variants_are_what_their_names_say(benchmark):
     assert {method.noise for method in found.values()} == {0.25}
     for label, method in found.items():
         objective = method.objective()
-        assert objective.ascent.steps == ("perturbed" in label or label in ("one_tree", "upper_levels")), label
-        assert objective.threat_model.eps == objective.ascent.step_size or not objective.ascent.steps
-        assert objective.threat_model.eps == (0.25 if "025" in label else 0.5 * objective.ascent.steps)
+        eps = next((size for name, size in SIZES.items() if name in label), 0.5)
+        assert objective.threat_model.eps == objective.ascent.step_size * objective.ascent.steps, label
+        assert objective.threat_model.eps == (0.0 if label in UNPERTURBED else eps), label
+        assert objective.ascent.random_start == ("straight" not in label)
         frozen = label in ("gaussian", "gaussian_long", "hierarchical", "guided", "weights_averaged")
         assert method.trained.freeze_batch_norm == frozen, label
-        assert (len(method.trees) == 1) == ("gaussian" in label or label == "one_tree")
+        assert (len(method.trees) == 1) == ("gaussian" in label or "one_tree" in label)
+        assert method.copies == (2 if label in ("two_noises", "consistency") else 1)
+        assert (method.consistency is not None) == (label == "consistency")
 
 
 @pytest.mark.slow
