@@ -34,7 +34,7 @@ from hrvlm.certificates import (
     sample_extents,
 )
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.joint.run import prompt_pairs
+from hrvlm.certificates.kinds.joint.run import PromptPairs
 from hrvlm.certificates.sampling.batches import Drawing, noisy_batch
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, PoincareHead, cosine_head, inferring
@@ -73,7 +73,7 @@ def statements(
             voted, scored = int(first.argmax(dim=1).bincount().argmax()), int(first.mean(dim=0).argmax())
             truth = int(classifier.ancestors[key][label])
             scorer = AffineScorer(*classifier.head.affine(copies, texts))
-            for change in prompt_pairs(classifier, ATTRIBUTES, label):
+            for change in PromptPairs(classifier, ATTRIBUTES)(label):
                 plane = (copies.double(), change.source, change.target)
                 begin = time.perf_counter()
                 histogram = GRID.count(sample_extents(scorer, *plane, voted))

@@ -34,6 +34,7 @@ from semantic_models import ATTACKED, CONFIGURATIONS, accuracy, checkpoint
 from semantic_subject import TREE, Subject
 
 from hrvlm.certificates import AffineScorer, clopper_pearson_upper, wording_stability
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, Measured, calibrate_claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange
@@ -105,10 +106,11 @@ def claims(subject: Subject, change: Change, features: torch.Tensor, splits: int
     attribute = change.family.attribute(change.word)
     encoded = Encoded(features[:, 0], features[:, 1:], shares, subject.prompts(attribute), [None] * count)
     divided: dict[str, list[dict[str, Any]]] = {}
+    scorers = LevelScorers(subject.classifiers)
     for seed in range(partitions):
         options = CalibrationOptions(seed=seed)
         parts = options.parts(count).values()
-        split = [claims_of(subject.classifiers, attribute, encoded.rows(images)) for images in parts]
+        split = [claims_of(scorers, attribute, encoded.rows(images)) for images in parts]
         for (claim, fitted), (_, choice), (_, tested) in zip(*split, strict=True):
             calibrated = calibrate_claim(fitted.speed(), choice, tested, options)
             found: dict[str, Any] = {

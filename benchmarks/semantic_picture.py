@@ -24,6 +24,7 @@ from semantic_changes import CHANGES, Change
 from semantic_subject import Subject
 from torch import Tensor
 
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, calibrate_claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
@@ -64,7 +65,7 @@ class Claims:
 
 def _leaf(subject: Subject, change: Change, encoded: Encoded) -> ShownChange:
     """Claims of leaves under cosines."""
-    cosine = {"cosine": subject.classifiers["cosine"]}
+    cosine = LevelScorers({"cosine": subject.classifiers["cosine"]})
     return next(claims_of(cosine, change.family.attribute(change.word), encoded))[1]
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from hrvlm.certificates.kinds.classifiers import classifiers_of
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrating import (
     Calibrated,
     Claim,
@@ -81,6 +82,7 @@ def calibrated_claims(
     options = settings.plan.options
     parts = options.parts(len(shown.indices))
     classifiers = classifiers_of(shown.classifier)
+    scorers = LevelScorers(classifiers)
     found: dict[Claim, Calibrated] = {}
     groups: dict[str, Tensor] = {}
     with inferring(*classifiers.values()):
@@ -91,7 +93,7 @@ def calibrated_claims(
             }
         for change in settings.plan.changes():
             encoded = shown.encoded(change)
-            split = [claims_of(classifiers, change, encoded.rows(images)) for images in parts.values()]
+            split = [claims_of(scorers, change, encoded.rows(images)) for images in parts.values()]
             for (claim, fitted), (_, choice), (_, rest) in zip(*split, strict=True):
                 found[claim] = calibrate_claim(fitted.speed(), choice, rest, options)
     return found, groups, {name: len(images) for name, images in parts.items()}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hrvlm.certificates import clopper_pearson_lower
 from hrvlm.certificates.kinds.classifiers import classifiers_of
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord, read_calibration
@@ -95,6 +96,7 @@ def check_calibration(
     classifier, data = load_subject(checkpoint, settings)
     changes, known = settings.plan.changes(), identity(classifier, settings.split)
     classifiers = classifiers_of(inference_copy(classifier))
+    scorers = LevelScorers(classifiers)
     calibration.check(weights=known["weights"], trees=known["trees"], scorers=list(classifiers), changes=changes)
     shown = ShownImages(next(iter(classifiers.values())), data, settings.plan)
     pictures = {"split": settings.split, **data_identity(data), **pictures_identity(changes)}
@@ -104,7 +106,7 @@ def check_calibration(
         labels: dict[tuple[str, str, int], Tensor] = {}
         for change in changes:
             encoded = shown.encoded(change)
-            for claim, of_change in claims_of(classifiers, change, encoded):
+            for claim, of_change in claims_of(scorers, change, encoded):
                 _add_violated(violated, claim, of_change, calibration)
                 labels[claim[0], claim[3], claim[4]] = of_change.label
     found = list(_checked(calibration, violated, labels))

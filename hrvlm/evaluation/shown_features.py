@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.attributes import Attribute, check_changes
-from hrvlm.certificates.kinds.classifiers import Classifiers
+from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.prompts import check_seen
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrating import Claim
 from hrvlm.certificates.kinds.semantic.calibration_losses import ShownChange
 from hrvlm.certificates.kinds.semantic.run import TargetDirections, target_extent
@@ -114,13 +114,12 @@ class ShownImages:
 
     def _prompts(self, change: Attribute) -> tuple[Tensor, Tensor]:
         model, nouns = self.classifier.model, sorted(set(self.nouns))
-        for noun in nouns:
-            check_changes(model, [change], noun)
+        hidden = [
+            model.text_hidden([with_name(prompt, noun) for noun in nouns]) for prompt in (change.source, change.target)
+        ]
+        check_seen(model, [(change, noun) for noun in nouns], *hidden)
         place = torch.tensor([nouns.index(noun) for noun in self.nouns])
-        source, target = (
-            model.project_text(model.text_hidden([with_name(prompt, noun) for noun in nouns])).double()[place]
-            for prompt in (change.source, change.target)
-        )
+        source, target = (model.project_text(each).double()[place] for each in hidden)
         return source, target
 
     def _features(self, pictures: Iterator[Tensor], what: str, total: int) -> Tensor:
@@ -134,23 +133,22 @@ class ShownImages:
         return torch.cat(found)
 
 
-def claims_of(classifiers: Classifiers, change: Attribute, encoded: Encoded) -> Iterator[tuple[Claim, ShownChange]]:
+def claims_of(scorers: LevelScorers, change: Attribute, encoded: Encoded) -> Iterator[tuple[Claim, ShownChange]]:
     """What is claimed of images along a change, per scorer and level, with their pictures.
 
     Args:
-        classifiers: per scorer, see `classifiers_of`.
+        scorers: of the model.
         change: the change.
         encoded: of the images.
     """
-    for kind, classifier in classifiers.items():
+    for kind, classifier in scorers.classifiers.items():
         points = classifier.head.lift_image(encoded.features)
         lifted = classifier.head.lift_image(encoded.pictures.flatten(0, 1))
         extent = target_extent(points.double(), *encoded.prompts, encoded.shown)
         labels = classifier.labels(lifted)
         for key in classifier.keys:
-            scorer = AffineScorer(*classifier.head.affine(points, classifier.text_points(key)))
             shown = ShownChange.of(
-                scorer,
+                scorers(kind, key, points),
                 points.double(),
                 encoded.prompts,
                 (lifted.double().unflatten(0, encoded.shares.shape), encoded.shares),

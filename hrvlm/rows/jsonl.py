@@ -6,7 +6,6 @@ writer that resumes cuts it off before appending.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 from collections.abc import Iterable, Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Protocol, Self
 
-from hrvlm.rows.lines import iterate_lines, row_of
+from hrvlm.rows.lines import iterate_lines, line_of, row_of
 from hrvlm.rows.locking import Hold, open_held
 from hrvlm.rows.record import Row
 
@@ -63,8 +62,7 @@ class RecordWriter:
                 f"expected {self.path} to stay while it is written to, it was removed or moved: rows that were not "
                 "merged before are no longer there; start again, with another output if something else removes it"
             )
-        lines = [json.dumps(record.to_row(), allow_nan=False, ensure_ascii=False) + "\n" for record in records]
-        self._file.write("".join(lines))
+        self._file.write("".join(line_of(record.to_row()) + "\n" for record in records))
         self._file.flush()
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,29 @@ def row_of(line: bytes, where: str = "a line") -> dict[str, Any]:
     if not isinstance(row, dict):
         raise BadLine(f"expected a JSON object in {where}, got {line_shown(line)}")
     return row
+
+
+def line_of(row: dict[str, Any]) -> str:
+    """The line of a row, without its end.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON cannot hold.
+    """
+    try:
+        line = msgspec.json.encode(row, enc_hook=_plain)
+        if msgspec.json.decode(line) == row:
+            return msgspec.json.format(line, indent=0).decode()
+    except (msgspec.MsgspecError, TypeError, OverflowError):
+        pass
+    # A number that is not finite has become null. That, and what comes back otherwise than it was, is for the slow way.
+    return json.dumps(row, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(value: Any) -> float:
+    """Floats of other libraries, which are floats, as such."""
+    if isinstance(value, float):
+        return float(value)
+    raise TypeError(f"expected a value of JSON, got {type(value).__name__}")
 
 
 def kind_of(line: bytes) -> str | None:

@@ -37,12 +37,12 @@ def test_levels_and_thresholds_at_once_reach_as_far_as_each_by_itself(kind: str,
     levels = []
     for scorer in scorers(kind):
         partition = along_rotation(scorer, rotation)
-        levels.append(Level(scorer, partition, rotation.sinusoids(scorer, partition.direction)))
+        levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
     thresholds = torch.rand(4, CHANGES, len(levels), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     thresholds *= torch.tensor([0.1, 0.2, 0.3, 0.0])[:, None, None]
     weights = torch.tensor([scale.unit == "weights" for scale in scales])[:, None, None].expand_as(thresholds)
     growth = torch.tensor([scale.growth for scale in scales], dtype=torch.float64)[:, None, None].expand_as(thresholds)
-    together = LevelStretches(levels, rotation)
+    together = LevelStretches(levels)
     extent, column, classes = together.reaches(thresholds, weights, growth)
     ended = set()
     for place, level in enumerate(levels):
@@ -61,9 +61,9 @@ def test_what_ends_a_stretch_is_met_there() -> None:
     levels = []
     for scorer in scorers("cosine"):
         partition = along_rotation(scorer, rotation)
-        levels.append(Level(scorer, partition, rotation.sinusoids(scorer, partition.direction)))
+        levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
     asked = torch.full((1, CHANGES, len(levels)), 0.02, dtype=torch.float64)
-    stretches = LevelStretches(levels, rotation)
+    stretches = LevelStretches(levels)
     extent, column, _ = stretches.reaches(asked, torch.ones_like(asked, dtype=torch.bool), torch.zeros_like(asked))
     places = [place for place in (column >= 0).nonzero().tolist() if float(extent[tuple(place)]) > 0]
     assert len(places) > 10

@@ -13,7 +13,7 @@ from torch import Tensor
 from hrvlm.attacks import ThreatModel, frozen_parameters, perturb
 from hrvlm.certificates import JointQuestions, JointRecord, gaussian
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.joint.run import prompt_pairs
+from hrvlm.certificates.kinds.joint.run import PromptPairs
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
@@ -60,7 +60,7 @@ def turned_points(
 ) -> tuple[Tensor, LevelKey]:
     """Points `(A * B, D)` of images `(B, 3, H, W)`, turned by the angles in the plane of the record's prompts."""
     label = emoji("unseen_artist")[record.index][1]
-    change = prompt_pairs(classifier, ATTRIBUTES, label)[0]
+    change = PromptPairs(classifier, ATTRIBUTES)(label)[0]
     plane = plane_basis(change.source, change.target)
     points = classifier.image_points(pixels).double()
     turned = rotate_in_plane(points[None], plane.e1, plane.e2, angles[:, None])

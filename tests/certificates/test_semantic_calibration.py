@@ -246,8 +246,8 @@ def rows_of(problem: Problem, calibrated: Calibration, deltas: tuple[float, ...]
         if statement.group is None or statement.group[2] == int(partition.label[i]) % 2
         for form in statement.thresholds
     ]
-    level = Level(problem.scorer, partition, rotation.sinusoids(problem.scorer, partition.direction))
-    (stated,) = calibrated_stretches([level], rotation, AskedThresholds([asked], len(partition)))
+    level = Level(problem.scorer, rotation, None, partition, rotation.sinusoids(problem.scorer, partition.direction))
+    (stated,) = calibrated_stretches([level], AskedThresholds([asked], len(partition)))
     evidence = semantic_evidence(*given, partition, deltas=deltas, ends=[ends for _, ends in stated])
     return [
         json.loads(

@@ -20,7 +20,7 @@ from hrvlm.certificates import (
     gaussian,
 )
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.joint.run import prompt_pairs
+from hrvlm.certificates.kinds.joint.run import PromptPairs
 from hrvlm.certificates.run.images import certify_images
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.data import emoji
@@ -105,7 +105,7 @@ def joint_logits(
     classifier: HierarchicalClassifier, record: JointRecord, noise: Tensor, angles: Tensor, images: Tensor
 ) -> Tensor:
     """Logits `(B, E * A, K)` of noisy copies turned by angles."""
-    change = prompt_pairs(classifier, [DARK], emoji("unseen_artist")[record.index][1])[0]
+    change = PromptPairs(classifier, [DARK])(emoji("unseen_artist")[record.index][1])[0]
     plane = plane_basis(change.source, change.target)
     points = classifier.image_points((images[:, None] + noise).flatten(0, 1)).double()
     turned = rotate_in_plane(points[:, None], plane.e1, plane.e2, angles)

@@ -8,6 +8,7 @@ import torch
 
 import hrvlm
 from hrvlm.certificates import load_attributes
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
 from hrvlm.certificates.kinds.semantic.calibrating import GROWTHS
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange, violation_counts
@@ -37,12 +38,13 @@ def claims() -> dict[str, ShownChange]:
     classifier = HierarchicalClassifier(model, cosine_head(model), forest)
     changes = [library[name.partition(": ")[0]].attribute(name.partition(": ")[2]) for name in SHOWN]
     plan = ShownChanges(attributes=changes, sequences=SHOWN, num_images=IMAGES)
+    scorers = LevelScorers({"cosine": classifier})
     with inferring(classifier):
         shown = ShownImages(classifier, data.evaluation_set("unseen_artist"), plan)
         return {
             f"{name}, {tree}/{level}": found
             for change in changes
-            for (_, _, name, tree, level), found in claims_of({"cosine": classifier}, change, shown.encoded(change))
+            for (_, _, name, tree, level), found in claims_of(scorers, change, shown.encoded(change))
         }
 
 

@@ -19,6 +19,7 @@ from hrvlm.geometry import poincare
 from hrvlm.geometry.labels import NO_LABEL, labels_of
 
 _CLOSE = 2.0**-12  # of the largest weight: rounding of scores is then some 1e-12 of a margin
+_KEPT = 2**22  # distances of weights: 32 MiB
 _UNIT_TOLERANCE = 1e-3  # float16 features are unit to about 5e-4
 
 
@@ -47,6 +48,7 @@ class AffineScorer:
     first: Tensor = field(init=False, repr=False)
     repeated: Tensor = field(init=False, repr=False)
     distinct: Tensor = field(init=False, repr=False)
+    _distances: dict[int, Tensor] = field(init=False, repr=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         weight, bias = self.weight.detach().double(), self.bias.detach().double().to(self.weight.device)
@@ -99,7 +101,7 @@ class AffineScorer:
         if not self._all_differ:
             return AffineScorer(self.weight, bias)
         found = copy(self)
-        found._set(bias=bias.detach().to(self.weight))
+        found._set(bias=bias.detach().to(self.weight), crowded=self.crowded)
         return found
 
     @cached_property
@@ -127,7 +129,7 @@ class AffineScorer:
             found[one[close]] = found[other[close]] = True
         return found
 
-    @property
+    @cached_property
     def closeness(self) -> float:
         """Distance of weights below which scores leave too few digits of a margin."""
         return _CLOSE * float(self.distinct.norm(dim=1).max())
@@ -136,6 +138,20 @@ class AffineScorer:
     def num_classes(self) -> int:
         """Number of classes K."""
         return self.weight.shape[0]
+
+    def distances(self, place: Tensor) -> Tensor:
+        """Distances `(n, U)` of weights, those at places `(n,)` of `distinct`, to all; kept for other images.
+
+        By differences: a product form would cancel.
+        """
+        asked, position = place.unique(return_inverse=True)
+        known = self._distances
+        if new := [one for one in asked.tolist() if one not in known]:
+            far = torch.cdist(self.distinct[new], self.distinct, compute_mode="donot_use_mm_for_euclid_dist")
+            known = known | dict(zip(new, far, strict=True))
+            if len(known) * len(self.distinct) <= _KEPT:
+                self._distances.update(known)
+        return torch.stack([known[one] for one in asked.tolist()])[position]
 
     def rows(self, index: Tensor | slice) -> AffineScorer:
         """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise.

@@ -2,59 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
-
-from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.attributes import check_changes
 from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
 from hrvlm.certificates.kinds.interface import Context
 from hrvlm.certificates.kinds.joint.certify import certify_jointly, recount_jointly
 from hrvlm.certificates.kinds.joint.options import Family, JointOptions, JointQuestions, JointSample, PromptPair
 from hrvlm.certificates.kinds.joint.record import JointRecord
+from hrvlm.certificates.kinds.prompts import ChangePrompts, NamedPrompts
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.sampling.batches import Sample
 from hrvlm.models import HierarchicalClassifier, LevelKey
-from hrvlm.trees.words import with_name
 
 if TYPE_CHECKING:
     from hrvlm.certificates.embedding.attributes import Attribute
 
 
-def joint_families(classifiers: Mapping[str, HierarchicalClassifier]) -> list[Family]:
+def joint_families(classifiers: Classifiers) -> list[Family]:
     """One family per kind of scorer and level."""
-    return [_family(kind, classifier, key) for kind, classifier in classifiers.items() for key in classifier.keys]
+    scorers = LevelScorers(classifiers)
+    return [_family(scorers, kind, key) for kind, classifier in classifiers.items() for key in classifier.keys]
 
 
-def _family(kind: str, classifier: HierarchicalClassifier, key: LevelKey) -> Family:
-    texts, tree = classifier.text_points(key), classifier.forest[key.tree]
-    kept: list[AffineScorer] = []
-
-    def scorer(points: Tensor) -> AffineScorer:
-        if not kept:
-            made = AffineScorer(*classifier.head.affine(points, texts))
-            if made.bias.dim() == 2:  # it belongs to the norms of these very points
-                return made
-            kept.append(made)
-        return kept[0]
-
-    level = tree.levels[key.level]
+def _family(scorers: LevelScorers, kind: str, key: LevelKey) -> Family:
+    classifier = scorers.classifiers[kind]
+    tree = classifier.forest[key.tree]
+    level, scorer = tree.levels[key.level], partial(scorers, kind, key)
     return Family(kind, tree.name, key.level, level.name, len(level.ids), classifier.head.lift_image, scorer)
 
 
-def prompt_pairs(
-    classifier: HierarchicalClassifier, attributes: Sequence[Attribute], label: int
-) -> tuple[PromptPair, ...]:
-    """The semantic changes of an image that a leaf names in the prompts."""
-    noun, model = classifier.forest[0].levels[0].names[label], classifier.model
-    check_changes(model, attributes, noun)
-    pairs = []
-    for attribute in attributes:
-        prompts = (with_name(attribute.source, noun), with_name(attribute.target, noun))
-        source, target = model.project_text(model.text_hidden(list(prompts)))
-        pairs.append(PromptPair(attribute.name, prompts, source.double(), target.double()))
-    return tuple(pairs)
+class PromptPairs:
+    """The semantic changes of images by the leaf that names them in the prompts, made once for each leaf.
+
+    Args:
+        classifier: its model embeds the prompts.
+        attributes: the changes.
+    """
+
+    def __init__(self, classifier: HierarchicalClassifier, attributes: Sequence[Attribute]) -> None:
+        self._nouns = classifier.forest[0].levels[0].names
+        # Each change alone: what a text becomes depends, in its last digits, on those that it is embedded with.
+        self._prompts = {change.name: ChangePrompts(classifier.model, [change]) for change in attributes}
+
+    def __call__(self, label: int) -> tuple[PromptPair, ...]:
+        """Those of an image that is named by a leaf."""
+        return tuple(self._pair(name, prompts(self._nouns[label])) for name, prompts in self._prompts.items())
+
+    @staticmethod
+    def _pair(name: str, prompts: NamedPrompts) -> PromptPair:
+        source, target = prompts.texts
+        return PromptPair(name, (source, target), prompts.source[0], prompts.target[0])
 
 
 def chosen_classifiers(classifier: HierarchicalClassifier, questions: JointQuestions) -> Classifiers:
@@ -71,7 +70,7 @@ def certify(context: Context, stream: Iterable[Sample]) -> Iterator[list[JointRe
     """
     options: JointOptions = context.options
     chosen = chosen_classifiers(context.classifier, options.questions)
-    families = joint_families(chosen)
+    families, changes = joint_families(chosen), PromptPairs(context.classifier, options.attributes)
 
     def samples() -> Iterator[JointSample]:
         for sample in stream:
@@ -81,9 +80,7 @@ def certify(context: Context, stream: Iterable[Sample]) -> Iterator[list[JointRe
                 index=sample.index,
                 image=sample.image,
                 labels={family.key: target for family, target in zip(families, targets, strict=True)},
-                changes=prompt_pairs(
-                    context.classifier, options.attributes, leaf if sample.named is None else sample.named
-                ),
+                changes=changes(leaf if sample.named is None else sample.named),
                 named=sample.named,
             )
 

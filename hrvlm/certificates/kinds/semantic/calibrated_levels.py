@@ -1,7 +1,8 @@
-"""The calibrated stretches of all levels of a tree at once, along the same changes of one image.
+"""The calibrated stretches of all levels and scorers at once, along the same changes of one image.
 
 A level has few classes and an image few changes, so that what a stretch costs is less the arithmetic than the number
-of steps it takes. Levels share a rotation: their classes stand side by side as columns, and every step is one for all.
+of steps it takes. Classes of all levels stand side by side as columns, and every step is one for all. Of a change only
+the columns are looked at over which some margin is so small that it may end a stretch: one in five, or fewer.
 Stretches are those of `FirstStretches`, which calibration measures level by level over many images.
 """
 
@@ -11,6 +12,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -20,16 +22,27 @@ from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import first_interval
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import Ending
-from hrvlm.certificates.kinds.semantic.stable_arcs import stable_pieces, weight_distances
+from hrvlm.certificates.kinds.semantic.certify import Extent
+from hrvlm.certificates.kinds.semantic.stable_arcs import stable_pieces
 
 _NEAR = 1e-9  # of scores: rounding is far below
 
 
 @dataclass(frozen=True, eq=False)
 class Level:
-    """One level along N changes: its scorer, the partition, and the scores `(N, U)` as sinusoids."""
+    """One level along N changes.
+
+    Attributes:
+        scorer: of the image.
+        rotation: of the changes.
+        extent: of their targets.
+        partition: along them.
+        sinusoids: scores `(N, U)`.
+    """
 
     scorer: AffineScorer
+    rotation: Rotation
+    extent: Extent
     partition: SemanticPartition
     sinusoids: Sinusoids
 
@@ -38,14 +51,13 @@ class LevelStretches:
     """The margins of an image's label at each of L levels, from the image to where that label first changes.
 
     Args:
-        levels: of one rotation, at least one.
-        rotation: of N changes.
+        levels: along the same N changes, at least one.
 
     Attributes:
         whole: `(N, L)` radians that each label holds, in [0, pi]; 0 where nothing is certified.
     """
 
-    def __init__(self, levels: Sequence[Level], rotation: Rotation) -> None:
+    def __init__(self, levels: Sequence[Level]) -> None:
         self.whole = torch.stack([level.partition.extent for level in levels], dim=1)
         self._sizes = [len(level.scorer.first) for level in levels]
         first = [sum(self._sizes[:i]) for i in range(len(levels))]
@@ -58,13 +70,13 @@ class LevelStretches:
         parts = zip(*((s.cosine, s.sine, s.offset) for s in (level.sinusoids for level in levels)), strict=True)
         self._margin = Sinusoids(*(torch.cat(part, dim=1) for part in parts)).minus(winner[:, self._level])
         pairs = [(level.scorer, column) for level, column in zip(levels, winners, strict=True)]
-        self._distances = torch.cat([weight_distances(scorer.distinct, column) for scorer, column in pairs], dim=1)
+        self._distances = torch.cat([scorer.distances(column) for scorer, column in pairs], dim=1)
         own = torch.cat([scorer.repeated for scorer, _ in pairs])[winner]
         self._distances.scatter_(1, winner, torch.where(own, math.inf, -math.inf).to(self._distances))
         self._error = self._ties(torch.stack([level.sinusoids.tolerance() for level in levels], dim=1))
         for level, column, start in zip(levels, winners, first, strict=True):
             if bool(level.scorer.crowded[column].any()):
-                self._put_close(level, rotation, start)
+                self._put_close(level, start)
 
     def _ties(self, tolerance: Tensor) -> Tensor:
         """Errors `(N, C)` of margins that are nothing but rounding all the way, see `stable_pieces`; 0 of others."""
@@ -73,10 +85,10 @@ class LevelStretches:
         known = tolerance[:, self._level]
         return torch.where((size <= known) & self._distances.isfinite(), 2 * known, 0.0)
 
-    def _put_close(self, level: Level, rotation: Rotation, start: int) -> None:
+    def _put_close(self, level: Level, start: int) -> None:
         """Margins and errors of a level where the label has close classes, whose scores tell too little."""
         columns = slice(start, start + len(level.scorer.first))
-        for piece in stable_pieces(level.scorer, rotation, first_interval(level.partition), level.sinusoids):
+        for piece in stable_pieces(level.scorer, level.rotation, first_interval(level.partition), level.sinusoids):
             pairs = [(self._error, piece.error)]
             pairs += [
                 (getattr(self._margin, name), getattr(piece.margin, name)) for name in ("cosine", "sine", "offset")
@@ -95,17 +107,22 @@ class LevelStretches:
         Returns:
             `(M, N, L)` each.
         """
-        columns, sizes = self._near(thresholds, weights, growth)
-        level = self._level[columns]
-        distances, finite = self._distances[:, columns], self._distances[:, columns].isfinite()
-        unit = torch.where(weights[..., level], torch.where(finite, distances, 0.0), finite.to(distances))
-        asked = thresholds[..., level] * unit
-        margin, rest = self._margin.columns(columns), torch.where(finite, 0.0, distances) + self._error[:, columns]
-        sine = margin.sine - growth[..., level] * asked
-        offset = margin.offset - (asked + rest)
-        half = half_crossings(Sinusoids(margin.cosine.expand_as(sine), sine, offset)).split(sizes, dim=-1)
-        crossing, overtaker = _least(half)
-        least, worst = _least((margin.cosine + offset).split(sizes, dim=-1))
+        place, columns, starts = self._near(thresholds, weights, growth)
+        rows = place // len(self._sizes)
+        distances = self._distances[rows, columns]
+        finite = distances.isfinite()
+        weighed, growing = (part.flatten(1)[:, place] for part in (weights, growth))
+        unit = torch.where(weighed, torch.where(finite, distances, 0.0), finite.to(distances))
+        asked = thresholds.flatten(1)[:, place] * unit
+        cosine, sine, offset = (
+            part[rows, columns] for part in (self._margin.cosine, self._margin.sine, self._margin.offset)
+        )
+        rest = torch.where(finite, 0.0, distances) + self._error[rows, columns]
+        sine, offset = sine - growing * asked, offset - (asked + rest)
+        half = half_crossings(Sinusoids(cosine.expand_as(sine), sine, offset))
+        (crossing, overtaker), (least, worst) = (
+            [part.view(thresholds.shape) for part in _least(values, starts)] for values in (half, cosine + offset)
+        )
         blocked = least <= 0
         angle = torch.where(crossing.isinf(), math.inf, 2 * crossing.atan())
         ended = (blocked | (angle < self.whole)) & (self.whole > 0)
@@ -113,14 +130,22 @@ class LevelStretches:
         found = columns[torch.where(blocked, worst, overtaker)]
         return extent, torch.where(ended, found, -1), self._classes[found]
 
-    def _near(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, list[int]]:
-        """Columns over which some margin is somewhere no more than asked, at least one of a level; their numbers."""
+    def _near(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, Tensor, np.ndarray]:
+        """Columns of changes over which some margin is somewhere no more than asked, at least one of a level.
+
+        Returns:
+            `(P,)` change and level of each, as positions in `(N, L)`, not falling; `(P,)` columns; and `(N * L,)` where
+            those of each change and level begin.
+        """
         most = thresholds * (1 + growth.clamp(min=0))
         distance, plain = (torch.where(mask, most, 0.0).amax(dim=0)[:, self._level] for mask in (weights, ~weights))
         asked = torch.where(self._distances.isfinite(), distance * self._distances + plain, self._distances)
-        found = (self._lows() <= asked.add_(self._error).add_(_NEAR)).any(dim=0)
-        found[self._first] = True
-        return found.nonzero().squeeze(1), torch.bincount(self._level[found], minlength=len(self._sizes)).tolist()
+        found = self._lows() <= asked.add_(self._error).add_(_NEAR)
+        found[:, self._first] = True
+        rows, columns = found.nonzero().unbind(dim=1)
+        place = rows * len(self._sizes) + self._level[columns]
+        counts = place.bincount(minlength=self.whole.numel()).cpu().numpy()
+        return place, columns, counts.cumsum() - counts
 
     def _lows(self) -> Tensor:
         """Smallest value `(N, C)` of each margin until its label changes, as `envelope.lows` has it for one length."""
@@ -145,12 +170,12 @@ class LevelStretches:
         return [(far if math.isfinite(far) else 0.0, (a, b, c), error) for far, a, b, c, error in numbers]
 
 
-def _least(parts: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Smallest value `(..., L)` of each of L parts `(..., C_l)`, and its place among all columns."""
-    found, start = [], 0
-    for part in parts:
-        value, place = part.min(dim=-1)
-        found.append((value, place + start))
-        start += part.shape[-1]
-    values, places = zip(*found, strict=True)
-    return torch.stack(values, dim=-1), torch.stack(places, dim=-1)
+def _least(values: Tensor, starts: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Smallest of the values `(M, P)` of each of S parts, which begin at `starts` `(S,)`, and the first place of it."""
+    given = values.cpu().numpy()
+    least = np.minimum.reduceat(given, starts, axis=1)
+    number = np.arange(given.shape[1])
+    counts = np.diff(starts, append=len(number))
+    first = np.where(given == least.repeat(counts, axis=1), number, len(number) - 1)  # of none where it is not a number
+    places = np.minimum.reduceat(first, starts, axis=1)
+    return torch.from_numpy(least).to(values), torch.from_numpy(places).to(values.device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import zip_longest
 from typing import Any, NamedTuple
 
@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_levels import Level, LevelStretches
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
 from hrvlm.certificates.kinds.semantic.speed import shares_of
 
-Place = tuple[str, int]
-"""Tree and level."""
+Place = tuple[str, str, int]
+"""Scorer, tree and level."""
+Labels = tuple[int | None, ...]
+"""Of an image at the levels of groups."""
+_KEPT = 256  # combinations of groups that images are in: some 50 MiB
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,13 @@ class AskedThresholds:
         rows = list(zip_longest(*(some for level in self.by_level for some in level)))
         shape = (len(rows), len(self.by_level), -1)
         told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
-        parts = torch.tensor(told, dtype=torch.float64).unflatten(1, shape[1:]).transpose(1, 2).unbind(dim=-1)
+        parts = [part.contiguous() for part in torch.tensor(told, dtype=torch.float64)
+                 .unflatten(1, shape[1:]).transpose(1, 2).unbind(dim=-1)]  # fmt: skip
         none = torch.tensor([[one is None or one.threshold is None for one in row] for row in rows], dtype=torch.bool)
         speeds = [[((0.0, 1.0),) * 2 if one is None else _knots(one) for one in row] for row in rows]
         most = max(len(shares) for row in speeds for shares, _ in row)
         padded = [[[list(k) + [k[-1]] * (most - len(k)) for k in knots] for knots in row] for row in speeds]
-        shares, fractions = (
-            np.array(padded).reshape(*shape, 2, most).transpose(3, 0, 2, 1, 4)
-        )  # fmt: skip
+        shares, fractions = np.array(padded).reshape(*shape, 2, most).transpose(3, 0, 2, 1, 4).copy()
         return AskedTensors(
             parts[0], parts[1] > 0, parts[2], none.unflatten(1, shape[1:]).transpose(1, 2), (shares, fractions)
         )
@@ -116,27 +117,31 @@ class Asking:
     def __init__(self, calibration: Calibration, changes: Sequence[Attribute]) -> None:
         self.calibration, self.changes = calibration, changes
         self._groups = sorted({s.group[:2] for s in calibration.statements if s.group is not None})
-        self._known: dict[tuple[Any, ...], AskedThresholds] = {}
+        self._level, self._image = cache(self._of_level), lru_cache(_KEPT)(self._of_image)
 
-    def __call__(self, scorer: str, predictions: Mapping[Place, int]) -> AskedThresholds:
+    def __call__(self, predictions: Mapping[Place, int]) -> AskedThresholds:
         """Those of all levels.
 
         Args:
-            scorer: kind of the scorer.
-            predictions: class of the image by tree and level, in the order of levels.
+            predictions: class of the image by scorer, tree and level, in the order of levels.
         """
-        key = (scorer, *predictions, *(predictions.get(group) for group in self._groups))
-        if key not in self._known:
-            asked = [self._asked(scorer, level, predictions) for level in predictions]
-            self._known[key] = AskedThresholds(asked, len(self.changes))
-        return self._known[key]
+        return self._image(
+            tuple(
+                (place, tuple(predictions.get((place[0], *group)) for group in self._groups)) for place in predictions
+            )
+        )
 
-    def _asked(self, scorer: str, level: Place, predictions: Mapping[Place, int]) -> list[Asked]:
+    def _of_image(self, levels: tuple[tuple[Place, Labels], ...]) -> AskedThresholds:
+        return AskedThresholds([self._level(*level) for level in levels], len(self.changes))
+
+    def _of_level(self, place: Place, labels: Labels) -> list[Asked]:
+        """Those of a level, for images of some labels at the levels of groups."""
+        known = dict(zip(self._groups, labels, strict=True))
         return [
             Asked(statement, form, i)
             for i, change in enumerate(self.changes)
-            for statement in self.calibration.of(change.name, change.target_kind, scorer, *level)
-            if statement.group is None or predictions.get(statement.group[:2]) == statement.group[2]
+            for statement in self.calibration.of(change.name, change.target_kind, *place)
+            if statement.group is None or known[statement.group[:2]] == statement.group[2]
             for form in statement.thresholds
         ]
 
@@ -148,17 +153,16 @@ class Stated(NamedTuple):
     ends: dict[int, Ending]
 
 
-def calibrated_stretches(levels: Sequence[Level], rotation: Rotation, asked: AskedThresholds) -> list[list[Stated]]:
+def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> list[list[Stated]]:
     """Per level and change the stretches, and the classes that end them with distance, margin and its error.
 
     Args:
-        levels: of the image.
-        rotation: of its changes.
+        levels: of the image, of all scorers.
         asked: thresholds.
     """
     if not asked:
         return [[Stated((), {}) for _ in some] for some in asked.by_level]
-    stretches, tensors = LevelStretches(levels, rotation), asked.tensors
+    stretches, tensors = LevelStretches(levels), asked.tensors
     device, none = stretches.whole.device, tensors.none
     extent, column, classes = (part.cpu() for part in stretches.reaches(*(part.to(device) for part in tensors[:3])))
     extent, column = extent.masked_fill(none, 0.0), column.masked_fill(none, -1)
@@ -166,9 +170,10 @@ def calibrated_stretches(levels: Sequence[Level], rotation: Rotation, asked: Ask
     fraction = np.divide(extent, ranges, out=np.zeros(extent.shape), where=(ranges > 0).numpy())
     share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *tensors.speeds)), 0.0)
     numbers = [part.transpose(2, 1, 0).tolist() for part in (extent.numpy(), share)]
+    stretch = CalibratedStretch._make
     found = [
         [
-            Stated(tuple([CalibratedStretch(*one.said, *reached) for one, *reached in zip(*both, strict=False)]), {})
+            Stated(tuple([stretch((*one.said, *reached)) for one, *reached in zip(*both, strict=False)]), {})
             for both in zip(*level, strict=True)
         ]  # columns of numbers are as long as the longest
         for level in zip(asked.by_level, *numbers, strict=True)

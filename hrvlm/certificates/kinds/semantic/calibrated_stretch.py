@@ -59,7 +59,10 @@ class CalibratedStretch(NamedTuple):
 
     def to_list(self) -> list[Any]:
         """As a row holds it."""
-        return [self.over, None if self.group is None else list(self.group), *self[2:]]
+        found: list[Any] = list(self)
+        if self.group is not None:
+            found[1] = list(self.group)
+        return found
 
 
 STRETCH: Any = tuple[

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from hrvlm.certificates.embedding.affine import AffineScorer
-from hrvlm.certificates.embedding.attributes import Attribute, check_changes
+from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation, image_extent
-from hrvlm.certificates.kinds.classifiers import Classifiers, classifiers_of
+from hrvlm.certificates.kinds.classifiers import classifiers_of
 from hrvlm.certificates.kinds.interface import Context, EmbeddedImage, References
+from hrvlm.certificates.kinds.prompts import ChangePrompts, NamedPrompts
+from hrvlm.certificates.kinds.scorers import LevelScorers
 from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asking, Stated, calibrated_stretches
 from hrvlm.certificates.kinds.semantic.calibration import read_calibration
@@ -24,7 +25,6 @@ from hrvlm.certificates.kinds.semantic.reference_arc import fit_reference_arc, r
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 from hrvlm.rows.record import NAMED_BY
-from hrvlm.trees.words import with_name
 
 
 def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[SemanticRecord]]:
@@ -38,14 +38,17 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
         ValueError: if the plan names pictures of targets and the context has no references.
     """
     options: SemanticOptions = context.options
-    classifiers = classifiers_of(context.classifier)
     asking = None if options.calibration is None else Asking(read_calibration(options.calibration), options.attributes)
-    targets, scorers = TargetDirections(context.classifier, context.references), LevelScorers(classifiers)
+    scorers = LevelScorers(classifiers_of(context.classifier))
+    targets = TargetDirections(context.classifier, context.references)
+    prompts = ChangePrompts(context.classifier.model, options.attributes)
+    nouns = context.classifier.forest[0].levels[0].names
     for image in stream:
         with one_thread():
             shown = [targets(change, image.index) for change in options.attributes]
             sequences = [targets.sequence(change, image.index) for change in options.attributes]
-            records = list(_of_image(classifiers, scorers, image, (shown, sequences), options, asking))
+            named = prompts(nouns[image.named])
+            records = list(_of_image(scorers, named, image, (shown, sequences), options, asking))
         yield records
 
 
@@ -111,37 +114,26 @@ def target_extent(features: Tensor, source: Tensor, target: Tensor, shown: Seque
     return ImageExtent(torch.where(text, angle, seen.angle), text | seen.defined)
 
 
-class LevelScorers:
-    """The scorers of levels at images: what no image changes is made once.
-
-    Args:
-        classifiers: of the model, whose weights stay as they are.
-    """
-
-    def __init__(self, classifiers: Classifiers) -> None:
-        self._classifiers = classifiers
-        self._known: dict[tuple[str, LevelKey], AffineScorer] = {}
-
-    def __call__(self, kind: str, key: LevelKey, point: Tensor) -> AffineScorer:
-        """That of a level at the one image whose point `(1, D)` is given."""
-        classifier, known = self._classifiers[kind], self._known.get((kind, key))
-        weight, bias = classifier.head.affine(point, classifier.text_points(key))
-        bias = bias.reshape(-1, len(weight))[0]
-        if known is None or not torch.equal(known.weight, weight):
-            known = self._known[kind, key] = AffineScorer(weight, bias)
-        return known.with_bias(bias)
-
-
-def _level(scorer: AffineScorer, rotation: Rotation, extent: Extent) -> Level:
-    """A level of an image along its changes."""
-    scores = scorer.distinct_scores(rotation.features)
-    partition = along_rotation(scorer, rotation, target_extent=extent, scores=scores)
-    return Level(scorer, partition, rotation.sinusoids(scorer, partition.direction, scores))
+def _levels(
+    scorers: LevelScorers, feature: Tensor, prompts: NamedPrompts, shown: Sequence[Tensor | None]
+) -> Iterator[tuple[tuple[str, LevelKey], Level]]:
+    """Every level of an image along its changes, by kind of the scorer."""
+    for kind, classifier in scorers.classifiers.items():
+        point = classifier.head.lift_image(feature)
+        points = point.double().expand_as(prompts.source)
+        extent = target_extent(points, prompts.source, prompts.target, shown)
+        rotation = Rotation.tolerant(points, prompts.source, prompts.target)
+        for key in classifier.keys:
+            scorer = scorers.of_image(kind, key, point)
+            scores = scorer.distinct_scores(rotation.features)
+            partition = along_rotation(scorer, rotation, target_extent=extent, scores=scores)
+            sinusoids = rotation.sinusoids(scorer, partition.direction, scores)
+            yield (kind, key), Level(scorer, rotation, extent, partition, sinusoids)
 
 
 def _of_image(
-    classifiers: Classifiers,
     scorers: LevelScorers,
+    prompts: NamedPrompts,
     image: EmbeddedImage,
     pictures: tuple[Sequence[Tensor | None], Sequence[Tensor | None]],
     plan: SemanticOptions,
@@ -150,36 +142,25 @@ def _of_image(
     """All semantic records of one image; each level certifies all attributes at once."""
     shown, sequences = pictures
     feature, index, label = image.feature, image.index, image.label
-    any_classifier = next(iter(classifiers.values()))
-    noun = any_classifier.forest[0].levels[0].names[image.named]
-    prompts = [prompt for attribute in plan.attributes for prompt in (attribute.source, attribute.target)]
-    texts = [with_name(prompt, noun) for prompt in prompts]
-    check_changes(any_classifier.model, plan.attributes, noun)
-    embedded = any_classifier.model.project_text(any_classifier.model.text_hidden(texts)).double()
-    source, target = embedded.view(len(plan.attributes), 2, -1).unbind(dim=1)
-    calibration = None if asking is None else asking.calibration
+    any_classifier = next(iter(scorers.classifiers.values()))
+    levels = dict(_levels(scorers, feature, prompts, shown))
+    stated: list[list[Stated]] = [[] for _ in levels]
+    if asking is not None:
+        trees = [tree.name for tree in any_classifier.forest]
+        labels = {(k, trees[key.tree], key.level): int(one.partition.label[0]) for (k, key), one in levels.items()}
+        stated = calibrated_stretches(list(levels.values()), asking(labels))
     found = {}
-    for scorer_kind, classifier in classifiers.items():
-        point = classifier.head.lift_image(feature)
-        points = point.double().expand_as(source)
-        extent = target_extent(points, source, target, shown)
-        rotation = Rotation.tolerant(points, source, target)
-        levels = [_level(scorers(scorer_kind, key, point), rotation, extent) for key in classifier.keys]
-        stated: list[list[Stated]] = [[] for _ in levels]
-        if asking is not None:
-            labels = {
-                (any_classifier.forest[key.tree].name, key.level): int(level.partition.label[0])
-                for key, level in zip(classifier.keys, levels, strict=True)
-            }
-            stated = calibrated_stretches(levels, rotation, asking(scorer_kind, labels))
-        for key, level, some in zip(classifier.keys, levels, stated, strict=True):
-            evidence = semantic_evidence(
-                level.scorer, points, source, target, level.partition, target_extent=extent, deltas=plan.deltas,
-                ends=[one.ends for one in some], rotation=rotation, sinusoids=level.sinusoids,
-            )  # fmt: skip
-            for fields, one in zip(evidence, some, strict=False):
-                fields["calibrated"] = one.stretches
-            found[scorer_kind, key] = level.partition, evidence
+    for place, some in zip(levels, stated, strict=True):
+        level = levels[place]
+        evidence = semantic_evidence(
+            level.scorer, level.rotation.features, prompts.source, prompts.target, level.partition,
+            target_extent=level.extent, deltas=plan.deltas, ends=[one.ends for one in some], rotation=level.rotation,
+            sinusoids=level.sinusoids,
+        )  # fmt: skip
+        for fields, one in zip(evidence, some, strict=False):
+            fields["calibrated"] = one.stretches
+        found[place] = level.partition, evidence
+    calibration = None if asking is None else asking.calibration
     for i, attribute in enumerate(plan.attributes):
         for (scorer_kind, key), (partition, evidence) in found.items():
             tree = any_classifier.forest[key.tree]
@@ -193,28 +174,24 @@ def _of_image(
                 level_name=tree.levels[key.level].name,
                 scorer=scorer_kind,
                 attribute=attribute.name,
-                source_prompt=texts[2 * i],
-                target_prompt=texts[2 * i + 1],
+                source_prompt=prompts.texts[2 * i],
+                target_prompt=prompts.texts[2 * i + 1],
                 target_kind=attribute.target_kind,
                 named_by=NAMED_BY[label >= 0],
                 calibration=None if calibration is None else calibration.digest,
                 population=None if calibration is None else calibration.population,
-                reference=_reference(classifiers[scorer_kind], scorers, (scorer_kind, key), feature, sequences[i]),
+                reference=_reference(scorers, (scorer_kind, key), feature, sequences[i]),
                 **evidence[i],
             )
 
 
 def _reference(
-    classifier: HierarchicalClassifier,
-    scorers: LevelScorers,
-    level: tuple[str, LevelKey],
-    feature: Tensor,
-    sequence: Tensor | None,
+    scorers: LevelScorers, level: tuple[str, LevelKey], feature: Tensor, sequence: Tensor | None
 ) -> float | None:
     """Share of the arc from the image through the pictures of a change on which its prediction holds."""
     if sequence is None:
         return None
-    points = classifier.head.lift_image(torch.cat([feature, sequence])).double()
-    partition = reference_partition(scorers(*level, points[:1]), fit_reference_arc(points[None]))
+    points = scorers.classifiers[level[0]].head.lift_image(torch.cat([feature, sequence])).double()
+    partition = reference_partition(scorers.of_image(*level, points[:1]), fit_reference_arc(points[None]))
     known = partition.reasons[0] in (None, Reason.EMPTY_RANGE, Reason.CONSTANT)
     return float(partition.invariance[0]) if known else None

@@ -115,7 +115,7 @@ def _piece(
     origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
     winner = torch.searchsorted(scorer.first, label)
     margin = sinusoids.turned((origin - partition.start[rows]).abs()).minus(winner)
-    distances = weight_distances(scorer.distinct, winner)
+    distances = scorer.distances(winner)
     distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
     length, error = (stop - origin).abs(), torch.zeros_like(distances)
     return StablePiece(rows, origin, stop, label, length, margin, distances, error)
@@ -151,12 +151,6 @@ def _with_ties(piece: StablePiece, tolerance: Tensor) -> StablePiece:
     )
     tied = (along <= tolerance[:, None]) & piece.distances.isfinite() & (piece.error == 0)
     return piece._replace(error=torch.where(tied, 2 * tolerance[:, None], piece.error))
-
-
-def weight_distances(weight: Tensor, winner: Tensor) -> Tensor:
-    """Distances `(n, U)` of the winners' weights to all weights, by differences: a product form would cancel."""
-    distinct, position = winner.unique(return_inverse=True)
-    return torch.cdist(weight[distinct], weight, compute_mode="donot_use_mm_for_euclid_dist")[position]
 
 
 def _failing(margin: Sinusoids, slack: Tensor, length: Tensor) -> tuple[Tensor, Tensor, Tensor]:
