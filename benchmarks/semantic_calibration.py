@@ -64,7 +64,12 @@ def _upper(counts: np.ndarray, n: int, confidence: float) -> np.ndarray:
 
 
 def chosen(critical: np.ndarray, count: int) -> np.ndarray:
-    """Positions `(R,)` of the smallest valid thresholds, of critical ones `(R, n)`, with `count` violations allowed."""
+    """Positions `(R,)` of the smallest valid thresholds, of critical ones `(R, n)`, with `count` violations allowed.
+
+    Behind the last one where none is valid: then nothing is claimed.
+    """
+    if count < 0:
+        return np.full(len(critical), len(THRESHOLDS))
     return np.sort(critical, axis=1)[:, ::-1][:, count]
 
 
@@ -76,7 +81,10 @@ def measure(
     order = rng.permuted(np.tile(np.arange(len(critical)), (splits, 1)), axis=1)
     places = chosen(critical[order[:, :n]], allowed(n, epsilon, None))
     rates = (critical[order[:, n:]] > places[:, None]).mean(axis=1)
-    shares = {g: shown.share(THRESHOLDS[g], *measured).numpy() for g in np.unique(places).tolist()}
+    shares = {
+        g: shown.share(THRESHOLDS[g], *measured).numpy() if g < len(THRESHOLDS) else np.zeros(len(critical))
+        for g in np.unique(places).tolist()
+    }
     share = np.mean([shares[g][rest].mean() for g, rest in zip(places.tolist(), order[:, n:], strict=True)])
     drawn = critical[rng.integers(len(critical), size=(splits, len(critical)))]
     confident = chosen(drawn, allowed(len(critical), epsilon, CONFIDENCE))

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
-from functools import cache
 from typing import Any, ClassVar, Literal, Self
 
 from hrvlm.rows.strict import strict_reader
@@ -19,6 +18,8 @@ Row = dict[str, Any]
 Key = tuple[str | int, ...]
 FunctionsChosen = Literal["before", "after"]
 """Whether prompts, trees and levels were fixed before any result on the same noise was seen."""
+
+_ROW_FIELDS: dict[type[Any], tuple[Field[Any], ...]] = {}
 
 NAMED_BY = {True: "label", False: "prediction"}
 """What names an image in prompts, by whether it has a label."""
@@ -68,8 +69,8 @@ class Record:
         """
         ordered = row_fields(type(self))
         row: Row = {"kind": self.kind, "schema": SCHEMA} | {field.name: getattr(self, field.name) for field in ordered}
-        for field in _left_out(type(self)):
-            if row[field.name] == field.default:
+        for field in ordered:
+            if field.name in self.unsaid and row[field.name] == field.default:
                 del row[field.name]
         if not self.labelled:
             row |= dict.fromkeys(self.unknown)
@@ -117,21 +118,16 @@ def statement(record: Record) -> Key:
     return record.key[2:]
 
 
-@cache
 def row_fields(kind: type[Any]) -> tuple[Field[Any], ...]:
     """The fields of a record in the order of its rows, see `Record.order`.
 
     Args:
         kind: a dataclass.
     """
-    places = {name: place for place, name in enumerate(getattr(kind, "order", ()))}
-    return tuple(sorted(fields(kind), key=lambda field: places.get(field.name, -1)))
-
-
-@cache
-def _left_out(kind: type[Record]) -> tuple[Field[Any], ...]:
-    """The fields that rows leave out while they have their default."""
-    return tuple(field for field in row_fields(kind) if field.name in kind.unsaid)
+    if kind not in _ROW_FIELDS:
+        places = {name: place for place, name in enumerate(getattr(kind, "order", ()))}
+        _ROW_FIELDS[kind] = tuple(sorted(fields(kind), key=lambda field: places.get(field.name, -1)))
+    return _ROW_FIELDS[kind]
 
 
 def is_right(prediction: int, label: int) -> bool:

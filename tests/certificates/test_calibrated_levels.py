@@ -12,7 +12,7 @@ from semantic_problems import random_problem
 from hrvlm.certificates import AffineScorer, ThresholdScale
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
-from hrvlm.certificates.kinds.semantic.calibrated_levels import Level, LevelStretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, LevelStretches
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed, shares_of
 
@@ -43,7 +43,7 @@ def test_levels_and_thresholds_at_once_reach_as_far_as_each_by_itself(kind: str,
     weights = torch.tensor([scale.unit == "weights" for scale in scales])[:, None, None].expand_as(thresholds)
     growth = torch.tensor([scale.growth for scale in scales], dtype=torch.float64)[:, None, None].expand_as(thresholds)
     together = LevelStretches(levels)
-    extent, column, classes = together.reaches(thresholds, weights, growth)
+    extent, column, classes = together.reaches(AskedMargins(thresholds, weights, growth))
     ended = set()
     for place, level in enumerate(levels):
         alone = FirstStretches(level.scorer, rotation, level.partition)
@@ -64,7 +64,9 @@ def test_what_ends_a_stretch_is_met_there() -> None:
         levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
     asked = torch.full((1, CHANGES, len(levels)), 0.02, dtype=torch.float64)
     stretches = LevelStretches(levels)
-    extent, column, _ = stretches.reaches(asked, torch.ones_like(asked, dtype=torch.bool), torch.zeros_like(asked))
+    extent, column, _ = stretches.reaches(
+        AskedMargins(asked, torch.ones_like(asked, dtype=torch.bool), torch.zeros_like(asked))
+    )
     places = [place for place in (column >= 0).nonzero().tolist() if float(extent[tuple(place)]) > 0]
     assert len(places) > 10
     bounds = stretches.bounds([(i, int(column[m, i, level])) for m, i, level in places])

@@ -7,9 +7,15 @@ from argparse import Namespace
 from itertools import groupby
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from semantic_problems import random_problem
 
 import hrvlm
+from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
+from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange
+from hrvlm.certificates.kinds.semantic.speed import PathSpeed
 from hrvlm.data import Appearance
 from hrvlm.data.appearance import sequence
 from hrvlm.data.emoji_pack.captions import BACKGROUNDS
@@ -60,6 +66,24 @@ def test_a_line_that_was_cut_off_is_measured_again(tmp_path: Path, monkeypatch: 
     given = Namespace(folder=tmp_path, images=60, splits=50, epochs=1, batches=1, models=[])
     assert measured_lines(given) == [{"model": "packaged", "change": None}]
     assert rows.read_text() == '{"model": "packaged", "change": null}\n'
+
+
+def test_where_no_threshold_is_valid_nothing_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    from semantic_calibration import measure
+
+    problem = random_problem("cosine", 6, 5, 30, seed=1)
+    features, *prompts = problem.arguments
+    labels, shares = problem.scorer.predict(features)[:, None] + 1, torch.full((30, 1), 0.5, dtype=torch.float64)
+    shown = ShownChange.of(
+        problem.scorer, features, (prompts[0], prompts[1]), (features[:, None], shares), labels=labels
+    )
+    few = np.zeros(30, dtype=np.int64)  # no picture contradicts, but of 24 images no rate of .001 can be told
+    always = np.full(30, len(THRESHOLDS))  # pictures contradict at any threshold
+    for critical, epsilon in ((few, 0.001), (always, 0.2)):
+        found = measure(critical, shown, (ThresholdScale(), PathSpeed()), epsilon, splits=20, seed=0)
+        assert found["share"] == found["confident_failures"] == found["rates"].max() == 0
+    assert measure(few, shown, (ThresholdScale(), PathSpeed()), 0.2, splits=20, seed=0)["share"] > 0
 
 
 def test_the_picture_that_is_told_of_has_these_labels() -> None:

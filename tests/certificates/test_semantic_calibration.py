@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from msgspec import structs
 from semantic_problems import Problem, random_problem
 
 from hrvlm.certificates import SemanticRecord, ThresholdScale, calibrated_extent, semantic_evidence, verify_rows
@@ -322,7 +323,7 @@ def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Cal
 def test_a_confidence_is_never_rounded_up(problem: Problem, calibrated: Calibration, form: str, words: str) -> None:
     row = next(row for row in rows_of(problem, calibrated) if row["calibrated"])
     record = SemanticRecord.from_row(row)
-    told = " ".join(calibrated_words([replace(record, calibrated=(record.calibrated[0]._replace(form=form),))]))
+    told = " ".join(calibrated_words([replace(record, calibrated=(structs.replace(record.calibrated[0], form=form),))]))
     assert f"with a confidence of {words} over calibrations" in told
 
 

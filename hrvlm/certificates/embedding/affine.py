@@ -144,14 +144,15 @@ class AffineScorer:
 
         By differences: a product form would cancel.
         """
-        asked, position = place.unique(return_inverse=True)
-        known = self._distances
-        if new := [one for one in asked.tolist() if one not in known]:
+        asked, known = place.tolist(), self._distances
+        if new := sorted(set(asked) - known.keys()):
             far = torch.cdist(self.distinct[new], self.distinct, compute_mode="donot_use_mm_for_euclid_dist")
             known = known | dict(zip(new, far, strict=True))
             if len(known) * len(self.distinct) <= _KEPT:
                 self._distances.update(known)
-        return torch.stack([known[one] for one in asked.tolist()])[position]
+        if len(set(asked)) == 1:  # that of an image along its changes
+            return known[asked[0]].expand(len(asked), -1)
+        return torch.stack([known[one] for one in asked])
 
     def rows(self, index: Tensor | slice) -> AffineScorer:
         """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise.

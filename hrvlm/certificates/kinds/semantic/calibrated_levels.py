@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -47,43 +48,107 @@ class Level:
     sinusoids: Sinusoids
 
 
+@dataclass(frozen=True, eq=False)
+class AskedMargins:
+    """M thresholds of N changes at L levels.
+
+    Attributes:
+        thresholds: `(M, N, L)`, >= 0.
+        weights: `(M, N, L)` whether they are in units of the weights' distances.
+        growth: `(M, N, L)` of them, see `ThresholdScale`.
+    """
+
+    thresholds: Tensor
+    weights: Tensor
+    growth: Tensor
+
+    @cached_property
+    def of_places(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Thresholds, units and growth, `(M, N * L)` each."""
+        return self.thresholds.flatten(1), self.weights.flatten(1), self.growth.flatten(1)
+
+    @cached_property
+    def most(self) -> tuple[Tensor, Tensor]:
+        """The most that is asked anywhere, `(N, L)`: in units of the weights' distances, and of margins."""
+        most = self.thresholds * (1 + self.growth.clamp(min=0))
+        by_distance, plain = (torch.where(mask, most, 0.0).amax(dim=0) for mask in (self.weights, ~self.weights))
+        return by_distance, plain
+
+    def to(self, device: torch.device) -> AskedMargins:
+        """The same on a device."""
+        if self.thresholds.device == device:
+            return self
+        return AskedMargins(*(part.to(device) for part in (self.thresholds, self.weights, self.growth)))
+
+
+class Columns:
+    """The classes of several levels side by side.
+
+    Args:
+        scorers: of L levels.
+
+    Attributes:
+        sizes: how many columns each level has.
+        starts: `(L,)` the first column of each.
+        level: `(C,)` of each column.
+        classes: `(C,)` index of each in its level.
+        repeated: `(C,)` whether another class of the level is the same.
+        crowded: `(C,)` whether another class of the level is close.
+    """
+
+    def __init__(self, scorers: Sequence[AffineScorer]) -> None:
+        self._first = [scorer.first for scorer in scorers]
+        self.sizes = [len(first) for first in self._first]
+        counts = torch.tensor(self.sizes, dtype=torch.long, device=self._first[0].device)
+        self.starts, self.level = counts.cumsum(0) - counts, torch.repeat_interleave(counts)
+        self.classes = torch.cat(self._first)
+        self.repeated, self.crowded = (
+            torch.cat([getattr(scorer, name) for scorer in scorers]) for name in ("repeated", "crowded")
+        )
+
+    def are_of(self, scorers: Sequence[AffineScorer]) -> bool:
+        """Whether they are those of scorers that were made, with other biases, of the same ones."""
+        return all(scorer.first is first for scorer, first in zip(scorers, self._first, strict=True))
+
+
 class LevelStretches:
     """The margins of an image's label at each of L levels, from the image to where that label first changes.
 
     Args:
         levels: along the same N changes, at least one.
+        columns: of the levels' scorers, where they are known.
 
     Attributes:
         whole: `(N, L)` radians that each label holds, in [0, pi]; 0 where nothing is certified.
     """
 
-    def __init__(self, levels: Sequence[Level]) -> None:
+    def __init__(self, levels: Sequence[Level], columns: Columns | None = None) -> None:
+        self.columns = columns or Columns([level.scorer for level in levels])
         self.whole = torch.stack([level.partition.extent for level in levels], dim=1)
-        self._sizes = [len(level.scorer.first) for level in levels]
-        first = [sum(self._sizes[:i]) for i in range(len(levels))]
-        winners = [torch.searchsorted(level.scorer.first, level.partition.label) for level in levels]
-        device = self.whole.device
-        self._first = torch.tensor(first, dtype=torch.long, device=device)
-        self._level = torch.repeat_interleave(torch.tensor(self._sizes, dtype=torch.long, device=device))
-        self._classes = torch.cat([level.scorer.first for level in levels])
-        winner = torch.stack(winners, dim=1) + self._first
+        places = [torch.searchsorted(level.scorer.first, level.partition.label) for level in levels]
+        winner = torch.stack(places, dim=1) + self.columns.starts
         parts = zip(*((s.cosine, s.sine, s.offset) for s in (level.sinusoids for level in levels)), strict=True)
-        self._margin = Sinusoids(*(torch.cat(part, dim=1) for part in parts)).minus(winner[:, self._level])
-        pairs = [(level.scorer, column) for level, column in zip(levels, winners, strict=True)]
-        self._distances = torch.cat([scorer.distances(column) for scorer, column in pairs], dim=1)
-        own = torch.cat([scorer.repeated for scorer, _ in pairs])[winner]
-        self._distances.scatter_(1, winner, torch.where(own, math.inf, -math.inf).to(self._distances))
-        self._error = self._ties(torch.stack([level.sinusoids.tolerance() for level in levels], dim=1))
-        for level, column, start in zip(levels, winners, first, strict=True):
-            if bool(level.scorer.crowded[column].any()):
+        scores = Sinusoids(*(torch.cat(part, dim=1) for part in parts))
+        self._margin = scores.minus(winner[:, self.columns.level])
+        far = [level.scorer.distances(place) for level, place in zip(levels, places, strict=True)]
+        self._distances = torch.cat(far, dim=1)
+        own = torch.where(self.columns.repeated[winner], math.inf, -math.inf)
+        self._distances.scatter_(1, winner, own.to(self._distances))
+        self._error = torch.zeros_like(self._distances)
+        self._put_ties(levels, scores)
+        crowded = self.columns.crowded[winner].any(dim=0).tolist()
+        for level, close, start in zip(levels, crowded, self.columns.starts.tolist(), strict=True):
+            if close:
                 self._put_close(level, start)
 
-    def _ties(self, tolerance: Tensor) -> Tensor:
-        """Errors `(N, C)` of margins that are nothing but rounding all the way, see `stable_pieces`; 0 of others."""
+    def _put_ties(self, levels: Sequence[Level], scores: Sinusoids) -> None:
+        """Errors of margins that are nothing but rounding all the way, see `stable_pieces`."""
         margin = self._margin
         size = margin.cosine.abs().add_(margin.sine.abs()).add_(margin.offset.abs())
-        known = tolerance[:, self._level]
-        return torch.where((size <= known) & self._distances.isfinite(), 2 * known, 0.0)
+        size = torch.where(self._distances.isfinite(), size, math.inf)
+        if bool((size <= scores.tolerance()[:, None]).any()):  # which is at least that of each level
+            known = torch.stack([level.sinusoids.tolerance() for level in levels], dim=1)[:, self.columns.level]
+            self._error = torch.where(size <= known, 2 * known, 0.0)
 
     def _put_close(self, level: Level, start: int) -> None:
         """Margins and errors of a level where the label has close classes, whose scores tell too little."""
@@ -96,61 +161,56 @@ class LevelStretches:
             for held, better in pairs:
                 held[piece.rows, columns] = better
 
-    def reaches(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def reaches(self, asked: AskedMargins) -> tuple[Tensor, Tensor, Tensor]:
         """Stretches at M thresholds: radians, columns of the classes that end them, -1 for none, and those classes.
 
         Args:
-            thresholds: `(M, N, L)`, >= 0.
-            weights: whether they are in units of the weights' distances.
-            growth: of them, see `ThresholdScale`.
+            asked: of the margins.
 
         Returns:
             `(M, N, L)` each.
         """
-        place, columns, starts = self._near(thresholds, weights, growth)
-        rows = place // len(self._sizes)
-        distances = self._distances[rows, columns]
+        place, columns, starts = self._near(asked)
+        rows, margin = place // self.whole.shape[1], self._margin
+        parts = (margin.cosine, margin.sine, margin.offset, self._distances, self._error)
+        cosine, sine, offset, distances, error = (part[rows, columns] for part in parts)
         finite = distances.isfinite()
-        weighed, growing = (part.flatten(1)[:, place] for part in (weights, growth))
+        threshold, weighed, growth = (part.index_select(1, place) for part in asked.of_places)
         unit = torch.where(weighed, torch.where(finite, distances, 0.0), finite.to(distances))
-        asked = thresholds.flatten(1)[:, place] * unit
-        cosine, sine, offset = (
-            part[rows, columns] for part in (self._margin.cosine, self._margin.sine, self._margin.offset)
-        )
-        rest = torch.where(finite, 0.0, distances) + self._error[rows, columns]
-        sine, offset = sine - growing * asked, offset - (asked + rest)
+        least_margin = threshold * unit
+        rest = torch.where(finite, 0.0, distances) + error
+        sine, offset = sine - growth * least_margin, offset - (least_margin + rest)
         half = half_crossings(Sinusoids(cosine.expand_as(sine), sine, offset))
         (crossing, overtaker), (least, worst) = (
-            [part.view(thresholds.shape) for part in _least(values, starts)] for values in (half, cosine + offset)
+            [part.view(-1, *self.whole.shape) for part in _least(values, starts)] for values in (half, cosine + offset)
         )
         blocked = least <= 0
         angle = torch.where(crossing.isinf(), math.inf, 2 * crossing.atan())
         ended = (blocked | (angle < self.whole)) & (self.whole > 0)
         extent = torch.where(blocked, 0.0, torch.minimum(angle, self.whole))
         found = columns[torch.where(blocked, worst, overtaker)]
-        return extent, torch.where(ended, found, -1), self._classes[found]
+        return extent, torch.where(ended, found, -1), self.columns.classes[found]
 
-    def _near(self, thresholds: Tensor, weights: Tensor, growth: Tensor) -> tuple[Tensor, Tensor, np.ndarray]:
+    def _near(self, asked: AskedMargins) -> tuple[Tensor, Tensor, np.ndarray]:
         """Columns of changes over which some margin is somewhere no more than asked, at least one of a level.
 
         Returns:
             `(P,)` change and level of each, as positions in `(N, L)`, not falling; `(P,)` columns; and `(N * L,)` where
             those of each change and level begin.
         """
-        most = thresholds * (1 + growth.clamp(min=0))
-        distance, plain = (torch.where(mask, most, 0.0).amax(dim=0)[:, self._level] for mask in (weights, ~weights))
-        asked = torch.where(self._distances.isfinite(), distance * self._distances + plain, self._distances)
-        found = self._lows() <= asked.add_(self._error).add_(_NEAR)
-        found[:, self._first] = True
-        rows, columns = found.nonzero().unbind(dim=1)
-        place = rows * len(self._sizes) + self._level[columns]
+        by_distance, plain = (part.index_select(1, self.columns.level) for part in asked.most)
+        least = torch.where(self._distances.isfinite(), by_distance * self._distances + plain, self._distances)
+        found = self._lows() <= least.add_(self._error).add_(_NEAR)
+        found[:, self.columns.starts] = True
+        rows, columns = found.nonzero(as_tuple=True)
+        place = rows * self.whole.shape[1] + self.columns.level[columns]
         counts = place.bincount(minlength=self.whole.numel()).cpu().numpy()
         return place, columns, counts.cumsum() - counts
 
     def _lows(self) -> Tensor:
         """Smallest value `(N, C)` of each margin until its label changes, as `envelope.lows` has it for one length."""
         margin = self._margin
-        cos, sin = (part[:, self._level] for part in (self.whole.cos(), self.whole.sin()))
+        cos, sin = (part.index_select(1, self.columns.level) for part in (self.whole.cos(), self.whole.sin()))
         end = torch.addcmul(margin.offset, margin.cosine, cos).addcmul_(margin.sine, sin)
         slope = torch.addcmul(margin.sine * cos, margin.cosine, sin, value=-1)
         inside = (margin.sine < 0).logical_and_(slope > 0)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from itertools import zip_longest
+from itertools import starmap, zip_longest
+from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.semantic.calibrated_levels import Level, LevelStretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Columns, Level, LevelStretches
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
 from hrvlm.certificates.kinds.semantic.speed import shares_of
@@ -57,12 +58,10 @@ class Asked:
 
 
 class AskedTensors(NamedTuple):
-    """Thresholds as `LevelStretches.reaches` takes them, `(M, N, L)` each."""
+    """Thresholds of N changes at L levels, M being the most that are asked of a change at a level."""
 
-    thresholds: Tensor
-    weights: Tensor
-    growth: Tensor
-    none: Tensor  # where no threshold is asked, or the calibration found none
+    margins: AskedMargins
+    none: Tensor  # (M, N, L) where no threshold is asked, or the calibration found none
     speeds: tuple[np.ndarray, np.ndarray]  # knots (M, N, L, Q) of shares and fractions, see `shares_of`
 
 
@@ -79,6 +78,7 @@ class AskedThresholds:
         for level, some in zip(self.by_level, asked, strict=True):
             for one in some:
                 level[one.change].append(one)
+        self._columns: Columns | None = None
 
     def __bool__(self) -> bool:
         """Whether anything is asked."""
@@ -86,7 +86,7 @@ class AskedThresholds:
 
     @cached_property
     def tensors(self) -> AskedTensors:
-        """The thresholds, M being the most that are asked of a change at a level."""
+        """The thresholds."""
         rows = list(zip_longest(*(some for level in self.by_level for some in level)))
         shape = (len(rows), len(self.by_level), -1)
         told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
@@ -97,9 +97,20 @@ class AskedThresholds:
         most = max(len(shares) for row in speeds for shares, _ in row)
         padded = [[[list(k) + [k[-1]] * (most - len(k)) for k in knots] for knots in row] for row in speeds]
         shares, fractions = np.array(padded).reshape(*shape, 2, most).transpose(3, 0, 2, 1, 4).copy()
-        return AskedTensors(
-            parts[0], parts[1] > 0, parts[2], none.unflatten(1, shape[1:]).transpose(1, 2), (shares, fractions)
-        )
+        margins = AskedMargins(parts[0], parts[1] > 0, parts[2])
+        return AskedTensors(margins, none.unflatten(1, shape[1:]).transpose(1, 2).contiguous(), (shares, fractions))
+
+    @cached_property
+    def said(self) -> list[list[list[tuple[Any, ...]]]]:
+        """Per level and change the fields of stretches that are the same for every image."""
+        return [[[one.said for one in some] for some in level] for level in self.by_level]
+
+    def columns(self, levels: Sequence[Level]) -> Columns:
+        """The classes of an image's levels, which are seldom others than of the image before."""
+        scorers = [level.scorer for level in levels]
+        if self._columns is None or not self._columns.are_of(scorers):
+            self._columns = Columns(scorers)
+        return self._columns
 
 
 def _knots(asked: Asked) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -162,21 +173,17 @@ def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> lis
     """
     if not asked:
         return [[Stated((), {}) for _ in some] for some in asked.by_level]
-    stretches, tensors = LevelStretches(levels), asked.tensors
-    device, none = stretches.whole.device, tensors.none
-    extent, column, classes = (part.cpu() for part in stretches.reaches(*(part.to(device) for part in tensors[:3])))
-    extent, column = extent.masked_fill(none, 0.0), column.masked_fill(none, -1)
-    ranges = torch.stack([(level.partition.stop - level.partition.start).abs().cpu() for level in levels], dim=1)
+    stretches, tensors = LevelStretches(levels, asked.columns(levels)), asked.tensors
+    extent, column, classes = (part.cpu() for part in stretches.reaches(tensors.margins.to(stretches.whole.device)))
+    extent, column = extent.masked_fill(tensors.none, 0.0), column.masked_fill(tensors.none, -1)
+    start, stop = (torch.stack(list(ends), dim=1).cpu() for ends in zip(*map(_ends, levels), strict=True))
+    ranges = (stop - start).abs()
     fraction = np.divide(extent, ranges, out=np.zeros(extent.shape), where=(ranges > 0).numpy())
     share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *tensors.speeds)), 0.0)
-    numbers = [part.transpose(2, 1, 0).tolist() for part in (extent.numpy(), share)]
-    stretch = CalibratedStretch._make
+    reached = [part.transpose(2, 1, 0).tolist() for part in (extent.numpy(), share)]
     found = [
-        [
-            Stated(tuple([stretch((*one.said, *reached)) for one, *reached in zip(*both, strict=False)]), {})
-            for both in zip(*level, strict=True)
-        ]  # columns of numbers are as long as the longest
-        for level in zip(asked.by_level, *numbers, strict=True)
+        [Stated(_stretches(*of_change), {}) for of_change in zip(*of_level, strict=True)]
+        for of_level in zip(asked.said, *reached, strict=True)
     ]
     place = (column >= 0).nonzero(as_tuple=True)
     ending = dict.fromkeys(
@@ -185,3 +192,12 @@ def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> lis
     for (level, i, other, _), end in zip(ending, stretches.bounds([(i, c) for _, i, _, c in ending]), strict=True):
         found[level][i].ends[other] = end
     return found
+
+
+def _ends(level: Level) -> tuple[Tensor, Tensor]:
+    return level.partition.start, level.partition.stop
+
+
+def _stretches(said: list[tuple[Any, ...]], extents: list[float], shares: list[float]) -> tuple[CalibratedStretch, ...]:
+    """What is said of all images, with how far each stretch reaches; of these there may be more than are asked."""
+    return tuple(starmap(CalibratedStretch, map(add, said, zip(extents, shares, strict=True))))

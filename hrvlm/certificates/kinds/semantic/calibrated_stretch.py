@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from msgspec import Meta
+from msgspec import Meta, Struct, convert
+from msgspec.structs import astuple
 
 from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE, SHARE
 
@@ -22,8 +24,8 @@ Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
 """What ends a stretch: distance of a class from an image's label, the label's margin over it, and the error of that."""
 
 
-class CalibratedStretch(NamedTuple):
-    """A stretch at one threshold.
+class CalibratedStretch(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    """A stretch at one threshold; rows hold the values in this order. A row has hundreds: hence no dataclass.
 
     Attributes:
         over: which claims are right together.
@@ -37,36 +39,37 @@ class CalibratedStretch(NamedTuple):
         share: of the change that they stand for.
     """
 
-    over: str
-    group: Group | None
-    epsilon: float
-    form: str
-    unit: str
-    growth: float
-    threshold: float | None
-    extent: float
-    share: float
+    over: Over
+    group: tuple[NAME, COUNT, COUNT] | None
+    epsilon: INSIDE
+    form: FORM
+    unit: ThresholdUnit
+    growth: GROWTH
+    threshold: NOT_NEGATIVE | None
+    extent: NOT_NEGATIVE
+    share: SHARE
 
-    @classmethod
-    def of(cls, values: Any) -> CalibratedStretch:
-        """From a row's list."""
-        if isinstance(values, cls):
-            return values
-        over, group, epsilon, form, unit, growth, threshold, extent, share = values
-        named = None if group is None else (str(group[0]), int(group[1]), int(group[2]))
-        asked = None if threshold is None else float(threshold)
-        return cls(over, named, float(epsilon), form, unit, float(growth), asked, float(extent), float(share))
-
-    def to_list(self) -> list[Any]:
-        """As a row holds it."""
-        found: list[Any] = list(self)
-        if self.group is not None:
-            found[1] = list(self.group)
-        return found
+    @property
+    def claim(self) -> tuple[str, Group | None, float]:
+        """What it is about: which claims, of which images, at which rate."""
+        return self.over, self.group, self.epsilon
 
 
-STRETCH: Any = tuple[
-    Over, tuple[NAME, COUNT, COUNT] | None, INSIDE, FORM, ThresholdUnit, GROWTH, NOT_NEGATIVE | None,
-    NOT_NEGATIVE, SHARE,
-]  # fmt: skip
-"""Type of its list."""
+def stretches_of(values: Iterable[Any]) -> tuple[CalibratedStretch, ...]:
+    """From a row's lists; those that are stretches stay so."""
+    given = tuple(values)
+    if set(map(type, given)) <= {CalibratedStretch}:
+        return given
+    return convert([value if isinstance(value, CalibratedStretch) else list(value) for value in given], _STRETCHES)
+
+
+def lists_of(stretches: Iterable[CalibratedStretch]) -> list[list[Any]]:
+    """As a row holds them."""
+    found: list[list[Any]] = list(map(list, map(astuple, stretches)))
+    for values in found:
+        if values[1] is not None:
+            values[1] = list(values[1])
+    return found
+
+
+_STRETCHES = tuple[CalibratedStretch, ...]

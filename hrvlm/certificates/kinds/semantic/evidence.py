@@ -65,8 +65,8 @@ def semantic_evidence(
         torch.where(rotation.flat, 0.0, sphere.along(rotation.features, axis)) for axis in rotation.plane[:2]
     )
     coverage, bounding = _stable_parts(scorer, rotation, partition, deltas, sinusoids)
-    for i, others in enumerate(ends):
-        bounding[i].end(int(partition.label[i]), others)
+    for bounds, label, others in zip(bounding, partition.label.tolist(), ends, strict=False):  # of none, or of all
+        bounds.end(label, others)
     found: list[dict[str, Any]] = []
     direction = partition.direction
     for part in chunks(len(partition), scorer.num_classes):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.reasons import Reason
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import STRETCH, CalibratedStretch
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, lists_of, stretches_of
 from hrvlm.rows.fields import COUNT, FINITE, NAME, NOT_NEGATIVE, SHARE, one_of
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
 
@@ -99,7 +99,7 @@ class SemanticRecord(Record):
         "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
         "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
         "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
-        "calibration": NAME | None, "population": NAME | None, "calibrated": tuple[STRETCH, ...],
+        "calibration": NAME | None, "population": NAME | None, "calibrated": tuple[CalibratedStretch, ...],
         "reference": SHARE | None, "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
     }  # fmt: skip
 
@@ -132,7 +132,7 @@ class SemanticRecord(Record):
             "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
             "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
             "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
-            "calibrated": tuple(map(CalibratedStretch.of, self.calibrated)),
+            "calibrated": stretches_of(self.calibrated),
         }
         if self.largest_deltas is not None:
             values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)
@@ -145,8 +145,6 @@ class SemanticRecord(Record):
     @classmethod
     def of_values(cls, values: dict[str, Any]) -> Self:
         """From all fields as rows' types have them, which need no conversion: see `hrvlm.rows.strict.Strict`."""
-        if values["calibrated"]:
-            values["calibrated"] = tuple(map(CalibratedStretch.of, values["calibrated"]))
         found = object.__new__(cls)
         found.__dict__.update(values)
         return found
@@ -159,7 +157,7 @@ class SemanticRecord(Record):
         if self.largest_deltas is not None:
             lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
         if self.calibrated:
-            lists["calibrated"] = [stretch.to_list() for stretch in self.calibrated]
+            lists["calibrated"] = lists_of(self.calibrated)
         return row | lists
 
     @classmethod

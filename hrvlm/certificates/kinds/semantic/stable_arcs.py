@@ -115,8 +115,8 @@ def _piece(
     origin, stop, label = partition.breaks[rows, f], partition.breaks[rows, f + 1], partition.labels[rows, f]
     winner = torch.searchsorted(scorer.first, label)
     margin = sinusoids.turned((origin - partition.start[rows]).abs()).minus(winner)
-    distances = scorer.distances(winner)
-    distances.scatter_(1, winner[:, None], torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double())
+    own = torch.where(scorer.repeated[winner], math.inf, -math.inf)[:, None].double()
+    distances = scorer.distances(winner).scatter(1, winner[:, None], own)
     length, error = (stop - origin).abs(), torch.zeros_like(distances)
     return StablePiece(rows, origin, stop, label, length, margin, distances, error)
 

@@ -17,7 +17,7 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
         yield "calibration", True, "a calibrated stretch goes with its calibration and population, of which one lacks"
     if not record.calibrated:
         return
-    stated = [stretch[:4] for stretch in record.calibrated]
+    stated = [(*stretch.claim, stretch.form) for stretch in record.calibrated]
     if len(set(stated)) < len(stated):
         yield "calibrated", True, "states two stretches for one rate, form and group"
     waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
@@ -68,10 +68,10 @@ def calibrated_against(record: SemanticRecord, noted: NotedCalibration | None) -
         return
     thresholds = {threshold.key: threshold for threshold in noted.thresholds if threshold.concerns(record)}
     owed = {key for key in thresholds if key[1] is None}
-    if record.intervals and not owed <= {stretch[:3] for stretch in record.calibrated}:
+    if record.intervals and not owed <= {stretch.claim for stretch in record.calibrated}:
         yield "calibrated", False, "lacks stretches of its calibration"
     for stretch in record.calibrated:
-        known = thresholds.get(stretch[:3])
+        known = thresholds.get(stretch.claim)
         if known is None or known.thresholds.get(stretch.form, -1.0) != stretch.threshold or not _same(known, stretch):
             yield "calibrated", True, f"states a threshold of {stretch.threshold!r} that its calibration does not have"
             continue
