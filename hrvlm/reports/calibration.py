@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from hrvlm.certificates.kinds.semantic.calibration import Calibration
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
+from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
+from hrvlm.certificates.statistics.risk import fewest_images
 from hrvlm.evaluation.calibration_check import CheckRecord
 
 
@@ -32,6 +34,21 @@ def calibration_table(calibration: Calibration) -> Table:
             share = f"{100 * statement.claimed[form]:.1f}%" if form in statement.claimed else ""
             table.add_row(*start, form, "none" if threshold is None else f"{threshold:.4g}", share)
     return table
+
+
+def told_of_none(calibration: Calibration) -> Iterator[str]:
+    """Per rate and form how many thresholds are not there, for none is valid, and what would help."""
+    found: dict[tuple[float, str], list[ThresholdRecord]] = {}
+    for statement in calibration.statements:
+        for form, threshold in statement.thresholds.items():
+            if threshold is None:
+                found.setdefault((statement.epsilon, form), []).append(statement)
+    for (epsilon, form), lacking in sorted(found.items()):
+        least = fewest_images(epsilon, None if form == MARGINAL else float(form))
+        few = sum(statement.images < least for statement in lacking)
+        why = f"{few} of them for want of images, of which it takes at least {least}" if few else "pictures contradict"
+        where = f"{len(lacking)} claims at epsilon {epsilon:g} ({form})"
+        yield f"no threshold is valid for {where}: {why}; they claim nothing"
 
 
 def check_table(checks: Sequence[CheckRecord]) -> Table:

@@ -8,6 +8,9 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from msgspec import Struct
+from msgspec.structs import astuple
+
 from hrvlm.certificates.kinds.registry import kinds, record_from_row
 from hrvlm.certificates.kinds.report import report_of
 from hrvlm.rows.record import SCHEMA, Record, Row, row_fields
@@ -120,10 +123,10 @@ def _optional(hint: Any) -> bool:
 
 
 def _required(hint: Any) -> Any:
-    """The type of a field where it is not null; that of a named tuple is its tuple's."""
+    """The type of a field where it is not null; that of a named tuple, or of a struct, is the tuple's of its values."""
     if _optional(hint):
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
-    if hasattr(hint, "_fields"):
+    if hasattr(hint, "_fields") or hasattr(hint, "__struct_fields__"):
         return tuple[tuple(get_type_hints(hint).values())]  # type: ignore[misc]
     return hint
 
@@ -154,7 +157,8 @@ def _structured(value: Any, hint: Any) -> Any:
     parts = get_args(hint)
     if parts[-1] is Ellipsis:
         return [_structured(item, parts[0]) for item in value]
-    return {str(place): _structured(item, part) for place, (item, part) in enumerate(zip(value, parts, strict=True))}
+    items = astuple(value) if isinstance(value, Struct) else value
+    return {str(place): _structured(item, part) for place, (item, part) in enumerate(zip(items, parts, strict=True))}
 
 
 def _plain(value: Any) -> Any:

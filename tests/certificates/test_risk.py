@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from hrvlm.certificates import calibrate_risk
 from hrvlm.certificates.statistics.binomial import clopper_pearson_lower
-from hrvlm.certificates.statistics.risk import excess_probability, smallest_valid
+from hrvlm.certificates.statistics.risk import excess_probability, fewest_images, smallest_valid
 
 GRID = np.linspace(0, 1, 101)
 
@@ -172,3 +172,12 @@ def test_the_excess_is_the_chance_among_orders_of_exchangeable_images() -> None:
     assert [excess_probability(v, 3, calibrated_on=3, epsilon=0.2) for v in (0, 1)] == [1.0, 0.0]
     with pytest.raises(ValueError, match="expected 0 <= successes <= trials"):
         excess_probability(4, 3, calibrated_on=9, epsilon=0.2)
+
+
+@pytest.mark.parametrize(("epsilon", "confidence", "least"), [(0.001, None, 999), (0.1, None, 9), (0.05, 0.95, 59)])
+def test_so_many_images_are_needed_for_a_rate(epsilon: float, confidence: float | None, least: int) -> None:
+    """With 59 images and no violation the bound at 95% is 1 - .05^(1/59) = .0495; with 58 it is .0503."""
+    assert fewest_images(epsilon, confidence) == least
+    losses = np.zeros((least, 3), dtype=np.int64)
+    assert calibrate_risk(losses, epsilon=epsilon, confidence=confidence) == 0
+    assert calibrate_risk(losses[1:], epsilon=epsilon, confidence=confidence) is None

@@ -152,6 +152,37 @@ def test_a_second_set_tells_whether_rates_hold(
     assert {check["over"] for check in found[false]} == {"alone", "group", "levels"}
 
 
+def test_rates_that_so_few_images_cannot_tell_claim_nothing_and_say_so(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = yaml.safe_load(config.read_text())
+    given["plan"]["options"] = {"epsilons": [0.001], "confidence": None}
+    path, calibration = tmp_path / "few.yaml", tmp_path / "few.json"
+    path.write_text(yaml.safe_dump(given))
+    main(["calibrate", "--config", str(path), "--checkpoint", "emoji", "--output", str(calibration)])
+    assert (
+        "no threshold is valid for 6 claims at epsilon 0.001 (marginal): 6 of them for want of images, of which it "
+        "takes at least 999; they claim nothing"
+    ) in " ".join(capsys.readouterr().out.split())
+    words, folder = ["--checkpoint", "emoji"], str(tmp_path / "out")
+    chosen = str(run_config(config, tmp_path / "run.yaml"))
+    main(["run", *words, "--config", chosen, "--plan.calibration", str(calibration), "--output", folder])
+    main(["verify", folder])
+    rows = [json.loads(line) for line in (tmp_path / "out" / "certificates.jsonl").read_text().splitlines()]
+    assert {tuple(stretch[6:]) for row in rows for stretch in row["calibrated"]} == {(None, 0.0, 0.0)}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Of some claims no threshold was valid at 0.001 (marginal): too few calibration images" in page
+    assert "epsilon 0.001: none" in page
+    given["plan"] = {name: given["plan"][name] for name in ("attributes", "sequences", "num_images")}
+    path.write_text(yaml.safe_dump(given))
+    capsys.readouterr()
+    files = ["--calibration", str(calibration), "--output", str(tmp_path / "checked.json")]
+    main(["check-calibration", "--config", str(path), *words, *files])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "0 thresholds checked, 0 of them contradicted" in told
+    assert "6 more rest on no threshold, for none was valid: they claim nothing" in told
+
+
 def test_a_rate_may_contradict_one_form_and_not_the_other() -> None:
     """Of 99 images 9 may violate a claim: one marginal threshold in ten has a rate above .14."""
     record = ThresholdRecord(

@@ -76,6 +76,20 @@ def smallest_valid(counts: ArrayLike, n: int, *, epsilon: float, confidence: flo
     return lowest if lowest < len(found) else None
 
 
+def fewest_images(epsilon: float, confidence: float | None = None) -> int:
+    """The smallest number of images on which a threshold can be valid: where none of them violates its claim.
+
+    Args:
+        epsilon: as in `calibrate_risk`.
+        confidence: likewise.
+    """
+    least = 1 / epsilon - 1 if confidence is None else math.log1p(-confidence) / math.log1p(-epsilon)
+    n = max(1, math.floor(least) - 1)
+    while smallest_valid([0], n, epsilon=epsilon, confidence=confidence) is None:  # rounding has no say
+        n += 1
+    return n
+
+
 def excess_probability(violated: int, images: int, *, calibrated_on: int, epsilon: float) -> float:
     """How probable so many violations, or more, among further images are at most where a marginal threshold is right.
 

@@ -11,7 +11,7 @@ from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
 from hrvlm.evaluation.answer_stability import calibrate_answers
 from hrvlm.evaluation.calibration import calibrate
 from hrvlm.evaluation.calibration_settings import CalibrationSettings
-from hrvlm.reports.calibration import calibration_table
+from hrvlm.reports.calibration import calibration_table, told_of_none
 from hrvlm.reports.terminal import console, say
 
 
@@ -26,6 +26,8 @@ def _run(options: Any, given: Any) -> None:
         return
     calibration = calibrate(checkpoint_of(options), settings, Path(options.output), say)
     console().print(calibration_table(calibration))
+    for sentence in told_of_none(calibration):
+        say(sentence)
 
 
 COMMAND = Command(_parser, _run)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
@@ -32,6 +33,10 @@ def _run(options: Any, given: Any) -> None:
     console().print(check_table(checks))
     wrong = sum(check.contradicted for check in checks)
     say(f"{len(checks)} thresholds checked, {wrong} of them contradicted (an error of 5% for all verdicts together)")
+    if without := read_calibration(files[0]).without_threshold({change.name for change in settings.plan.changes()}):
+        say(
+            f"{without} more rest on no threshold, for none was valid: they claim nothing, which no picture contradicts"
+        )
 
 
 COMMAND = Command(_parser, _run)

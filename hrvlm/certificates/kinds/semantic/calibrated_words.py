@@ -29,4 +29,11 @@ def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
         "change is shown as in calibration, at its steps only; it is a statement over images, not about one, each "
         "claim at its own epsilon unless claims are joint; under another artist, camera or change it is void."
     )
+    none = sorted({(stretch.epsilon, stretch.form) for stretch in stretches if stretch.threshold is None})
+    if none:
+        rates = ", ".join(f"{epsilon:g} ({form})" for epsilon, form in none)
+        words.append(
+            f"Of some claims no threshold was valid at {rates}: too few calibration images for such a rate, or "
+            "pictures that contradict whatever is claimed. Nothing is claimed there: the stretch is 0."
+        )
     return words

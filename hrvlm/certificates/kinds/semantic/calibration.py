@@ -125,6 +125,11 @@ class Calibration:
             found.setdefault((s.target_kind, s.scorer, s.attribute, s.tree, s.level), []).append(i)
         return found
 
+    def without_threshold(self, changes: Collection[str]) -> int:
+        """How many claims of some changes, by rate and form, rest on no threshold, for none was valid."""
+        some = (s for s in self.statements if s.attribute is None or s.attribute in changes)
+        return sum(threshold is None for s in some for threshold in s.thresholds.values())
+
     def noted(self, changes: Collection[str]) -> dict[str, Any]:
         """What the settings of a run keep of the thresholds of some changes, as JSON values, see `NotedCalibration`."""
         kept = [s for s in self.statements if s.attribute is None or s.attribute in changes]
