@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from hrvlm.data import emoji
-from hrvlm.data.base import images_and_labels
+from hrvlm.data.items import images_and_labels
 from hrvlm.generative import Decoding, Generator, load_generator
 from hrvlm.generative.captions import ACTIONS, PROMPTS, reference_answers
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.adapter import attack
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
+from hrvlm.data.items import images_and_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, inferring, load, state_digest
 from hrvlm.models.decoding import DECODINGS

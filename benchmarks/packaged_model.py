@@ -19,8 +19,8 @@ import hrvlm
 from hrvlm.attacks import ThreatModel
 from hrvlm.attacks.evaluation import attacked_predictions
 from hrvlm.data import Appearance
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.emoji_pack.captions import BACKGROUNDS, with_article
+from hrvlm.data.items import images_and_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, VisionLanguageModel, cosine_head
 

@@ -15,7 +15,7 @@ from hrvlm.attacks.contradiction import aim_of, attack_level
 from hrvlm.attacks.names import AttackSettings, named_attacks
 from hrvlm.attacks.records import CLEAN, RobustnessKey, RobustnessRecord
 from hrvlm.attacks.threat_model import ThreatModel
-from hrvlm.data.base import images_and_labels
+from hrvlm.data.items import images_and_labels
 from hrvlm.data.sampling import evenly_spread
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring
 from hrvlm.old_keys import old_keys

@@ -22,7 +22,7 @@ from hrvlm.callbacks.common import (
     results_folder,
 )
 from hrvlm.callbacks.evaluation import secure_weights
-from hrvlm.data.base import images_and_labels
+from hrvlm.data.items import images_and_labels
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.level_geometry import GEOMETRY, summarise_geometry
 from hrvlm.models import HierarchicalClassifier, LevelKey, inferring

@@ -14,11 +14,12 @@ def say_once(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-def tell_beginning(command: str) -> None:
-    """Tells whoever sits at a terminal what takes the next seconds; elsewhere nobody waits for a line.
+def tell_beginning(command: str, library: str) -> None:
+    """Tells what takes the next seconds, unless it is loaded already.
 
     Args:
         command: Program and command, such as "certify.py run".
+        library: What it loads besides PyTorch.
     """
-    if sys.stderr.isatty():
-        say_once(f"{command}: loading PyTorch and Lightning")
+    if "torch" not in sys.modules:
+        say_once(f"{command}: loading PyTorch and {library}")

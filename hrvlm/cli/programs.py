@@ -41,7 +41,7 @@ def train(arguments: list[str] | None = None, program: str = "train.py") -> None
         listed = "\n".join(f"  {name:<10}{text}" for name, text in COMMANDS.items())
         print(OVERVIEW.format(program=program, commands=listed), end="")
         raise SystemExit(0 if words else 2)
-    tell_beginning(f"{program} {words[0]}")
+    tell_beginning(f"{program} {words[0]}", "Lightning")
     put_off_metrics()
     with uncollected(kept=True):  # imports leave nothing behind
         from hrvlm.cli.train import main  # which answers above do not wait for

@@ -3,43 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningDataModule, Trainer
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
+from hrvlm.data.items import EvaluationData, IndexedShard
 from hrvlm.data.resuming import ResumableLoader
 from hrvlm.data.sampling import Address, EpochSampler, evenly_spread, shard_indices
 
 
-class IndexedShard(Dataset[dict[str, Any]]):
-    """Some items of an (image, label) data set, each with its index: samples {"image", "label", "index"}."""
-
-    def __init__(self, data: Any, indices: Iterable[int]) -> None:
-        """Chooses items of `data` by their indices."""
-        self.data, self.indices = data, list(indices)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __getitem__(self, position: int) -> dict[str, Any]:
-        return self.__getitems__([position])[0]
-
-    def __getitems__(self, positions: Sequence[int]) -> list[dict[str, Any]]:
-        """A whole batch (the data loader calls this), in one go where the data set can."""
-        indices = [self.indices[position] for position in positions]
-        whole = getattr(self.data, "__getitems__", None)
-        pairs = whole(indices) if whole else [self.data[index] for index in indices]
-        return [
-            {"image": image, "label": label, "index": index}
-            for index, (image, label) in zip(indices, pairs, strict=True)
-        ]
-
-
-class ImageDataModule(LightningDataModule):
+class ImageDataModule(EvaluationData, LightningDataModule):
     """Data loaders over a training set by address and an evaluation set by shard.
 
     The order of training pictures depends on (seed, epoch) only; evaluation shards are unpadded, so that over all
@@ -57,18 +33,9 @@ class ImageDataModule(LightningDataModule):
         self._training_loader: ResumableLoader | None = None
         self._place: dict[str, int] = {}
 
-    @property
-    @abstractmethod
-    def class_ids(self) -> list[str]:
-        """Ids of the classes, in the order of the labels; the leaves of the trees."""
-
     @abstractmethod
     def build_training(self) -> Any:
         """A map-style data set of samples {"image", "label", "index", …} asked for by `Address`."""
-
-    @abstractmethod
-    def evaluation_set(self, split: str | None = None) -> Any:
-        """A map-style data set of (image in [0, 1], label) asked for by index."""
 
     def setup(self, stage: str) -> None:
         """Builds the training set once."""
@@ -141,9 +108,3 @@ def image_data(trainer: Trainer) -> ImageDataModule:
     if not isinstance(data, ImageDataModule):
         raise ValueError(f"expected the trainer to hold an ImageDataModule, got {type(data).__name__}")
     return data
-
-
-def images_and_labels(data: Any, indices: Iterable[int]) -> tuple[Tensor, Tensor]:
-    """Stacks some items of an (image, label) data set: (N, 3, H, W) and (N,)."""
-    pairs = [data[index] for index in indices]
-    return torch.stack([image for image, _ in pairs]), torch.tensor([label for _, label in pairs])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.transforms import v2
 
 
 def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
@@ -21,15 +21,23 @@ def evaluation_transform(image_size: int) -> Callable[[Image.Image], Tensor]:
     """
     if image_size < 1:
         raise ValueError(f"expected image_size >= 1, got {image_size}")
-    transform: Callable[[Image.Image], Tensor] = v2.Compose(
-        [
-            v2.Resize(image_size, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),
-            v2.CenterCrop(image_size),
-            v2.ToImage(),
-            v2.ToDtype(torch.float32, scale=True),
-        ]
-    )
-    return transform
+    return partial(_centre, image_size)
+
+
+def _centre(size: int, image: Image.Image) -> Tensor:
+    """The centre of a picture, resized; rounded as torchvision rounds."""
+    width, height = image.size
+    short = min(width, height)
+    width, height = int(size * width / short), int(size * height / short)
+    resized = image if image.size == (width, height) else image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = round((width - size) / 2.0), round((height - size) / 2.0)
+    return pixels_of(resized.crop((left, top, left + size, top + size)))
+
+
+def pixels_of(image: Image.Image) -> Tensor:
+    """(3, height, width) in [0, 1] of an RGB image."""
+    pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    return pixels.to(torch.float32).mul_(1.0 / 255)
 
 
 def check_scale(scale: tuple[float, float]) -> None:
@@ -66,5 +74,4 @@ def random_crop(
     crop = crop.resize((image_size, image_size), Image.Resampling.BICUBIC)
     if generator.random() < 0.5:
         crop = crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    pixels: Tensor = v2.functional.to_dtype(v2.functional.to_image(crop), torch.float32, scale=True)
-    return pixels.as_subclass(Tensor)
+    return pixels_of(crop)

@@ -85,7 +85,9 @@ class PictureFolder:
         self.classes = list(folders)
         bare = [name for name, files in zip(self.classes, of_class, strict=True) if not files]
         if bare:
-            raise ValueError(f"expected pictures of every class in {folder}, found none of {some(bare)}")
+            raise ValueError(
+                f"expected one sub-folder of images per class in {folder}, found no picture of {some(bare)}"
+            )
         self.samples = [(path, label) for label, files in enumerate(of_class) for path in files]
         left_out.tell(folder)
 

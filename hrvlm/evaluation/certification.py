@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from lightning.fabric import Fabric
 
 from hrvlm.certificates import summarise
 from hrvlm.certificates.kinds.registry import row_key
@@ -28,7 +27,7 @@ from hrvlm.evaluation.work import Work
 from hrvlm.models import Checkpoint
 from hrvlm.rows.jsonl import read_lines
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
-from hrvlm.training.launching import Processes
+from hrvlm.training.launching import Processes, Team
 
 
 def certify(checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output) -> None:
@@ -58,12 +57,10 @@ def _work(checkpoint: Checkpoint | str, settings: CertificationSettings, device:
     return AnswerWork(checkpoint, settings.answers, settings.plan, data, settings.split, device, settings.num_workers)
 
 
-def _certify_share(
-    fabric: Fabric, checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output
-) -> None:
+def _certify_share(team: Team, checkpoint: Checkpoint | str, settings: CertificationSettings, output: Output) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
-    ranks = Ranks(fabric)
-    work = _work(checkpoint, settings, fabric.device)
+    ranks = Ranks(team)
+    work = _work(checkpoint, settings, team.device)
 
     with ExitStack() as folders:  # the first process holds them until all is written
         opened = opened_folder(output.folder, "run", work.depends_on, output.notes)

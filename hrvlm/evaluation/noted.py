@@ -11,7 +11,7 @@ from hrvlm.old_keys import nested, places_of
 from hrvlm.trust import trusted_modules
 
 if TYPE_CHECKING:  # what rows alone are told of does not wait for data
-    from hrvlm.data.base import ImageDataModule
+    from hrvlm.data.items import EvaluationData
     from hrvlm.trees import Forest
 
 PLACES = ("given_data", "split", "given_trees", "given_num_levels")
@@ -69,9 +69,9 @@ def _check_size(image_size: int) -> None:
         raise ValueError(f"expected image_size of at most {MAX_IMAGE_SIZE}, got {image_size}")
 
 
-def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
+def _data_module(noted: Mapping[str, Any]) -> EvaluationData:
     """The data module that a run noted; of a stranger's folder, it is a known one, which writes nothing."""
-    from hrvlm.data.base import ImageDataModule
+    from hrvlm.data.items import EvaluationData
     from hrvlm.data.shards import ShardDataModule
 
     path = str(noted["class_path"])
@@ -81,9 +81,9 @@ def _data_module(noted: Mapping[str, Any]) -> ImageDataModule:
     settings = {name: value for name, value in (noted.get("init_args") or {}).items() if name != "index_folder"}
     _check_size(settings.get("image_size", 0))
     kind = getattr(import_module(module), name)
-    if not issubclass(kind, ImageDataModule):
+    if not issubclass(kind, EvaluationData):
         raise ValueError(f"expected a data module, got {path[:80]}")
-    made: ImageDataModule = kind(**nested(settings, places_of(kind))[0])
+    made: EvaluationData = kind(**nested(settings, places_of(kind))[0])
     if isinstance(made, ShardDataModule):
         made.keep_index = False  # it would lie beside shards that the folder names
     return made

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 
 from hrvlm.evaluation.folder_names import PROCESSES
 from hrvlm.evaluation.progress import in_words, tell
+from hrvlm.training.launching import Team
 from hrvlm.whole_files import write_whole
 
 
@@ -27,9 +27,9 @@ class Ranks:
         waited: Seconds that it has waited for others.
     """
 
-    def __init__(self, fabric: Fabric) -> None:
-        self._fabric, self._began = fabric, time.perf_counter()
-        self.size, self.rank, self.is_first = fabric.world_size, fabric.global_rank, fabric.is_global_zero
+    def __init__(self, team: Team) -> None:
+        self._team, self._began = team, time.perf_counter()
+        self.size, self.rank, self.is_first = team.world_size, team.global_rank, team.is_global_zero
         self.waited = 0.0
 
     def first(self, action: Callable[[], Any]) -> Any:
@@ -46,7 +46,7 @@ class Ranks:
             except (ValueError, OSError) as caught:
                 error = caught
         with self._waiting():
-            failed, result = self._fabric.broadcast((error is not None, result))
+            failed, result = self._team.broadcast((error is not None, result))
         if error is not None:
             raise error
         if failed:
@@ -56,7 +56,7 @@ class Ranks:
     def meet(self) -> None:
         """Waits until all processes are here."""
         with self._waiting():
-            self._fabric.barrier()
+            self._team.barrier()
 
     def finish(self, folder: Path) -> None:
         """Waits until all processes have done their share; then each says how long it worked, and a file says of all.

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
-
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.records import done_robustness_keys, robustness_order
 from hrvlm.attacks.summary import begun_attacks, summarise_budgets
@@ -21,7 +19,7 @@ from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.subject import Subject, check_labelled, data_identity, identity, load_subject
 from hrvlm.models import Checkpoint, HierarchicalClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
-from hrvlm.training.launching import Processes, StrategyName
+from hrvlm.training.launching import Processes, StrategyName, Team
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +70,10 @@ def attack(checkpoint: Checkpoint | str, settings: RobustnessSettings, output: O
     processes.launch(_attack_share, checkpoint, settings, output)
 
 
-def _attack_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
+def _attack_share(team: Team, checkpoint: Checkpoint | str, settings: RobustnessSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
-    ranks = Ranks(fabric)
-    classifier, data = load_subject(checkpoint, settings, fabric.device)
+    ranks = Ranks(team)
+    classifier, data = load_subject(checkpoint, settings, team.device)
     check_labelled(data, "attacks are judged by whether the label is still found")
     depends_on = _settings(classifier, data, settings)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from hrvlm.data import ImageCollection, chosen_classes, chosen_templates, open_images
-from hrvlm.data.base import ImageDataModule
+from hrvlm.data.items import EvaluationData
 from hrvlm.data.manifest import Columns
 from hrvlm.models.decoding import Decoding
 from hrvlm.trees import Forest, TreeError, TreeInfo, load_forest
@@ -51,7 +51,7 @@ class SourceOptions:
 
 
 def open_source(
-    data: ImageDataModule | str,
+    data: EvaluationData | str,
     split: str | None,
     options: SourceOptions,
     *,
@@ -70,7 +70,7 @@ def open_source(
     Raises:
         ValueError: See `hrvlm.data.open_images`.
     """
-    if isinstance(data, ImageDataModule):
+    if isinstance(data, EvaluationData):
         return ImageCollection(data.evaluation_set(split), name=split or "data", class_ids=data.class_ids)
     size = options.image_size
     if size is None and image_size is not None and not data.startswith("emoji"):

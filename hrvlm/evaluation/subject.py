@@ -11,8 +11,8 @@ import torch
 
 from hrvlm.certificates.run.label_functions import model_identity
 from hrvlm.data import ImageCollection
-from hrvlm.data.base import ImageDataModule
 from hrvlm.data.decoding import WHITE
+from hrvlm.data.items import EvaluationData
 from hrvlm.data.questions import asks_questions, open_questions, questions_digest, questions_of
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.evaluation.source_options import SourceOptions, classified, open_source
@@ -35,7 +35,7 @@ class Subject:
         source: How the data are opened, and what they are sorted into.
     """
 
-    data: ImageDataModule | str
+    data: EvaluationData | str
     trees: list[str] = field(default_factory=list)
     split: str | None = None
     num_levels: int | None = None
@@ -77,7 +77,7 @@ def data_and_forest(subject: Subject, *, image_size: int | None = None, keep_ind
         ValueError: If data, classes and trees do not fit each other.
     """
     data, options, trees = subject.data, subject.source, subject.trees
-    if isinstance(data, ImageDataModule) and trees and options.classes is None and options.templates is None:
+    if isinstance(data, EvaluationData) and trees and options.classes is None and options.templates is None:
         forest = load_forest(trees, leaves=data.class_ids, num_levels=subject.num_levels)
         return data.evaluation_set(subject.split), forest
     opened = open_source(data, subject.split, options, image_size=image_size, keep_index=keep_index)
@@ -112,7 +112,7 @@ def answered_pictures(subject: Subject, *, keep_index: bool = True) -> Any:
     Raises:
         ValueError: If classes or prompts are asked for, or the data cannot be opened.
     """
-    if isinstance(subject.data, ImageDataModule):
+    if isinstance(subject.data, EvaluationData):
         return subject.data.evaluation_set(subject.split)
     sorting = sorted(set(subject.source.given()) - {"root", "image_size", "columns"})
     if sorting:

@@ -11,12 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
-
 from hrvlm.certificates import read_rows
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.data import open_images
-from hrvlm.data.base import ImageDataModule
+from hrvlm.data.items import EvaluationData
 from hrvlm.data.questions import asks_questions, open_questions, questions_of
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
@@ -35,7 +33,7 @@ from hrvlm.generative.targeted_attack_records import (
 from hrvlm.models import Checkpoint, inferring
 from hrvlm.rows.record import Row
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
-from hrvlm.training.launching import Processes
+from hrvlm.training.launching import Processes, Team
 
 
 def attack(checkpoint: Checkpoint | str, settings: TargetedAttackSettings, output: Output) -> None:
@@ -54,12 +52,10 @@ def attack(checkpoint: Checkpoint | str, settings: TargetedAttackSettings, outpu
     processes.launch(_attack_share, checkpoint, settings, output)
 
 
-def _attack_share(
-    fabric: Fabric, checkpoint: Checkpoint | str, settings: TargetedAttackSettings, output: Output
-) -> None:
+def _attack_share(team: Team, checkpoint: Checkpoint | str, settings: TargetedAttackSettings, output: Output) -> None:
     """What each process does: every so many-th image, in a file of its own; the first one merges."""
-    ranks = Ranks(fabric)
-    settings = replace(settings, device=str(fabric.device))
+    ranks = Ranks(team)
+    settings = replace(settings, device=str(team.device))
     generator = load_generator(
         checkpoint,
         prompt=settings.prompt,
@@ -104,7 +100,7 @@ def _key(row: Row) -> TargetedAttackKey:
 
 
 def _pictures(settings: TargetedAttackSettings) -> Any:
-    if isinstance(settings.data, ImageDataModule):
+    if isinstance(settings.data, EvaluationData):
         return settings.data.evaluation_set(settings.split)
     if asks_questions(settings.data):
         return open_questions(settings.data, split=settings.split, image_size=settings.image_size)

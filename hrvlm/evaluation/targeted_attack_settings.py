@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from hrvlm.certificates.sampling.plan import SmoothingPlan
-from hrvlm.data.base import ImageDataModule
+from hrvlm.data.items import EvaluationData
 from hrvlm.generative import Decoding
 from hrvlm.generative.oracles import Oracle
 from hrvlm.generative.targeted_attack_records import Budget
@@ -51,7 +51,7 @@ class TargetedAttackSettings:
             all of it on `device`.
     """
 
-    data: ImageDataModule | str
+    data: EvaluationData | str
     oracle: Oracle
     forbidden: str
     wanted: list[str] = field(default_factory=list)

@@ -116,10 +116,14 @@ def told_noise(config: Mapping[str, Any]) -> str | None:
 
 
 @contextmanager
-def offline() -> Iterator[None]:
-    """Lets the libraries of Hugging Face find what lies on this machine only, at once, and ask nobody to run code."""
+def offline(*, transformers: bool = True) -> Iterator[None]:
+    """Lets the libraries of Hugging Face find what lies on this machine only, at once, and ask nobody to run code.
+
+    Args:
+        transformers: Whether this one may be asked for anything; it takes a second to import.
+    """
     changed: list[tuple[str, str, Any]] = [("huggingface_hub.constants", "HF_HUB_OFFLINE", True)]
-    if find_spec("transformers") is not None:
+    if transformers and find_spec("transformers") is not None:
         changed.append(("transformers.dynamic_module_utils", "TIME_OUT_REMOTE_CODE", 0))  # of the question, in seconds
     found = [(import_module(module), name, value) for module, name, value in changed]
     before = [getattr(module, name) for module, name, _ in found]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+import sys
+from typing import Any, TypeVar, cast
 
-import torch
 from open_clip.transformer import VisionTransformer
 from torch import nn
 
@@ -30,12 +30,17 @@ def inference_copy(module: M) -> M:
     return cast(M, _copied(module, {}, {}))
 
 
+def _is_compiled(module: nn.Module) -> bool:
+    compiler: Any = sys.modules.get("torch._dynamo")  # which takes seconds to import, and was if anything is compiled
+    return compiler is not None and isinstance(module, compiler.OptimizedModule)
+
+
 def _copied(module: nn.Module, modules: dict[int, nn.Module], parameters: dict[int, nn.Parameter]) -> nn.Module:
     """The copy; what occurs twice in the module does so in the copy."""
     if id(module) in modules:
         return modules[id(module)]
-    if isinstance(module, torch._dynamo.OptimizedModule):
-        return _copied(module._orig_mod, modules, parameters)
+    if _is_compiled(module):
+        return _copied(cast(nn.Module, module._orig_mod), modules, parameters)
     twin = module.__new__(type(module))
     own = dict(module.__dict__)
     own["training"], own["_compiled_call_impl"], own["_buffers"] = False, None, dict(module._buffers)

@@ -9,16 +9,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.strategies import DDPStrategy
-from lightning.fabric.strategies import Strategy as FabricStrategy
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from hrvlm.training.stopping import stoppable
+
+if TYPE_CHECKING:
+    from lightning.fabric import Fabric
+    from lightning.fabric.strategies import Strategy as FabricStrategy
 
 StrategyName: TypeAlias = Literal["auto", "ddp", "ddp_spawn", "ddp_fork"]
 
@@ -36,6 +36,55 @@ _START: dict[StrategyName, Literal["popen", "spawn", "fork"]] = {
 # bytes of the host, so they do it by gloo on every device: NCCL would have devices spin while their processes wait,
 # and notice a process that is gone only after all this time.
 _PATIENCE = timedelta(days=7)
+# By these Lightning knows that this process is one of a job that something else has started.
+_OF_A_JOB = ("TORCHELASTIC_RUN_ID", "WORLD_SIZE", "LOCAL_RANK", "SLURM_NTASKS", "LSB_JOBID", "KUBERNETES_PORT")
+
+
+class Team(Protocol):
+    """The processes of a run, as one of them sees them: what is used of Lightning's `Fabric`."""
+
+    @property
+    def device(self) -> torch.device:
+        """Device of this process."""
+
+    @property
+    def world_size(self) -> int:
+        """How many processes there are."""
+
+    @property
+    def global_rank(self) -> int:
+        """Number of this one, from 0."""
+
+    @property
+    def is_global_zero(self) -> bool:
+        """Whether it is the first."""
+
+    def broadcast(self, obj: Any) -> Any:
+        """What the first process gives, on all of them."""
+
+    def barrier(self) -> None:
+        """Waits until all processes are here."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """The only process of a run, which needs nobody to launch it: Lightning, which takes long to import, is left out.
+
+    Attributes:
+        device: Device of this process.
+    """
+
+    device: torch.device
+    world_size: int = 1
+    global_rank: int = 0
+    is_global_zero: bool = True
+
+    def broadcast(self, obj: Any) -> Any:
+        """The same."""
+        return obj
+
+    def barrier(self) -> None:
+        """Waits for nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +114,7 @@ class Processes:
         return self.devices * self.num_nodes == 1
 
     def launch(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Calls `function(fabric, *arguments)` on every process.
+        """Calls `function(team, *arguments)` on every process.
 
         Returns:
             What it returned on this process, or on the first one if processes were started as functions.
@@ -73,6 +122,8 @@ class Processes:
         Raises:
             ValueError: If this machine has no such devices, or one of the processes ended before its time.
         """
+        if self.single and not any(os.environ.get(name) for name in _OF_A_JOB):
+            return _share(self._alone(), function, *arguments)
         before = dict(os.environ)
         try:
             share: Callable[..., Any] = _share
@@ -85,7 +136,19 @@ class Processes:
             for name in set(os.environ) - set(before):
                 del os.environ[name]
 
+    def _alone(self) -> Alone:
+        try:
+            place = torch.zeros((), device=self.device).device
+        except (RuntimeError, AssertionError) as error:
+            raise ValueError(self._lacking(error)) from error
+        if place.type == "cuda":
+            torch.cuda.set_device(place)
+        return Alone(place)
+
     def _fabric(self) -> Fabric:
+        from lightning.fabric import Fabric  # which one process alone need not wait for
+        from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
         try:
             place = torch.device(self.device)
             devices: int | list[int] = self.devices if place.index is None or place.type == "cpu" else [place.index]
@@ -93,23 +156,28 @@ class Processes:
                 raise ValueError(f"devices=1 goes with one device by number, got devices={self.devices}")
             return Fabric(accelerator=place.type, devices=devices, num_nodes=self.num_nodes, strategy=self._strategy())
         except (RuntimeError, ValueError, AssertionError, MisconfigurationException) as error:
-            wanted = f"{self.device!r}, {self.devices} of them"
-            raise ValueError(f'expected devices of this machine, such as "cpu", got {wanted}: {error}') from error
+            raise ValueError(self._lacking(error)) from error
+
+    def _lacking(self, error: Exception) -> str:
+        wanted = f"{self.device!r}, {self.devices} of them"
+        return f'expected devices of this machine, such as "cpu", got {wanted}: {error}'
 
     def _strategy(self) -> FabricStrategy | str:
         """DDP that waits long enough; with one process, whatever Lightning finds (it may be part of a larger job)."""
         if self.single:
             return "auto"
+        from lightning.fabric.strategies import DDPStrategy
+
         return DDPStrategy(process_group_backend="gloo", start_method=_START[self.strategy], timeout=_PATIENCE)
 
 
-def _share(fabric: Fabric, function: Callable[..., Any], *arguments: Any) -> Any:
+def _share(team: Team, function: Callable[..., Any], *arguments: Any) -> Any:
     """What one process does; it can be stopped, and says in one sentence that another one was lost."""
     with stoppable("hrvlm"):
         try:
-            return function(fabric, *arguments)
+            return function(team, *arguments)
         except RuntimeError as error:
-            if fabric.world_size > 1 and any(words in str(error) for words in _LOST_WORDS):
+            if team.world_size > 1 and any(words in str(error) for words in _LOST_WORDS):
                 raise ValueError(LOST) from error
             raise
 

@@ -17,7 +17,7 @@ from hrvlm.attacks.contradiction import Aim, aim_of, attack_coherence
 from hrvlm.attacks.evaluation import RobustnessPlan, count_attacks, evaluate_robustness
 from hrvlm.attacks.row_checks import ROBUSTNESS
 from hrvlm.attacks.summary import summarise_robustness
-from hrvlm.data.base import images_and_labels
+from hrvlm.data.items import images_and_labels
 from hrvlm.models import HierarchicalClassifier, LevelKey, cosine_head, load
 from hrvlm.models.decoding import Decoding
 from hrvlm.reports.tables import coherence_tables, transfer_tables

@@ -20,8 +20,8 @@ from hrvlm.attacks.metrics import RobustAccuracy, cell_name
 from hrvlm.attacks.records import RobustnessRecord, done_robustness_keys, own_level
 from hrvlm.attacks.row_checks import ROBUSTNESS
 from hrvlm.attacks.summary import summarise_robustness, worst_case
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.items import images_and_labels
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.reports.tables import accuracies, robustness_table, transfer_tables
 from hrvlm.rows.images import by_image

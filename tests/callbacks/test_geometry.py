@@ -13,8 +13,8 @@ import torch
 
 from hrvlm.callbacks import GeometryCallback
 from hrvlm.callbacks.geometry import summarise_geometry
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.items import images_and_labels
 from hrvlm.models import HierarchicalClassifier, LevelKey, load
 from hrvlm.trees import load_forest
 

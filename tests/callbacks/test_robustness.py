@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hrvlm.attacks.records import own_level
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.items import images_and_labels
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.trees import load_forest
 

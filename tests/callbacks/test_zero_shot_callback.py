@@ -18,7 +18,7 @@ from sweeps import sweep
 from hrvlm.callbacks.zero_shot import ZeroShotCallback, summarise
 from hrvlm.cli.train import main
 from hrvlm.data import zero_shot
-from hrvlm.data.base import images_and_labels
+from hrvlm.data.items import images_and_labels
 from hrvlm.evaluation.zero_shot.predictions import clean_and_attacked
 from hrvlm.models import load
 from hrvlm.models.zero_shot import ZeroShotClassifier

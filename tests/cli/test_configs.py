@@ -29,7 +29,11 @@ TARGETED = ROOT / "configs" / "certify" / "targeted_attack_emoji.yaml"
 ATTACKING = sorted((ROOT / "configs" / "certify").glob("attack_*.yaml"))
 CALIBRATING = sorted((ROOT / "configs" / "certify").glob("calibrate_*.yaml"))
 # Of pictures that a user must bring; they run in test_init.py.
-BROUGHT = {path for path, given in FILES.items() if path.parent.name == "certify" and isinstance(given["data"], str)}
+BROUGHT = {
+    path
+    for path, given in FILES.items()
+    if path.parent.name == "certify" and isinstance(given["data"], str) and given["data"] != "emoji"
+}
 CERTIFYING = sorted(set((ROOT / "configs" / "certify").glob("*.yaml")) - {*ATTACKING, *CALIBRATING, TARGETED, *BROUGHT})
 
 

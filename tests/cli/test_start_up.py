@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,8 +25,9 @@ from hrvlm.trees import load_forest, load_tree
 ROOT = Path(__file__).parents[2]
 CIFAR10, CIFAR100 = (str(ROOT / "trees" / f"{name}.yaml") for name in ("cifar10", "cifar100"))
 MODELS = ["open_clip", "torchvision", "lightning", "torchattacks", "transformers"]
+SLOW = ["lightning", "transformers", "torch._dynamo", "sympy", "torchmetrics.metric", "timm.models", "matplotlib"]
 STATISTICS = ["scipy.stats", "scipy.optimize", "scipy.signal", "scipy.special", "sklearn"]
-HEAVY = ["torch", "numpy", "scipy", "nltk", "numba", "matplotlib", "pandas", *STATISTICS, *MODELS]
+HEAVY = ["torch", "numpy", "scipy", "nltk", "numba", "pandas", *STATISTICS, *MODELS, *SLOW]
 NEEDING_MODELS = [name for name, entry in CERTIFY.items() if entry.model]
 
 
@@ -141,41 +144,60 @@ def test_a_plan_reads_no_rows_unless_it_is_asked_to() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_what_needs_a_model_says_so_before_it_imports_libraries() -> None:
-    """On a terminal, which the first letter ends the command at."""
+def first_words(commands: list[list[str]], **variables: str) -> list[str]:
+    """What commands first say on standard error, which ends them."""
     code = (
         "import io, sys\n"
-        "class Terminal(io.StringIO):\n"
-        "    def isatty(self): return True\n"
+        "class Ends(io.StringIO):\n"
         "    def write(self, text): raise SystemExit(text)\n"
         "from hrvlm.cli.main import main\n"
         "found = []\n"
-        f"for words in {[[name] for name in NEEDING_MODELS] + [['export'], ['train', 'fit'], ['certify', 'run']]}:\n"
-        "    sys.stderr = Terminal()\n"
+        f"for words in {commands}:\n"
+        "    sys.stderr = Ends()\n"
         "    try:\n        main([*words, '--nothing'])\n"
-        "    except SystemExit as stopped:\n        found.append(stopped.code)\n"
+        "    except SystemExit as stopped:\n        found.append(str(stopped.code))\n"
         "sys.stderr = sys.__stderr__\n"
-        "assert 'torch' not in sys.modules\n"
+        "print('torch' in sys.modules)\n"
         "print('\\n'.join(found))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    ask: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "text": True, "env": os.environ | variables}
+    done = subprocess.run([sys.executable, "-c", code], **ask)
     assert done.returncode == 0, done.stderr
-    told = [f"{name}: loading PyTorch and Lightning" for name in ("train fit", "certify run")]
-    assert [line.removeprefix("hrvlm ") for line in done.stdout.splitlines()][-2:] == told
-    assert len(done.stdout.splitlines()) == len(NEEDING_MODELS) + 3
+    return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize(
-    ("words", "terminal", "rank"), [(["plan"], True, "0"), (["zero-shot"], False, "0"), (["zero-shot"], True, "1")]
-)
-def test_others_say_nothing_first(
-    words: list[str], terminal: bool, rank: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LOCAL_RANK", rank)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+def test_what_needs_a_model_says_so_before_it_imports_libraries() -> None:
+    commands = [*(["certify", name] for name in NEEDING_MODELS), ["export"], ["train", "fit"]]
+    torch, *told = first_words(commands)
+    assert torch == "False"
+    assert told[:-1] == [f"hrvlm {' '.join(words)}: loading PyTorch and open_clip" for words in commands[:-1]]
+    assert told[-1] == "hrvlm train fit: loading PyTorch and Lightning"
+
+
+def test_others_say_nothing_first() -> None:
+    (_, said), (_, other) = first_words([["plan"]]), first_words([["zero-shot"]], LOCAL_RANK="1")
+    assert "loading" not in said
+    assert "loading" not in other
+
+
+def test_what_is_loaded_already_is_not_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "torch" in sys.modules
     with pytest.raises(SystemExit):
-        certify.main([*words, "--nothing"])
+        certify.main(["zero-shot", "--nothing"])
     assert "loading" not in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_models_work_without_what_takes_longest_to_import(tmp_path: Path) -> None:
+    """Neither Lightning, nor PyTorch's compiler, nor the models of other libraries."""
+    few = ["--plan.num_images", "1", "--plan.n0", "4", "--plan.n", "16", "--plan.alpha", "0.1", "--plan.radii", "[0.0]"]
+    data = ["--data", "emoji:unseen_classes", "--num_images", "1", "--attacks", "clean"]
+    commands = [
+        ["run", "--checkpoint", "emoji", "--config", "certify/emoji", *few, "--output", str(tmp_path / "run")],
+        ["zero-shot", "--checkpoint", "emoji", *data, "--output", str(tmp_path / "zero-shot")],
+    ]
+    assert imported_by_all("certify", *commands).isdisjoint(SLOW)
+    assert (tmp_path / "run" / "certificates.jsonl").is_file()
 
 
 def test_libraries_of_models_bring_no_others() -> None:

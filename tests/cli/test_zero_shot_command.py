@@ -16,8 +16,8 @@ from sweeps import sweep
 from hrvlm.attacks import AttackSettings, ThreatModel, attack
 from hrvlm.cli.certify import main
 from hrvlm.data import open_images
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.items import images_and_labels
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import Effort, count_passes, evaluate_zero_shot
 from hrvlm.evaluation.zero_shot.records import zero_shot_order

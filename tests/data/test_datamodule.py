@@ -9,9 +9,9 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
-from hrvlm.data.base import IndexedShard, images_and_labels
 from hrvlm.data.emoji_pack.datamodule import EmojiDataModule
 from hrvlm.data.emoji_pack.training import CaptionedEmoji
+from hrvlm.data.items import IndexedShard, images_and_labels
 from hrvlm.data.sampling import EpochSampler
 
 TREES = [str(Path(__file__).parents[2] / "trees" / f"emoji_{name}.yaml") for name in ("unicode", "wordnet")]

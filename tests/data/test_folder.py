@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.transforms import v2
 
 from hrvlm.data.decoding import read_image
 from hrvlm.data.folder import AugmentedFolder, FolderDataModule, FolderDataset
+from hrvlm.data.images import evaluation_transform
 from hrvlm.data.sampling import Address
 
 FORMATS = ("png", "jpg", "webp", "bmp")
@@ -200,3 +202,16 @@ def test_grey_palette_and_transparent_pictures_are_shown_in_colour(tmp_path: Pat
             assert image.shape == (3, 16, 16)
             assert image.dtype == torch.float32
             assert 0 <= image.min() <= image.max() <= 1
+
+
+@pytest.mark.parametrize("size", [(37, 53), (53, 37), (64, 64), (20, 91), (8, 8)])
+@pytest.mark.parametrize("side", [8, 33, 64])
+def test_pictures_are_resized_and_cut_as_torchvision_does(size: tuple[int, int], side: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    steps = [v2.Resize(side, v2.InterpolationMode.BICUBIC), v2.CenterCrop(side), v2.ToImage()]
+    expected = v2.Compose([*steps, v2.ToDtype(torch.float32, scale=True)])(image)
+    found = evaluation_transform(side)(image)
+    assert found.dtype == torch.float32
+    assert found.is_contiguous()
+    assert torch.equal(found, expected.as_subclass(torch.Tensor))

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from hrvlm.data.base import images_and_labels
 from hrvlm.data.folder import FolderDataset
+from hrvlm.data.items import images_and_labels
 from hrvlm.models import HierarchicalClassifier, load
 from hrvlm.training.averaging import AveragedWeights, taken_apart
 from hrvlm.trees import load_forest

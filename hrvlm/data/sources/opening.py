@@ -12,9 +12,9 @@ import numpy as np
 from hrvlm.data.cifar import CifarDataset
 from hrvlm.data.decoding import WHITE, Colour
 from hrvlm.data.emoji_pack.dataset import emoji
-from hrvlm.data.folder import FolderDataset
+from hrvlm.data.folder_sets import FolderDataset
 from hrvlm.data.manifest import Columns
-from hrvlm.data.shards import ShardDataset
+from hrvlm.data.shard_sets import ShardDataset
 from hrvlm.data.sources.collection import ImageCollection
 from hrvlm.data.sources.contents import (
     CIFAR_SPLIT,

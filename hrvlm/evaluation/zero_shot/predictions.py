@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from hrvlm.attacks import AttackSettings, ThreatModel, attack
 from hrvlm.attacks.records import CLEAN
-from hrvlm.data.base import IndexedShard
+from hrvlm.data.items import IndexedShard
 from hrvlm.evaluation.zero_shot.records import HeadName, ZeroShotKey, ZeroShotRecord
 from hrvlm.models import inferring, labels_of
 

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lightning.fabric import Fabric
-
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
 from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
@@ -23,7 +21,7 @@ from hrvlm.models.denoisers import denoiser_of
 from hrvlm.models.descriptions import noted_noise
 from hrvlm.models.zero_shot import ZeroShotClassifier
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_rows, unchecked_rows
-from hrvlm.training.launching import Processes
+from hrvlm.training.launching import Processes, Team
 
 
 def evaluate(checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: Output) -> None:
@@ -43,9 +41,9 @@ def evaluate(checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: O
     processes.launch(_evaluate_share, checkpoint, settings, output)
 
 
-def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: Output) -> None:
+def _evaluate_share(team: Team, checkpoint: Checkpoint | str, settings: ZeroShotSettings, output: Output) -> None:
     """What each process does: every so many-th batch, in a file of its own; the first one merges."""
-    ranks = Ranks(fabric)
+    ranks = Ranks(team)
     loaded = load(checkpoint)
     sources = open_data(settings, loaded.model.image_size[0])
     head, name = chosen_head(loaded, settings.source.head)
@@ -58,7 +56,7 @@ def _evaluate_share(fabric: Fabric, checkpoint: Checkpoint | str, settings: Zero
 
     with ExitStack() as folders:  # the first process holds them until all is written
         path = ranks.first(prepare)
-        model, head = loaded.model.to(fabric.device), head.to(fabric.device)
+        model, head = loaded.model.to(team.device), head.to(team.device)
         with one_thread():  # the same points in 1 process and in 8 that share the cores
             classifiers = [ZeroShotClassifier(model, head, data.class_names, data.templates) for data in sources]
         _evaluate_batches(ranks, classifiers, sources, name, settings.plan, path)
