@@ -67,8 +67,7 @@ def from_config(
         kind = _kind(model_cfg)
         # Weights come from a file of ours; open_clip would else fetch some for a tower.
         vision_cfg["timm_model_pretrained"] = text_cfg["hf_model_pretrained"] = False
-        foreign = any(text_cfg.get(key) for key in ("hf_model_name", "hf_tokenizer_name"))
-        with offline(transformers=foreign), local_text_tower(model_cfg, files or {}) as described:
+        with offline(text_cfg), local_text_tower(model_cfg, files or {}) as described:
             if num_bytes is not None and text_cfg.get("hf_model_name"):  # a tower that the description does not size
                 check_parameters(_size(kind, described), num_bytes)
             clip: Any = _initialised(kind(**described))

@@ -116,14 +116,15 @@ def told_noise(config: Mapping[str, Any]) -> str | None:
 
 
 @contextmanager
-def offline(*, transformers: bool = True) -> Iterator[None]:
+def offline(text_cfg: Mapping[str, Any] | None = None) -> Iterator[None]:
     """Lets the libraries of Hugging Face find what lies on this machine only, at once, and ask nobody to run code.
 
     Args:
-        transformers: Whether this one may be asked for anything; it takes a second to import.
+        text_cfg: Description of a text side: if it names nothing of transformers, this is not imported.
     """
     changed: list[tuple[str, str, Any]] = [("huggingface_hub.constants", "HF_HUB_OFFLINE", True)]
-    if transformers and find_spec("transformers") is not None:
+    asked = text_cfg is None or any(text_cfg.get(key) for key in ("hf_model_name", "hf_tokenizer_name"))
+    if asked and find_spec("transformers") is not None:
         changed.append(("transformers.dynamic_module_utils", "TIME_OUT_REMOTE_CODE", 0))  # of the question, in seconds
     found = [(import_module(module), name, value) for module, name, value in changed]
     before = [getattr(module, name) for module, name, _ in found]
