@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from hrvlm.cli.settings_parser import subject_parser
+from hrvlm.data import open_images
 from hrvlm.data.emoji_pack.pack import all_classes
 from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.generative.captions import reference_answers
@@ -25,7 +26,7 @@ def test_the_packaged_filter_knows_its_words(monkeypatch: pytest.MonkeyPatch) ->
     assert [oracle.classes[label] for label in oracle.labels(said)] == [
         "harmful", "harmless", "harmful", "harmful", "unparseable",
     ]  # fmt: skip
-    data = chosen.data.evaluation_set(chosen.split)
+    data = open_images(chosen.data, split=chosen.split)
     answers = [reference_answers(name, chosen.answers.prompt) for name in data.class_names]
     right = [min(oracle.labels(answers[data[index][1]])) for index in chosen.plan.indices(len(data))]
     assert 5 <= sum(right) <= 20  # of 100 pictures: enough of both classes to be worth counting

@@ -16,6 +16,7 @@ from hrvlm.cli.command import loaded
 from hrvlm.cli.command_table import CERTIFY
 from hrvlm.cli.train import main
 from hrvlm.data.cifar_files import LAYOUTS
+from hrvlm.data.sources.contents import contents_of
 
 ROOT = Path(__file__).parents[2]
 FILES = {path: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "configs").rglob("*.yaml")}
@@ -73,14 +74,14 @@ def test_norms_and_margins_are_looked_at_under_the_budget_of_training(name: str)
 def test_certification_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     chosen = options_of("run", config)
-    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
+    assert len(contents_of(chosen.data, chosen.split).labels) >= chosen.plan.num_images
     assert chosen.plan.smoothing_plan().sigma == chosen.plan.sigma
 
 
 def test_the_configuration_of_targeted_attacks_builds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     chosen = options_of("targeted-attack", TARGETED)
-    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.num_images
+    assert len(contents_of(chosen.data, chosen.split).labels) >= chosen.num_images
 
 
 @pytest.mark.parametrize("name", ["push_emoji", "configs/certify/push_emoji.yaml"])
@@ -97,7 +98,7 @@ def test_old_names_of_configurations_work_and_are_told_in_one_line(
 def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     chosen = options_of("attack", config)
-    assert len(chosen.data.evaluation_set(chosen.split)) >= chosen.plan.num_images
+    assert len(contents_of(chosen.data, chosen.split).labels) >= chosen.plan.num_images
     assert chosen.plan.threat_model.eps == FILES[config]["plan"]["threat_model"]["eps"]
 
 
@@ -105,7 +106,7 @@ def test_attack_configurations_build(config: Path, monkeypatch: pytest.MonkeyPat
 def test_calibration_configurations_build(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     chosen = options_of("calibrate", config)
-    assert len(chosen.data.evaluation_set(chosen.split)) >= (chosen.plan.num_images or 1)
+    assert len(contents_of(chosen.data, chosen.split).labels) >= (chosen.plan.num_images or 1)
     assert {change.name for change in chosen.plan.changes()} == set(chosen.plan.sequences)
     assert (chosen.answers is not None) == ("answers" in FILES[config])
 
