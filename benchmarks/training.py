@@ -3,7 +3,7 @@
     python benchmarks/training.py [--only PART ...] [--methods NAME ...] [--seeds N] [--minutes M] [--tiny]
 
 Every method fine-tunes the packaged model with the same data, batches and attacker, without noise and under noise of
-sigma .25. Parts, in this order, but that runs, certificates and apgd are done for one seed before the next:
+sigma .25. Parts, in this order, but that runs, certificates at that sigma and apgd are done seed by seed:
 
 tuning        one run per method and learning rate with a seed of its own; one grid for all, which grows until no choice
               lies on its edge; by clean and PGD-20 accuracy on validation pictures, under noise by certified radius

@@ -78,10 +78,11 @@ class Benchmark:
         for seed in sorted({seed for _, seed in every}):  # all of a seed before the next, so that seeds count whole
             own = [run for run in every if run[1] == seed]
             found += [self._run("runs", *run, state) for run in own]
-            found += [task for run in own for task in self._certificates(*run)]
+            found += [self._certificate(*run, SIGMA) for run in own if run[1] == 0 or run not in bare]
             found += [self._attack(APGD, PGD, *run) for run in own if run in bare]
         return [
             *found,
+            *(self._certificate(*run, sigma) for run in first for sigma in self.sizes.sigmas if sigma != SIGMA),
             *(self._attack(AUTOATTACK, APGD, *run) for run in first if run in bare),
             *(self._run("ablations", name, 0, state) for name in self.methods if name in ABLATIONS),
             *(self._attack(APGD, PGD, *run) for run in first if run not in bare),
@@ -189,16 +190,10 @@ class Benchmark:
         everything = attack == APGD and seed == 0 and not named(label)["noise"]
         return self.sizes.splits if everything else self.sizes.splits[:1]
 
-    def _certificates(self, label: str, seed: int) -> list[Task]:
-        """Certificates of a run, a piece of work per sigma; later seeds and models without noise take fewer."""
-        noise, sizes = named(label)["noise"], self.sizes
-        if seed and not noise:
-            return []
-        images = sizes.certified if noise else sizes.certified_bare
-        return [self._certificate(label, seed, s, images) for s in sizes.sigmas if seed == 0 or s == SIGMA]
-
-    def _certificate(self, label: str, seed: int, sigma: float, images: dict[str, int]) -> Task:
+    def _certificate(self, label: str, seed: int, sigma: float) -> Task:
+        """Certificates of a run under one sigma; models without noise take fewer pictures."""
         run = {"label": label, "seed": seed}
+        images = self.sizes.certified if named(label)["noise"] else self.sizes.certified_bare
 
         def work() -> list[dict[str, Any]]:
             model, draws = self._subject(label, seed), (self.sizes.n0, self.sizes.n)
