@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,16 +22,16 @@ def start_up(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 def test_a_command_is_timed_until_it_says_something_and_until_it_works(start_up: ModuleType) -> None:
     busy = "import time\nwhile time.process_time() < {}: pass\n"
     code = f"{busy.format(0.3)}print('loading', flush=True)\n{busy.format(0.6)}print('done 0/8', flush=True)\n"
-    found = start_up.until_it_works([sys.executable, "-c", code + "time.sleep(600)"])
+    found = start_up.until_it_works([sys.executable, "-c", code + "time.sleep(600)"], os.environ)
     assert 0.25 <= found["processor_until_first_line"] <= found["processor_until_work"] - 0.2
     assert found["wall_until_first_line"] <= found["wall_until_work"] < 300
 
 
 def test_commands_that_fail_are_not_timed(start_up: ModuleType) -> None:
     with pytest.raises(RuntimeError, match="to succeed, got exit code 3"):
-        start_up.to_the_end([sys.executable, "-c", "raise SystemExit(3)"])
+        start_up.to_the_end([sys.executable, "-c", "raise SystemExit(3)"], os.environ)
     with pytest.raises(RuntimeError, match="to work, it ended: no model"):
-        start_up.until_it_works([sys.executable, "-c", "print('no model')"])
+        start_up.until_it_works([sys.executable, "-c", "print('no model')"], os.environ)
 
 
 def test_command_lines_name_folders_that_are_there(start_up: ModuleType, tmp_path: Path) -> None:
