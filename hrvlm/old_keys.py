@@ -54,9 +54,13 @@ def old_keys(**places: str) -> Callable[[Kind], Kind]:
 
 
 def places_of(kind: Any) -> dict[str, str]:
-    """Where the former settings of a class are now; empty for most classes."""
-    found: dict[str, str] = getattr(getattr(kind, "__init__", None), "old_keys", {})
-    return found
+    """Where the former settings of a class are now, or of the one that it passes `**arguments` on to; mostly empty."""
+    for each in inspect.getmro(kind) if inspect.isclass(kind) else ():
+        made = vars(each).get("__init__")
+        found: dict[str, str] = getattr(made, "old_keys", {})
+        if found or (made and not any(p.kind is p.VAR_KEYWORD for p in inspect.signature(made).parameters.values())):
+            return found
+    return {}
 
 
 def described(found: Mapping[str, str]) -> str:

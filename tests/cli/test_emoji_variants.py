@@ -25,9 +25,9 @@ OBJECTIVES = {
     "subspace_alignment": "SubspaceAlignmentObjective",
     "image_text_contrastive": "ImageTextContrastiveObjective",
     "clean": "CleanObjective",
-    "guided": "GuidedHierarchicalObjective",
-    "hierarchical_tree": "HierarchicalObjective",
-    "hierarchical_euclidean": "HierarchicalObjective",
+    "hierarchical": "HierarchicalObjective",
+    "hierarchical_tree": "GuidedHierarchicalObjective",
+    "hierarchical_euclidean": "GuidedHierarchicalObjective",
 }
 
 
