@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 
 from hrvlm.cli.command import parser_of
 from hrvlm.cli.command_table import CERTIFY, HRVLM, Entry
+from hrvlm.cli.data_modules import DATA_MODULES, import_named
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.quick_answers import PROGRAM, TEXTS, versions
 from hrvlm.whole_files import write_whole
 
 WIDTH = "120"
-DATA = ("hrvlm.data.folder", "hrvlm.data.shards")
-"""Modules of data modules, which help names; a command imports the one that a configuration names."""
 
 
 def texts() -> Iterator[tuple[str, str, str]]:
     """Family, command and help of every command, as its parser makes it in a terminal of 120 columns."""
-    for module in DATA:
-        import_module(module)
+    import_named(list(DATA_MODULES))  # which help lists
     for family, commands in (("certify", CERTIFY), ("hrvlm", HRVLM)):
         for name in commands:
             if family == "hrvlm" and commands[name] in CERTIFY.values():

@@ -14,6 +14,7 @@ from typing import Any, get_type_hints
 
 from jsonargparse import ArgumentParser, Namespace, set_parsing_settings
 
+from hrvlm.cli.data_modules import import_named
 from hrvlm.cli.first_line import say_once
 from hrvlm.old_keys import described, found_in, nested, places_of
 
@@ -74,6 +75,7 @@ class ForgivingParser(ArgumentParser):
     def parse_args(self, args: Sequence[str] | None = None, *others: Any, **kwargs: Any) -> Any:  # type: ignore[override]
         """Parses a command line."""
         given = sys.argv[1:] if args is None else args
+        import_named(given)
         return super().parse_args([self._present(word) for word in given], *others, **kwargs)
 
     def _present(self, word: str) -> str:
@@ -88,6 +90,8 @@ class ForgivingParser(ArgumentParser):
 
     def _apply_actions(self, cfg: Any, parent_key: str = "", *args: Any, **kwargs: Any) -> Any:
         """What jsonargparse calls with all that comes from files; were it to rename it, only old names would suffer."""
+        if not parent_key:
+            import_named(cfg)
         for key, places in self._places.items():
             if not parent_key:
                 cfg = _within(cfg, key.split(".") if key else [], places)
