@@ -18,6 +18,9 @@ LOCK = "running.lock"
 UNUSUAL = ("calibration", "decoding", "denoiser", "norm", "questions")
 """What settings note only where there is one: rows that were made with it are not gone on with without."""
 
+TOLD_BY_PICTURES = ("image_size",)
+"""What settings note of some ways to open pictures only: the digest of pictures tells it of all."""
+
 
 def _quiet(*_: Any) -> None:
     """Tells nobody."""
@@ -80,7 +83,8 @@ def _check_folder(output: Path, command: str, settings: dict[str, Any]) -> Path:
         raise ValueError(f"expected {SETTINGS} beside the rows in {output}, found none; choose another output")
     if noted is None:
         return rows
-    changed = [name for name, value in settings.items() if noted.get(name) != value]
+    told = {name for name in TOLD_BY_PICTURES if "pictures" in settings and name not in noted}
+    changed = [name for name, value in settings.items() if name not in told and noted.get(name) != value]
     changed += [name for name in UNUSUAL if name in noted and name not in settings]
     if begun and changed:
         raise ValueError(

@@ -53,6 +53,21 @@ def test_other_settings_are_refused_and_change_nothing(
     assert sorted(before) == sorted({"settings.json", *before})
 
 
+def test_a_size_that_pictures_tell_need_not_be_noted(tmp_path: Path) -> None:
+    """Data modules note none; the same pictures opened by a text do."""
+    same, sized = OURS | {"pictures": "abc"}, {"image_size": 64}
+    with opened_folder(tmp_path, "run", same):
+        some_rows(tmp_path, COMMANDS["run"])
+    with opened_folder(tmp_path, "run", same | sized):
+        pass
+    for other, named in ((same | {"image_size": 32}, "image_size"), (same | sized | {"pictures": "b"}, "pictures")):
+        with (
+            pytest.raises(ValueError, match=f"expected the {named} that the rows"),
+            opened_folder(tmp_path, "run", other),
+        ):
+            pass
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 @pytest.mark.parametrize("settings", [OURS, OTHER])
 def test_two_runs_at_the_same_moment_are_refused(command: str, settings: dict[str, float], tmp_path: Path) -> None:
