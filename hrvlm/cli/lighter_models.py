@@ -49,6 +49,7 @@ class _Entering(Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         """Leaves it unfilled, with the loader that will fill it."""
+        module.__loader__ = self.usual
         if module.__spec__ is not None:
             module.__spec__.loader = self.usual
         module.__class__ = Unfilled

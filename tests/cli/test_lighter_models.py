@@ -32,8 +32,9 @@ def check(code: str) -> None:
         "from torchvision.models import *\nassert sum(1 for _ in resnet18().parameters()) > 60",
         "from torchvision.models.resnet import resnet18\nimport torchvision\n"
         "assert torchvision.models.resnet18 is resnet18 and torchvision.ops.roi_align",
+        "import timm\nassert 'create_model' in timm.__loader__.get_source('timm')",
     ],
-    ids=["name", "below", "operator", "all", "after"],
+    ids=["name", "below", "operator", "all", "after", "source"],
 )
 def test_packages_that_are_put_off_are_there_however_they_are_asked_for(code: str) -> None:
     check(code)
