@@ -16,7 +16,7 @@ from hrvlm.data.described import Described
 from hrvlm.data.images import check_scale, evaluation_transform, random_crop
 from hrvlm.data.names import tree_names
 from hrvlm.data.sampling import Address, address_generator
-from hrvlm.data.tar_index import TarIndex, read_index, shard_paths
+from hrvlm.data.tar_index import TarIndex, check_labels, read_index, shard_paths
 from hrvlm.trees.words import composed
 
 OPEN_SHARDS = 16
@@ -118,12 +118,7 @@ class ShardDataset(Described, Dataset[tuple[Tensor, int]]):
         self.index = read_index(shard_paths(shards), index_folder, keep=keep_index)
         self.background, self.source = background, self.index.source
         self.reader = ShardReader(self.index, background)
-        highest = int(self.index.labels.argmax())
-        if (label := int(self.index.labels[highest])) >= len(self.class_ids):
-            raise ValueError(
-                f"expected labels below {len(self.class_ids)}, the number of classes, got {label} of sample "
-                f"{self.index.where(highest)}; name the classes in classes_file"
-            )
+        check_labels(self.index, len(self.class_ids))
 
     def __len__(self) -> int:
         return len(self.index)

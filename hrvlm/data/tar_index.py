@@ -94,6 +94,20 @@ class TarIndex:
         return f"{Path(self.paths[int(self.shards[position])]).name}/{key}"
 
 
+def check_labels(index: TarIndex, num_classes: int) -> None:
+    """Refuses labels that are no positions in a list of classes.
+
+    Raises:
+        ValueError: If there is such a label; the message names shard and key.
+    """
+    highest = int(index.labels.argmax())
+    if (label := int(index.labels[highest])) >= num_classes:
+        raise ValueError(
+            f"expected labels below {num_classes}, the number of classes, got {label} of sample "
+            f"{index.where(highest)}; name the classes in classes_file"
+        )
+
+
 def read_index(
     paths: Sequence[str], folder: str | Path | None = None, *, keep: bool = True, captions: bool = False
 ) -> TarIndex:

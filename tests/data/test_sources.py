@@ -258,7 +258,7 @@ def test_contents_are_told_before_pictures_are_opened(tmp_path: Path, monkeypatc
     (tmp_path / "listed.csv").write_text("path,label\nbare/0.png,plum\nfolders/plum/0.png,\n")
     write_shards(tmp_path / "tars")
     write_shards(tmp_path / "named")
-    (tmp_path / "named" / "classes.txt").write_text("\n".join(CLASSES))
+    (tmp_path / "named" / "classes.txt").write_text("\n".join(name.replace(" ", "_") + "_tree" for name in CLASSES))
     cifar10(tmp_path, monkeypatch)
     sources = [(f"{tmp_path}/{name}", None) for name in ("folders", "bare", "listed.csv", "tars", "named")]
     sources += [(f"{tmp_path}/splits", "val"), (f"{tmp_path}/cifar-10-batches-py", None), ("emoji", "unseen_artist")]
@@ -268,3 +268,18 @@ def test_contents_are_told_before_pictures_are_opened(tmp_path: Path, monkeypatc
         ids, names = (None if known is None else list(known) for known in (told.class_ids, told.class_names))
         assert (ids, names) == (data.class_ids, data.class_names)
         assert [str(file) for file in told.files] == [data.file(index) for index in range(len(told.files))]
+
+
+def test_what_pictures_could_not_be_opened_for_is_told_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_shards(tmp_path / "tars")
+    (tmp_path / "tars" / "classes.txt").write_text(CLASSES[0])
+    picture(tmp_path / "bare" / "0.png", "plum")
+    cifar10(tmp_path, monkeypatch)
+    for name, split, told in (
+        ("tars", None, "expected labels below 1, the number of classes"),
+        ("bare", "val", "expected no split of"),
+        ("cifar-10-batches-py", "val", "expected split of"),
+    ):
+        for reads in (contents_of, open_images):
+            with pytest.raises(ValueError, match=told):
+                reads(str(tmp_path / name), split=split)

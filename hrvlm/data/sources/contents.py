@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.data.cifar_files import SPLITS, CifarSplit, read_cifar
+from hrvlm.data.cifar_files import CifarSplit, read_cifar
 from hrvlm.data.emoji_pack.splits import split_items
 from hrvlm.data.listing import PictureFolder, picture_files
 from hrvlm.data.manifest import Columns, read_manifest
 from hrvlm.data.names import tree_names
 from hrvlm.data.shard_files import read_classes
 from hrvlm.data.sources.kinds import SourceKind, kind_of, splits_of, tar_files
-from hrvlm.data.tar_index import read_index, shard_paths
+from hrvlm.data.tar_index import check_labels, read_index, shard_paths
 from hrvlm.data.zero_shot.class_names import plain
 
 EMOJI_SPLIT = "validation"
@@ -59,7 +59,19 @@ def contents_of(source: str, split: str | None = None) -> Contents:
     Raises:
         ValueError: As there.
     """
-    return _CONTENTS[kind_of(source)](source, split)
+    return _CONTENTS[checked_kind(source, split)](source, split)
+
+
+def checked_kind(source: str, split: str | None) -> SourceKind:
+    """What kind of source a text names.
+
+    Raises:
+        ValueError: If it is none, or a split is asked of a kind that has none.
+    """
+    kind = kind_of(source)
+    if split is not None and kind not in ("splits", "emoji", "cifar"):
+        raise ValueError(f"expected no split of {source}, which has none, got {split!r}")
+    return kind
 
 
 def of_manifest(source: str, columns: Columns | None = None) -> Contents:
@@ -85,11 +97,14 @@ def of_pictures(source: str) -> Contents:
 def of_shards(source: str, *, keep_index: bool) -> Contents:
     """The samples of tar shards; their classes are those of a file beside them."""
     paths = shard_paths(shards_named(source))
-    labels = read_index(paths, keep=keep_index).labels
+    index = read_index(paths, keep=keep_index)
     beside = (Path(paths[0]).parent / name for name in CLASS_FILES)
     file = next((path for path in beside if path.is_file()), None)
     ids = None if file is None else read_classes(str(file))
-    return Contents(name=Path(source).name, labels=labels, class_ids=ids, class_names=ids)
+    if ids is None:
+        return Contents(name=Path(source).name, labels=index.labels)
+    check_labels(index, len(ids))
+    return Contents(name=Path(source).name, labels=index.labels, class_ids=ids, class_names=tree_names(None, ids))
 
 
 def shards_named(source: str) -> str:
@@ -152,8 +167,8 @@ def _of_emoji(source: str, split: str | None) -> Contents:
 
 
 def _of_cifar(source: str, split: str | None) -> Contents:
-    chosen = next((known for known in SPLITS if known == split), CIFAR_SPLIT)
-    found = read_cifar(source, chosen)
+    chosen = split or CIFAR_SPLIT
+    found = read_cifar(source, chosen)  # type: ignore[arg-type]  # which it checks
     names = [plain(name) for name in found.class_ids]
     name = name_of_split(source, chosen)
     return Contents(name=name, labels=found.labels, class_ids=found.class_ids, class_names=names)

@@ -19,6 +19,7 @@ from hrvlm.data.sources.collection import ImageCollection
 from hrvlm.data.sources.contents import (
     CIFAR_SPLIT,
     Contents,
+    checked_kind,
     emoji_split,
     folder_of_split,
     name_of_split,
@@ -27,7 +28,7 @@ from hrvlm.data.sources.contents import (
     of_shards,
     shards_named,
 )
-from hrvlm.data.sources.kinds import SourceKind, kind_of
+from hrvlm.data.sources.kinds import SourceKind
 from hrvlm.data.sources.listed import ListedPictures
 from hrvlm.data.zero_shot import load
 
@@ -85,10 +86,7 @@ def open_images(
     asked = _Asked(
         root=root, split=split, image_size=image_size, background=background, columns=columns, keep_index=keep_index
     )
-    kind = kind_of(source)
-    if split is not None and kind not in ("splits", "emoji", "cifar"):
-        raise ValueError(f"expected no split of {source}, which has none, got {split!r}")
-    return _OPEN[kind](source, asked)
+    return _OPEN[checked_kind(source, split)](source, asked)
 
 
 def _open_set(source: str, asked: _Asked) -> ImageCollection:
