@@ -134,7 +134,7 @@ METHODS: dict[str, Method] = {
 }
 
 # This project's own parts, then the paper's tables: parts of the loss, sources of negatives, strategies of the
-# perturbation, sides of the norm order.
+# perturbation, sides of the norm order; last, batch norms that adapt.
 ABLATIONS: dict[str, Method] = {
     "one_tree": _ablation(ONE_TREE),
     "euclidean": _ablation(weights=_weights(order=0.0, vicinity=0.0), head=HeadSettings(kind="cosine")),
@@ -150,6 +150,10 @@ ABLATIONS: dict[str, Method] = {
     "text_unperturbed": _ablation(text_perturbation=TextPerturbation(eps=0.0)),
     "order_image_only": _ablation(weights=_weights(order_text=0.0)),
     "order_text_only": _ablation(weights=_weights(order_image=0.0)),
+    **{
+        f"{name}_adapted": replace(ADVERSARIAL[name], trained=ADAPTED, seeds=1, rate_of=name)
+        for name in ("hierarchical_guided", "tecoa", "pmg_aft", "agft")
+    },
 }
 EVERYTHING = {**METHODS, **ABLATIONS}
 
