@@ -10,7 +10,7 @@ import torch
 from semantic_problems import random_problem
 
 from hrvlm.certificates import AffineScorer, ThresholdScale
-from hrvlm.certificates.embedding.rotation import Rotation
+from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, LevelStretches
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
@@ -74,6 +74,47 @@ def test_what_ends_a_stretch_is_met_there() -> None:
         at = float(extent[tuple(place)])
         left = a * math.cos(at) + b * math.sin(at) + c
         assert left == pytest.approx(0.02 * distance + error, abs=1e-12)
+
+
+def tied_problem() -> tuple[Rotation, list[AffineScorer]]:
+    """A level whose label ties with another class all the way, up to rounding, and one of 5 classes besides."""
+    draw = torch.Generator().manual_seed(2)
+    turn = torch.linalg.qr(torch.randn(6, 6, dtype=torch.float64, generator=draw)).Q
+    flat = torch.randn(CHANGES + 3, 6, dtype=torch.float64, generator=draw)
+    flat[:, 5] = 0
+    flat = flat / flat.norm(dim=1, keepdim=True)
+    first, second = flat[-1].clone(), flat[-1].clone()
+    first[5], second[5] = 0.5, -0.5  # they differ where no image and no prompt is
+    features, source, target = (part @ turn for part in (flat[:CHANGES], flat[-3], flat[-2]))
+    tied = torch.stack([first, second]) @ turn
+    return Rotation.tolerant(features, source, target), [
+        AffineScorer(tied, torch.zeros(2)),
+        random_problem("cosine", 5, 6, CHANGES, seed=3).scorer,
+    ]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", [0, 2])
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_scores_that_are_not_finite_claim_nothing_and_bear_on_no_other_level(bad: float, place: int, part: str) -> None:
+    rotation, (tied, other) = tied_problem()
+    start = along_rotation(other, rotation).start
+    near = ImageExtent(start + 5e-9, torch.ones_like(start, dtype=torch.bool))  # no label is told apart on less
+    broken = {"weight": other.weight.clone(), "bias": other.bias.clone()}
+    broken[part][place] = bad
+    levels = []
+    for scorer in (tied, AffineScorer(**broken), other):
+        partition = along_rotation(scorer, rotation, target_extent=near)
+        levels.append(Level(scorer, rotation, near, partition, rotation.sinusoids(scorer, partition.direction)))
+    asked = torch.zeros(1, CHANGES, 3, dtype=torch.float64)
+    margins = AskedMargins(asked, torch.ones_like(asked, dtype=torch.bool), asked)
+    extent, column, _ = LevelStretches(levels).reaches(margins)
+    alone = [FirstStretches(level.scorer, rotation, level.partition).reach(0.0, ThresholdScale()) for level in levels]
+    assert torch.allclose(extent[0], torch.stack([reached for reached, _ in alone], dim=1), rtol=0, atol=1e-15)
+    assert not extent[0, :, :2].any()
+    assert bool((extent[0, :, 2] > 0).any())
+    assert bool((column[0, :, 1] == -1).all())
+    assert bool((levels[0].partition.extent > 0).any())  # rounding alone tells the label of the tie
 
 
 def test_other_biases_make_the_scorer_that_they_would_make_anew() -> None:

@@ -146,7 +146,8 @@ class LevelStretches:
         margin = self._margin
         size = margin.cosine.abs().add_(margin.sine.abs()).add_(margin.offset.abs())
         size = torch.where(self._distances.isfinite(), size, math.inf)
-        if bool((size <= scores.tolerance()[:, None]).any()):  # which is at least that of each level
+        # That of all is at least that of each, or no number where a score of some level is none.
+        if not bool((size > scores.tolerance()[:, None]).all()):
             known = torch.stack([level.sinusoids.tolerance() for level in levels], dim=1)[:, self.columns.level]
             self._error = torch.where(size <= known, 2 * known, 0.0)
 
@@ -186,8 +187,9 @@ class LevelStretches:
         )
         blocked = least <= 0
         angle = torch.where(crossing.isinf(), math.inf, 2 * crossing.atan())
-        ended = (blocked | (angle < self.whole)) & (self.whole > 0)
-        extent = torch.where(blocked, 0.0, torch.minimum(angle, self.whole))
+        certified = self.whole > 0  # elsewhere scores may be no numbers
+        ended = (blocked | (angle < self.whole)) & certified
+        extent = torch.where(certified & ~blocked, torch.minimum(angle, self.whole), 0.0)
         found = columns[torch.where(blocked, worst, overtaker)]
         return extent, torch.where(ended, found, -1), self.columns.classes[found]
 
