@@ -40,6 +40,15 @@ def test_the_table_compares_with_gaussian_augmentation_in_the_order_of_the_varia
     ]
 
 
+def test_the_table_on_file_holds_all_lines_on_file(benchmark, tmp_path):
+    folder = ROOT / "benchmarks" / "results"
+    lines = (folder / "smoothed_variants_lines.jsonl").read_text(encoding="utf-8").splitlines()
+    benchmark.write([json.loads(line) for line in lines], tmp_path)
+    assert (folder / "smoothed_variants.md").read_text() == (tmp_path / "smoothed_variants.md").read_text()
+    kept, written = (json.loads((each / "smoothed_variants.json").read_text()) for each in (folder, tmp_path))
+    assert kept["rows"] == written["rows"]
+
+
 def test_variants_are_what_their_names_say(benchmark):
     found = {label: variant.method for label, variant in benchmark.VARIANTS.items()}
     assert {method.noise for method in found.values()} == {0.25}
