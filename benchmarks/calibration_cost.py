@@ -128,6 +128,7 @@ def compared(shown: ShownImages, calibration: Calibration, given: CalibrationSet
              turns: int) -> dict[str, Any]:  # fmt: skip
     """Seconds of certifying some images without and with the calibration, each image in turns."""
     indices = shown.indices[:images]
+    images = len(indices)  # fewer may be calibrated on
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "calibration.json"
         calibration.write(file)
