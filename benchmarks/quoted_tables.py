@@ -63,7 +63,8 @@ def oracle_thresholds(result: dict[str, Any]) -> str:
     for name, by_threshold in result["embedders"].items():
         for threshold in shown.get(name, ("0.7",)):
             found = by_threshold[threshold]
-            shares = (f"{100 * found[part]:.2g} %" for part in ("missed", "confused", "like_another"))
+            rounded = (float(f"{100 * found[part]:.2g}") for part in ("missed", "confused", "like_another"))
+            shares = (f"{share:g} %" for share in rounded)
             rows.append((f"`{name}`", threshold, *shares))
     others = result["captions"] - 1
     header = (

@@ -79,6 +79,12 @@ def test_the_table_at_the_top_of_the_readme(requote: ModuleType) -> None:
     assert text.index(table) < text.index("## ")
 
 
+def test_shares_of_all_are_told_in_digits(requote: ModuleType) -> None:
+    found = {"missed": 0.0, "confused": 0.00039, "like_another": 0.996}
+    table = requote.quoted_tables.oracle_thresholds({"captions": 250, "embedders": {"Any": {"0.7": found}}})
+    assert table.splitlines()[-1] == "| `Any` | 0.7 | 0 % | 0.039 % | 100 % |"
+
+
 def test_a_cell_of_a_short_table_by_hand(requote: ModuleType) -> None:
     tables = requote.quoted_tables
     result = json.loads((requote.RESULTS / "coherence.json").read_text(encoding="utf-8"))
