@@ -5,7 +5,7 @@
 Every variant fine-tunes the packaged model under noise of sigma .25 at a learning rate of its own, one run each, with
 the seed that learning rates of benchmarks/training.py are chosen with; epochs are so many that all but the "_long" ones
 take about the same processor time. Of the results on file this holds among the runs before "straight_050", and among
-those from it on, which went twice as fast: the machine was less busy or another. Told is the mean certified radius at
+those from it on, which took half of it for the same work. Told is the mean certified radius at
 that sigma of leaf and group, n = 200, of all validation pictures.
 
 What benchmarks/results/smoothed_variants_lines.jsonl holds is not repeated, so it may be stopped and started at will.
