@@ -76,7 +76,7 @@ def test_three_models_make_one_table_with_intervals(
     shares = [line for line in lines if line["unit"] == "right" and line["difference"]]
     assert len(shares) > 20
     assert all(line["low"] and line["high"] and line["p_value"] for line in shares)
-    assert {line["level_name"] for line in lines} == {"leaf", "level 1"}
+    assert {line["level_name"] for line in lines} == {"leaf", "level 1", "all levels"}
     check_attacks(lines, folders)
 
 

@@ -129,7 +129,7 @@ def test_a_file_of_an_earlier_run_says_the_same_as_before_with_one_line(
     assert module["objective"]["init_args"] == NOW
     assert module["optimizer"] == {"learning_rate": 0.25, "weight_decay": 1e-4, "warmup_steps": 10}
     assert module["trained"] == {
-        "image_tower": False, "text_projection": True, "freeze_batch_norm": True, "average_decay": None,
+        "image_tower": False, "text_projection": True, "freeze_batch_norm": False, "average_decay": None,
         "weight_perturbation": None, "alignment": None,
     }  # fmt: skip
     assert module["tower"] == {"compile_backend": "eager", "checkpoint_activations": False}
