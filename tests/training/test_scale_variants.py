@@ -20,7 +20,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "ema": {
         "model": {
             "trained": {
-                "image_tower": True, "text_projection": True, "freeze_batch_norm": True, "average_decay": 0.999,
+                "image_tower": True, "text_projection": True, "freeze_batch_norm": False, "average_decay": 0.999,
                 "weight_perturbation": None, "alignment": None,
             }
         }
