@@ -62,7 +62,7 @@ def test_methods_under_noise_have_a_grid_of_their_own(benchmark: Callable[[str],
     rates, (plain, alone, noisy) = benchmark("rates"), benchmark("methods").families()
     assert alone == ["clean"]
     assert {"tecoa", "hierarchical_images", "hierarchical_guided"} < set(plain)
-    assert {"gaussian", "gaussian_adapted", "hierarchical_smoothed"} == set(noisy)
+    assert {"gaussian", "gaussian_adapted", "tecoa_smoothed", "hierarchical_smoothed"} == set(noisy)
     start = (1e-3, 2e-3, 4e-3)
     scores = {name: dict(zip(start, (0.0, 1.0, 0.0), strict=True)) for name in plain}
     scores |= {name: dict(zip(start, (0.0, 0.0, 1.0), strict=True)) for name in noisy}
