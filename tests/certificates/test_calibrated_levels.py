@@ -1,4 +1,4 @@
-"""Stretches of all levels at once, against those of each level and threshold by itself."""
+"""Stretches at several thresholds at once, against those of each threshold by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from semantic_problems import random_problem
 from hrvlm.certificates import AffineScorer, ThresholdScale
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
-from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, LevelStretches
+from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed, shares_of
 
@@ -38,42 +38,53 @@ def test_levels_and_thresholds_at_once_reach_as_far_as_each_by_itself(kind: str,
     for scorer in scorers(kind):
         partition = along_rotation(scorer, rotation)
         levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
-    thresholds = torch.rand(4, CHANGES, len(levels), dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    thresholds *= torch.tensor([0.1, 0.2, 0.3, 0.0])[:, None, None]
-    weights = torch.tensor([scale.unit == "weights" for scale in scales])[:, None, None].expand_as(thresholds)
-    growth = torch.tensor([scale.growth for scale in scales], dtype=torch.float64)[:, None, None].expand_as(thresholds)
-    together = LevelStretches(levels)
-    extent, column, classes = together.reaches(AskedMargins(thresholds, weights, growth))
-    ended = set()
+    draw, ended, cut = np.random.default_rng(1), set[tuple[int, int]](), 0
+    weights = np.array([scale.unit == "weights" for scale in scales])[:, None].repeat(CHANGES, axis=1)
+    growth = np.array([scale.growth for scale in scales])[:, None].repeat(CHANGES, axis=1)
     for place, level in enumerate(levels):
+        thresholds = draw.random((4, CHANGES)) * np.array([0.1, 0.2, 0.3, 0.0])[:, None]
+        found = level_reaches(level, AskedMargins(thresholds, weights, growth))
         alone = FirstStretches(level.scorer, rotation, level.partition)
         for row, scale in enumerate(scales):
-            reached, ending = alone.reach(thresholds[row, :, place], scale)
-            assert torch.allclose(extent[row, :, place], reached, rtol=0, atol=1e-12)
-            assert torch.equal(torch.where(column >= 0, classes, -1)[row, :, place], ending)
-            ended |= {(place, int(other)) for other in ending}
+            reached, ending = alone.reach(torch.from_numpy(thresholds[row]), scale)
+            assert np.allclose(found.extent[row], reached.numpy(), rtol=0, atol=1e-12)
+            within = (reached < alone.whole - 1e-12).numpy()  # at the end itself rounding decides whether it is met
+            assert np.array_equal(found.other[row][within], ending.numpy()[within])
+            ended |= {(place, int(other)) for other in ending[within]}
+            cut += int((within & (reached > 0).numpy()).sum())
+        assert [set(ends) for ends in found.ends] == [set(row) - {-1} for row in found.other.T.tolist()]
     assert len(ended) > 12
-    assert bool(((extent > 0) & (extent < together.whole)).any())
+    assert cut > 0
 
 
 def test_what_ends_a_stretch_is_met_there() -> None:
     rotation = Rotation.tolerant(*random_problem("cosine", 60, 5, CHANGES, seed=10).arguments)
-    levels = []
+    asked, met = np.full((1, CHANGES), 0.02), 0
     for scorer in scorers("cosine"):
         partition = along_rotation(scorer, rotation)
-        levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
-    asked = torch.full((1, CHANGES, len(levels)), 0.02, dtype=torch.float64)
-    stretches = LevelStretches(levels)
-    extent, column, _ = stretches.reaches(
-        AskedMargins(asked, torch.ones_like(asked, dtype=torch.bool), torch.zeros_like(asked))
-    )
-    places = [place for place in (column >= 0).nonzero().tolist() if float(extent[tuple(place)]) > 0]
-    assert len(places) > 10
-    bounds = stretches.bounds([(i, int(column[m, i, level])) for m, i, level in places])
-    for place, (distance, (a, b, c), error) in zip(places, bounds, strict=True):
-        at = float(extent[tuple(place)])
-        left = a * math.cos(at) + b * math.sin(at) + c
-        assert left == pytest.approx(0.02 * distance + error, abs=1e-12)
+        level = Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction))
+        found = level_reaches(level, AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
+        for at, other, ends in zip(found.extent[0], found.other[0], found.ends, strict=True):
+            if at > 0 and other >= 0:
+                distance, (a, b, c), error = ends[int(other)]
+                left = a * math.cos(at) + b * math.sin(at) + c
+                assert left == pytest.approx(0.02 * distance + error, abs=1e-12)
+                met += 1
+    assert met > 10
+
+
+def test_where_no_threshold_is_asked_nothing_is_claimed() -> None:
+    rotation = Rotation.tolerant(*random_problem("cosine", 60, 5, CHANGES, seed=10).arguments)
+    scorer = scorers("cosine")[0]
+    partition = along_rotation(scorer, rotation)
+    level = Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction))
+    asked = np.zeros((2, CHANGES))
+    asked[1, ::2] = math.nan
+    found = level_reaches(level, AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
+    assert np.array_equal(found.extent[1, 1::2], found.extent[0, 1::2])
+    assert not found.extent[1, ::2].any()
+    assert (found.other[1, ::2] == -1).all()
+    assert found.extent[0, ::2].any()
 
 
 def tied_problem() -> tuple[Rotation, list[AffineScorer]]:
@@ -106,14 +117,15 @@ def test_scores_that_are_not_finite_claim_nothing_and_bear_on_no_other_level(bad
     for scorer in (tied, AffineScorer(**broken), other):
         partition = along_rotation(scorer, rotation, target_extent=near)
         levels.append(Level(scorer, rotation, near, partition, rotation.sinusoids(scorer, partition.direction)))
-    asked = torch.zeros(1, CHANGES, 3, dtype=torch.float64)
-    margins = AskedMargins(asked, torch.ones_like(asked, dtype=torch.bool), asked)
-    extent, column, _ = LevelStretches(levels).reaches(margins)
-    alone = [FirstStretches(level.scorer, rotation, level.partition).reach(0.0, ThresholdScale()) for level in levels]
-    assert torch.allclose(extent[0], torch.stack([reached for reached, _ in alone], dim=1), rtol=0, atol=1e-15)
-    assert not extent[0, :, :2].any()
-    assert bool((extent[0, :, 2] > 0).any())
-    assert bool((column[0, :, 1] == -1).all())
+    asked = np.zeros((1, CHANGES))
+    margins = AskedMargins(asked, np.ones_like(asked, dtype=bool), asked)
+    found = [level_reaches(level, margins) for level in levels]
+    for one, level in zip(found, levels, strict=True):
+        alone, _ = FirstStretches(level.scorer, rotation, level.partition).reach(0.0, ThresholdScale())
+        assert np.allclose(one.extent[0], alone.numpy(), rtol=0, atol=1e-15)
+    assert not any(one.extent.any() for one in found[:2])
+    assert (found[2].extent > 0).any()
+    assert (found[1].other == -1).all()
     assert bool((levels[0].partition.extent > 0).any())  # rounding alone tells the label of the tie
 
 

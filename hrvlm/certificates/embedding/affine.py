@@ -144,13 +144,14 @@ class AffineScorer:
 
         By differences: a product form would cancel.
         """
-        asked, known = place.tolist(), self._distances
+        asked = place.tolist()
+        known = {one: self._distances[one] for one in set(asked) if one in self._distances}
         if new := sorted(set(asked) - known.keys()):
             far = torch.cdist(self.distinct[new], self.distinct, compute_mode="donot_use_mm_for_euclid_dist")
-            known = known | dict(zip(new, far, strict=True))
-            if len(known) * len(self.distinct) <= _KEPT:
+            known |= zip(new, far, strict=True)
+            if (len(self._distances) + len(new)) * len(self.distinct) <= _KEPT:
                 self._distances.update(known)
-        if len(set(asked)) == 1:  # that of an image along its changes
+        if len(known) == 1:  # that of an image along its changes
             return known[asked[0]].expand(len(asked), -1)
         return torch.stack([known[one] for one in asked])
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from itertools import starmap, zip_longest
+from itertools import islice, starmap
 from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Columns, Level, LevelStretches
+from hrvlm.certificates.embedding.partition import SemanticPartition
+from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
 from hrvlm.certificates.kinds.semantic.speed import shares_of
@@ -47,22 +47,18 @@ class Asked:
 
     @property
     def numbers(self) -> tuple[float, bool, float]:
-        """Threshold, 0 for none, whether in units of weights, and growth."""
-        return self.threshold or 0.0, self.statement.scale.unit == "weights", self.statement.scale.growth
+        """Threshold, NaN for none, whether in units of weights, and growth."""
+        return (
+            math.nan if self.threshold is None else self.threshold,
+            self.statement.scale.unit == "weights",
+            self.statement.scale.growth,
+        )
 
     @cached_property
     def said(self) -> tuple[Any, ...]:
         """The fields of a `CalibratedStretch` that are the same for every image."""
         s = self.statement
         return s.over, s.group, s.epsilon, self.form, s.scale.unit, s.scale.growth, self.threshold
-
-
-class AskedTensors(NamedTuple):
-    """Thresholds of N changes at L levels, M being the most that are asked of a change at a level."""
-
-    margins: AskedMargins
-    none: Tensor  # (M, N, L) where no threshold is asked, or the calibration found none
-    speeds: tuple[np.ndarray, np.ndarray]  # knots (M, N, L, Q) of shares and fractions, see `shares_of`
 
 
 class AskedThresholds:
@@ -78,43 +74,44 @@ class AskedThresholds:
         for level, some in zip(self.by_level, asked, strict=True):
             for one in some:
                 level[one.change].append(one)
-        self._columns: Columns | None = None
+        self._all = [one for level in self.by_level for some in level for one in some]
 
     def __bool__(self) -> bool:
         """Whether anything is asked."""
-        return any(some for level in self.by_level for some in level)
+        return bool(self._all)
 
     @cached_property
-    def tensors(self) -> AskedTensors:
-        """The thresholds."""
-        rows = list(zip_longest(*(some for level in self.by_level for some in level)))
-        shape = (len(rows), len(self.by_level), -1)
-        told = [[(0.0, True, 0.0) if one is None else one.numbers for one in row] for row in rows]
-        parts = [part.contiguous() for part in torch.tensor(told, dtype=torch.float64)
-                 .unflatten(1, shape[1:]).transpose(1, 2).unbind(dim=-1)]  # fmt: skip
-        none = torch.tensor([[one is None or one.threshold is None for one in row] for row in rows], dtype=torch.bool)
-        speeds = [[((0.0, 1.0),) * 2 if one is None else _knots(one) for one in row] for row in rows]
-        most = max(len(shares) for row in speeds for shares, _ in row)
-        padded = [[[list(k) + [k[-1]] * (most - len(k)) for k in knots] for knots in row] for row in speeds]
-        shares, fractions = np.array(padded).reshape(*shape, 2, most).transpose(3, 0, 2, 1, 4).copy()
-        margins = AskedMargins(parts[0], parts[1] > 0, parts[2])
-        return AskedTensors(margins, none.unflatten(1, shape[1:]).transpose(1, 2).contiguous(), (shares, fractions))
+    def margins(self) -> list[AskedMargins]:
+        """The thresholds `(M, N)` of each level, M being the most that are asked of a change at any."""
+        told = np.full((*self.places.shape, 3), (math.nan, 1.0, 0.0))
+        told[self.places] = [one.numbers for one in self._all]
+        return [AskedMargins(*(part.T.copy() for part in (a, b > 0, c))) for a, b, c in np.moveaxis(told, -1, 1)]
 
     @cached_property
-    def said(self) -> list[list[list[tuple[Any, ...]]]]:
-        """Per level and change the fields of stretches that are the same for every image."""
-        return [[[one.said for one in some] for some in level] for level in self.by_level]
+    def places(self) -> np.ndarray:
+        """Mask `(L, N, M)` of the thresholds that are asked, in their order, where some changes have fewer."""
+        counts = np.array([[len(some) for some in level] for level in self.by_level])
+        mask: np.ndarray = np.arange(counts.max()) < counts[..., None]
+        return mask
 
-    def columns(self, levels: Sequence[Level]) -> Columns:
-        """The classes of an image's levels, which are seldom others than of the image before."""
-        scorers = [level.scorer for level in levels]
-        if self._columns is None or not self._columns.are_of(scorers):
-            self._columns = Columns(scorers)
-        return self._columns
+    @cached_property
+    def speeds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Knots `(P, Q)` of shares and fractions of all thresholds, see `shares_of`."""
+        speeds = [one.statement.speed for one in self._all]
+        most = max(len(speed.shares) for speed in speeds)
+        shares, fractions = (
+            np.array([_padded(getattr(speed, name), most) for speed in speeds]) for name in ("shares", "fractions")
+        )
+        return shares, fractions
+
+    @cached_property
+    def said(self) -> list[tuple[Any, ...]]:
+        """The fields of stretches, of all thresholds, that are the same for every image."""
+        return [one.said for one in self._all]
 
 
-def _knots(asked: Asked) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    return asked.statement.speed.shares, asked.statement.speed.fractions
+def _padded(knots: tuple[float, ...], count: int) -> tuple[float, ...]:
+    return (*knots, *[knots[-1]] * (count - len(knots)))
 
 
 class Asking:
@@ -173,31 +170,19 @@ def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> lis
     """
     if not asked:
         return [[Stated((), {}) for _ in some] for some in asked.by_level]
-    stretches, tensors = LevelStretches(levels, asked.columns(levels)), asked.tensors
-    extent, column, classes = (part.cpu() for part in stretches.reaches(tensors.margins.to(stretches.whole.device)))
-    extent, column = extent.masked_fill(tensors.none, 0.0), column.masked_fill(tensors.none, -1)
-    start, stop = (torch.stack(list(ends), dim=1).cpu() for ends in zip(*map(_ends, levels), strict=True))
-    ranges = (stop - start).abs()
-    fraction = np.divide(extent, ranges, out=np.zeros(extent.shape), where=(ranges > 0).numpy())
-    share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *tensors.speeds)), 0.0)
-    reached = [part.transpose(2, 1, 0).tolist() for part in (extent.numpy(), share)]
-    found = [
-        [Stated(_stretches(*of_change), {}) for of_change in zip(*of_level, strict=True)]
-        for of_level in zip(asked.said, *reached, strict=True)
+    reached = [level_reaches(level, margins) for level, margins in zip(levels, asked.margins, strict=True)]
+    extent = np.stack([found.extent.T for found in reached])
+    length = np.stack([_length(level.partition) for level in levels])[..., None]
+    fraction = np.divide(extent, length, out=np.zeros(extent.shape), where=length > 0)
+    extent, fraction = extent[asked.places], fraction[asked.places]
+    share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *asked.speeds)), 0.0)
+    numbers = zip(extent.tolist(), share.tolist(), strict=True)
+    stretches = starmap(CalibratedStretch, map(add, asked.said, numbers))
+    return [
+        [Stated(tuple(islice(stretches, len(one))), ends) for one, ends in zip(some, found.ends, strict=True)]
+        for some, found in zip(asked.by_level, reached, strict=True)
     ]
-    place = (column >= 0).nonzero(as_tuple=True)
-    ending = dict.fromkeys(
-        zip(*(part.tolist() for part in (place[2], place[1], classes[place], column[place])), strict=True)
-    )
-    for (level, i, other, _), end in zip(ending, stretches.bounds([(i, c) for _, i, _, c in ending]), strict=True):
-        found[level][i].ends[other] = end
-    return found
 
 
-def _ends(level: Level) -> tuple[Tensor, Tensor]:
-    return level.partition.start, level.partition.stop
-
-
-def _stretches(said: list[tuple[Any, ...]], extents: list[float], shares: list[float]) -> tuple[CalibratedStretch, ...]:
-    """What is said of all images, with how far each stretch reaches; of these there may be more than are asked."""
-    return tuple(starmap(CalibratedStretch, map(add, said, zip(extents, shares, strict=True))))
+def _length(partition: SemanticPartition) -> np.ndarray:
+    return np.asarray((partition.stop - partition.start).abs().cpu())

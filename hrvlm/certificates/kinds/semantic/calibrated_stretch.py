@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias, get_args
 
-from msgspec import Meta, Struct, convert
-from msgspec.structs import astuple
+from msgspec import Meta, Struct, convert, to_builtins
 
 from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE, SHARE
 
@@ -65,7 +64,7 @@ def stretches_of(values: Iterable[Any]) -> tuple[CalibratedStretch, ...]:
 
 def lists_of(stretches: Iterable[CalibratedStretch]) -> list[list[Any]]:
     """As a row holds them."""
-    found: list[list[Any]] = list(map(list, map(astuple, stretches)))
+    found: list[list[Any]] = to_builtins(list(stretches))
     for values in found:
         if values[1] is not None:
             values[1] = list(values[1])
