@@ -26,13 +26,15 @@ def fine_tune(method: Method, seed: int, learning_rate: float, sizes: Sizes, pat
         NonFiniteLossError: If the learning rate is too large for the method.
     """
     seed_everything(seed, verbose=False)
-    noise = TrainingNoise(sigma=method.noise, copies=method.copies, consistency=method.consistency)
+    noise = None
+    if method.noise:
+        noise = TrainingNoise(sigma=method.noise, copies=method.copies, consistency=method.consistency)
     module = RobustFineTuning(
         objective=method.objective(),
         trees=method.trees,
         trained=method.trained,
         optimizer=OptimizerSettings(learning_rate=learning_rate, warmup_steps=10),
-        noise=noise if method.noise else None,
+        noise=noise,
         seed=seed,
     )
     epochs = min(method.epochs, sizes.epochs)

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
+from hrvlm.models import load
 from hrvlm.objectives import Objective
 
 ROOT = Path(__file__).parents[1]
@@ -283,6 +284,19 @@ def test_certificates_are_of_the_same_pictures_at_each_sigma(
         assert list(row["certified"]) == list(content["profiles"][0]["mean_depth"])
     table = (tiny / "certified_training.md").read_text()
     assert table.count("| gaussian | 1 | 4 |") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*in eval mode.*")  # frozen batch norms, and the reference
+@pytest.mark.parametrize("label", ["clean", "hierarchical_guided", "tecoa_adapted", "tecoa_smoothed"])
+def test_methods_train_with_and_without_noise(
+    benchmark: Callable[[str], ModuleType], tmp_path: Path, label: str
+) -> None:
+    methods = benchmark("methods")
+    run = benchmark("runs").fine_tune(methods.EVERYTHING[label], 0, 1e-3, methods.TINY, tmp_path / "model.ckpt")
+    assert run["epochs"] == 1
+    model = load(tmp_path / "model.ckpt").model
+    assert ("training_noise" in model.config) == (label == "tecoa_smoothed")
 
 
 @pytest.mark.slow
