@@ -16,8 +16,8 @@ from hrvlm.training.fine_tuning import RobustFineTuning
 
 ROOT = Path(__file__).parents[2]
 VARIANTS = {
-    "imagenet/smoothed_025": ("imagenet/vit_b32_openai", 0.25, 2),
-    "imagenet/smoothed_050": ("imagenet/vit_b32_openai", 0.5, 2),
+    "imagenet/smoothed_025": ("imagenet/vit_b32_openai", 0.25, 1),
+    "imagenet/smoothed_050": ("imagenet/vit_b32_openai", 0.5, 1),
     "emoji/smoothed": ("emoji/quickstart", 0.25, 1),
 }
 
