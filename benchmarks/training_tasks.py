@@ -12,6 +12,7 @@ from training_attacks import APGD, AUTOATTACK, LEAF, PGD, TOGETHER, first_lines,
 from training_certificates import certified_lines
 from training_methods import (
     ABLATIONS,
+    ADAPTING,
     CERTIFIED_LEVELS,
     EVERYTHING,
     METHODS,
@@ -85,6 +86,7 @@ class Benchmark:
             *(self._certificate(*run, sigma) for run in first for sigma in self.sizes.sigmas if sigma != SIGMA),
             *(self._attack(AUTOATTACK, APGD, *run) for run in first if run in bare),
             *(self._run("ablations", name, 0, state) for name in self.methods if name in ABLATIONS),
+            *(self._attack(APGD, PGD, name, 0) for name in self.methods if name in ADAPTING),
             *(self._attack(APGD, PGD, *run) for run in first if run not in bare),
         ]
 
