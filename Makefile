@@ -1,7 +1,8 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs the tests but those marked slow, in two processes of one thread each
 # make test-slow    the tests marked slow: exhaustive sweeps, killed and distributed programs, long searches; CI runs both
-# make test-all     both at once; all three list their slowest 20
+# make test-loggers   those of Weights & Biases and MLflow, which have an environment of their own, .venv-loggers, on top of .venv
+# make test-all     test and test-slow at once; all three list their slowest 20
 # make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
 # make benchmark-training   all training methods side by side, in two processes of one thread; hours; stopped, it goes on where it
@@ -15,11 +16,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 DOCS_VENV := .venv-docs
+LOGGERS_VENV := .venv-loggers
 QUICKSTART := configs/emoji/quickstart.yaml
 # Bytecode is written whatever the shell says: else each process rewrites the assertions of all tests anew.
 PYTEST := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --durations=20
 
-.PHONY: help quickstart demo-generative test test-slow test-all lint format benchmark-semantic benchmark-training docs docs-figures clean
+.PHONY: help quickstart demo-generative test test-slow test-loggers test-all lint format benchmark-semantic benchmark-training docs docs-figures clean
 
 help:
 	@sed -n 's/^# \(make \|      \)/\1/p' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +51,20 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
+
+# In .venv itself every command with a model would wait for wandb, which timm imports where it is installed.
+$(LOGGERS_VENV)/.installed: $(INSTALLED)
+	rm -rf $(LOGGERS_VENV)
+	$(BIN)/python -m venv --without-pip $(LOGGERS_VENV)
+	under=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
+		echo "import site; site.addsitedir('$$under')" > \
+		"$$($(LOGGERS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth"
+	$(BIN)/python -m pip --python $(LOGGERS_VENV)/bin/python install --quiet --no-warn-conflicts \
+		"wandb>=0.19" "mlflow-skinny>=3.5" sqlalchemy alembic
+	touch $@
+
+test-loggers: $(LOGGERS_VENV)/.installed
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(LOGGERS_VENV)/bin/python -m pytest -m slow tests/callbacks/test_logged_figures.py
 
 test-all: $(INSTALLED)
 	$(PYTEST)
@@ -83,4 +99,4 @@ docs-figures: $(INSTALLED)
 	$(BIN)/python scripts/docs/figures.py
 
 clean:
-	rm -rf $(VENV) $(DOCS_VENV) site build *.egg-info .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(DOCS_VENV) $(LOGGERS_VENV) site build *.egg-info .mypy_cache .ruff_cache .pytest_cache

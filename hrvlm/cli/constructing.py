@@ -13,8 +13,8 @@ from typing import Any
 
 from jsonargparse import add_instantiator
 
-# What installs it in a version that hrvlm was tried with.
-_EXTRA = {f"{logger}Logger": f', or pip install "hrvlm[{logger.lower()}]"' for logger in ("Wandb", "MLFlow")}
+# What installs it in a version that hrvlm was tried with. MLflow has no extra: torchattacks names an older requests.
+_EXTRA = {"WandbLogger": ', or pip install "hrvlm[wandb]"'}
 _within: ContextVar[bool] = ContextVar("_within", default=False)
 
 
