@@ -9,7 +9,7 @@
 #                   was: ARGS="--minutes 60 --only tuning runs" does a part of it, see benchmarks/training.py
 # make benchmark-semantic   semantic certificates against pictures of controlled change, into benchmarks/results
 # make docs         the documentation as a site, into site/; its builder has an environment of its own, .venv-docs
-# make docs-figures figures of the documentation, drawn anew from benchmarks/results; pictures of the page, from a small run
+# make docs-figures figures of the documentation, drawn anew from benchmarks/results; pictures of the page and the explorer, from small runs
 # make help         this list
 PYTHON ?= python3
 VENV := .venv

@@ -30,7 +30,8 @@ def recipe(target: str) -> str:
 
 
 def test_ci_runs_both_parts_which_are_all() -> None:
-    assert {"make lint", "make test", "make test-slow", "make test-loggers"} <= set((ROOT / ".ci" / "run").read_text().splitlines())
+    run = set((ROOT / ".ci" / "run").read_text().splitlines())
+    assert {"make lint", "make test", "make test-slow", "make test-loggers"} <= run
     assert recipe("test") == '$(PYTEST) -m "not slow"'
     assert recipe("test-slow") == "$(PYTEST) -m slow"
     assert recipe("test-all") == "$(PYTEST)"

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader, BytesIO
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRAWN = "new Promise(done => requestAnimationFrame(() => setTimeout(done, 500)))"
+"""A promise that is kept once what changed is seen."""
 _END = b"\0"  # after every message
 
 
@@ -43,23 +46,54 @@ class Tab:
         message, _, self._rest = self._rest.partition(_END)
         return dict(json.loads(message))
 
-    def picture(self, address: str, width: int, height: int, *, dark: bool) -> bytes:
-        """What a page looks like, as PNG.
+    def open(self, address: str, width: int, height: int, *, dark: bool) -> None:
+        """Opens a page, and waits until it is drawn.
 
         Args:
             address: Of the page.
             width: Of the window, in pixels.
-            height: How much of the page is shown, in pixels.
+            height: Of the window, in pixels.
             dark: Whether its reader prefers dark colours.
         """
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self._sized(width, height)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", features=[scheme])
         self.send("Page.navigate", url=address)
         ready = "new Promise(done => document.readyState === 'complete' ? done() : addEventListener('load', done))"
-        drawn = f"{ready}.then(() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 500))))"
-        self.send("Runtime.evaluate", expression=drawn, awaitPromise=True)
+        self.evaluate(f"{ready}.then(() => {DRAWN})")
+
+    def evaluate(self, expression: str) -> Any:
+        """What an expression gives in the page, once its promises are kept."""
+        answer = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(f"expected {expression} to run in the page, got {answer['exceptionDetails']}")
+        return answer["result"].get("value")
+
+    def wait(self, expression: str, seconds: float = 120) -> None:
+        """Tries an expression until it is true.
+
+        Raises:
+            TimeoutError: If it does not become so.
+        """
+        end = time.monotonic() + seconds
+        while not self.evaluate(expression):
+            if time.monotonic() > end:
+                raise TimeoutError(f"expected {expression} to become true within {seconds:g} s")
+            time.sleep(0.2)
+
+    def picture(self) -> bytes:
+        """What the window shows, as PNG."""
         return base64.b64decode(self.send("Page.captureScreenshot", format="png")["data"])
+
+    def whole(self) -> bytes:
+        """What the page looks like from top to bottom, as PNG; the window grows to its size."""
+        size = self.send("Page.getLayoutMetrics")["cssContentSize"]
+        self._sized(size["width"], size["height"])
+        self.evaluate(DRAWN)
+        return self.picture()
+
+    def _sized(self, width: int, height: int) -> None:
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
 
 
 @contextmanager
@@ -86,8 +120,18 @@ def browser() -> Iterator[Tab]:
 
 
 def saved(picture: bytes, path: Path, colours: int = 128) -> None:
-    """Writes a picture as PNG with a palette, which is a fraction of its size."""
+    """Writes a picture as PNG with a palette, or, where it shows too many colours for one, as WebP.
+
+    Args:
+        picture: As PNG.
+        path: Where to, with the suffix of its format.
+        colours: Size of the palette.
+    """
     from PIL import Image
 
-    with Image.open(BytesIO(picture)) as image:
-        image.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)
+    with Image.open(BytesIO(picture)) as shot:
+        image = shot.convert("RGB")
+    if path.suffix == ".webp":
+        image.save(path, quality=80, method=6)
+    else:
+        image.quantize(colours, dither=Image.Dither.NONE).save(path, optimize=True)

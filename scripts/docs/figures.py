@@ -1,9 +1,9 @@
-"""Draws the figures of docs/ anew: those of benchmarks from benchmarks/results, and the report page in a browser.
+"""Draws the figures of docs/ anew: those of benchmarks from benchmarks/results, report page and explorer in a browser.
 
     python scripts/docs/figures.py
 
 The page is that of two small runs of the packaged model, the ones of docs/tour.md; minutes on two cores, and Chromium
-is needed.
+is needed. Pictures of the explorer alone: `python scripts/docs/explorer.py`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import sys
 from pathlib import Path
 
+import explorer
 from browser import browser, saved
 
 ROOT = Path(__file__).parents[2]
@@ -53,9 +54,11 @@ def pictures(report: Path, folder: Path = DOCS) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with browser() as tab:
         for name, (width, height, dark) in PICTURES.items():
-            saved(tab.picture(report.resolve().as_uri(), width, height, dark=dark), folder / name)
+            tab.open(report.resolve().as_uri(), width, height, dark=dark)
+            saved(tab.picture(), folder / name)
 
 
 if __name__ == "__main__":
     benchmarks()
     pictures(page())
+    explorer.pictures()

@@ -80,6 +80,10 @@ def test_links_are_rewritten_for_the_site(hooks: ModuleType, page: str, target: 
     assert text == f"see [it]({expected}#there)\n```\n[it]({target})\n```"
 
 
-def test_pictures_of_the_page_are_small() -> None:
-    assert {path.name for path in IMAGES.glob("*.png")} >= {"report.png", "report_dark.png", "report_phone.png"}
-    assert [path.name for path in IMAGES.glob("*.png") if path.stat().st_size > 150_000] == []
+@pytest.mark.parametrize("name", ["figures", "explorer"])
+def test_pictures_are_those_that_scripts_draw_and_small(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "scripts" / "docs")
+    script = import_module(name)
+    drawn = {path.name: path.stat().st_size for path in IMAGES.glob(f"*{Path(next(iter(script.PICTURES))).suffix}")}
+    assert drawn.keys() == script.PICTURES.keys()
+    assert [name for name, size in drawn.items() if size > 200_000] == []
