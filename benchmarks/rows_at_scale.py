@@ -1,24 +1,24 @@
-"""What many rows cost: time and memory to verify them, and to make their page, averages included.
+"""What many rows cost: time and memory to merge and verify them, and to make their page, averages included.
 
-    python benchmarks/rows_at_scale.py [--rows 100000 1000000]
+    python benchmarks/rows_at_scale.py [--rows 100000 1000000 5000000]
 
 Rows are smoothing certificates of six levels of two trees, as `certify.py run` writes them, n = 1,000 samples each, of
-counts from a law like that of pictures, and held against the settings of their run. Each command runs in a process of
-its own, start-up included; processor time and peak memory are those of that process. A size that is on file already is
-left out, so that what was cut off goes on. Writes benchmarks/results/rows_at_scale.json.
+counts from a law like that of pictures, and held against the settings of their run; four processes have left them, an
+image each in turns, and they are merged as a run does at its end. Each command runs in a process of its own, start-up
+included; processor time and peak memory are those of that process. A size that is on file already is left out, so that
+what was cut off goes on. Writes benchmarks/results/rows_at_scale.json.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import shlex
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from hrvlm.certificates.statistics.claim import NOT_MAJORITY, Claim, derive
 from hrvlm.evaluation.folder_names import ROWS_OF, SETTINGS
 from hrvlm.reports.folder_page import REPORT
 from hrvlm.rows.record import is_right
+from hrvlm.rows.shards import shard_path
 
 RESULT = Path(__file__).parent / "results" / "rows_at_scale.json"
 TREES = (("species", 1000, (250, 60, 12)), ("use", 1000, (40, 9)))
@@ -38,7 +39,15 @@ LEVELS = [("species", 0, 1000)] + [(tree, k, size) for tree, _, sizes in TREES f
 SIGMA, ALPHA, N0, N = 0.25, 0.001, 100, 1000
 SHARE = ALPHA / len(LEVELS)
 ROWS = ROWS_OF["run"]
-COMMANDS = ("verify", "report")
+PROCESSES = 4
+COMMANDS = {
+    "merge": (
+        "from hrvlm.certificates.kinds.registry import row_key; from hrvlm.rows.shards import merge_shards; "
+        f"merge_shards(sys.argv[2] + '/{ROWS}', row_key)"
+    ),
+    **dict.fromkeys(("verify", "report"), "from hrvlm.cli.certify import main; main(sys.argv[1:])"),
+}
+"""In the order in which they are run."""
 
 
 def settings(images: int) -> dict[str, Any]:
@@ -99,35 +108,53 @@ def write_rows(folder: Path, rows: int) -> None:
         file.writelines(lines(images))
 
 
+def part_rows(folder: Path) -> None:
+    """Puts the rows where several processes leave them."""
+    merged = folder / ROWS
+    with ExitStack() as stack, merged.open("rb") as file:
+        shard_path(merged, 0).parent.mkdir()
+        parts = [stack.enter_context(shard_path(merged, rank).open("wb")) for rank in range(PROCESSES)]
+        for number, line in enumerate(file):
+            parts[number // len(LEVELS) % PROCESSES].write(line)
+    merged.unlink()
+
+
+MEASURED = """
+import json, os, sys, time
+began = time.perf_counter()
+_, status, used = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+processor = used.ru_utime + used.ru_stime
+print(json.dumps([os.waitstatus_to_exitcode(status), time.perf_counter() - began, processor, used.ru_maxrss]))
+"""
+"""A process that starts another one, and is small: what it begins as counts as the other's memory."""
+
+
 def measured(arguments: Sequence[str]) -> dict[str, float]:
     """Wall time, processor time and peak memory of one process.
 
     Raises:
         RuntimeError: if it fails.
     """
-    began = time.perf_counter()
-    process = subprocess.Popen(arguments)
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise RuntimeError(f"expected {shlex.join(arguments)} to succeed, got exit code {process.returncode}")
+    done = subprocess.run([sys.executable, "-S", "-c", MEASURED, *arguments], stdout=subprocess.PIPE, check=True)
+    code, wall, processor, kibibytes = json.loads(done.stdout.splitlines()[-1])
+    if code:
+        raise RuntimeError(f"expected {shlex.join(arguments)} to succeed, got exit code {code}")
     return {
-        "wall_seconds": round(time.perf_counter() - began, 1),
-        "processor_seconds": round(used.ru_utime + used.ru_stime, 1),
-        "peak_mebibytes": round(used.ru_maxrss / 1024),
+        "wall_seconds": round(wall, 1),
+        "processor_seconds": round(processor, 1),
+        "peak_mebibytes": round(kibibytes / 1024),
     }
 
 
 def of_command(command: str, folder: Path) -> list[str]:
-    """The process of a command of `certify.py`."""
-    code = "import sys; from hrvlm.cli.certify import main; main(sys.argv[1:])"
-    return [sys.executable, "-c", code, command, str(folder)]
+    """The process of a command."""
+    return [sys.executable, "-c", f"import sys; {COMMANDS[command]}", command, str(folder)]
 
 
 def main() -> None:
     """Measures what is not on file yet, and writes."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[100_000, 1_000_000, 5_000_000])
     options = parser.parse_args()
     known = json.loads(RESULT.read_text(encoding="utf-8")) if RESULT.exists() else {"by_rows": {}}
     for rows in options.rows:
@@ -137,6 +164,7 @@ def main() -> None:
             folder = Path(name)
             write_rows(folder, rows)
             megabytes = round((folder / ROWS).stat().st_size / 1e6)
+            part_rows(folder)
             told = {command: measured(of_command(command, folder)) for command in COMMANDS}
             page = round((folder / REPORT).stat().st_size / 1e6, 1)
         known["by_rows"][str(rows)] = {"rows_megabytes": megabytes, "page_megabytes": page, **told}
