@@ -1,7 +1,7 @@
 # make quickstart   installs into .venv, fine-tunes and certifies the packaged model, prints where the results lie
 # make test         installs into .venv and runs the tests but those marked slow, in two processes of one thread each
 # make test-slow    the tests marked slow: exhaustive sweeps, killed and distributed programs, long searches; CI runs both
-# make test-loggers   those of Weights & Biases and MLflow, which have an environment of their own, .venv-loggers, on top of .venv
+# make test-loggers   those of Weights & Biases, MLflow and accelerate, which have an environment of their own, .venv-loggers, on top of .venv
 # make test-all     test and test-slow at once; all three list their slowest 20
 # make lint         ruff, mypy and the direction of imports
 # make demo-generative   certifies and attacks the packaged captioner's answers; minutes on two cores, goes on if stopped
@@ -60,11 +60,13 @@ $(LOGGERS_VENV)/.installed: $(INSTALLED)
 		echo "import site; site.addsitedir('$$under')" > \
 		"$$($(LOGGERS_VENV)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/under.pth"
 	$(BIN)/python -m pip --python $(LOGGERS_VENV)/bin/python install --quiet --no-warn-conflicts \
-		"wandb>=0.19" "mlflow-skinny>=3.5" sqlalchemy alembic
+		"wandb>=0.19" "mlflow-skinny>=3.5" sqlalchemy alembic "accelerate>=1.10"
 	touch $@
 
 test-loggers: $(LOGGERS_VENV)/.installed
 	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(LOGGERS_VENV)/bin/python -m pytest -m slow tests/callbacks/test_logged_figures.py
+	OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= $(LOGGERS_VENV)/bin/python -m pytest -k device \
+		tests/generative/test_several_devices.py tests/generative/test_transformers_precision.py
 
 test-all: $(INSTALLED)
 	$(PYTEST)

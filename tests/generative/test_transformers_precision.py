@@ -72,7 +72,7 @@ def test_a_device_map_without_its_package_is_one_sentence(folder: Path):
         load_generator(str(folder), device_map="auto")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="needs accelerate")
+@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="needs accelerate: make test-loggers")
 def test_a_device_map_places_the_model_and_changes_no_answer(folder: Path, tmp_path: Path):
     given = {"prompt": "what is this", "decoding": Decoding(max_new_tokens=4)}
     plain = load_generator(str(folder), **given)
