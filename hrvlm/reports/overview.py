@@ -111,11 +111,11 @@ class Overview:
 def _headline(told: Sequence[Entry]) -> list[Entry]:
     """Undisturbed, under the strongest attack, certified at the largest radius at which anything is, and the mean.
 
-    Of a training run, that of its end.
+    Undisturbed is what most images say. Of a training run, all is that of its end.
     """
     told = [entry for entry in told if not entry[0][0].endswith(BEFORE)] or told
-    found = list[Entry]()
-    found += [entry for entry in told if entry[0][1] == "clean" or entry[0][1].startswith("accuracy")][-1:]
+    undisturbed = [entry for entry in told if entry[0][1] == "clean" or entry[0][1].startswith("accuracy")]
+    found = sorted(undisturbed, key=lambda entry: entry[1].count)[-1:]
     found += sorted((entry for entry in told if entry[0][1].startswith("under ")), key=lambda entry: entry[1].mean)[:1]
     certified = [entry for entry in told if entry[0][1].startswith("certified at ") and entry[1].total > 0]
     found += sorted(certified, key=lambda entry: float(entry[0][1].split()[2]))[-1:]

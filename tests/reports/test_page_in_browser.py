@@ -87,6 +87,16 @@ def test_an_address_chooses_level_filter_order_and_image(page: Path) -> None:
     assert " open" in document.partition("<dialog")[2].partition(">")[0]
 
 
+def test_images_that_a_level_says_nothing_of_are_left_out_of_its_table(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    certificates = [smoothing_row(index=1), smoothing_row(index=7)]
+    page.write_text(render_report(certificates, robustness_rows()), encoding="utf-8")
+    certified, attacked = shown(page, ""), shown(page, "#view=1")  # images 1 and 7; 0 and 1
+    assert [re.findall(r">(\d+)</button>", line) for line in lines(certified)] == [["1"], ["7"]]
+    assert "2 of 3 images" in certified
+    assert [re.findall(r">(\d+)</button>", line) for line in lines(attacked)] == [["0"], ["1"]]
+
+
 def judged(page: Path, folder: Path, *more: str, address: str = "", dark: bool = False) -> dict[str, Any]:
     """What axe-core says of the page, which lets no foreign script run, so of a copy that does."""
     text = page.read_text(encoding="utf-8")

@@ -122,6 +122,15 @@ def test_the_headline_of_a_training_run_is_about_its_end() -> None:
     assert "<b>0.0 %</b>under pgd20" in alone
 
 
+def test_the_headline_has_the_accuracy_of_most_images() -> None:
+    overview = Overview()
+    for count, name in [(8, "clean"), (2, "accuracy, cosine"), (1, "accuracy, poincare")]:
+        overview.add("K", [(Measure("(all)", 0, "leaf", name, "right"), float(i > 1)) for i in range(count)])
+    section = overview.section([])
+    assert section is not None
+    assert section["numbers"] == [("75.0 %", "clean, leaf")]
+
+
 def test_images_of_several_trees_count_once_each() -> None:
     """Twice the images would make the intervals of the leaves too narrow."""
     rows = [profile_row(index) | {"tree": tree} for index in range(4) for tree in ("t", "u")]

@@ -54,7 +54,12 @@ function writeAddress() {
   history.replaceState(null, "", told.size ? `#${told}` : "#images");
 }
 
+function isIn(view, at) { // others were not certified or attacked at this level
+  return view.prediction[at] != null || view.label[at] != null || view.value[at] != null;
+}
+
 function wanted(at, view, text, above) {
+  if (!isIn(view, at)) return false;
   const now = stateOf(view, at);
   if (state.show === "certified" ? now === "abstained" || !(view.value[at] > above) : state.show !== "all" && now !== state.show) return false;
   if (!text) return true;
