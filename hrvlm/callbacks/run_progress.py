@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgre
 from rich.progress import Progress
 from torch import Tensor
 
+from hrvlm.certificates.kinds.scalars import CERTIFIED_AT
 from hrvlm.evaluation.progress import (
     Followed,
     LiveTask,
@@ -23,7 +24,7 @@ from hrvlm.evaluation.progress import (
     tell,
 )
 
-CERTIFIED = "/certified_accuracy_at_"
+CERTIFIED = f"/{CERTIFIED_AT}"
 EVERY_NOTE = 0.5  # seconds: reading a loss waits for the device
 
 

@@ -107,7 +107,7 @@ def _profile(profile: ProfileRecord, largest: float) -> str:
         bar = f'<div class="bar" role="img" aria-label="{escape(f"{name}, {words}")}">{span}</div>'
         rows.append(f"<span>{escape(name)} {radius:.3f}</span>{bar}")
     scale = f"bars reach to an L2 radius of {largest:.3f}" if largest else "nothing is certified"
-    return f'<h4>{escape(profile.tree)}</h4><div class="change">{"".join(rows)}</div><p class="quiet">{scale}</p>'
+    return f'<h3>{escape(profile.tree)}</h3><div class="change">{"".join(rows)}</div><p class="quiet">{scale}</p>'
 
 
 def attack_result(clean: Tensor, attacked: Attacked, aim: str) -> str:

@@ -33,7 +33,8 @@ def write_report(
         folder: Holds certificates, robustness rows, or both; or rows of attacks towards a forbidden answer; or is that
             of a training run.
         robustness: Another folder with robustness rows.
-        radii: L2 radii of the tables; None takes those of the folder's summary, or else round ones.
+        radii: L2 radii of the tables; None takes those of the folder's summary or of a training run's metrics, or else
+            round ones.
         at_hand: Pictures and names of classes; None looks for them.
         warn: Gets what the page warns of, sentence by sentence.
 
@@ -49,7 +50,8 @@ def write_report(
 
     settings = read_settings(folder) or {}
     trained = training_run(folder)
-    radii = _noted_radii(folder) if radii is None else radii
+    if radii is None:
+        radii = _noted_radii(folder) if trained is None else _logged_radii(trained)
     given = _of_folder(folder, settings) if trained is None else _of_training(trained, radii)
     if robustness is not None:
         given["robustness"] = rows_in(robustness, "attack")
@@ -117,6 +119,15 @@ def _noted_radii(folder: Path) -> list[float] | None:
         return None if found is None else sorted(float(radius) for radius in found)
     except (OSError, ValueError):
         return None
+
+
+def _logged_radii(run: TrainingRun) -> list[float] | None:
+    """The radii at which a training run logged certified accuracies; None where it logged none."""
+    from hrvlm.certificates.kinds.scalars import CERTIFIED_AT
+    from hrvlm.evaluation.training_runs import epoch_metrics
+
+    told = {name.rpartition(CERTIFIED_AT)[2] for name in epoch_metrics(run.folder) if f"/{CERTIFIED_AT}" in name}
+    return sorted(map(float, told)) or None
 
 
 def _radii_in(summary: Any) -> list[str] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 import sys
 import tarfile
@@ -176,6 +177,8 @@ def test_training_ends_with_a_page_and_its_rows_are_told_checked_and_exported_li
     data, told = (json.loads(page.partition('id="data">')[2].partition("</script>")[0]) for page in (written, again))
     assert told == data
     assert "ant" in data["names"]["kinds/0"].values()
+    curves = [re.findall(r"certified at [^<]*", page.partition('id="epochs"')[2]) for page in (written, again)]
+    assert curves[0] == curves[1] != []
     assert again.partition("<main>")[2].count("<section id=") == written.partition("<main>")[2].count("<section id=")
     main(["verify", str(folder)])
     said = capsys.readouterr().out.splitlines()

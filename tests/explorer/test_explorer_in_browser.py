@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,9 @@ from devtools import CHROMIUM, Browser
 from PIL import Image
 
 pytest.importorskip("panel")
+AXE = Path(__file__).parents[1] / "reports" / "node_modules" / "axe-core" / "axe.min.js"
+JUDGED = """axe.run(document).then((found) => JSON.stringify([found.passes.length, found.violations.map(
+  (rule) => [rule.id, rule.nodes.map((node) => node.target.join(" "))])]))"""
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium: apt-get install chromium"),
@@ -111,3 +115,21 @@ def test_a_picture_is_explored(address: str, folder: Path) -> None:
         assert browser.errors == []
         own = (f"http://{address}/", f"ws://{address}/", f"blob:http://{address}/", "data:")
         assert [where for where in browser.addresses if not where.startswith(own)] == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core: npm install --prefix tests/reports")
+def test_axe_finds_no_violations_after_a_vote_and_an_attack(
+    width: int, dark: bool, address: str, tmp_path: Path
+) -> None:
+    with Browser(tmp_path / "profile", size=(width, 900), dark=dark) as browser:
+        browser.open(f"http://{address}/")
+        browser.wait('text().includes("What is guaranteed")')
+        browser.press("Start the vote")
+        browser.wait('text().includes("bars reach to an L2 radius")')
+        browser.press("Attack")
+        browser.wait('text().includes("difference, magnified")')
+        browser.send("Runtime.evaluate", expression=AXE.read_text(encoding="utf-8"))
+        passes, violations = json.loads(browser.evaluate(JUDGED))
+        assert passes > 10
+        assert violations == []

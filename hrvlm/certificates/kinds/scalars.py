@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+CERTIFIED_AT = "certified_accuracy_at_"
+"""Begins the names of shares certified at a radius, which follows."""
+
 
 def levels_of(summary: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Names "TREE/LEVEL" and what a summary holds for each."""
@@ -19,4 +22,4 @@ def radii_of(numbers: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
         yield "average_certified_radius", numbers["average_certified_radius"]
     for radius, share in numbers["certified_accuracy"].items():
         if share is not None:
-            yield f"certified_accuracy_at_{radius}", share
+            yield f"{CERTIFIED_AT}{radius}", share
