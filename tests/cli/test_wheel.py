@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from devtools import CHROMIUM, Browser
 from sweeps import sweep
 
 from hrvlm import shipped
@@ -53,6 +54,43 @@ def run(site: Path, folder: Path, *command: str) -> str:
     return done.stdout
 
 
+def look_at(page: Path, profile: Path) -> None:
+    """Opens a page, filters its two images and opens the one that is left, as a person would."""
+    one, other = (json.loads(line)["path"] for line in (page.parent / "images.jsonl").read_text().splitlines())
+    with Browser(profile) as browser:
+        browser.open(page.as_uri())
+        browser.wait('text().includes("2 of 2 images")')
+        browser.evaluate(
+            f'const field = document.getElementById("find"); field.value = {other!r};'
+            'field.dispatchEvent(new Event("input")); true'
+        )
+        browser.wait('text().includes("1 of 2 images")')
+        assert one not in browser.evaluate('document.getElementById("shown").textContent')
+        browser.press(other)
+        browser.wait('document.getElementById("picture").open')
+        assert browser.errors == []
+
+
+def explore(site: Path, folder: Path, profile: Path) -> None:
+    """Serves an exported model by the installed wheel, and asks how far a picture may be changed towards a prompt."""
+    command = [sys.executable, str(site / "bin" / "hrvlm"), "explore", "--checkpoint", "exported"]
+    given = os.environ | {"PYTHONPATH": str(site)}
+    with subprocess.Popen(command, cwd=folder, env=given, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = next(word for line in server.stdout for word in line.split() if word.startswith("http://"))
+            with Browser(profile) as browser:
+                browser.open(address)
+                bars = 'deep(document, (e) => e.className === "change")'
+                browser.wait(f"Boolean({bars})")
+                before = browser.evaluate(f"{bars}.textContent")
+                browser.type("Target prompt", "a dark picture of a {}")
+                browser.wait(f"{bars} && {bars}.textContent !== {before!r}")
+                assert browser.errors == []
+        finally:
+            server.terminate()
+
+
 def files_in(folder: Path) -> set[str]:
     """Files below a folder, but for what Python compiles."""
     found = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
@@ -80,7 +118,7 @@ def test_trees_are_found_by_name_and_by_path(site: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_a_newcomer_trains_certifies_exports_and_loads_the_export_far_from_the_repository(
+def test_a_newcomer_trains_certifies_looks_exports_loads_and_explores_far_from_the_repository(
     site: Path, tmp_path: Path
 ) -> None:
     command = str(site / "bin" / "hrvlm")
@@ -98,6 +136,9 @@ def test_a_newcomer_trains_certifies_exports_and_loads_the_export_far_from_the_r
     assert "</html>" in (tmp_path / "certified" / "report.html").read_text(encoding="utf-8")
     run(site, tmp_path, command, "export", "--checkpoint", str(checkpoint), "--output", "exported")
     assert float(run(site, tmp_path, "-c", PLAIN_OPEN_CLIP).split()[-1]) < 1e-3
+    if CHROMIUM is not None:
+        look_at(tmp_path / "certified" / "report.html", tmp_path / "one_profile")
+        explore(site, tmp_path, tmp_path / "other_profile")
 
 
 @pytest.mark.parametrize("program", sweep(["train", "certify", "main"], quick=["main"]))
