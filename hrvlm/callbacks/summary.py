@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import fine_tuned, is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
+from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.progress import tell
 from hrvlm.evaluation.training_runs import training_run
 from hrvlm.reports.certificates import certificate_tables
@@ -73,7 +74,12 @@ def _page(trainer: Trainer, module: LightningModule, folder: Path) -> Path | Non
     if told is None:
         return None
     tuned = fine_tuned(module)
-    at_hand = AtHand.of(tuned.datamodule().evaluation_set(told.split), tuned.forest)
+    data = tuned.datamodule().evaluation_set(told.split)
+    images = {index for each in certified if each.split == told.split for index in each.plan.indices(len(data))}
+    told_of = [rows for each in attacked if each.split == told.split for rows in each.rows.values()]
+    images |= {row["index"] for rows in told_of for row in rows}
+    write_image_paths(folder, data, sorted(images))
+    at_hand = AtHand.of(data, tuned.forest)
     at_hand = replace(at_hand, attacked_split=other_split(attacked, told.split))
     radii = certified[0].plan.radii if certified else None
     return write_report(folder, radii=radii, at_hand=at_hand, warn=tell)[0]

@@ -169,6 +169,10 @@ def test_training_ends_with_a_page_and_its_rows_are_told_checked_and_exported_li
 ) -> None:
     written = (finished.folder / "report.html").read_text(encoding="utf-8")
     assert "data:image/webp;base64," in written
+    rows = [path for part in ("certificates", "robustness") for path in (finished.folder / part).rglob("*.jsonl")]
+    files = read_image_paths(finished.folder)
+    assert files.keys() == {row["index"] for path in rows for row in map(json.loads, path.read_text().splitlines())}
+    assert files[0] == "ant/0.png"
     folder = tmp_path / "copied"
     shutil.copytree(finished.folder, folder, ignore=shutil.ignore_patterns("*.ckpt"))
     main(["report", str(folder)])
