@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
@@ -27,7 +28,7 @@ late = [deep]
 broken = 1 / len(noted[1:]) if 'fails' in __name__ else 0  # the first time
 """
 NAMES = "from tally import noted\nnoted.append(__name__)\ndeep = object()\n"
-OTHER = "import PACKAGE\nfrom PACKAGE.names import deep as found\n"
+OTHER = "import PACKAGE\nwhole = 'late' in vars(PACKAGE)\nfrom PACKAGE.names import deep as found\n"
 numbers = count()
 Made = Callable[..., ModuleType]
 
@@ -153,6 +154,16 @@ def test_threads_that_ask_at_once_all_get_what_they_asked_for(
         (found,) = set(threads.map(ask, range(8)))
     assert found is package.deep
     assert sorted(noted) == [package.__name__, f"{package.__name__}.names"]
+
+
+def test_a_module_below_comes_after_what_another_thread_has_begun(made: Made, noted: list[str]) -> None:
+    package = made(below=lambda name: lambda: fill(sys.modules[name]))
+    with ThreadPoolExecutor(1) as threads:
+        filled = threads.submit(lambda: package.late)
+        while not noted:
+            time.sleep(0.001)
+        assert import_module(f"{package.__name__}.other").whole
+        assert filled.result() == [package.deep]
 
 
 def test_nothing_happens_to_what_has_been_imported() -> None:
