@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from devtools import Browser
 from report_rows import robustness_rows, semantic_rows, smoothing_row
 
 from hrvlm.reports.html import AtHand, render_report
@@ -95,6 +96,18 @@ def test_images_that_a_level_says_nothing_of_are_left_out_of_its_table(tmp_path:
     assert [re.findall(r">(\d+)</button>", line) for line in lines(certified)] == [["1"], ["7"]]
     assert "2 of 3 images" in certified
     assert [re.findall(r">(\d+)</button>", line) for line in lines(attacked)] == [["0"], ["1"]]
+
+
+def test_a_long_title_and_wide_tables_do_not_widen_the_page_of_a_phone(tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    rows = [smoothing_row(), *semantic_rows()]
+    text = render_report(rows, robustness_rows(), title=f"Certificates of /{'a_long_folder' * 20}.ckpt")
+    page.write_text(text, encoding="utf-8")
+    with Browser(tmp_path / "browser", size=(390, 844)) as browser:
+        browser.open(page.as_uri())
+        browser.wait('text().includes("Certificates of")')
+        whole = "document.documentElement"
+        assert browser.evaluate(f"{whole}.scrollWidth === {whole}.clientWidth")
 
 
 def judged(page: Path, folder: Path, *more: str, address: str = "", dark: bool = False) -> dict[str, Any]:
