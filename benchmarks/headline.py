@@ -20,6 +20,7 @@ METHODS = {
     "[AGFT](https://arxiv.org/abs/2603.29410)": "agft",
     "**hierarchical**, two trees": BEST,
     "[Gaussian noise](https://arxiv.org/abs/1902.02918)": "gaussian",
+    "[SmoothAdv](https://arxiv.org/abs/1906.04584), of TeCoA": "tecoa_smoothed",
     "**hierarchical, smoothed**": "hierarchical_smoothed",
 }
 COLUMNS = (("clean", "leaf"), ("clean", "superclass"), ("pgd20", "leaf"), ("pgd20", "superclass"))

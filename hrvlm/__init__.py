@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ _MODULE_OF = {
 
 def __dir__() -> list[str]:
     """The names that can be asked for."""
-    return sorted({*globals(), *__all__})
+    there = (name for name, value in globals().items() if isinstance(value, ModuleType) or name.startswith("__"))
+    return sorted({*there, *__all__})
 
 
 def __getattr__(name: str) -> Any:

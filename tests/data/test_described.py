@@ -19,3 +19,4 @@ def test_data_sets_tell_their_split_and_size(pictures: Path) -> None:
 
 def test_the_package_lists_what_can_be_asked_for() -> None:
     assert set(hrvlm.__all__) <= set(dir(hrvlm))
+    assert not {"Any", "TYPE_CHECKING", "import_module", "_MODULE_OF"} & set(dir(hrvlm))
