@@ -10,6 +10,8 @@ import torch
 from semantic_problems import random_problem
 
 from hrvlm.certificates import AffineScorer, ThresholdScale
+from hrvlm.certificates.embedding.envelope import ROUNDING
+from hrvlm.certificates.embedding.envelope_kernels import failures
 from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
@@ -85,6 +87,26 @@ def test_where_no_threshold_is_asked_nothing_is_claimed() -> None:
     assert not found.extent[1, ::2].any()
     assert (found.other[1, ::2] == -1).all()
     assert found.extent[0, ::2].any()
+
+
+def test_stretches_do_not_depend_on_the_unit_of_scores_even_where_margins_just_touch_what_is_asked() -> None:
+    draw, count = np.random.default_rng(3), 400
+    cosine, sine, offset = draw.random(count), -draw.random(count), 1.5 + draw.random(count)
+    touching = offset - np.sqrt(cosine * cosine + sine * sine)
+    asked = touching * (1 + np.arange(-4, 5)[:, None] * 2.0**-52)  # a calibration finds thresholds like these
+
+    def reached(unit: float) -> np.ndarray:
+        scores = tuple(unit * np.stack([part, np.zeros(count)], axis=1) for part in (cosine, sine, offset))
+        return failures(
+            scores, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool), np.ones((count, 2)),
+            np.zeros((count, 2)), np.full(count, math.pi), (unit * asked, asked < 0, np.zeros_like(asked)), ROUNDING,
+        )[0]  # fmt: skip
+
+    extent = reached(1.0)
+    assert (extent[-1] < math.pi).all()  # not even rounding hides that these thresholds are more
+    assert (extent == math.pi).any()
+    for unit in (2.0**-400, 2.0**30, 2.0**400):  # by which numbers multiply without rounding
+        assert np.array_equal(reached(unit), extent)
 
 
 def tied_problem() -> tuple[Rotation, list[AffineScorer]]:

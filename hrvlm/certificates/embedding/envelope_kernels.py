@@ -18,7 +18,7 @@ Places = NDArray[np.int64]
 Mask = NDArray[np.bool_]
 
 _LENGTH = 1e-8  # radians; classes that meet in one point leave shorter intervals, about which little is said
-_NEAR = 1e-9  # of scores: rounding is far below
+_NEAR = 1e-9  # of the size of scores: rounding is far below
 
 
 @compiled
@@ -119,27 +119,28 @@ def failures(
 
 @compiled
 def _margins(scores: tuple[Row, Row, Row], winner: int, error: Row, length: float, rounding: float, out: Row) -> None:
-    """Write cosine, sine, offset and error of a winner's margins, and in the last row how small each becomes."""
+    """Write cosine, sine, offset and error of a winner's margins, and last what each, less its error, stays above."""
     cosine, sine, offset = scores
-    tolerance, cos, sin = rounding * _size(cosine, sine, offset), math.cos(length), math.sin(length)
+    size, cos, sin = _size(cosine, sine, offset), math.cos(length), math.sin(length)
+    tolerance = rounding * size
     for k in range(out.shape[1]):
         a, b, c = cosine[winner] - cosine[k], sine[winner] - sine[k], offset[winner] - offset[k]
         tied = error[k] == 0.0 and abs(a) + abs(b) + abs(c) <= tolerance
         out[0, k], out[1, k], out[2, k], out[3, k] = a, b, c, 2.0 * tolerance if tied else error[k]
-        out[5, k] = _low(a, b, c, cos, sin) - out[3, k]
+        out[5, k] = _low(a, b, c, cos, sin) - out[3, k] - _NEAR * size
 
 
 @compiled
 def _failure(margins: Row, threshold: float, weighed: bool, growth: float) -> tuple[float, int]:
     """Where the first of the margins is no more than asked (inf for never), and of which class.
 
-    Most margins are larger than that all the way, which their smallest value tells.
+    Most margins are larger than that all the way, as the last row tells.
     """
     least, worst, half, overtaker = math.inf, -1, math.inf, -1
     most = threshold * (1.0 + max(growth, 0.0))
     for k in range(margins.shape[1]):
         unit = margins[4, k] if weighed else 1.0
-        if not margins[5, k] <= most * unit + _NEAR:
+        if margins[5, k] > most * unit:
             continue
         a, b, c = margins[0, k], margins[1, k], margins[2, k] - margins[3, k] - threshold * unit
         lead = a + c if margins[5, k] > -math.inf else -math.inf
