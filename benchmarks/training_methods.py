@@ -119,8 +119,8 @@ SMOOTH = Method(
     _hierarchical(_weights(levels=(1.5, 0.667, 0.333)), **THROUGH_NOISE), noise=SIGMA, epochs=10, trained=ADAPTED
 )
 # Under noise the clean objective is Gaussian augmentation, and TeCoA's with the same perturbation is SmoothAdv on the
-# leaves alone: what the tree adds is the difference to that. Their epochs take about the processor time of 10 of the
-# smoothed method; results have the seconds of every run.
+# leaves alone: the difference to that is what tree, ball and perturbed texts add together. Their epochs take about the
+# processor time of 10 of the smoothed method; results have the seconds of every run.
 METHODS: dict[str, Method] = {
     **ADVERSARIAL,
     "image_text_contrastive": CAPTIONED,
