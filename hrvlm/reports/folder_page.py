@@ -122,12 +122,12 @@ def _noted_radii(folder: Path) -> list[float] | None:
 
 
 def _logged_radii(run: TrainingRun) -> list[float] | None:
-    """The radii at which a training run logged certified accuracies; None where it logged none."""
+    """The radii at which the certificates that a page shows were logged; None where there are none."""
     from hrvlm.certificates.kinds.scalars import CERTIFIED_AT
     from hrvlm.evaluation.training_runs import epoch_metrics
 
-    told = {name.rpartition(CERTIFIED_AT)[2] for name in epoch_metrics(run.folder) if f"/{CERTIFIED_AT}" in name}
-    return sorted(map(float, told)) or None
+    shown = [name for name in epoch_metrics(run.folder) if name.startswith("certificates/")]  # no other callback's
+    return sorted({float(name.rpartition(CERTIFIED_AT)[2]) for name in shown if f"/{CERTIFIED_AT}" in name}) or None
 
 
 def _radii_in(summary: Any) -> list[str] | None:
