@@ -8,11 +8,13 @@ from then on it is as any other. The import system runs it, so that threads wait
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
+from importlib import _bootstrap, import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
+from threading import get_ident
 from types import ModuleType
 from typing import Any
 
@@ -36,12 +38,19 @@ class PutOff:
 
 _waiting: dict[str, PutOff] = {}  # until their `__init__` has run
 _prepared: set[str] = set()  # what must happen before modules below them has begun
+_fillers: dict[str, int] = {}  # the threads that run their `__init__` now
+_beginning: list[int] = []  # the threads that hold modules which they have not begun to load
 _FILLING = "hrvlm.cli.put_off: "  # begins names that are imported to fill the package they end with
+_Deadlock: type[RuntimeError] = _bootstrap._DeadlockError  # type: ignore[attr-defined]
 
 
 def put_off(packages: Mapping[str, PutOff]) -> None:
     """Lets packages wait until they are asked for; does nothing to those that have been imported."""
-    _waiting.update({name: package for name, package in packages.items() if name not in sys.modules})
+    new = {name: package for name, package in packages.items() if name not in sys.modules}
+    _waiting.update(new)
+    for name in new:
+        _prepared.discard(name)
+        sys.modules.pop(_filling(name), None)  # of one that has been filled, and taken out of the modules since
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
@@ -57,7 +66,7 @@ class Unfilled(ModuleType):
     def __getattr__(self, name: str) -> Any:
         """A light name alone; for any other one, all that the package holds."""
         package = _waiting.get(self.__name__)
-        light = {} if package is None or _being_filled(self.__name__) else package.light
+        light = {} if package is None or self.__name__ in _fillers else package.light
         if name in light and (found := _light(light[name], name)) is not None:
             setattr(self, name, found)
             return found
@@ -77,18 +86,29 @@ def fill(module: ModuleType) -> ModuleType:
 
     Where it runs already, other threads wait for its end, and what it imports itself goes on, as in circles of imports.
     """
-    name = _FILLING + module.__name__.replace(".", "/")
-    if is_put_off(module.__name__):
-        __import__(name)  # by which threads wait for each other, but not in circles
+    while _to_be_filled(module.__name__):
+        try:
+            __import__(_filling(module.__name__))  # by which threads wait for each other, but not in circles
+        except _Deadlock:  # another thread holds a module that this one needs, and waits for it
+            if get_ident() in _beginning:
+                raise  # for that one may need what this one holds
+            time.sleep(0.01)
     return module
 
 
-def _being_filled(name: str) -> bool:
-    return _FILLING + name.replace(".", "/") in sys.modules
+def _to_be_filled(name: str) -> bool:
+    return name in _waiting and _fillers.get(name) != get_ident()
+
+
+def _filling(name: str) -> str:
+    return _FILLING + name.replace(".", "/")
 
 
 class _Finder(MetaPathFinder):
-    """Finds the packages that are put off, modules below them, and what fills them."""
+    """Finds the packages that are put off, modules below them, and what fills them; it imports nothing.
+
+    While it is asked Python lets no other thread import anything, so that waiting for another here would have no end.
+    """
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -96,24 +116,19 @@ class _Finder(MetaPathFinder):
         """Where a package lies, with a loader that does not run its `__init__`; where it is found as usual, None."""
         if fullname.startswith(_FILLING):
             return ModuleSpec(fullname, _Filling(sys.modules[fullname.removeprefix(_FILLING).replace("/", ".")]))
-        if fullname in _waiting:
-            spec = PathFinder.find_spec(fullname, path, target)
-            if spec is not None and spec.loader is not None:
-                spec.loader = _Entering(spec.loader)
-            return spec
-        above = fullname.rpartition(".")[0]
-        package = _waiting.get(above)
-        if package is None or target is not None:
+        above = _waiting.get(fullname.rpartition(".")[0])
+        below = above is not None and above.below is not None and target is None
+        if fullname not in _waiting and not below:
             return None
-        if _being_filled(above):
-            fill(sys.modules[above])  # waits, if another thread does
-        elif package.below is not None and above not in _prepared:
-            _prepared.add(above)
-            package.below()
-        loaded = sys.modules.get(fullname)  # which may have come meanwhile
-        if loaded is not None:
-            vars(loaded)["__spec__"] = ModuleSpec(fullname, _Loaded(loaded))  # which Python takes, not what is returned
-        return None if loaded is None else loaded.__spec__
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is None or spec.loader is None:
+            _waiting.pop(fullname, None)  # others may find it, and run its `__init__`
+        else:
+            if fullname in _waiting:
+                spec.loader = _Entering(spec.loader)
+            if below:
+                spec.loader = _Below(spec.loader)
+        return spec
 
 
 class _Entering(Loader):
@@ -140,30 +155,60 @@ class _Filling(Loader):
     def exec_module(self, module: ModuleType) -> None:
         """Runs its `__init__`, unless that has happened meanwhile."""
         package, spec = self.package, self.package.__spec__
-        if not is_put_off(package.__name__) or spec is None or spec.loader is None:
+        name = package.__name__
+        if name not in _waiting:
             return
-        for name in _waiting[package.__name__].light:
-            vars(package).pop(name, None)  # what served in their place
-        spec.loader.exec_module(package)
-        package.__class__ = ModuleType
-        done = _waiting.pop(package.__name__).filled
+        if spec is None or spec.loader is None:
+            raise ImportError(f"expected {name} to have its loader, got it without; import it anew", name=name)
+        _fillers[name] = get_ident()
+        try:
+            for light in _waiting[name].light:
+                vars(package).pop(light, None)  # what served in their place
+            spec.loader.exec_module(package)
+        finally:
+            del _fillers[name]
+        if (kind := type(package)) is Unfilled:  # not one of its own
+            package.__class__ = ModuleType
+        done = _waiting.pop(name).filled
         if done is not None:
             done(package)
 
 
-class _Loaded(Loader):
-    """A module that has been loaded meanwhile."""
+class _Below(Loader):
+    """Loads a module below a package that is put off, after what must happen before it."""
 
-    def __init__(self, module: ModuleType) -> None:
-        self.module, self.spec = module, module.__spec__
+    def __init__(self, usual: Loader) -> None:
+        self.usual = usual
+        self.spec: ModuleSpec | None = None
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The module itself."""
-        return self.module
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        """The module itself, if it has come meanwhile; otherwise what its usual loader makes, which then loads it."""
+        _prepare(spec.name.rpartition(".")[0])
+        loaded = sys.modules.get(spec.name)
+        if loaded is not None:
+            self.spec = loaded.__spec__
+            return loaded
+        spec.loader = self.usual
+        return self.usual.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leaves it as it is."""
+        """Leaves it as it is, for it has been loaded."""
         vars(module)["__spec__"] = self.spec  # not as an attribute, which some modules refuse
+
+
+def _prepare(above: str) -> None:
+    """What must happen before a module below a package is loaded; waits where another thread fills it."""
+    package, filled = _waiting.get(above), above in _fillers
+    if package is None or package.below is None or (above in _prepared and not filled):
+        return
+    _prepared.add(above)
+    _beginning.append(get_ident())
+    try:
+        _ = fill(sys.modules[above]) if filled else package.below()
+    except _Deadlock:
+        pass  # threads that wait for each other here go on, as they do where nothing is put off
+    finally:
+        _beginning.remove(get_ident())
 
 
 def _light(source: Any, name: str) -> Any:

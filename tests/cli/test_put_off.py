@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from threading import Barrier
@@ -22,6 +23,7 @@ INIT = """\
 import time
 from tally import noted
 noted.append(__name__)
+time.sleep(0.2 if 'slow' in __name__ else 0)
 from .names import deep
 time.sleep(0.05)
 late = [deep]
@@ -164,6 +166,50 @@ def test_a_module_below_comes_after_what_another_thread_has_begun(made: Made, no
             time.sleep(0.001)
         assert import_module(f"{package.__name__}.other").whole
         assert filled.result() == [package.deep]
+
+
+@pytest.mark.parametrize("asked", ["late", "other"])
+def test_a_module_below_is_no_deadlock_where_what_fills_it_imports_it_later(
+    asked: str, made: Made, noted: list[str]
+) -> None:
+    package = made("slow", below=lambda name: lambda: fill(sys.modules[name]))
+
+    def ask() -> object:
+        return package.late[0] if asked == "late" else import_module(f"{package.__name__}.other").found
+
+    with ThreadPoolExecutor(1) as threads:
+        first = threads.submit(ask)
+        while not noted:
+            time.sleep(0.001)
+        found = import_module(f"{package.__name__}.names").deep
+        assert first.result(60) is found
+    assert type(package) is ModuleType
+    assert noted.count(f"{package.__name__}.names") == 1
+
+
+def test_looking_for_a_module_below_imports_nothing(made: Made, noted: list[str]) -> None:
+    package = made(below=lambda name: lambda: fill(sys.modules[name]))
+    assert find_spec(f"{package.__name__}.names") is not None
+    assert not noted
+    assert import_module(f"{package.__name__}.names").deep is package.deep
+
+
+def test_what_is_not_found_as_usual_is_not_put_off(made: Made) -> None:
+    put_off({"nowhere_to_be_found": PutOff()})
+    with pytest.raises(ModuleNotFoundError, match=r"^No module named 'nowhere_to_be_found'$"):
+        import_module("nowhere_to_be_found")
+    assert not is_put_off("nowhere_to_be_found")
+
+
+def test_one_that_is_imported_anew_is_put_off_again(made: Made, noted: list[str]) -> None:
+    package = made()
+    assert package.late
+    for name in (package.__name__, f"{package.__name__}.names"):
+        del sys.modules[name]
+    put_off({package.__name__: PutOff()})
+    again = import_module(package.__name__)
+    assert type(again) is Unfilled
+    assert again.late != package.late
 
 
 def test_nothing_happens_to_what_has_been_imported() -> None:
