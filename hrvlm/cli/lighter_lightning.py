@@ -12,13 +12,14 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from importlib import import_module
-from types import ModuleType
+from types import FunctionType, MethodType, ModuleType
 from typing import Any
+from weakref import WeakSet
 
 from hrvlm.cli.put_off import PutOff, fill, is_put_off, put_off
 
 METRICS, PLOTS, COMPILER = "torchmetrics", "torchmetrics.utilities.plot", "torch._dynamo"
-_kept_out: list[tuple[list[Callable[..., Any]], Callable[[Any], Callable[..., Any]]]] = []
+_kept_out: WeakSet[_KeptOut] = WeakSet()  # which functions that are made and forgotten leave
 
 
 class _Kind(type):
@@ -28,28 +29,49 @@ class _Kind(type):
         """Whether the compiler has made it: not before there is one."""
         return not is_put_off(COMPILER) and isinstance(instance, getattr(import_module(COMPILER), cls.__name__))
 
+    def __subclasscheck__(cls, kind: type) -> bool:
+        """Whether it is a class of what the compiler makes."""
+        if kind is cls or is_put_off(COMPILER):
+            return kind is cls
+        return issubclass(kind, getattr(import_module(COMPILER), cls.__name__))
+
 
 class OptimizedModule(metaclass=_Kind):
     """Stands for the class of compiled modules, of which there are none while the compiler is put off."""
 
 
-def disable(function: Callable[..., Any] | None = None, *settings: Any, **more: Any) -> Callable[..., Any]:
-    """A function that is never compiled: the function itself, and what the compiler makes of it once it is there."""
-    if function is None or not is_put_off(COMPILER):
-        found: Callable[..., Any] = fill(import_module(COMPILER)).disable(function, *settings, **more)
-        return found
-    runs = [function]
-    _kept_out.append((runs, lambda compiler: compiler.disable(function, *settings, **more)))
+class _KeptOut:
+    """A function that is never compiled: itself, and what the compiler makes of it once it is there."""
 
-    @wraps(function)
+    def __init__(self, function: Callable[..., Any], *settings: Any, **more: Any) -> None:
+        self.runs, self.settings, self.more = function, settings, more
+        _kept_out.add(self)
+
+
+def disable(fn: Callable[..., Any] | None = None, *settings: Any, **more: Any) -> Callable[..., Any]:
+    """A function that is never compiled, for which there need be no compiler; one is imported for all but functions."""
+    if not isinstance(fn, FunctionType | MethodType) or not is_put_off(COMPILER):
+        found: Callable[..., Any] = fill(import_module(COMPILER)).disable(fn, *settings, **more)
+        return found
+    kept = _KeptOut(fn, *settings, **more)
+
+    @wraps(fn)
     def run(*arguments: Any, **given: Any) -> Any:
-        return runs[0](*arguments, **given)
+        return kept.runs(*arguments, **given)
 
     return run
 
 
-def graph_break(*reason: str) -> None:
-    """Ends no graph: there is none while nothing is compiled."""
+def _end_graph(msg: str = "") -> None:
+    """None is being made while the compiler is put off."""
+
+
+_ends_graph = _KeptOut(_end_graph)
+
+
+def graph_break(msg: str = "") -> None:
+    """Ends a graph, as functions do that are never compiled."""
+    _ends_graph.runs(msg)
 
 
 def plot_single_or_multi_val(*arguments: Any, **settings: Any) -> Any:
@@ -58,8 +80,8 @@ def plot_single_or_multi_val(*arguments: Any, **settings: Any) -> Any:
 
 
 def _keep_out(compiler: ModuleType) -> None:
-    for runs, made in _kept_out:
-        runs[0] = made(compiler)
+    for kept in [*_kept_out]:
+        kept.runs = compiler.disable(kept.runs, *kept.settings, **kept.more)
     _kept_out.clear()
 
 

@@ -86,7 +86,8 @@ def test_optimizers_step_without_the_compiler_which_knows_afterwards_what_it_mus
         "made = torch.compile(layer, backend='eager')\n"
         "assert isinstance(made, OptimizedModule) and not isinstance(layer, OptimizedModule)\n"
         "assert _unwrap_compiled(made)[0] is layer\n"
-        "assert torch._dynamo.OptimizedModule is type(made)\n"
+        "assert torch._dynamo.OptimizedModule is type(made) and issubclass(type(made), OptimizedModule)\n"
+        "assert issubclass(OptimizedModule, OptimizedModule) and not issubclass(torch.nn.Linear, OptimizedModule)\n"
         "twice = torch.compile(lambda x: never(x) * 2, backend='eager')\n"
         "assert twice(torch.ones(1)) == 4 and seen == [False, False]"
     )
@@ -102,9 +103,24 @@ def test_optimizers_step_without_the_compiler_which_knows_afterwards_what_it_mus
         "from torch._dynamo import OptimizedModule, disable\n"
         "@disable\ndef one(x):\n    return x\n"
         "assert one(3) == 3\nimport torch._dynamo.eval_frame\nassert one(4) == 4 and one.__name__ == 'one'",
+        "import gc\nimport weakref\nfrom torch._dynamo import disable\n"
+        "class Held:\n    pass\n"
+        "def made(held):\n    return disable(fn=lambda: held)\n"
+        "held = Held()\nseen = weakref.ref(held)\nassert made(held)() is held\ndel held\ngc.collect()\n"
+        "assert seen() is None and not lighter._kept_out - {lighter._ends_graph}\n"
+        "assert lighter.is_put_off('torch._dynamo')",
+        "import torch\nlayer = torch.compiler.disable(torch.nn.Linear(2, 2))\n"
+        "assert len([*layer.parameters()]) == 2\n"
+        "@torch.compiler.disable\nclass Layer(torch.nn.Module):\n    pass\n"
+        "assert isinstance(Layer(), Layer)",
+        "import torch\nfrom torch._dynamo import graph_break\n"
+        "def one(x):\n    y = x + 1\n    graph_break()\n    return y * 2\n"
+        "graph_break(msg='here')\nassert one(torch.ones(1)) == 4 and lighter.is_put_off('torch._dynamo')\n"
+        "from torch._dynamo.testing import CompileCounter\ncounter = CompileCounter()\n"
+        "assert torch.compile(one, backend=counter)(torch.ones(1)) == 4 and counter.frame_count == 2",
         "from torch._dynamo import disable\n@disable(recursive=False)\ndef one(x):\n    return x\nassert one(3) == 3",
     ],
-    ids=["settings", "below", "name", "disabled", "decorator"],
+    ids=["settings", "below", "name", "disabled", "forgotten", "module", "broken", "decorator"],
 )
 def test_the_compiler_is_there_however_it_is_asked_for(asked: str) -> None:
     check(asked)
