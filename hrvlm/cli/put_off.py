@@ -167,7 +167,7 @@ class _Filling(Loader):
             spec.loader.exec_module(package)
         finally:
             del _fillers[name]
-        if (kind := type(package)) is Unfilled:  # not one of its own
+        if package.__class__ is Unfilled:  # not one of its own
             package.__class__ = ModuleType
         done = _waiting.pop(name).filled
         if done is not None:
