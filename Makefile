@@ -53,7 +53,7 @@ test-slow: $(INSTALLED)
 	$(PYTEST) -m slow
 
 # In .venv itself every command with a model would wait for wandb, which timm imports where it is installed.
-$(LOGGERS_VENV)/.installed: $(INSTALLED)
+$(LOGGERS_VENV)/.installed: $(INSTALLED) Makefile
 	rm -rf $(LOGGERS_VENV)
 	$(BIN)/python -m venv --without-pip $(LOGGERS_VENV)
 	under=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') && \
