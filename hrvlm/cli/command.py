@@ -16,7 +16,7 @@ from typing import Any
 from hrvlm.cli.command_table import CERTIFY, PROGRAMS, RENAMED, Entry
 from hrvlm.cli.errors import OLD_NAME, ClearParser, clear_errors
 from hrvlm.cli.first_line import tell_beginning
-from hrvlm.cli.lighter_lightning import lighten_lightning
+from hrvlm.cli.lighter_lightning import put_off_metrics
 from hrvlm.cli.lighter_models import enter_open_clip
 from hrvlm.cli.quick_answers import HELP, answer_at_once
 from hrvlm.rows.uncollected import uncollected
@@ -68,7 +68,7 @@ def run_command(
         words = _by_new_name(words, commands, program)
         if words[0] in commands and commands[words[0]].model:
             tell_beginning(f"{program} {words[0]}", "open_clip")
-        lighten_lightning()
+        put_off_metrics()
         with uncollected(kept=True):  # imports and parsers leave nothing behind
             if words[0] in commands and commands[words[0]].model:
                 enter_open_clip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from hrvlm.cli.first_line import tell_beginning
-from hrvlm.cli.lighter_lightning import lighten_lightning
+from hrvlm.cli.lighter_lightning import put_off_metrics
 from hrvlm.cli.lighter_models import enter_open_clip
 from hrvlm.cli.quick_answers import HELP, answer_at_once
 from hrvlm.rows.uncollected import uncollected
@@ -43,7 +43,7 @@ def train(arguments: list[str] | None = None, program: str = "train.py") -> None
         print(OVERVIEW.format(program=program, commands=listed), end="")
         raise SystemExit(0 if words else 2)
     tell_beginning(f"{program} {words[0]}", "Lightning")
-    lighten_lightning()
+    put_off_metrics()
     with uncollected(kept=True):  # imports leave nothing behind
         enter_open_clip()
         from hrvlm.cli.train import main  # which answers above do not wait for

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 ENTERED = (
-    "import sys\nfrom hrvlm.cli.lighter_models import enter_open_clip\nenter_open_clip()\n"
-    "from hrvlm.cli.put_off import Unfilled\n"
+    "import sys\nfrom hrvlm.cli.lighter_models import Unfilled, enter_open_clip\nenter_open_clip()\n"
     "absent = ['torch._dynamo', 'transformers', 'timm.models', 'torchvision.ops.roi_align']\n"
     "assert not [name for name in absent if name in sys.modules]\n"
 )

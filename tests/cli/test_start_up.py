@@ -200,6 +200,53 @@ def test_models_work_without_what_takes_longest_to_import(tmp_path: Path) -> Non
     assert (tmp_path / "run" / "certificates.jsonl").is_file()
 
 
+def test_libraries_of_models_bring_no_others() -> None:
+    """What these would bring takes longer than they do; a metric is there when it is asked for."""
+    modules = [f"hrvlm.cli.commands.{CERTIFY[name].module}" for name in NEEDING_MODELS]
+    code = (
+        "import json, sys\n"
+        "from importlib import import_module\n"
+        "from types import ModuleType\n"
+        "from hrvlm.cli.lighter_lightning import put_off_metrics\n"
+        "put_off_metrics()\n"
+        f"for name in {['hrvlm.cli.train', *modules]}:\n    import_module(name)\n"
+        f"names = {['torchattacks', 'torchmetrics.functional', *STATISTICS]}\n"
+        "found = [name for name in names if name in sys.modules]\n"
+        "import torchmetrics\n"
+        "from torchmetrics import Metric\n"
+        "assert type(torchmetrics) is not ModuleType\n"
+        "assert issubclass(torchmetrics.MeanMetric, Metric)\n"
+        "assert type(torchmetrics) is ModuleType\n"
+        "assert torchmetrics.Metric is Metric and 'torchmetrics.classification' in sys.modules\n"
+        "assert not hasattr(torchmetrics, 'Nothing')\n"
+        "print(json.dumps(found))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "from torchmetrics.wrappers import MetricTracker as found",
+        "from torchmetrics import *\nfound = MetricTracker",
+        "import torchmetrics\nassert 'MetricTracker' in dir(torchmetrics)\nfound = torchmetrics.MetricTracker",
+        "from torchmetrics import Metric\nfrom torchmetrics.wrappers import MetricTracker as found",
+        "lighter.LIGHT['Metric'] = 'torchmetrics.elsewhere'\nfrom torchmetrics import MetricTracker as found",
+    ],
+    ids=["below", "all", "listed", "after", "other version"],
+)
+def test_metrics_that_are_put_off_are_there_however_they_are_asked_for(asked: str) -> None:
+    code = (
+        f"import hrvlm.cli.lighter_lightning as lighter\nlighter.put_off_metrics()\n{asked}\n"
+        "import torchmetrics\nfrom torchmetrics import Metric, metric\n"
+        "assert torchmetrics.MetricTracker is found and torchmetrics.metric.Metric is Metric"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         certify.main(["--help"])
