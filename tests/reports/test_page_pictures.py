@@ -30,12 +30,13 @@ def test_a_page_opens_at_its_top_and_follows_what_its_reader_prefers(browser: Mo
     page.write_text(render_report(rows), encoding="utf-8")
     with browser.browser() as tab:
         for dark in (False, True):
-            browser.saved(tab.picture(page.as_uri(), 390, 500, dark=dark), tmp_path / "page.png")
+            tab.open(page.as_uri(), 390, 500, dark=dark)
+            browser.saved(tab.picture(), tmp_path / "page.png")
             with Image.open(tmp_path / "page.png") as image:
                 assert image.size == (390, 500)
                 assert (sum(image.convert("RGB").getpixel((2, 2))) < 200) == dark
             place = tab.send("Runtime.evaluate", expression="`${scrollY} ${location.hash}`")
             assert place["result"]["value"] == "0 "
-        tab.picture(f"{page.as_uri()}#images", 390, 500, dark=False)
+        tab.open(f"{page.as_uri()}#images", 390, 500, dark=False)
         place = tab.send("Runtime.evaluate", expression="`${scrollY > 0} ${location.hash}`")
         assert place["result"]["value"] == "true #images"
