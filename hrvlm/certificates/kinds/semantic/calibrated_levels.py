@@ -55,8 +55,14 @@ class Reaches(NamedTuple):
     """How far a label is claimed along N changes, at M thresholds."""
 
     extent: NDArray[np.float64]  # (M, N) radians from the image onwards; 0 where no threshold is asked
-    other: NDArray[np.int64]  # (M, N) the class that ends it, -1 for none
-    ends: list[dict[int, Ending]]  # N times those classes, with what is known of them
+    places: NDArray[np.int64]  # (M, N) place among the classes of the one that ends it, -1 for none
+    classes: NDArray[np.int64]  # (U,)
+    ends: list[dict[int, Ending]]  # N times the classes that end some stretch, with what is known of them
+
+    @property
+    def other(self) -> NDArray[np.int64]:
+        """The class `(M, N)` that ends each stretch, -1 for none."""
+        return np.where(self.places >= 0, self.classes[self.places], -1)
 
 
 def level_reaches(level: Level, asked: AskedMargins) -> Reaches:
@@ -80,7 +86,7 @@ def level_reaches(level: Level, asked: AskedMargins) -> Reaches:
     ends: list[dict[int, Ending]] = [{} for _ in winner]
     for row, other, (a, b, c, slack, far) in zip(rows.tolist(), first[places].tolist(), numbers.tolist(), strict=True):
         ends[row][other] = far, (a, b, c), slack
-    return Reaches(extent, np.where(ended >= 0, first[ended], -1), ends)
+    return Reaches(extent, ended, first, ends)
 
 
 def _close_margins(level: Level) -> tuple[Sinusoids, NDArray[np.float64]]:
