@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hrvlm.trees.words import shortened
 
+_SHORT = 20  # letters of names that have room beside each other in a legend
 INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
 SAME, RIGHT, OTHER, NOTHING = "#3b82c4", "#2e9e6b", "#d9822b", "#9a9a9a"
@@ -78,6 +79,18 @@ def pixels(figure: Figure) -> NDArray[np.uint8]:
 def room(names: Iterable[str]) -> float:
     """Inches that names need beyond the usual ones, where they label an axis or a legend."""
     return 0.09 * max(0, max(len(shown(name, 60)) for name in names) - 24)
+
+
+def legend_below(axes: Any, **more: Any) -> None:
+    """A legend below the axes, since curves and areas may be anywhere in them.
+
+    Args:
+        axes: with their label already below them.
+        **more: what else a legend takes.
+    """
+    names = axes.get_legend_handles_labels()[1]
+    beside = 2 if max(map(len, names), default=0) <= _SHORT else 1
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=beside, **more)
 
 
 def panels_beside(count: int, *, height: float, beside: float = 0.0) -> tuple[Figure, list[Any]]:

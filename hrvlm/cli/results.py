@@ -32,7 +32,7 @@ def show_certificates(output: Path, summary: dict[str, Any], radii: Sequence[flo
 
 
 def show_robustness(output: Path, summary: dict[str, Any]) -> None:
-    """Prints the tables of all rows of attacks, budget by budget; see `show_certificates`."""
+    """Writes the page of all rows of attacks, and prints their tables, budget by budget; see `show_certificates`."""
     from hrvlm.attacks.records import robustness_order
     from hrvlm.reports.tables import coherence_tables, robustness_table, transfer_tables
     from hrvlm.rows.shards import run_rows
@@ -44,6 +44,7 @@ def show_robustness(output: Path, summary: dict[str, Any]) -> None:
         title = f"{budget}: accuracy in percent of {found['images']} images, each level attacked by its own classifier"
         group = [row for row in rows if row["eps"] == found["eps"]]
         tables += [robustness_table(group, title=title), *transfer_tables(group), *coherence_tables(group)]
+    write_report(output)
     print_results(output, tables)
     invalid = max(found.get("invalid", 0) for found in budgets)
     if invalid:

@@ -17,7 +17,7 @@ def files_in(folder: Path) -> dict[str, list[Path]]:
 
 
 def rows_in(folder: Path, command: str) -> list[dict[str, Any]]:
-    """Rows of one command, in order; of attacks those that have been merged.
+    """Rows of one command, in order; of targeted attacks those that have been merged.
 
     Raises:
         ValueError: If a file is none of rows.
@@ -31,6 +31,10 @@ def rows_in(folder: Path, command: str) -> list[dict[str, Any]]:
         return []
     if command == "run":
         return run_rows(path, row_key)
+    if command == "attack":
+        from hrvlm.attacks.records import robustness_order
+
+        return run_rows(path, robustness_order)
     if command == "zero-shot":
         from hrvlm.evaluation.zero_shot.records import zero_shot_order  # which certificates alone do not wait for
 

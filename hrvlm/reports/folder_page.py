@@ -108,8 +108,16 @@ def _of_training(run: TrainingRun, radii: Sequence[float] | None) -> dict[str, A
 
 
 def _title(settings: Mapping[str, Any], given: Mapping[str, Any]) -> str:
-    what = "Zero-shot accuracy" if given["zero_shot"] else "Certificates"
-    return f"{what} of {settings['given_checkpoint']}" if "given_checkpoint" in settings else what
+    """What the folder holds, most telling first: a folder without certificates is not headed by them."""
+    titles = {
+        "Zero-shot accuracy of": given["zero_shot"],
+        "Certificates of": given["rows"] is not None,
+        "Attacks on": given["robustness"],
+    }
+    what = next((words for words, found in titles.items() if found), "Attacks towards an answer on")
+    if "given_checkpoint" not in settings:
+        return what.rpartition(" ")[0]
+    return f"{what} {settings['given_checkpoint']}"
 
 
 def _noted_radii(folder: Path) -> list[float] | None:

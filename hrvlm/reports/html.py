@@ -226,8 +226,8 @@ def _counted(told: Sequence[Told], attacked: Sequence[Any], pushes: Sequence[Any
     images = len(set[int]().union(*(distinct(part, "index") for part in (*certificates, attacked, pushes))))
     images += len({(row["data"], row["index"]) for row in zero_shot})
     attacks = len(attacked) + len(pushes) + sum(row["attack"] != CLEAN for row in zero_shot)
-    counts = {"images": images, "certificates": sum(map(len, certificates)), "rows of attacks": attacks}
-    return ", ".join(f"{count} {words}" for words, count in counts.items() if count)
+    counts = {("image", ""): images, ("certificate", ""): sum(map(len, certificates)), ("row", " of attacks"): attacks}
+    return ", ".join(f"{n} {one}{'s' * (n != 1)}{more}" for (one, more), n in counts.items() if n)
 
 
 def _warnings(told: Sequence[Told], radii: Sequence[float]) -> Iterator[str]:

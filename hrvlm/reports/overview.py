@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from rich.table import Table
@@ -16,6 +17,8 @@ from hrvlm.rows.measures import Measured, MeasuredTogether
 Level: TypeAlias = tuple[bool, str, int, str]
 Column: TypeAlias = tuple[str, str, bool]
 """Heading, measure, and whether it is a share of images."""
+MOST_COLUMNS = 12
+"""Of measures in a table; more are told in several tables."""
 FEW = 100
 """Images below which the reading says that intervals are wide."""
 
@@ -87,25 +90,39 @@ class Overview:
         if not self._found:
             return None
         levels = sorted({level for found in self._found.values() for level in found})
-        table = Table(title="Percent of images, with exact 95 % intervals over images; radii in pixel units (L2)")
-        for name in ("tree", "level"):
-            table.add_column(name)
-        for column in self._found:
-            table.add_column(self._name(column), justify="right")
-        for level in levels:
-            cells = [_cell(column, averages.get(level)) for column, averages in self._found.items()]
-            table.add_row(level[1], level[3], *cells)
+        tables = [self._table(levels, columns) for columns in _parts(self._found)]
         first = levels[0]
         told = _headline([(column, averages[first]) for column, averages in self._found.items() if first in averages])
         reading = [(sentence, True) for sentence in warnings]
         reading += [(sentence, False) for sentence in _reading(told, first[3])]
         numbers = [(_short(column, average), f"{self._name(column)}, {first[3]}") for column, average in told]
-        return page_section("overview", "Overview", "", [], [table], reading=reading, numbers=numbers)
+        return page_section("overview", "Overview", "", [], tables, reading=reading, numbers=numbers)
+
+    def _table(self, levels: Sequence[Level], columns: Sequence[Column]) -> Table:
+        table = Table(title="Percent of images, with exact 95 % intervals over images; radii in pixel units (L2)")
+        for name in ("tree", "level"):
+            table.add_column(name)
+        for column in columns:
+            table.add_column(self._name(column), justify="right")
+        for level in levels:
+            table.add_row(level[1], level[3], *(_cell(column, self._found[column].get(level)) for column in columns))
+        return table
 
     def _name(self, column: Column) -> str:
         heading, name, _ = column
         doubled = len({each[0] for each in self._found if each[1] == name}) > 1
         return f"{name} ({heading})" if doubled and heading else name
+
+
+def _parts(columns: Iterable[Column]) -> list[list[Column]]:
+    """Columns of tables that sheets of paper and most screens have room for; those of a heading stay together."""
+    parts: list[list[Column]] = [[]]
+    for _, group in groupby(columns, key=lambda column: column[0]):
+        together = list(group)
+        if parts[-1] and len(parts[-1]) + len(together) > MOST_COLUMNS:
+            parts.append([])
+        parts[-1] += together
+    return parts
 
 
 def _headline(told: Sequence[Entry]) -> list[Entry]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
-from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside
+from hrvlm.figures import NOTHING, OTHER, RIGHT, SAME, STYLE, legend_below, panels_beside
 from hrvlm.generative.targeted_attack_records import (
     BUDGETS,
     TargetedAttackRecord,
@@ -27,7 +27,7 @@ def attack_curves(records: Sequence[TargetedAttackRecord]) -> Figure:
     """Success over the budget without and with smoothing; and with it, inside and beyond certified radii."""
     summary, over_radius = summarise_targeted_attacks(records), success_over_radius(records)
     with mpl.rc_context(STYLE):
-        figure, (left, right) = panels_beside(2, height=3.0)
+        figure, (left, right) = panels_beside(2, height=3.6)
         _curve(left, "without smoothing", summary["none"], OTHER, "o")
         _curve(left, "with smoothing", summary["smoothing"], SAME, "s")
         left.set(title="by budget", xlabel=BUDGETS[summary.get("norm", "l2")], ylim=(-3, 103))
@@ -45,7 +45,7 @@ def attack_curves(records: Sequence[TargetedAttackRecord]) -> Figure:
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False))  # the default writes formulas
             if axes.lines:
-                axes.legend()
+                legend_below(axes)
     return figure
 
 

@@ -57,6 +57,10 @@ def test_rows_and_summary_are_written(attacked: Path) -> None:
     assert len(made) == 6 * 2 + 6 * 2 * 2 * 2  # clean; two attacks on two levels, each judged at two levels
     assert {row["index"] for row in made} == {position * 32 // 6 for position in range(6)}
     assert json.loads((attacked / "summary.json").read_text()) == summarise_robustness(made)
+    page = (attacked / "report.html").read_text(encoding="utf-8")
+    assert "<h1>Attacks on /" in page  # of the checkpoint; not certificates, of which there are none
+    assert '<p class="quiet">6 images, 60 rows of attacks</p>' in page
+    assert "data:image/webp;base64," in page
 
 
 def test_tables_are_printed(

@@ -44,6 +44,8 @@ def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
     report = (run / "report.html").read_text(encoding="utf-8")
     assert '<section id="pushes">' in report
     assert "inside certified radii (0 of " in report
+    assert "<h1>Attacks towards an answer" in report
+    assert "ertificates" not in report.partition("<nav")[0].partition("<h1>")[2]
     written = path.read_bytes()
     lines = written.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:2]) + lines[2][:30])

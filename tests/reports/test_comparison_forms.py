@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from compared_models import RADII, RIGHT, comparison
 from report_rows import smoothing_row
 from rich.table import Table
 
@@ -24,19 +25,6 @@ from hrvlm.rows.measures import Measure
 HOSTILE = (
     '=HYPERLINK("x")', "+1", "@a", "[/b]", "a|b", "<script>x</script>", "50% & $x_1$ #{~^\\", "a\nb", "\x1b[31m",
 )  # fmt: skip
-RIGHT = ([1, 0, 0, 1], [1, 1, 0, 1])
-RADII = ([0.1, 0.0, 0.2, 0.0], [0.25, 0.0, 0.2, 0.1])
-
-
-def comparison(first: str = "a", second: str = "b", tree: str = "(all)") -> Comparison:
-    measures = (Measure(tree, 0, "leaf", "clean", "right"), Measure(tree, 0, "leaf", "mean radius", "number"))
-    shares, means = difference_of_shares(*RIGHT), difference_of_means(*RADII)
-    lines = (
-        Line("Attacks: linf", measures[0], 4, (0.5, 0.75), (None, shares)),
-        Line("Smoothing", measures[1], 4, (0.075, 0.1375), (None, means)),
-        Line("Smoothing", Measure(tree, 1, "group", "only one", "share"), 4, (None, 0.5), (None, None)),
-    )
-    return Comparison((first, second), lines, 0.95, ("Some are left out.",))
 
 
 def cells(table: Table) -> list[list[str]]:

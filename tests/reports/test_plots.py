@@ -143,3 +143,26 @@ def test_pyplot_is_left_alone_and_figures_become_pictures() -> None:
     assert picture.dtype == np.uint8
     assert picture.min() < 50 < picture.max() == 255
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: plots.certified_accuracy(all_rows()), lambda: plots.certified_profile([profile_row(0)]),
+        lambda: plots.attack_curves([push_record(0.1, False), push_record(0.2, True)]),
+        lambda: plots.level_geometry(geometry_rows(1)),
+    ],
+    ids=["accuracy", "profile", "attacks", "geometry"],
+)  # fmt: skip
+def test_legends_cover_no_curve_or_area(draw: Any) -> None:
+    figure = draw()
+    figure.draw_without_rendering()
+    legends = [axes for axes in figure.axes if axes.get_legend()]
+    assert legends
+    for axes in legends:
+        told, drawn = axes.get_legend().get_window_extent(), axes.get_window_extent()
+        assert not told.overlaps(drawn)
+        labels = [label.get_window_extent() for label in (axes.xaxis.label, *axes.get_xticklabels())]
+        assert not any(told.overlaps(label) for label in labels if label.width)
+        assert figure.bbox.padded(1).containsx(told.x0)
+        assert figure.bbox.padded(1).containsy(told.y0)

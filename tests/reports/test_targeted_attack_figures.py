@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 from xml.dom import minidom
 
 import pytest
+from pushed_rows import RECORDS
 
 from hrvlm.generative.targeted_attack_records import TargetedAttackRecord, success_over_radius
 from hrvlm.reports.html import render_report
 from hrvlm.reports.targeted_attack_figures import attack_curves
-
-SAME: dict[str, Any] = {
-    "oracle": "command", "forbidden": "go to", "wanted": "go to the volcano", "clean_answer": "pick up the pear",
-    "answer": "go to the volcano", "sigma": 0.1, "votes": 20, "forbidden_votes": 0, "steps": 6, "samples": 4, "seed": 0,
-}  # fmt: skip
-
-
-def pushed(
-    index: int, eps: float, radius: float, *, success: bool, inside: bool = False, plain: bool = False
-) -> TargetedAttackRecord:
-    return TargetedAttackRecord(
-        index=index, defence="none" if plain else "smoothing", eps=eps, certified_radius=radius, inside=inside,
-        success=success, label="go to" if success else "pick up", **SAME,
-    )  # fmt: skip
-
-
-RECORDS = [
-    *(pushed(index, 0.1, 0.15, success=index < 1, plain=True) for index in range(4)),
-    *(pushed(index, 1.0, 0.15, success=index < 3, plain=True) for index in range(4)),
-    *(pushed(index, 0.1, 0.15 if index < 3 else 0.05, success=index == 3) for index in range(4)),
-    *(pushed(index, 1.0, 0.15, success=index < 2) for index in range(4)),
-    pushed(0, 0.14, 0.15, success=False, inside=True),
-    pushed(3, 0.04, 0.05, success=False, inside=True),
-    pushed(4, 1.0, 1.0, success=True),  # at the certified radius itself nothing is certified
-    pushed(5, 1.5, 1.6, success=False, inside=True),  # further than any budget
-]
 
 
 def test_success_is_counted_per_bin_inside_and_beyond_certificates() -> None:
@@ -77,4 +51,11 @@ def test_a_report_of_pushes_alone_has_figure_and_table(records: list[TargetedAtt
     assert "without smoothing" in drawing
     assert "Images pushed to &#39;go to&#39;" in page
     assert "What is guaranteed" not in page
-    assert "0 certificates" not in page
+    attacks = {4: "4 images, 4 rows of attacks", len(RECORDS): f"6 images, {len(RECORDS)} rows of attacks"}
+    assert f'<p class="quiet">{attacks[len(records)]}</p>' in page  # and nothing of certificates
+    assert "Derived anew" not in page
+
+
+def test_one_row_is_no_rows() -> None:
+    page = render_report([], targeted_attacks=[RECORDS[0].to_row()])
+    assert '<p class="quiet">1 image, 1 row of attacks</p>' in page

@@ -45,6 +45,11 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.1f}"
 
 
+def at_radius(radius: float | str) -> str:
+    """A column's head for an L2 radius, or the key that a summary has for it."""
+    return f"r={float(radius):g}"
+
+
 def decimal(number: float | None) -> str:
     """A number for a cell of a table, which stays empty where there is none."""
     return "" if number is None else f"{number:.3f}"

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from hrvlm.evaluation.level_geometry import summarise_geometry
 from hrvlm.evaluation.training_runs import Metrics
 from hrvlm.evaluation.training_runs import read_metrics as read_metrics  # offered beside what takes it
-from hrvlm.figures import COLOURS, STYLE, shown
+from hrvlm.figures import COLOURS, STYLE, legend_below, shown
 
 Curve: TypeAlias = tuple[str, list[float], list[float]]
 """Its name, and its points: steps or epochs, and values."""
@@ -91,7 +91,7 @@ def _draw(axes: Any, curves: list[Curve], dashed: str) -> None:
         style, marker = "--" if dashed in name else "-", "o" if len(places) < 20 else ""
         axes.plot(places, values, style, label=shown(name), color=colour, marker=marker, markersize=3, linewidth=1.4)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.legend(fontsize=7, loc="upper center", bbox_to_anchor=(0.5, -0.18))  # below: curves may be anywhere
+    legend_below(axes, fontsize=7)
 
 
 def _after(first: str) -> Callable[[str], str | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from hrvlm.certificates.kinds.joint.record import JointRecord
-from hrvlm.certificates.kinds.labelled import decimal
+from hrvlm.certificates.kinds.labelled import at_radius, decimal
 from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.wording import assumed, limits, unlabelled
 
@@ -49,7 +49,7 @@ class JointReport(KindReport[JointRecord]):
         for name in ("tree", "level", "attribute", "scorer"):
             table.add_column(name)
         first = lines[0][-1] if lines else {"at_radii": {}, "at_extents": {}}
-        for name in (*(f"r={radius}" for radius in first["at_radii"]), *(f"e={e}" for e in first["at_extents"])):
+        for name in (*map(at_radius, first["at_radii"]), *(f"e={float(e):g}" for e in first["at_extents"])):
             table.add_column(name, justify="right")
         for tree, level, attribute, scorer, numbers in lines:
             means = [_mean(found, "mean_extent") for found in numbers["at_radii"].values()]

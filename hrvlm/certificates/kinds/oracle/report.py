@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
+from hrvlm.certificates.kinds.labelled import at_radius
 from hrvlm.certificates.kinds.oracle.record import UNPARSEABLE, OracleRecord
 from hrvlm.certificates.kinds.oracle.wording import oracle_sentences
 from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
@@ -36,7 +37,7 @@ class OracleReport(KindReport[OracleRecord]):
         table = Table(title=title, title_justify="left")
         for name in ("oracle", "claim", "oracle's error"):
             table.add_column(name)
-        for name in (*(f"r={radius}" for radius in radii), "mean radius", "abstain", "unparseable"):
+        for name in (*map(at_radius, radii), "mean radius", "abstain", "unparseable"):
             table.add_column(name, justify="right")
         for oracle, claim, numbers in lines:
             known = numbers["labelled_images"] > 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from hrvlm.certificates.kinds.labelled import decimal
+from hrvlm.certificates.kinds.labelled import at_radius, decimal
 from hrvlm.certificates.kinds.profile.record import ProfileRecord
 from hrvlm.certificates.kinds.report import Judged, KindReport
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled
@@ -52,7 +52,7 @@ class ProfileReport(KindReport[ProfileRecord]):
         table = Table(title=f"{title} (in brackets: certified at its right node)", title_justify="left")
         for name in ("tree", "level"):
             table.add_column(name)
-        for name in (*(f"r={radius}" for radius in radii), "mean radius"):
+        for name in (*map(at_radius, radii), "mean radius"):
             table.add_column(name, justify="right")
         for tree, found in summary.items():
             for level, numbers in found["levels"].items():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from hrvlm.certificates.kinds.smoothing.charts import trees_of
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
-from hrvlm.figures import COLOURS, STYLE, panels_beside, shown
+from hrvlm.figures import COLOURS, STYLE, legend_below, panels_beside, shown
 
 
 def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
@@ -21,7 +21,7 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
     unknown, trees = not any(r.labelled for r in records), trees_of(records)
     records = [r for r in records if r.labelled or unknown]
     with mpl.rc_context(STYLE):
-        figure, panels = panels_beside(len(trees), height=3.0)
+        figure, panels = panels_beside(len(trees), height=3.6)
         for axes, tree in zip(panels, trees, strict=True):
             levels = sorted({(r.level, r.level_name) for r in records if r.level == 0 or r.tree == tree})
             for level, name in levels:
@@ -34,6 +34,6 @@ def certified_accuracy(records: Sequence[SmoothingRecord]) -> Figure:
                 )
             axes.set(title=shown(tree), xlabel="L2 radius in pixel units", ylim=(0, 102))
             axes.set_xlim(left=0)
-            axes.legend()
+            legend_below(axes)
         panels[0].set_ylabel("share certified in percent" if unknown else "certified accuracy in percent")
     return figure

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from hrvlm.certificates.kinds.labelled import decimal, percent
+from hrvlm.certificates.kinds.labelled import at_radius, decimal, percent
 from hrvlm.certificates.kinds.report import Judged, KindReport, judged_at
 from hrvlm.certificates.kinds.smoothing.record import SmoothingRecord
 from hrvlm.certificates.kinds.wording import assumed, limits, reading, unlabelled, values
@@ -58,7 +58,7 @@ class SmoothingReport(KindReport[SmoothingRecord]):
         for name in ("tree", "level", "smoothed"):
             table.add_column(name, justify="right" if name == "smoothed" else "left")
         for radius in radii:
-            table.add_column(f"r={radius}", justify="right")
+            table.add_column(at_radius(radius), justify="right")
         table.add_column("mean radius", justify="right")
         for tree, level, numbers in lines:
             told = numbers["certified_share" if unknown else "certified_accuracy"]
