@@ -60,7 +60,7 @@ class RunProgress(ProgressBar):
             total: To how much `advance` will add up.
         """
         if self._display is None:
-            with following(what, total, shown=self._enabled) as followed:
+            with following(what, total, shown=self._enabled, pace=self._pace) as followed:
                 yield followed
             return
         part = LiveTask(self._display, what, total)
@@ -71,7 +71,7 @@ class RunProgress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to count time."""
-        self._pace, self._began = Pace(), time.monotonic()
+        self._began = time.monotonic()
         self._first = trainer.global_step
         if self._enabled and somebody_sits_there():
             self._display = live_display()

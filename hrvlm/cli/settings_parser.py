@@ -105,12 +105,24 @@ def notes_of(given: Any) -> dict[str, Any]:
 
     checkpoint = checkpoint_of(given)
     chosen = {"checkpoint": str(checkpoint)} | {name: given[name] for name in ("trees", "num_levels")}
-    chosen |= stated(checkpoint)
+    chosen |= stated(checkpoint) | settings_of(SourceOptions, given).given()
+    return noted(chosen | {"data": _data_of(given)})
+
+
+def notes_of_answers(given: Any) -> dict[str, Any]:
+    """The same of a command about answers alone, which has neither trees nor options of classes."""
+    from hrvlm.models.checkpoint import stated
+
+    checkpoint = checkpoint_of(given)
+    chosen = {"checkpoint": str(checkpoint), "trees": [], "num_levels": None} | stated(checkpoint)
+    size = {} if given.image_size is None else {"image_size": given.image_size}
+    return noted(chosen | size | {"data": _data_of(given)})
+
+
+def _data_of(given: Any) -> Any:
+    """The data of a command, as it was given."""
     data = given.data
-    if not isinstance(data, str):
-        data = {name: data[name] for name in ("class_path", "init_args") if name in data}
-    chosen |= settings_of(SourceOptions, given).given()
-    return noted(chosen | {"data": data})
+    return data if isinstance(data, str) else {name: data[name] for name in ("class_path", "init_args") if name in data}
 
 
 def noted(chosen: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +21,7 @@ IMAGES = "images.jsonl"
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     index: Annotated[int, Meta(ge=0, lt=INDICES)]
     path: str
+    data: str | None = None
 
 
 def image_paths(data: Any, indices: Iterable[int]) -> dict[int, str]:
@@ -52,9 +53,24 @@ def write_image_paths(folder: Path, data: Any, indices: Iterable[int]) -> None:
         data: map-style data set.
         indices: of the images that there are rows of.
     """
-    lines = [json.dumps({"index": i, "path": p}, ensure_ascii=False) for i, p in image_paths(data, indices).items()]
-    if lines:
-        write_whole(folder / IMAGES, "".join(f"{line}\n" for line in lines))
+    _write(folder, ({"index": index, "path": path} for index, path in image_paths(data, indices).items()))
+
+
+def write_paths_of_several(folder: Path, sources: Iterable[tuple[str, Any, Iterable[int]]]) -> None:
+    """The same of rows of several data sets, with a line {"data", "index", "path"} per image.
+
+    Args:
+        folder: of the rows.
+        sources: name, data set, and indices of its images.
+    """
+    _write(
+        folder,
+        (
+            {"data": name, "index": index, "path": path}
+            for name, data, indices in sources
+            for index, path in image_paths(data, indices).items()
+        ),
+    )
 
 
 def read_image_paths(folder: Path) -> dict[int, str]:
@@ -63,14 +79,24 @@ def read_image_paths(folder: Path) -> dict[int, str]:
     Raises:
         ValueError: If a line is none of it.
     """
+    return {line.index: line.path for line in _read(folder) if line.data is None}
+
+
+def read_paths_of_several(folder: Path) -> dict[tuple[str, int], str]:
+    """Files by data set and index there, of a folder with rows of several; see `read_image_paths`."""
+    return {(line.data, line.index): line.path for line in _read(folder) if line.data is not None}
+
+
+def _write(folder: Path, found: Iterable[Mapping[str, Any]]) -> None:
+    lines = [json.dumps(each, ensure_ascii=False) for each in found]
+    if lines:
+        write_whole(folder / IMAGES, "".join(f"{line}\n" for line in lines))
+
+
+def _read(folder: Path) -> Iterator[_Line]:
     path, decoder = folder / IMAGES, msgspec.json.Decoder(_Line)
-    if not path.is_file():
-        return {}
-    found = dict[int, str]()
-    for number, line in iterate_lines(path):
+    for number, line in iterate_lines(path) if path.is_file() else ():
         try:
-            image = decoder.decode(line)
+            yield decoder.decode(line)
         except msgspec.MsgspecError as error:
             raise ValueError(f"expected index and path of an image in line {number} of {path}, got {error}") from error
-        found[image.index] = image.path
-    return found

@@ -119,13 +119,14 @@ def live_display() -> Progress:
 
 
 @contextmanager
-def following(what: str, total: float, *, shown: bool = True) -> Iterator[Followed]:
+def following(what: str, total: float, *, shown: bool = True, pace: Pace | None = None) -> Iterator[Followed]:
     """Shows how far a task has come while it runs.
 
     Args:
         what: The task, such as "certifying".
         total: To how much `advance` will add up.
         shown: Whether this process is the one that tells.
+        pace: Of plain lines, where they alternate with those of other tasks; None for a pace of its own.
     """
     if not shown:
         yield SilentTask()
@@ -133,7 +134,7 @@ def following(what: str, total: float, *, shown: bool = True) -> Iterator[Follow
         with live_display() as display:
             yield LiveTask(display, what, total)
     else:
-        yield PlainTask(what, total)
+        yield PlainTask(what, total, pace)
 
 
 def in_words(seconds: float) -> str:

@@ -18,6 +18,7 @@ from hrvlm.data.items import EvaluationData
 from hrvlm.data.questions import asks_questions, open_questions, questions_of
 from hrvlm.data.sampling import evenly_spread, shard_indices
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.image_files import write_image_paths
 from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.questions import described_generator
@@ -67,13 +68,15 @@ def _attack_share(team: Team, checkpoint: Checkpoint | str, settings: TargetedAt
     data = _pictures(settings)
     attacker = TargetedAttacker(generator, settings, questions_of(data))
     with ExitStack() as folders:  # the first process holds them until all is written
-        opened = opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings))
+        opened = opened_folder(output.folder, "targeted-attack", _identity(generator, data, settings), output.notes)
         path = ranks.first(lambda: folders.enter_context(opened))
         _attack_images(ranks, attacker, data, path)
         ranks.finish(output.folder)
         if ranks.is_first:
             merge_shards(path, _key)
-            summary = summarise_targeted_attacks([TargetedAttackRecord.from_row(row) for row in read_rows(path)])
+            records = [TargetedAttackRecord.from_row(row) for row in read_rows(path)]
+            summary = summarise_targeted_attacks(records)
+            write_image_paths(output.folder, data, sorted({record.index for record in records}))
             write_summary(output.folder, summary)
             output.show(output.folder, summary)
 

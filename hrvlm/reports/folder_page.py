@@ -44,9 +44,9 @@ def write_report(
     Raises:
         ValueError: If there are no rows.
     """
-    from hrvlm.evaluation.image_files import read_image_paths
+    from hrvlm.evaluation.image_files import read_image_paths, read_paths_of_several
     from hrvlm.evaluation.training_runs import training_run  # as below, of what a parser does not wait for
-    from hrvlm.reports.html import render_report
+    from hrvlm.reports.html import AtHand, render_report
 
     settings = read_settings(folder) or {}
     trained = training_run(folder)
@@ -63,7 +63,9 @@ def write_report(
             "found none"
         )
     lacking = ""
-    if at_hand is None and not given.get("zero_shot"):  # whose page shows no pictures
+    if at_hand is None and given.get("zero_shot"):  # whose page shows no pictures
+        at_hand = AtHand(files=read_paths_of_several(folder))
+    elif at_hand is None:
         at_hand, lacking = _found(folder, settings)
     if at_hand is not None and (paths := read_image_paths(folder)):
         at_hand = replace(at_hand, path=paths.get)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hrvlm.attacks.records import CLEAN, RobustnessRecord, own_level
+from hrvlm.attacks.records import CLEAN, RobustnessRecord
 from hrvlm.attacks.summary import robustness_measures
 from hrvlm.certificates.kinds.registry import kind_named
-from hrvlm.certificates.kinds.report import Judged, KindReport
+from hrvlm.certificates.kinds.report import KindReport
 from hrvlm.certificates.kinds.summary import summarise_kinds
 from hrvlm.evaluation.image_files import image_paths
+from hrvlm.reports.attack_images import add_attacks, add_targeted_attacks, same_pictures
 from hrvlm.reports.attack_sections import (
     robustness_sections,
     targeted_attack_sections,
@@ -51,6 +52,7 @@ class AtHand:
         parents: Per (tree, level) the node of the next level that each node lies in.
         path: File of a data set index, or None.
         held: What an earlier page shows, which is kept where the data set is not at hand.
+        files: Files by data set and index there, of zero-shot evaluation.
         attacked_split: Split that attacks were on, where pictures, names and files are of another one.
     """
 
@@ -59,6 +61,7 @@ class AtHand:
     parents: Mapping[tuple[str, int], Sequence[int]] = field(default_factory=dict)
     path: Callable[[int], str | None] = lambda index: None
     held: Held = field(default_factory=Held)
+    files: Mapping[tuple[str, int], str] = field(default_factory=dict)
     attacked_split: str | None = None
 
     @classmethod
@@ -123,7 +126,9 @@ def render_report(
         radii = round_radii(max((report.largest_radius(group) for _, report, group in told), default=0.0))
     columns, overview, at_hand = ImageColumns(), Overview(), at_hand or AtHand()
     _collect(told, attacked, radii, columns, overview, elsewhere=at_hand.attacked_split is not None)
-    if not columns.indices and (named := add_zero_shot(columns, zero_shot)):
+    if not columns.indices:
+        add_targeted_attacks(columns, pushes)
+    if not columns.indices and (named := add_zero_shot(columns, zero_shot, at_hand.files)):
         at_hand = replace(at_hand, path=named.get)
     warnings = list(_warnings(told, radii))
     for sentence in warnings:
@@ -164,10 +169,8 @@ def _collect(
             overview.add(f"{budget}{stage_words(group[0].stage)}", [measured])
     for kind in told:
         _collect_kind(*kind, radii, columns, overview)
-    if not elsewhere and _same_pictures(told, attacked):
-        for each in attacked:
-            if own_level(asdict(each)):
-                columns.add("Attacks", "", each.index, [_judged(each)])
+    if not elsewhere and same_pictures((group for *_, group in told), attacked):
+        add_attacks(columns, attacked)
 
 
 def _collect_kind(
@@ -188,28 +191,10 @@ def _collect_kind(
             overview.add(report.heading, _shared(record, told_of) if alone else told_of)
 
 
-def _same_pictures(told: Sequence[Told], attacked: Sequence[RobustnessRecord]) -> bool:
-    """Whether attacks were on the pictures that certificates are about, as far as their leaves tell."""
-    if not attacked:
-        return True
-    leaves = {each.index: each.label for each in attacked if each.level == 0}
-    records = (record for _, _, group in told for record in group if record.names_leaf and record.labelled)
-    return all(leaves.get(record.index, record.label) == record.label for record in records)
-
-
 def _shared(record: Record, measured: Iterable[Measured]) -> Iterator[Measured]:
     """Measures of leaves go by no tree, where one tree alone tells of them: several would count an image for each."""
     for measure, value in measured:
         yield (replace(measure, tree=ALL) if record.names_leaf and not measure.level else measure), value
-
-
-def _judged(record: RobustnessRecord) -> Judged:
-    budget = "" if record.attack == CLEAN else f" {record.norm} {record.eps * 255:.3g}/255"
-    about = f"{record.attack}{budget}{stage_words(record.stage)}"
-    return Judged(
-        tree=record.tree, level=record.level, level_name=record.level_name, about=about,
-        label=record.label, prediction=record.prediction,
-    )  # fmt: skip
 
 
 def _data(columns: ImageColumns, at_hand: AtHand) -> dict[str, Any] | None:

@@ -12,15 +12,19 @@ from hrvlm.reports.image_columns import ImageColumns
 Row = Mapping[str, Any]
 
 
-def add_zero_shot(columns: ImageColumns, rows: Sequence[Row]) -> dict[int, str]:
+def add_zero_shot(
+    columns: ImageColumns, rows: Sequence[Row], files: Mapping[tuple[str, int], str] | None = None
+) -> dict[int, str]:
     """Takes rows of zero-shot evaluation into a table of images, those of one data set after another.
 
     Args:
         columns: of no other images.
         rows: of any data sets, attacks and budgets.
+        files: by data set and index there, as far as they are known.
 
     Returns:
-        Data set and index there of every image, where there are several data sets; else images keep their indices.
+        Of every image its file, or, where there are several data sets, its data set and index there; of one data set
+        without files nothing, as images keep their indices.
     """
     first: dict[str, int] = {}
     for data in dict.fromkeys(row["data"] for row in rows):
@@ -28,9 +32,13 @@ def add_zero_shot(columns: ImageColumns, rows: Sequence[Row]) -> dict[int, str]:
         for row in rows:
             if row["data"] == data:
                 columns.add("Zero-shot", "", first[data] + row["index"], [_judged(row)])
-    if len(first) < 2:
-        return {}
-    return {first[row["data"]] + row["index"]: f"{row['data']}/{row['index']}" for row in rows}
+    several, files = len(first) > 1, files or {}
+    named = {}
+    for row in rows:
+        data, index = row["data"], row["index"]
+        file = files.get((data, index), str(index) if several else "")
+        named[first[data] + index] = f"{data}/{file}" if several else file
+    return {image: name for image, name in named.items() if name}
 
 
 def _judged(row: Row) -> Judged:

@@ -95,6 +95,19 @@ def test_lines_are_said_where_there_is_no_terminal(
     assert not any("Tip" in line or "TPU" in line for line in lines)
 
 
+def test_lines_of_training_and_of_its_callbacks_keep_one_pace(
+    few: dict[str, Any],
+    tmp_path: Path,
+    run_train: Callable[..., Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "FIRST", 0.0)  # and no other for half a minute, which this run does not take
+    run_train(tmp_path, few)
+    lines = capsys.readouterr().err.splitlines()
+    assert len([line for line in lines if line.startswith(("epoch ", "pgd2 ", "certifying"))]) == 1
+
+
 def test_a_task_leaves_the_display_of_the_run_when_it_is_done(
     few: dict[str, Any], tmp_path: Path, run_train: Callable[..., Path]
 ) -> None:

@@ -13,6 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from hrvlm.cli.certify import main
 from hrvlm.data import emoji
+from hrvlm.evaluation.image_files import read_image_paths
 
 
 def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
@@ -44,8 +45,16 @@ def test_pushes_are_counted_and_resumed(tmp_path: Path) -> None:
     report = (run / "report.html").read_text(encoding="utf-8")
     assert '<section id="pushes">' in report
     assert "inside certified radii (0 of " in report
-    assert "<h1>Attacks towards an answer" in report
+    assert "<h1>Attacks towards an answer on emoji-captioner</h1>" in report
     assert "ertificates" not in report.partition("<nav")[0].partition("<h1>")[2]
+    shown = json.loads(report.partition('id="data">')[2].partition("</script>")[0])
+    assert shown["index"] == sorted(budgets)
+    assert all(each.startswith("data:image/webp;base64,") for each in shown["pictures"])
+    assert shown["path"] == [read_image_paths(run)[index] for index in shown["index"]]
+    plain = next(view for view in shown["views"] if view["about"] == "plain, l2 2")
+    hurt = {r["index"]: (r["success"], r["answer"]) for r in rows if r["defence"] == "none" and r["eps"] == 2.0}
+    assert [tuple(each) for each in zip(plain["prediction"], plain["texts"], strict=True)] == list(hurt.values())
+    assert set(plain["label"]) == {0}
     written = path.read_bytes()
     lines = written.splitlines(keepends=True)
     path.write_bytes(b"".join(lines[:2]) + lines[2][:30])

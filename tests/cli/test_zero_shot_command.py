@@ -18,6 +18,7 @@ from hrvlm.cli.certify import main
 from hrvlm.data import open_images
 from hrvlm.data.folder import FolderDataset
 from hrvlm.data.items import images_and_labels
+from hrvlm.evaluation.image_files import read_paths_of_several
 from hrvlm.evaluation.robustness import share_of_batches
 from hrvlm.evaluation.zero_shot.predictions import Effort, count_passes, evaluate_zero_shot
 from hrvlm.evaluation.zero_shot.records import zero_shot_order
@@ -242,6 +243,10 @@ def test_the_folder_is_verified_exported_and_reported(
     assert "Zero-shot accuracy of" in page
     assert "32 images, 128 rows of attacks" in page
     assert "apgd 5.1/255" in page
+    files = read_paths_of_several(folder)
+    assert {(row["data"], row["index"]) for row in rows_of(folder)} == set(files)
+    shown = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert sorted(shown["path"]) == sorted(f"{data}/{file}" for (data, _), file in files.items())
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,14 @@ import pytest
 
 from hrvlm.data import emoji
 from hrvlm.data.sources.collection import ImageCollection
-from hrvlm.evaluation.image_files import IMAGES, image_paths, read_image_paths, write_image_paths
+from hrvlm.evaluation.image_files import (
+    IMAGES,
+    image_paths,
+    read_image_paths,
+    read_paths_of_several,
+    write_image_paths,
+    write_paths_of_several,
+)
 
 
 class Listed:
@@ -53,6 +60,10 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     data = Listed("/x/a/1.png", '/x/b/"ä\n.png')
     write_image_paths(tmp_path, data, [0, 1])
     assert read_image_paths(tmp_path) == {0: "a/1.png", 1: 'b/"ä\n.png'}
+    assert read_paths_of_several(tmp_path) == {}
+    write_paths_of_several(tmp_path, [("x", data, [1]), ("y", object(), [0]), ("z", Listed("/a/1.png"), [0])])
+    assert read_paths_of_several(tmp_path) == {("x", 1): 'b/"ä\n.png', ("z", 0): "1.png"}
+    assert read_image_paths(tmp_path) == {}
     write_image_paths(tmp_path / "none", object(), [0])
     assert read_image_paths(tmp_path / "none") == {}
 

@@ -230,8 +230,9 @@ def zero_shot_row(data: str, index: int, attack: str = "clean", **changes: Any) 
 
 
 def test_zero_shot_pages_have_a_table_of_images_one_data_set_after_another() -> None:
-    def data(rows: list[dict[str, Any]]) -> dict[str, Any]:
-        found = re.search(r'id="data">(.*?)</script>', render_report((), zero_shot=rows), re.DOTALL)
+    def data(rows: list[dict[str, Any]], files: dict[tuple[str, int], str] | None = None) -> dict[str, Any]:
+        page = render_report((), zero_shot=rows, at_hand=AtHand(files=files or {}))
+        found = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)
         assert found is not None
         return json.loads(found[1])
 
@@ -244,5 +245,9 @@ def test_zero_shot_pages_have_a_table_of_images_one_data_set_after_another() -> 
     ]  # fmt: skip
     both = data([*first, zero_shot_row("second", 0, **wrong)])
     assert (both["index"], both["path"]) == ([0, 7, 8], ["first/0", "first/7", "second/0"])
+    files = {("first", 0): "a.png", ("first", 7): "b.png", ("second", 0): "a.png"}
+    assert data(first, files)["path"] == ["a.png", "b.png"]
+    known = data([*first, zero_shot_row("second", 0, **wrong)], files)
+    assert known["path"] == ["first/a.png", "first/b.png", "second/a.png"]
     (second,) = [view for view in both["views"] if view["tree"] == "second"]
     assert (second["label"], second["prediction"]) == ([None, None, 1], [None, None, 2])

@@ -9,7 +9,7 @@ from typing import Any
 from hrvlm.cli.command import Command
 from hrvlm.cli.errors import ClearParser
 from hrvlm.cli.results import show_targeted_attacks
-from hrvlm.cli.settings_parser import checkpoint_of, settings_of, subject_parser
+from hrvlm.cli.settings_parser import checkpoint_of, notes_of_answers, settings_of, subject_parser
 from hrvlm.evaluation.folders import Output
 from hrvlm.evaluation.targeted_attack import attack
 from hrvlm.evaluation.targeted_attack_settings import TargetedAttackSettings
@@ -23,7 +23,7 @@ def _parser() -> ClearParser:
 def _run(options: Any, given: Any) -> None:
     settings = settings_of(TargetedAttackSettings, options)
     show = partial(show_targeted_attacks, forbidden=settings.forbidden)
-    attack(checkpoint_of(options), settings, Output(Path(options.output), say=say, show=show))
+    attack(checkpoint_of(options), settings, Output(Path(options.output), notes_of_answers(given), say, show))
 
 
 COMMAND = Command(_parser, _run)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm.evaluation.folders import Output, opened_folder, write_summary
+from hrvlm.evaluation.image_files import write_paths_of_several
 from hrvlm.evaluation.processes import Ranks
 from hrvlm.evaluation.progress import following
 from hrvlm.evaluation.robustness import share_of_batches
@@ -65,6 +66,7 @@ def _evaluate_share(team: Team, checkpoint: Checkpoint | str, settings: ZeroShot
             summary = summarise_zero_shot(run_rows(path, zero_shot_order))
             if not begun_aims(summary):  # else shards stay, by which the run is seen to be unfinished
                 merge_shards(path, zero_shot_order)
+            write_paths_of_several(output.folder, ((each.images.name, each.images, each.indices) for each in sources))
             write_summary(output.folder, summary)
             output.show(output.folder, summary)
 
