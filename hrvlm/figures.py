@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hrvlm.trees.words import shortened
 
-_SHORT = 20  # letters of names that have room beside each other in a legend
+_SHORT = 24  # letters of names that have room beside each other in a legend
 INK = "#010203"  # stands for the colour of the text until the SVG is written
 COLOURS = ("#3b82c4", "#d9822b", "#2e9e6b", "#c45aa0", "#8a78d0", "#a5803f", "#5aa6a6", "#9a9a9a")
 SAME, RIGHT, OTHER, NOTHING = "#3b82c4", "#2e9e6b", "#d9822b", "#9a9a9a"

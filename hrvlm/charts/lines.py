@@ -28,6 +28,25 @@ class Curve:
     high: Sequence[float] = ()
 
 
+@dataclass(frozen=True)
+class Chart:
+    """Curves and what surrounds them: of a page, or of a figure in Python.
+
+    Attributes:
+        curves: at least one.
+        axes: what surrounds them.
+        step: see `curves`.
+    """
+
+    curves: Sequence[Curve]
+    axes: Axes
+    step: bool = False
+
+    def svg(self) -> str:
+        """For a page."""
+        return curves(self.curves, self.axes, step=self.step)
+
+
 def curves(found: Sequence[Curve], axes: Axes, *, step: bool = False) -> str:
     """A chart of curves, whose values the page tells where a pointer or key moves over it.
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 
 from hrvlm.charts.frame import Axes
-from hrvlm.charts.lines import Curve, curves
+from hrvlm.charts.lines import Chart, Curve
 from hrvlm.evaluation.comparison import Comparison
 from hrvlm.reports.page import page_section, render_page
 
@@ -32,14 +32,19 @@ def comparison_page(
     sections = []
     for number, (heading, table) in enumerate(zip(headings, tables, strict=True)):
         table.title = None
-        drawn = _over_radii(comparison, heading)
+        drawn = [chart.svg() for chart in over_radii(comparison, heading)]
         sections.append(page_section(f"tables-{number}", heading, "", drawn, [table]))
     title = f"Comparison: {', '.join(comparison.names)}"
     return render_page(title=title, subtitle=" ".join(said), sections=sections, settings=settings)
 
 
-def _over_radii(comparison: Comparison, heading: str) -> list[str]:
-    """A chart per level of what is certified at several radii; radii are those that were compared."""
+def over_radii(comparison: Comparison, heading: str) -> list[Chart]:
+    """A chart per level of what is certified at several radii; radii are those that were compared.
+
+    Args:
+        comparison: what is told.
+        heading: of a kind of certificate.
+    """
     levels: dict[tuple[str, int, str], dict[float, tuple[float | None, ...]]] = defaultdict(dict)
     for line in comparison.lines:
         name, measure = line.measure.name, line.measure
@@ -49,7 +54,9 @@ def _over_radii(comparison: Comparison, heading: str) -> list[str]:
     return [_chart(comparison.names, place, found) for place, found in levels.items() if len(found) > 1]
 
 
-def _chart(names: tuple[str, ...], place: tuple[str, int, str], found: Mapping[float, tuple[float | None, ...]]) -> str:
+def _chart(
+    names: tuple[str, ...], place: tuple[str, int, str], found: Mapping[float, tuple[float | None, ...]]
+) -> Chart:
     radii = sorted(found)
     title = place[2] if place[1] == 0 else f"{place[0]}/{place[2]}"
     told = []
@@ -60,4 +67,4 @@ def _chart(names: tuple[str, ...], place: tuple[str, int, str], found: Mapping[f
         title=title, x_label="L2 radius in pixel units", y_label="certified in percent", x=(radii[0], radii[-1]),
         description=f"Percent of images certified over the radius at level {title}, of {', '.join(names)}",
     )  # fmt: skip
-    return curves(told, axes)
+    return Chart(told, axes)

@@ -51,7 +51,7 @@ def write_report(
     settings = read_settings(folder) or {}
     trained = training_run(folder)
     if radii is None:
-        radii = _noted_radii(folder) if trained is None else _logged_radii(trained)
+        radii = _noted_radii(folder) if trained is None else logged_radii(trained)
     given = _of_folder(folder, settings) if trained is None else _of_training(trained, radii)
     if robustness is not None:
         given["robustness"] = rows_in(robustness, "attack")
@@ -131,8 +131,12 @@ def _noted_radii(folder: Path) -> list[float] | None:
         return None
 
 
-def _logged_radii(run: TrainingRun) -> list[float] | None:
-    """The radii at which the certificates that a page shows were logged; None where there are none."""
+def logged_radii(run: TrainingRun) -> list[float] | None:
+    """The radii at which the certificates that a page shows were logged; None where there are none.
+
+    Args:
+        run: whose metrics tell.
+    """
     from hrvlm.certificates.kinds.scalars import CERTIFIED_AT
     from hrvlm.evaluation.training_runs import epoch_metrics
 

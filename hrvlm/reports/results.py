@@ -16,6 +16,7 @@ from hrvlm.evaluation.folder_rows import files_in
 from hrvlm.evaluation.level_geometry import GEOMETRY
 from hrvlm.evaluation.training_runs import METRICS
 from hrvlm.evaluation.verification import command_of, rules_of, verify, verify_files
+from hrvlm.reports.calibration_sections import calibration_charts
 from hrvlm.reports.frames import Library, to_frame
 from hrvlm.reports.plain_forms import markdown
 from hrvlm.reports.terminal import WIDTH, PlainConsole
@@ -173,6 +174,8 @@ class Results:
                 (self.folder / METRICS).is_file(),
                 lambda: plots.training_curves(plots.read_metrics(self.folder / METRICS)),
             ),
+            "certified_by_epoch": (self._epochs() > 1, lambda: plots.certified_by_epoch(self.folder)),
+            "calibration_losses": (self._calibrated(), lambda: plots.calibration_losses(self.folder)),
         }
         return {name: draw for name, (there, draw) in drawn.items() if there}
 
@@ -181,6 +184,14 @@ class Results:
         records = self.records.get("attack", ())
         places = sorted({(record.stage != "after", record.eps) for record in records if record.attacked_tree})
         return [record for record in records if (record.stage != "after", record.eps) in places[:1]]
+
+    def _epochs(self) -> int:
+        """How many epochs of a training run have certificates."""
+        return len(list(self.folder.glob("certificates/epoch=*")))
+
+    def _calibrated(self) -> bool:
+        """Whether the folder keeps the calibration that its rows rest on."""
+        return self.folder.is_dir() and any(calibration_charts(self.folder, self.settings))
 
     def _geometry(self) -> list[Path]:
         return sorted((self.folder / GEOMETRY).glob("epoch=*.jsonl"))

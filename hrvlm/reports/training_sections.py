@@ -13,7 +13,7 @@ from typing import Any
 from hrvlm.certificates.kinds.registry import kind_named
 from hrvlm.certificates.kinds.report import report_of
 from hrvlm.charts.frame import Axes
-from hrvlm.charts.lines import Curve, curves
+from hrvlm.charts.lines import Chart, Curve
 from hrvlm.evaluation.training_runs import TrainingRun, epoch_metrics
 from hrvlm.reports.collecting import Certificates
 from hrvlm.reports.page import page_section
@@ -33,23 +33,23 @@ def training_sections(run: TrainingRun, radii: Sequence[float]) -> Iterator[dict
     Raises:
         ValueError: if a file holds something else.
     """
-    drawn = _metrics(epoch_metrics(run.folder))
+    drawn = [chart.svg() for chart in _metrics(epoch_metrics(run.folder))]
     if drawn:
         yield page_section("training", "Training", "Losses and accuracies as they were logged, by epoch.", drawn, [])
-    drawn = _epochs(run, radii)
+    drawn = [chart.svg() for chart in epoch_charts(run, radii)]
     if drawn:
         text = (
             "Certified accuracy after each epoch, from its rows. Epochs met the same noise: the choice of an epoch by "
             "these curves is not covered; certify the chosen one with noise of another seed."
         )
         yield page_section("epochs", "Certificates by epoch", text, drawn, [])
-    drawn = _geometry(run.geometry)
+    drawn = [chart.svg() for chart in _geometry(run.geometry)]
     if drawn:
         text = "Means over the points that were looked at, by level: text prompts, and images where they were embedded."
         yield page_section("geometry", "Norms and margins", text, drawn, [])
 
 
-def _metrics(found: Mapping[str, Mapping[int, float]]) -> list[str]:
+def _metrics(found: Mapping[str, Mapping[int, float]]) -> list[Chart]:
     """Losses in one chart, accuracies in another."""
     names = [name for name in found if "/" not in name.removeprefix("val/").removeprefix("train/")]
     losses = [name for name in names if "loss" in name][:MOST_CURVES]
@@ -62,7 +62,7 @@ def _metrics(found: Mapping[str, Mapping[int, float]]) -> list[str]:
     return charts
 
 
-def over_epochs(title: str, label: str, told: Mapping[str, Mapping[int, float]]) -> str:
+def over_epochs(title: str, label: str, told: Mapping[str, Mapping[int, float]]) -> Chart:
     """A chart of numbers over epochs.
 
     Args:
@@ -78,15 +78,20 @@ def over_epochs(title: str, label: str, told: Mapping[str, Mapping[int, float]])
         y=(low, high if high > low else low + 1.0),
         description=f"{title} over epochs {epochs[0]} to {epochs[-1]}: {', '.join(told)}",
     )  # fmt: skip
-    return curves([Curve(name, epochs, [_finite(found.get(e)) for e in epochs]) for name, found in told.items()], axes)
+    return Chart([Curve(name, epochs, [_finite(found.get(e)) for e in epochs]) for name, found in told.items()], axes)
 
 
 def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _epochs(run: TrainingRun, radii: Sequence[float]) -> list[str]:
-    """Per kind and radius, the share of images certified right after each epoch, a curve per level."""
+def epoch_charts(run: TrainingRun, radii: Sequence[float]) -> list[Chart]:
+    """Per kind and radius, the share of images certified right after each epoch, a curve per level.
+
+    Args:
+        run: the files; there are no charts of a single epoch.
+        radii: see `training_sections`.
+    """
     parts = [part for part in run.certificates if part.startswith("epoch=")]
     if len(parts) < 2:
         return []
@@ -106,7 +111,7 @@ def _epochs(run: TrainingRun, radii: Sequence[float]) -> list[str]:
     ]
 
 
-def _geometry(files: Mapping[int, Path]) -> list[str]:
+def _geometry(files: Mapping[int, Path]) -> list[Chart]:
     """Norms and margins, a curve per level and kind of point."""
     told: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
     for epoch, path in files.items():

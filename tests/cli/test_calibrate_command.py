@@ -9,6 +9,8 @@ import pytest
 import torch
 import yaml
 
+import hrvlm
+from hrvlm import plots
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
 from hrvlm.certificates.kinds.semantic.calibration import ThresholdRecord
@@ -44,8 +46,9 @@ def calibration(config: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def check_loss_curve(page: str, calibration: Path) -> None:
+def check_loss_curve(folder: Path, calibration: Path) -> None:
     """The page draws how many claims fail by threshold, from a copy of the calibration in the run's folder."""
+    page = (folder / "report.html").read_text()
     section = page.split('id="calibration"')[1].split("</section>")[0]
     statements = json.loads(calibration.read_text())["statements"]
     leaf = next(s for s in statements if (s["over"], s["level"], s["scorer"]) == ("alone", 0, "cosine"))
@@ -53,6 +56,9 @@ def check_loss_curve(page: str, calibration: Path) -> None:
     first = float(drawn.split('data-y="')[1].split('"')[0].split()[0])
     assert first == pytest.approx(100 * leaf["curve"][0][1] / leaf["images"], rel=1e-4)
     assert f"epsilon {leaf['epsilon']:g}: {leaf['thresholds']['marginal']:.3g}" in section
+    axes = plots.calibration_losses(folder).axes[0]
+    assert axes.lines[0].get_ydata()[0] == pytest.approx(100 * leaf["curve"][0][1] / leaf["images"])
+    assert "calibration_losses" in hrvlm.Results.load(folder).plots()
 
 
 def run_config(config: Path, path: Path) -> Path:
@@ -91,7 +97,7 @@ def test_rows_of_a_run_rest_on_the_calibration(
     assert "Calibrated, about pictures, for: small emoji." in page
     assert "under another artist, camera or change it is void" in page
     assert "calibrated at 0.2 (marginal)" in page
-    check_loss_curve(page, calibration)
+    check_loss_curve(tmp_path / "out", calibration)
     (tmp_path / "out" / "calibration.json").write_text(calibration.read_text().replace("small emoji", "large emoji"))
     main(["report", str(tmp_path / "out")])
     assert 'id="calibration"' not in (tmp_path / "out" / "report.html").read_text()  # that is another calibration

@@ -65,7 +65,9 @@ def test_a_training_run_has_its_last_certificates_both_stages_and_its_curves(tra
     assert len(found.certificates) == 4
     assert {record.stage for record in found.records["attack"]} == {"before", "after"}
     assert "pgd20 after" in str(found.table())
-    assert list(found.plots()) == ["certified_accuracy", "transfer_matrix", "level_geometry", "training_curves"]
+    assert list(found.plots()) == [
+        "certified_accuracy", "transfer_matrix", "level_geometry", "training_curves", "certified_by_epoch",
+    ]  # fmt: skip
     assert found.verify() == []
     first = hrvlm.Certificates.load(trained / "certificates" / "epoch=000")
     assert len(first) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,34 @@ def test_pyplot_is_left_alone_and_figures_become_pictures() -> None:
     assert picture.dtype == np.uint8
     assert picture.min() < 50 < picture.max() == 255
     assert ("matplotlib.pyplot" in sys.modules) == before
+
+
+def test_certificates_of_epochs_are_a_panel_per_radius(tmp_path: Path) -> None:
+    for epoch, counts in enumerate(((99, 40), (99, 99))):
+        part = tmp_path / f"certificates/epoch={epoch:03d}"
+        part.mkdir(parents=True)
+        rows = [smoothing_row(index=index, count=count) for index, count in enumerate(counts)]
+        (part / "rank=0.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figure = plots.certified_by_epoch(tmp_path, radii=[0.0, 0.1, 0.2, 0.3])
+    assert [axes.get_title() for axes in figure.axes if axes.axison] == [
+        f"Smoothing, certified at {radius} (L2)" for radius in ("0", "0.1", "0.2", "0.3")
+    ]
+    assert figure.axes[0].lines[0].get_xydata().tolist() == [[0, 50], [1, 100]]
+    with pytest.raises(ValueError, match="expected a training run with certificates of several epochs"):
+        plots.certified_by_epoch(tmp_path / "certificates")
+
+
+def test_models_are_curves_side_by_side(tmp_path: Path) -> None:
+    for name, count in (("one", 60), ("other", 99)):
+        (tmp_path / name).mkdir()
+        rows = [smoothing_row(index=index, count=count) for index in range(2)]
+        (tmp_path / name / "certificates.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    figure = plots.compared([tmp_path / "one", tmp_path / "other"], ["a", "b"], radii=[0.0, 0.3])
+    (axes,) = figure.axes
+    assert texts(axes) == ["a", "b"]
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[0, 0], [0.3, 0]], [[0, 100], [0.3, 100]]]
+    with pytest.raises(ValueError, match="expected certificates at several radii"):
+        plots.compared([tmp_path / "one", tmp_path / "other"], radii=[0.3])
 
 
 @pytest.mark.parametrize(

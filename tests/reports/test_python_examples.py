@@ -29,6 +29,6 @@ def test_examples_of_the_documentation_run(trained: Path, monkeypatch: pytest.Mo
     assert names["radii"] == [row["radius"] for row in SMOOTHING if row["level"] == 0]
     assert len(names["frame"]) == 6  # type: ignore[arg-type]
     assert len(names["attacks"]) == 2 * len(robustness_rows())  # type: ignore[arg-type]
-    drawn = {"certified_accuracy", "transfer_matrix", "level_geometry", "training_curves"}
+    drawn = {"certified_accuracy", "transfer_matrix", "level_geometry", "training_curves", "certified_by_epoch"}
     assert {path.stem for path in home.glob("*.svg")} == drawn
     assert {path.stem for path in home.glob("*.png")} == {"certified_accuracy", "leaves"}

@@ -8,14 +8,18 @@ from .certificates import (
     semantic_bars,
     semantic_invariance,
 )
+from .charts import calibration_losses, certified_by_epoch, compared
 from .training import level_geometry, read_metrics, training_curves
 
 __all__ = [
     "attack_curves",
+    "calibration_losses",
     "certificate_figure",
     "certificate_figures",
     "certified_accuracy",
+    "certified_by_epoch",
     "certified_profile",
+    "compared",
     "level_geometry",
     "read_metrics",
     "semantic_bars",

@@ -8,12 +8,12 @@ from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibration import ThresholdRecord
 from hrvlm.certificates.kinds.semantic.record import TEXT
 from hrvlm.charts.frame import Axes
-from hrvlm.charts.lines import Curve, curves
+from hrvlm.charts.lines import Chart, Curve
 
 _BEYOND = 1.25  # of the largest threshold taken: how far a chart shows the curve
 
 
-def loss_curves(statements: Iterable[ThresholdRecord], changes: Collection[str]) -> list[str]:
+def loss_charts(statements: Iterable[ThresholdRecord], changes: Collection[str]) -> list[Chart]:
     """A chart per scorer and change, of leaves: share of violated claims by threshold, and the rates' thresholds.
 
     Args:
@@ -29,7 +29,7 @@ def loss_curves(statements: Iterable[ThresholdRecord], changes: Collection[str])
     return [_chart(told) for told in found.values()]
 
 
-def _chart(told: Sequence[ThresholdRecord]) -> str:
+def _chart(told: Sequence[ThresholdRecord]) -> Chart:
     one, taken = told[0], [s.thresholds.get(MARGINAL) for s in told]
     name = f"{one.attribute}" if one.target_kind == TEXT else f"{one.attribute} ({one.target_kind})"
     ends = [_BEYOND * threshold for threshold in taken if threshold]
@@ -38,7 +38,7 @@ def _chart(told: Sequence[ThresholdRecord]) -> str:
         Curve(f"epsilon {s.epsilon:g}: {'none' if at is None else f'{at:.3g}'}", [0.0, end], 2 * [100 * s.epsilon])
         for s, at in zip(told, taken, strict=True)
     ]
-    return curves(
+    return Chart(
         [_losses(one, end), *rates],
         Axes(
             title=f"{name}, {one.scorer}",
