@@ -53,7 +53,7 @@ def _judged(record: RobustnessRecord) -> Judged:
 
 
 def _pushed(record: TargetedAttackRecord) -> Judged:
-    smoothed = record.defence == "smoothing"
+    smoothed = record.defence != "none"
     within = "just inside the certified radius" if record.inside else f"{record.norm} {record.eps:g}"
     return Judged(
         tree=record.oracle, level=0, level_name=f"pushed to {record.forbidden}",
