@@ -11,8 +11,10 @@ import pytest
 import torch
 from open_clip.transformer import AttentionalPooler, ResidualAttentionBlock, VisionTransformer
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import hrvlm
+from hrvlm.models import inference_copy
 from hrvlm.models.single_products import PatchProjection, SelfAttention, with_single_products
 
 NUM, TOKENS, WIDTH, HEADS = 3, 5, 12, 4
@@ -141,3 +143,30 @@ def test_other_attention_and_convolutions_stay() -> None:
     tower.conv1 = nn.Conv2d(3, 12, 4, stride=2, bias=False)
     with_single_products(tower)
     assert type(tower.conv1) is nn.Conv2d
+
+
+class Attentions(TorchDispatchMode):
+    """Counts what attention is computed by: one kernel, or a softmax between two products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts = {"fused": 0, "softmax": 0}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        self.counts["fused"] += name.startswith("_scaled_dot_product_flash_attention")
+        self.counts["softmax"] += name.endswith("softmax")
+        return func(*args, **kwargs or {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_of_every_block_is_one_kernel_forth_and_one_back(dtype: torch.dtype) -> None:
+    tower = VisionTransformer(image_size=8, patch_size=4, width=16, layers=3, heads=2, mlp_ratio=2.0).to(dtype)
+    with_single_products(tower)
+    pixels = torch.rand(2, 3, 8, 8, dtype=dtype, requires_grad=True)
+    with Attentions() as found:
+        tower(pixels).sum().backward()
+    assert found.counts == {"fused": 6, "softmax": 0}
+    with Attentions() as found, torch.no_grad():
+        inference_copy(tower)(pixels)
+    assert found.counts == {"fused": 2, "softmax": 1}  # in the last block one token asks

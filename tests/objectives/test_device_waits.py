@@ -5,14 +5,17 @@ from __future__ import annotations
 import pytest
 import torch
 from fake_device import DEVICE, MixedDevicesError, fake_device, moved
+from open_clip.transformer import VisionTransformer
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from hrvlm.attacks import Ascent, ThreatModel
 from hrvlm.attacks.gradients import FiniteChecks, NonFiniteError
 from hrvlm.attacks.perturbation import perturb, pgd
 from hrvlm.attacks.step_rules import StepRule
 from hrvlm.certificates import Sample
-from hrvlm.certificates.sampling.batches import Drawing
+from hrvlm.certificates.sampling.batches import Drawing, noisy_batch
 from hrvlm.certificates.sampling.stream import Execution, count_labels
+from hrvlm.models import inference_copy
 from hrvlm.models.heads import PoincareHead
 from hrvlm.objectives import HierarchicalObjective, TeCoAObjective
 from hrvlm.objectives.hierarchical import tree_terms
@@ -93,6 +96,22 @@ def test_a_batch_of_noisy_copies_is_waited_for_once(make_model, monkeypatch):
         assert [place for place in device.waits if place != "_table_on"] == ["fetch"] * 6
         assert device.waits.count("_table_on") <= 2  # what whole noise of one sigma needs is sent once
         assert device.kernels / 6 < 15
+
+
+def test_fake_tensors_of_cuda_go_from_noise_to_labels():
+    """PyTorch's own rules for devices: there as well, numbers that are asked for and mixed devices are errors."""
+    cuda, sample = torch.device("cuda"), Sample(0, torch.rand(3, 8, 8), {})
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        with cuda:
+            tower = VisionTransformer(image_size=8, patch_size=4, width=12, layers=2, heads=3, mlp_ratio=2.0)
+        noisy = noisy_batch([(sample, range(4)), (sample, range(7, 9))], Drawing(0.25, 1), cuda)
+        assert noisy.shape == (6, 3, 8, 8)
+        labels = inference_copy(tower)(noisy).argmax(dim=1)
+        assert noisy.device.type == labels.device.type == "cuda"
+        with pytest.raises(DataDependentOutputException):
+            labels[0].item()
+        with pytest.raises(RuntimeError, match="on the same device"):
+            inference_copy(tower)(noisy.to("cpu"))
 
 
 def test_an_item_or_another_device_in_the_loop_is_noticed(make_model, monkeypatch):
