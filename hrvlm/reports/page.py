@@ -8,12 +8,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from rich.table import Table
 
 from hrvlm.reports.terminal import lines_of
+
+if TYPE_CHECKING:
+    import jinja2
 
 _ASSETS = files("hrvlm.reports") / "assets"
 _NUMBER = re.compile(r"^(\d+(?:\.\d+)?)(?:\s*\(.*)?$")
@@ -97,6 +99,8 @@ def _asset(name: str) -> str:
 
 def _template() -> jinja2.Template:
     """The page, with everything that is put into it escaped."""
+    import jinja2  # which a run that is to write a page at its end need not wait for
+
     loader = jinja2.PackageLoader("hrvlm.reports", "")
     plain = jinja2.Environment(loader=loader, autoescape=True, finalize=_shown, trim_blocks=True)
     plain.filters["share"] = _share

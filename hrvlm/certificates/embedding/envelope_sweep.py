@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.embedding.envelope import ROUNDING, Sinusoids
-from hrvlm.certificates.embedding.envelope_kernels import walks
 from hrvlm.certificates.embedding.sweeps import EnvelopeSweep
 
 
@@ -36,6 +35,8 @@ def sweep_envelope(sinusoids: Sinusoids, label: Tensor, length: Tensor) -> Envel
         The intervals; two sinusoids cross at most twice, so there are at most 2K - 1 of them, and a sweep that is
         not finished by then (rounding at a many-fold tie) is returned as not verified.
     """
+    from hrvlm.certificates.embedding.envelope_kernels import walks  # with numba, when it is called for
+
     shape = sinusoids.cosine.shape
     if not (sinusoids.sine.shape == sinusoids.offset.shape == shape and label.shape == length.shape == shape[:1]):
         raise ValueError(f"expected sinusoids (N, K), labels and lengths (N,), got sinusoids {tuple(shape)}")

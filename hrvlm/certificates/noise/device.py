@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from hrvlm.certificates.noise.kernels import add_clipped, fill_from_guide, fill_normals
 from hrvlm.certificates.noise.philox import address
 from hrvlm.sending import sent
 
@@ -48,6 +47,8 @@ def _agrees(device: torch.device) -> bool:
 
 def _normals(device: torch.device) -> tuple[Tensor, Tensor]:
     """A few noisy numbers from the device, and from the processor."""
+    from hrvlm.certificates.noise.kernels import fill_normals  # with numba, when it is called for
+
     where = address(2**63 + 1, 2**31 + 3, [5, 2**64 - 1])
     mean, expected = np.linspace(0, 1, _TRIAL, dtype=np.float32), np.empty((2, _TRIAL), dtype=np.float32)
     fill_normals(expected, mean, np.float32(0.25), np.uint32(0), *where)
@@ -58,6 +59,8 @@ def _normals(device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _whole(device: torch.device) -> tuple[Tensor, Tensor]:
     """A few pixels with whole noise, none of them open, from the device, and from the processor."""
+    from hrvlm.certificates.noise.kernels import add_clipped, fill_from_guide  # with numba, when it is called for
+
     where = address(2**63 + 1, 2**31 + 3, [5, 2**64 - 1])
     guide, pixels = (np.arange(2**16) % 511 - 255).astype(np.int16), (np.arange(_TRIAL) % 256).astype(np.int16)
     noise, expected = np.empty((2, _TRIAL), dtype=np.int16), np.empty((2, _TRIAL), dtype=np.float32)

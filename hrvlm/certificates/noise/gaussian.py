@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from hrvlm.certificates.noise.device import makes_noise, write_normals
-from hrvlm.certificates.noise.kernels import fill_normals
 from hrvlm.certificates.noise.philox import address, check_size, random_words
 
 SCHEME = "Philox-4x32-10, transform of Box and Muller, four streams"
@@ -80,6 +79,8 @@ def fill_gaussian(
     if makes_noise(out.device):
         write_normals(rows, shift, sigma, PIXELS, where)
         return
+    from hrvlm.certificates.noise.kernels import fill_normals  # with numba, when it is called for
+
     with on_processor(rows) as room:
         fill_normals(room.numpy(), shift.cpu().numpy(), np.float32(sigma), np.uint32(PIXELS), *where)
 

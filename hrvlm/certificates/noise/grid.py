@@ -28,7 +28,6 @@ from torch import Tensor
 
 from hrvlm.certificates.noise.device import makes_noise, write_whole
 from hrvlm.certificates.noise.gaussian import GRID, GRID_LATER, check_room, on_processor
-from hrvlm.certificates.noise.kernels import add_clipped, fill_from_guide
 from hrvlm.certificates.noise.philox import address, check_size, random_words
 
 TOP = 255
@@ -74,6 +73,8 @@ def grid_noise(shape: Sequence[int], seed: int, index: int, draws: Sequence[int]
     Raises:
         ValueError: if a number lies outside its range.
     """
+    from hrvlm.certificates.noise.kernels import fill_from_guide  # with numba, when it is called for
+
     table = _table(sigma)
     noise = np.empty((len(draws), *shape), dtype=np.int16)
     rows = noise.reshape(len(draws), math.prod(shape))
@@ -117,6 +118,8 @@ def grid_copies(out: Tensor, image: Tensor, seed: int, index: int, draws: Sequen
         where = address(seed, index, draws)
         write_whole(rows, torch.from_numpy(pixels), *_table_on(sigma, out.device), (GRID, GRID_LATER), where)
         return
+    from hrvlm.certificates.noise.kernels import add_clipped  # with numba, when it is called for
+
     with on_processor(rows) as room:
         add_clipped(room.numpy(), grid_noise((whole.size,), seed, index, draws, sigma), pixels)
 

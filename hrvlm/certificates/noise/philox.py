@@ -15,8 +15,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from hrvlm.certificates.noise.kernels import fill_words
-
 STREAMS = 16
 """Purposes that have words of their own; what two purposes shared would not be independent."""
 _BLOCKS = 2**28
@@ -56,6 +54,8 @@ def random_words(size: int, seed: int, index: int, draws: Sequence[int], stream:
     Raises:
         ValueError: if a number lies outside its range.
     """
+    from hrvlm.certificates.noise.kernels import fill_words  # with numba, when it is called for
+
     check_size(size)
     words = np.empty((len(draws), size), dtype=np.uint32)
     fill_words(words, np.uint32(_within(stream, STREAMS, "stream", 4)), *address(seed, index, draws))

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from hrvlm.certificates.embedding.affine import AffineScorer
 from hrvlm.certificates.embedding.envelope import ROUNDING, Sinusoids
-from hrvlm.certificates.embedding.envelope_kernels import failures
 from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import first_interval
@@ -71,6 +70,8 @@ def level_reaches(level: Level, asked: AskedMargins) -> Reaches:
     The margin over the class of an `Ending` is ``a cos t + b sin t + c`` at t radians past the image; the error of its
     values is 0 where the difference of the scores is as good.
     """
+    from hrvlm.certificates.embedding.envelope_kernels import failures  # with numba, when it is called for
+
     scorer, partition = level.scorer, level.partition
     first, repeated, crowded = (part.cpu().numpy() for part in (scorer.first, scorer.repeated, scorer.crowded))
     winner = first.searchsorted(partition.label.cpu().numpy())
