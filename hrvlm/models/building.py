@@ -6,7 +6,6 @@ import copy
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -233,10 +232,11 @@ def _tokenizer(text_cfg: dict[str, Any], files: Mapping[str, str]) -> Any:
     return open_clip.SimpleTokenizer(context_length=context_length, **kwargs) if kwargs else _byte_pairs(context_length)
 
 
-@lru_cache(maxsize=8, typed=True)
 def _byte_pairs(context_length: int) -> Any:
-    """open_clip's own tokenizer, which models share: it holds no state but words looked up, and takes long to make."""
-    return open_clip.SimpleTokenizer(context_length=context_length)
+    """open_clip's own tokenizer, with the tables of one that open_clip makes when it is imported: they take long."""
+    shared = copy.copy(getattr(open_clip.tokenizer, "_tokenizer", None) or open_clip.SimpleTokenizer())
+    shared.context_length = context_length
+    return shared
 
 
 @contextmanager

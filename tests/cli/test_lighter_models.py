@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 ENTERED = (
-    "import sys\nfrom hrvlm.cli.lighter_models import Unfilled, enter_open_clip\nenter_open_clip()\n"
-    "absent = ['torch._dynamo', 'transformers', 'timm.models', 'torchvision.ops.roi_align']\n"
+    "import sys\nfrom hrvlm.cli.lighter_models import enter_open_clip\nfrom hrvlm.cli.unfilled import Unfilled\n"
+    "before = list(sys.meta_path)\nenter_open_clip()\nassert sys.meta_path == before\n"
+    "absent = ['torch._dynamo', 'transformers', 'timm.models', 'torchvision.ops.boxes', 'torchvision.datasets.coco']\n"
     "assert not [name for name in absent if name in sys.modules]\n"
 )
 
@@ -29,12 +30,13 @@ def check(code: str) -> None:
         "import torch, torchvision\nassert 'nms' in dir(torchvision.ops)\n"
         "boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0]]).repeat(2, 1)\n"
         "assert torchvision.ops.nms(boxes, torch.tensor([1.0, 0.5]), 0.5).tolist() == [0]",
+        "import torchvision\nassert torchvision.datasets.CIFAR10.__module__ == 'torchvision.datasets.cifar'",
         "from torchvision.models import *\nassert sum(1 for _ in resnet18().parameters()) > 60",
         "from torchvision.models.resnet import resnet18\nimport torchvision\n"
         "assert torchvision.models.resnet18 is resnet18 and torchvision.ops.roi_align",
         "import timm\nassert 'create_model' in timm.__loader__.get_source('timm')",
     ],
-    ids=["name", "below", "operator", "all", "after", "source"],
+    ids=["name", "below", "operator", "attribute", "all", "after", "source"],
 )
 def test_packages_that_are_put_off_are_there_however_they_are_asked_for(code: str) -> None:
     check(code)

@@ -210,7 +210,7 @@ def test_libraries_of_models_bring_no_others() -> None:
         "from hrvlm.cli.lighter_lightning import put_off_metrics\n"
         "put_off_metrics()\n"
         f"for name in {['hrvlm.cli.train', *modules]}:\n    import_module(name)\n"
-        f"names = {['torchattacks', 'torchmetrics.functional', *STATISTICS]}\n"
+        f"names = {['torchattacks', 'torchmetrics.functional', 'matplotlib', 'numba', *STATISTICS]}\n"
         "found = [name for name in names if name in sys.modules]\n"
         "import torchmetrics\n"
         "from torchmetrics import Metric\n"
@@ -233,15 +233,34 @@ def test_libraries_of_models_bring_no_others() -> None:
         "from torchmetrics import *\nfound = MetricTracker",
         "import torchmetrics\nassert 'MetricTracker' in dir(torchmetrics)\nfound = torchmetrics.MetricTracker",
         "from torchmetrics import Metric\nfrom torchmetrics.wrappers import MetricTracker as found",
-        "lighter.LIGHT['Metric'] = 'torchmetrics.elsewhere'\nfrom torchmetrics import MetricTracker as found",
+        "import torchmetrics.metric\nfrom torchmetrics import MetricTracker as found, Metric\n"
+        "from torchmetrics.utilities import checks\nassert checks.Metric is Metric",  # which was not imported twice
+        "import torchmetrics.utilities.checks\nfrom torchmetrics import MetricTracker as found",
+        "lighter.LIGHT['Metric'] = 'elsewhere'\nfrom torchmetrics import MetricTracker as found",
     ],
-    ids=["below", "all", "listed", "after", "other version"],
+    ids=["below", "all", "listed", "after", "module", "utilities", "other version"],
 )
 def test_metrics_that_are_put_off_are_there_however_they_are_asked_for(asked: str) -> None:
     code = (
         f"import hrvlm.cli.lighter_lightning as lighter\nlighter.put_off_metrics()\n{asked}\n"
         "import torchmetrics\nfrom torchmetrics import Metric, metric\n"
-        "assert torchmetrics.MetricTracker is found and torchmetrics.metric.Metric is Metric"
+        "assert torchmetrics.MetricTracker is found and torchmetrics.metric.Metric is Metric\n"
+        "from torchmetrics.utilities import check_forward_full_state_property, rank_zero_warn\n"
+        "assert isinstance(torchmetrics.MeanMetric(), Metric)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_metric_draws_itself_though_matplotlib_was_put_off() -> None:
+    code = (
+        "import sys\nfrom hrvlm.cli.lighter_lightning import put_off_metrics\nput_off_metrics()\n"
+        "import torch\nfrom torchmetrics import Metric\n"
+        "class Share(Metric):\n    def update(self): ...\n    def compute(self): ...\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        "for _ in range(2):\n    figure, axes = Share()._plot(torch.tensor(0.5))\n"
+        "    assert type(figure).__module__ == 'matplotlib.figure' and len(axes.lines) == 1\n"
+        "from torchmetrics.utilities.plot import plot_confusion_matrix"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

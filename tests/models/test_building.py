@@ -9,10 +9,11 @@ from typing import Any
 
 import open_clip
 import pytest
+import torch
 from open_clip.transformer import QuickGELU
 from tiny_models import MODEL_CONFIGS, tiny_config, tiny_model
 
-from hrvlm.models.building import described_model, from_config, from_open_clip, read_config
+from hrvlm.models.building import _tokenizer, described_model, from_config, from_open_clip, read_config
 
 
 def test_the_activation_is_that_of_the_weights_for_every_pretrained_tag() -> None:
@@ -93,3 +94,11 @@ def test_unknown_names_are_refused_before_anything_is_downloaded() -> None:
             from_open_clip("ViT-Z-1", None)
         with pytest.raises(ValueError, match=r"expected a pretrained tag of ViT-B-32 \(openai, .*got 'openia'"):
             from_open_clip("ViT-B-32", "openia")
+
+
+def test_tokenizers_share_tables_and_not_lengths() -> None:
+    short, long = tiny_model().tokenizer, _tokenizer({"context_length": 40}, {})
+    texts = ["a picture of a fox", "A photo of 3 red Apples, on white!", "kjærlighet 犬", "word " * 60]
+    for made, length in ((short, 16), (long, 40), (open_clip.tokenizer._tokenizer, 77)):
+        assert made.encoder is short.encoder
+        assert torch.equal(made(texts), open_clip.SimpleTokenizer(context_length=length)(texts))
