@@ -46,14 +46,18 @@ def joint(result: dict[str, Any]) -> str:
 
 
 def start_up(result: dict[str, Any]) -> str:
-    """Processor seconds of each command until its first line, where that is measured, and until it works or ends."""
+    """Seconds of each command until its first line and its begin, where measured, and until it works or ends."""
     rows = [
-        (f"`{command}`", "-", f"{part['processor']:.2f}") for command, part in result.get("without_model", {}).items()
+        (f"`{command}`", "-", "-", f"{part['processor']:.2f}", f"{part['wall']:.2f}")
+        for command, part in result.get("without_model", {}).items()
     ]
     for command, part in result.get("with_model", {}).items():
-        until = (part[f"processor_until_{what}"] for what in ("first_line", "work"))
+        work = part["processor_until_work"]
+        begun = part.get("processor_until_begun", work)
+        until = (part["processor_until_first_line"], begun, work, part["wall_until_work"])
         rows.append((f"`{command}`", *(f"{seconds:.2f}" for seconds in until)))
-    return _lines(("command", "first line after (s)", "ends, or works, after (s)"), rows)
+    header = ("command", "first line after (s)", "begins after (s)", "ends, or works, after (s)", "on the clock (s)")
+    return _lines(header, rows)
 
 
 def oracle_thresholds(result: dict[str, Any]) -> str:

@@ -3,8 +3,9 @@
     python benchmarks/start_up.py [--runs 5] [--only plan verify]
 
 Commands that need no model run to their end, on 672 rows of smoothing certificates where they read rows. Those that
-need one run on a terminal of their own: noted are the seconds until they print anything, and until they say that they
-work (certifying, attacking, the first step of training, …), which end them. Python's compiled modules are kept, as an
+need one run on a terminal of their own: noted are the seconds until they print anything, until their model is asked for
+anything (in training that is the prompts of all levels), and until they show how far they have come (certifying,
+attacking, the first step of training, …), which end them. Python's compiled modules are kept, as an
 installation keeps them, and a first run of each command, which makes them, does not count. Medians over the runs;
 seconds of the processor count only if nothing else runs. Writes benchmarks/results/start_up.json, and the table of
 docs/commands.md; with --only, those commands alone are measured again.
@@ -68,6 +69,8 @@ WITH_MODEL: dict[str, tuple[str, ...]] = {
     "hrvlm export": (*HRVLM, "export", *_EMOJI, "--output", "NEW/exported"),
 }
 """The same."""
+BEGINS = re.compile(rb"Preparing \d+ prompts")
+"""What training says before that; others show how far they have come as soon as they begin."""
 WORKS = re.compile(rb"\d/\d|http://127|load it with")  # a bar of progress, the explorer's address, the end of an export
 
 
@@ -114,7 +117,7 @@ def to_the_end(words: Sequence[str], variables: Mapping[str, str]) -> dict[str, 
 
 
 def until_it_works(words: Sequence[str], variables: Mapping[str, str]) -> dict[str, float]:
-    """Seconds of a command until its first line on a terminal, and until it works; it is ended then.
+    """Seconds of a command until its first line on a terminal, until it begins, and until it works; it is ended then.
 
     Raises:
         RuntimeError: If it ends, or too much time passes, before.
@@ -136,6 +139,8 @@ def until_it_works(words: Sequence[str], variables: Mapping[str, str]) -> dict[s
                 raise RuntimeError(f"expected {words[1:]} to work, it ended: {said.decode(errors='replace')[-2000:]}")
             for kind, seconds in now.items():
                 found.setdefault(f"{kind}_until_first_line", seconds)
+                if BEGINS.search(said) or WORKS.search(said):
+                    found.setdefault(f"{kind}_until_begun", seconds)
                 found[f"{kind}_until_work"] = seconds
     finally:
         with suppress(ProcessLookupError):

@@ -21,10 +21,15 @@ def start_up(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def test_a_command_is_timed_until_it_says_something_and_until_it_works(start_up: ModuleType) -> None:
     busy = "import time\nwhile time.process_time() < {}: pass\n"
-    code = f"{busy.format(0.3)}print('loading', flush=True)\n{busy.format(0.6)}print('done 0/8', flush=True)\n"
+    said = {"loading": 0.3, "Preparing 12 prompts": 0.6, "done 0/8": 0.9}
+    code = "".join(f"{busy.format(seconds)}print({line!r}, flush=True)\n" for line, seconds in said.items())
     found = start_up.until_it_works([sys.executable, "-c", code + "time.sleep(600)"], os.environ)
-    assert 0.25 <= found["processor_until_first_line"] <= found["processor_until_work"] - 0.2
-    assert found["wall_until_first_line"] <= found["wall_until_work"] < 300
+    assert 0.25 <= found["processor_until_first_line"] <= found["processor_until_begun"] - 0.2
+    assert found["processor_until_begun"] <= found["processor_until_work"] - 0.2
+    assert found["wall_until_first_line"] <= found["wall_until_begun"] <= found["wall_until_work"] < 300
+    code = "print('done 0/8', flush=True)\nimport time\ntime.sleep(600)"
+    found = start_up.until_it_works([sys.executable, "-c", code], os.environ)
+    assert found["wall_until_begun"] == found["wall_until_work"]
 
 
 def test_commands_that_fail_are_not_timed(start_up: ModuleType) -> None:
