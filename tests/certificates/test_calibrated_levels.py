@@ -16,7 +16,8 @@ from hrvlm.certificates.embedding.rotation import ImageExtent, Rotation
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
-from hrvlm.certificates.kinds.semantic.speed import PathSpeed, shares_of
+from hrvlm.certificates.kinds.semantic.speed import PathSpeed
+from hrvlm.certificates.kinds.semantic.speed_kernels import shares_of
 
 SCALES = [ThresholdScale(), ThresholdScale("margin"), ThresholdScale("weights", 3.0), ThresholdScale("margin", 2.0)]
 CHANGES = 30
@@ -41,34 +42,57 @@ def test_levels_and_thresholds_at_once_reach_as_far_as_each_by_itself(kind: str,
         partition = along_rotation(scorer, rotation)
         levels.append(Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction)))
     draw, ended, cut = np.random.default_rng(1), set[tuple[int, int]](), 0
-    weights = np.array([scale.unit == "weights" for scale in scales])[:, None].repeat(CHANGES, axis=1)
-    growth = np.array([scale.growth for scale in scales])[:, None].repeat(CHANGES, axis=1)
+    weights = np.array([[scale.unit == "weights" for scale in scales]]).repeat(CHANGES, axis=0)
+    growth = np.array([[scale.growth for scale in scales]]).repeat(CHANGES, axis=0)
+    thresholds = draw.random((len(levels), CHANGES, 4)) * np.array([0.1, 0.2, 0.3, 0.0])
+    found = level_reaches(levels, AskedMargins(thresholds, np.stack(4 * [weights]), np.stack(4 * [growth])))
     for place, level in enumerate(levels):
-        thresholds = draw.random((4, CHANGES)) * np.array([0.1, 0.2, 0.3, 0.0])[:, None]
-        found = level_reaches(level, AskedMargins(thresholds, weights, growth))
         alone = FirstStretches(level.scorer, rotation, level.partition)
         for row, scale in enumerate(scales):
-            reached, ending = alone.reach(torch.from_numpy(thresholds[row]), scale)
-            assert np.allclose(found.extent[row], reached.numpy(), rtol=0, atol=1e-12)
+            reached, ending = alone.reach(torch.from_numpy(thresholds[place, :, row]), scale)
+            assert np.allclose(found.extent[place, :, row], reached.numpy(), rtol=0, atol=1e-12)
             within = (reached < alone.whole - 1e-12).numpy()  # at the end itself rounding decides whether it is met
-            assert np.array_equal(found.other[row][within], ending.numpy()[within])
+            assert np.array_equal(found.other[place, within, row], ending.numpy()[within])
             ended |= {(place, int(other)) for other in ending[within]}
             cut += int((within & (reached > 0).numpy()).sum())
-        assert [set(ends) for ends in found.ends] == [set(row) - {-1} for row in found.other.T.tolist()]
+        ends = found.ends[place * CHANGES : (place + 1) * CHANGES]
+        assert [sorted(other for other, *_ in some) for some in ends] == [
+            sorted(set(row) - {-1}) for row in found.other[place].tolist()
+        ]
     assert len(ended) > 12
     assert cut > 0
 
 
+@pytest.mark.parametrize("kind", ["cosine", "poincare"])
+def test_many_changes_of_one_image_reach_as_far_as_each_by_itself(kind: str) -> None:
+    problem, draw = random_problem(kind, 40, 6, 1, seed=4), np.random.default_rng(5)
+    given = torch.from_numpy(draw.normal(size=(2, CHANGES, 6)))
+    features = problem.arguments[0].expand(CHANGES, -1)
+    rotation = Rotation.tolerant(features, *given)
+    scorer = AffineScorer(problem.scorer.weight, problem.scorer.bias.reshape(-1, 40)[0])
+    partition = along_rotation(scorer, rotation)
+    level = Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction))
+    asked = 0.3 * draw.random((2, CHANGES, 3))
+    found = level_reaches([level, level], AskedMargins(asked, asked > 0, np.zeros_like(asked)))
+    for place, m in np.ndindex(2, 3):
+        reached, _ = FirstStretches(scorer, rotation, partition).reach(
+            torch.from_numpy(asked[place, :, m]), ThresholdScale()
+        )
+        assert np.allclose(found.extent[place, :, m], reached.numpy(), rtol=0, atol=1e-12)
+    assert 0 < (found.extent > 0).sum() < found.extent.size
+
+
 def test_what_ends_a_stretch_is_met_there() -> None:
     rotation = Rotation.tolerant(*random_problem("cosine", 60, 5, CHANGES, seed=10).arguments)
-    asked, met = np.full((1, CHANGES), 0.02), 0
+    asked, met = np.full((1, CHANGES, 1), 0.02), 0
     for scorer in scorers("cosine"):
         partition = along_rotation(scorer, rotation)
         level = Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction))
-        found = level_reaches(level, AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
-        for at, other, ends in zip(found.extent[0], found.other[0], found.ends, strict=True):
+        found = level_reaches([level], AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
+        for at, other, ends in zip(found.extent[0, :, 0], found.other[0, :, 0], found.ends, strict=True):
             if at > 0 and other >= 0:
-                distance, (a, b, c), error = ends[int(other)]
+                ((named, a, b, c, error, distance),) = ends
+                assert named == other
                 left = a * math.cos(at) + b * math.sin(at) + c
                 assert left == pytest.approx(0.02 * distance + error, abs=1e-12)
                 met += 1
@@ -80,30 +104,31 @@ def test_where_no_threshold_is_asked_nothing_is_claimed() -> None:
     scorer = scorers("cosine")[0]
     partition = along_rotation(scorer, rotation)
     level = Level(scorer, rotation, None, partition, rotation.sinusoids(scorer, partition.direction))
-    asked = np.zeros((2, CHANGES))
-    asked[1, ::2] = math.nan
-    found = level_reaches(level, AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
-    assert np.array_equal(found.extent[1, 1::2], found.extent[0, 1::2])
-    assert not found.extent[1, ::2].any()
-    assert (found.other[1, ::2] == -1).all()
-    assert found.extent[0, ::2].any()
+    asked = np.zeros((1, CHANGES, 2))
+    asked[0, ::2, 1] = math.nan
+    found = level_reaches([level], AskedMargins(asked, np.ones_like(asked, dtype=bool), np.zeros_like(asked)))
+    assert np.array_equal(found.extent[0, 1::2, 1], found.extent[0, 1::2, 0])
+    assert not found.extent[0, ::2, 1].any()
+    assert (found.other[0, ::2, 1] == -1).all()
+    assert found.extent[0, ::2, 0].any()
 
 
 def test_stretches_do_not_depend_on_the_unit_of_scores_even_where_margins_just_touch_what_is_asked() -> None:
     draw, count = np.random.default_rng(3), 400
     cosine, sine, offset = draw.random(count), -draw.random(count), 1.5 + draw.random(count)
     touching = offset - np.sqrt(cosine * cosine + sine * sine)
-    asked = touching * (1 + np.arange(-4, 5)[:, None] * 2.0**-52)  # a calibration finds thresholds like these
+    asked = touching[None, :, None] * (1 + np.arange(-4, 5) * 2.0**-52)  # a calibration finds thresholds like these
 
     def reached(unit: float) -> np.ndarray:
         scores = tuple(unit * np.stack([part, np.zeros(count)], axis=1) for part in (cosine, sine, offset))
         return failures(
-            scores, np.zeros(count, dtype=np.int64), np.zeros(count, dtype=bool), np.ones((count, 2)),
-            np.zeros((count, 2)), np.full(count, math.pi), (unit * asked, asked < 0, np.zeros_like(asked)), ROUNDING,
-        )[0]  # fmt: skip
+            scores, np.array([0, 2]), np.zeros((1, count), dtype=np.int64), np.zeros((1, count), dtype=bool),
+            np.ones((1, 2)), np.zeros((1, 2)), np.full((1, count), math.pi),
+            (unit * asked, asked < 0, np.zeros_like(asked)), np.array([ROUNDING]),
+        )[0][0]  # fmt: skip
 
     extent = reached(1.0)
-    assert (extent[-1] < math.pi).all()  # not even rounding hides that these thresholds are more
+    assert (extent[:, -1] < math.pi).all()  # not even rounding hides that these thresholds are more
     assert (extent == math.pi).any()
     for unit in (2.0**-400, 2.0**30, 2.0**400):  # by which numbers multiply without rounding
         assert np.array_equal(reached(unit), extent)
@@ -139,15 +164,14 @@ def test_scores_that_are_not_finite_claim_nothing_and_bear_on_no_other_level(bad
     for scorer in (tied, AffineScorer(**broken), other):
         partition = along_rotation(scorer, rotation, target_extent=near)
         levels.append(Level(scorer, rotation, near, partition, rotation.sinusoids(scorer, partition.direction)))
-    asked = np.zeros((1, CHANGES))
-    margins = AskedMargins(asked, np.ones_like(asked, dtype=bool), asked)
-    found = [level_reaches(level, margins) for level in levels]
-    for one, level in zip(found, levels, strict=True):
+    asked = np.zeros((3, CHANGES, 1))
+    found = level_reaches(levels, AskedMargins(asked, np.ones_like(asked, dtype=bool), asked))
+    for extent, level in zip(found.extent[:, :, 0], levels, strict=True):
         alone, _ = FirstStretches(level.scorer, rotation, level.partition).reach(0.0, ThresholdScale())
-        assert np.allclose(one.extent[0], alone.numpy(), rtol=0, atol=1e-15)
-    assert not any(one.extent.any() for one in found[:2])
-    assert (found[2].extent > 0).any()
-    assert (found[1].other == -1).all()
+        assert np.allclose(extent, alone.numpy(), rtol=0, atol=1e-15)
+    assert not found.extent[:2].any()
+    assert (found.extent[2] > 0).any()
+    assert (found.other[1] == -1).all()
     assert bool((levels[0].partition.extent > 0).any())  # rounding alone tells the label of the tie
 
 
@@ -163,11 +187,13 @@ def test_other_biases_make_the_scorer_that_they_would_make_anew() -> None:
 
 
 def test_shares_of_many_speeds_are_those_of_each() -> None:
-    speeds = [PathSpeed(), PathSpeed((0.0, 0.25, 0.5, 1.0), (0.0, 0.1, 0.1, 0.8))]
-    padded = [[(*k, *[k[-1]] * (4 - len(k))) for k in (speed.shares, speed.fractions)] for speed in speeds]
-    shares, fractions = np.array(padded).transpose(1, 0, 2)[:, :, None]
-    given = np.linspace(0, 1, 41) * np.ones((2, 1))
-    found = shares_of(given, shares, fractions)
-    assert found.tolist() == [
-        [speed.share_of(x) for x in row] for speed, row in zip(speeds, given.tolist(), strict=True)
-    ]
+    speeds = [PathSpeed(), PathSpeed((0.0, 0.25, 0.5, 1.0), (0.0, 0.1, 0.1, 0.8)), PathSpeed((0.0, 2.0), (0.0, 0.5))]
+    padded = np.array(
+        [[(*k, *[k[-1]] * (4 - len(k))) for k in (one.shares, one.fractions)] for one in speeds for _ in range(41)]
+    )
+    fraction = np.tile(np.linspace(0, 1, 41), 3)
+    found = shares_of(fraction * 0.5, np.full(len(fraction), 0.5), padded[:, 0].copy(), padded[:, 1].copy())
+    alone = [min(1.0, speed.share_of(x)) for speed in speeds for x in fraction[:41].tolist()]
+    assert found.tolist() == alone
+    assert max(alone) == 1.0
+    assert not shares_of(np.array([0.3, 0.0]), np.zeros(2), padded[:2, 0], padded[:2, 1]).any()  # of no way at all

@@ -140,20 +140,22 @@ class AffineScorer:
         return self.weight.shape[0]
 
     def distances(self, place: Tensor) -> Tensor:
-        """Distances `(n, U)` of weights, those at places `(n,)` of `distinct`, to all; kept for other images.
-
-        By differences: a product form would cancel.
-        """
+        """Distances `(n, U)` of weights, those at places `(n,)` of `distinct`, to all; kept for other images."""
         asked = place.tolist()
-        known = {one: self._distances[one] for one in set(asked) if one in self._distances}
-        if new := sorted(set(asked) - known.keys()):
-            far = torch.cdist(self.distinct[new], self.distinct, compute_mode="donot_use_mm_for_euclid_dist")
-            known |= zip(new, far, strict=True)
-            if (len(self._distances) + len(new)) * len(self.distinct) <= _KEPT:
-                self._distances.update(known)
+        known = {one: self._distances_of(one) for one in set(asked)}
         if len(known) == 1:  # that of an image along its changes
             return known[asked[0]].expand(len(asked), -1)
         return torch.stack([known[one] for one in asked])
+
+    def _distances_of(self, place: int) -> Tensor:
+        """By differences: a product form would cancel."""
+        found = self._distances.get(place)
+        if found is None:
+            one = self.distinct[place, None]
+            found = torch.cdist(one, self.distinct, compute_mode="donot_use_mm_for_euclid_dist")[0]
+            if (len(self._distances) + 1) * len(self.distinct) <= _KEPT:
+                self._distances[place] = found
+        return found
 
     def rows(self, index: Tensor | slice) -> AffineScorer:
         """The scorer of some images: selects rows of a per-image bias, and is the scorer itself otherwise.

@@ -39,8 +39,7 @@ def walks(
         for place in range(among):
             k = rivals[place]
             space[0, place], space[1, place], space[2, place] = cosine[i, k], sine[i, k], offset[i, k]
-        now, here, smallest[i] = np.searchsorted(rivals[:among], label[i]), 0.0, math.inf
-        verified[i] = False
+        now, here, smallest[i], verified[i] = np.searchsorted(rivals[:among], label[i]), 0.0, math.inf, False
         for _ in range(2 * among + 1):
             reach, overtaker, lowest = _step(space, among, now, here, length[i])
             sound = measurable and lowest >= -tolerance
@@ -67,91 +66,109 @@ def walks(
 @compiled
 def failures(
     scores: tuple[Row, Row, Row],
+    begins: Places,
     winner: Places,
     doubled: Mask,
     distances: Row,
     error: Row,
     length: Row,
     asked: tuple[Row, Mask, Row],
-    rounding: float,
-) -> tuple[Row, Places, Places, Places, Row]:
-    """How far from the image onwards each winner's margins exceed what M thresholds ask of them.
+    rounding: Row,
+) -> tuple[Row, Places, Places, Row]:
+    """How far from N images onwards their winners' margins exceed what M thresholds ask of them, at L levels.
 
     Of a threshold t in units of u, that grows by g, a margin at x radians is asked for ``t u (1 + g sin x)`` and the
-    error of its values.
+    error of its values. The classes of levels lie side by side.
 
     Args:
         scores: cosine, sine and offset `(N, K)`.
-        winner: `(N,)` places of the winners at angle 0.
-        doubled: `(N,)` whether the winner's class is there twice, over which no margin is enough.
-        distances: `(N, K)` of the winner's weights to all; that to its own does not count.
-        error: `(N, K)` of margins.
-        length: `(N,)` radians in [0, pi] that the winners hold; 0 where nothing is certified.
-        asked: thresholds, NaN for none, whether they are in units of the distances, and growth, `(M, N)` each.
-        rounding: error of scores in units of their size; margins that are nothing else all the way are never enough.
+        begins: `(L + 1,)` where levels begin among the K classes.
+        winner: `(L, N)` places of the winners at angle 0.
+        doubled: `(L, N)` whether the winner's class is there twice, over which no margin is enough.
+        distances: `(N, K)` of the winners' weights to all of their level, or `(1, K)`; that to its own does not count.
+        error: `(N, K)` of margins, or `(1, K)`.
+        length: `(L, N)` radians in [0, pi] that the winners hold; 0 where nothing is certified.
+        asked: thresholds, NaN for none, whether they are in units of the distances, and growth, `(L, N, M)` each.
+        rounding: `(L,)` error of scores in units of their size; margins that are nothing else are never enough.
 
     Returns:
-        Radians `(M, N)`, and the places `(M, N)` of the classes that end them, -1 for none; then every pair of image
-        and such a place once, `(P,)` each, with cosine, sine, offset, error and distance of the margin `(P, 5)`.
+        Radians `(L, N, M)` and the places `(L, N, M)` of the classes that end them, -1 for none; level, image and place
+        of each of these once `(P, 3)`, with cosine, sine, offset and error of the margin, and distance `(P, 5)`.
     """
     thresholds, weighed, growth = asked
-    count, num = thresholds.shape
-    extent, ended = np.zeros((count, num)), np.full((count, num), -1)
-    pairs, numbers, used = np.empty((2, count * num), np.int64), np.empty((count * num, 5)), 0
-    margins = np.empty((6, scores[0].shape[1]))
-    for i in range(num):
-        if not length[i] > 0.0:
+    extent, ended = np.zeros(thresholds.shape), np.full(thresholds.shape, -1)
+    pairs, numbers, used = np.empty((thresholds.size, 3), np.int64), np.empty((thresholds.size, 5)), 0
+    margins = np.empty((7, distances.shape[1]))
+    for level, i in np.ndindex(length.shape):
+        if not length[level, i] > 0.0:
             continue
-        _margins((scores[0][i], scores[1][i], scores[2][i]), winner[i], error[i], length[i], rounding, margins)
-        margins[4] = distances[i]
-        margins[4, winner[i]], margins[5, winner[i]] = 0.0, -math.inf if doubled[i] else math.inf
-        first = used
-        for m in range(count):
-            if not thresholds[m, i] >= 0.0:
+        far, near, first = -1.0, -1.0, used
+        for m in range(thresholds.shape[2]):
+            if thresholds[level, i, m] >= 0.0:
+                most = thresholds[level, i, m] * (1.0 + max(growth[level, i, m], 0.0))
+                far, near = (max(far, most), near) if weighed[level, i, m] else (far, max(near, most))
+        part = slice(begins[level], begins[level + 1])
+        among = _margins(
+            (scores[0][i, part], scores[1][i, part], scores[2][i, part]), winner[level, i] - begins[level],
+            distances[min(i, len(distances) - 1), part], error[min(i, len(error) - 1), part], doubled[level, i],
+            length[level, i], rounding[level], (far, near), margins,
+        )  # fmt: skip
+        for m in range(thresholds.shape[2]):
+            if not thresholds[level, i, m] >= 0.0:
                 continue
-            reach, place = _failure(margins, thresholds[m, i], weighed[m, i], growth[m, i])
-            extent[m, i], ended[m, i] = min(reach, length[i]), place if reach < length[i] else -1
-            if ended[m, i] >= 0 and place not in pairs[1, first:used]:
-                pairs[0, used], pairs[1, used], numbers[used] = i, place, margins[:5, place]
-                used += 1
-    return extent, ended, pairs[0, :used], pairs[1, :used], numbers[:used]
+            reach, at = _failure(margins, among, thresholds[level, i, m], weighed[level, i, m], growth[level, i, m])
+            extent[level, i, m] = min(reach, length[level, i])
+            if reach < length[level, i]:
+                place = ended[level, i, m] = begins[level] + int(margins[6, at])
+                if place not in pairs[first:used, 2]:
+                    pairs[used, 0], pairs[used, 1], pairs[used, 2], numbers[used] = level, i, place, margins[:5, at]
+                    used += 1
+    return extent, ended, pairs[:used], numbers[:used]
 
 
 @compiled
-def _margins(scores: tuple[Row, Row, Row], winner: int, error: Row, length: float, rounding: float, out: Row) -> None:
-    """Write cosine, sine, offset and error of a winner's margins, and last what each, less its error, stays above."""
-    cosine, sine, offset = scores
-    size, cos, sin = _size(cosine, sine, offset), math.cos(length), math.sin(length)
-    tolerance = rounding * size
-    for k in range(out.shape[1]):
-        a, b, c = cosine[winner] - cosine[k], sine[winner] - sine[k], offset[winner] - offset[k]
-        tied = error[k] == 0.0 and abs(a) + abs(b) + abs(c) <= tolerance
-        out[0, k], out[1, k], out[2, k], out[3, k] = a, b, c, 2.0 * tolerance if tied else error[k]
-        out[5, k] = _low(a, b, c, cos, sin) - out[3, k] - _NEAR * size
+def _margins(
+    scores: tuple[Row, Row, Row], winner: int, distances: Row, error: Row, doubled: bool, length: float,
+    rounding: float, most: tuple[float, float], out: Row,
+) -> int:  # fmt: skip
+    """Write the margins that fall to what is asked somewhere: cosine, sine, offset, error, distance, low and place.
 
-
-@compiled
-def _failure(margins: Row, threshold: float, weighed: bool, growth: float) -> tuple[float, int]:
-    """Where the first of the margins is no more than asked (inf for never), and of which class.
-
-    Most margins are larger than that all the way, as the last row tells.
+    At most so much is asked for in units of the distances, and so much by itself.
     """
-    least, worst, half, overtaker = math.inf, -1, math.inf, -1
-    most = threshold * (1.0 + max(growth, 0.0))
-    for k in range(margins.shape[1]):
+    cosine, sine, offset = scores
+    size, cos, sin, found = _size(cosine, sine, offset), math.cos(length), math.sin(length), 0
+    for k in range(len(cosine)):
+        a, b, c = cosine[winner] - cosine[k], sine[winner] - sine[k], offset[winner] - offset[k]
+        tied = error[k] == 0.0 and abs(a) + abs(b) + abs(c) <= rounding * size
+        slack, unit = 2.0 * rounding * size if tied else error[k], 0.0 if k == winner else distances[k]
+        low = -math.inf if k == winner else _low(a, b, c, cos, sin) - slack - _NEAR * size
+        if doubled if k == winner else not low > max(most[0] * unit, most[1]):
+            out[0, found], out[1, found], out[2, found], out[3, found] = a, b, c, slack
+            out[4, found], out[5, found], out[6, found] = unit, low, k
+            found += 1
+    return found
+
+
+@compiled
+def _failure(margins: Row, among: int, threshold: float, weighed: bool, growth: float) -> tuple[float, int]:
+    """Where the first of the margins is no more than asked (inf for never), and which."""
+    least, worst, half, first = math.inf, -1, math.inf, -1
+    for k in range(among):
         unit = margins[4, k] if weighed else 1.0
-        if margins[5, k] > most * unit:
-            continue
-        a, b, c = margins[0, k], margins[1, k], margins[2, k] - margins[3, k] - threshold * unit
-        lead = a + c if margins[5, k] > -math.inf else -math.inf
+        lead = margins[0, k] + margins[2, k] - margins[3, k] - threshold * unit
+        lead = lead if margins[5, k] > -math.inf else -math.inf
         if lead < least:
             least, worst = lead, k
-        crossing = _half_crossing(a, b - growth * threshold * unit, c)
-        if crossing < half:
-            half, overtaker = crossing, k
     if least <= 0.0:
         return 0.0, worst
-    return 2.0 * math.atan(half) if half < math.inf else math.inf, overtaker
+    for k in range(among):
+        unit = threshold * (margins[4, k] if weighed else 1.0)
+        if not margins[5, k] > unit * (1.0 + max(growth, 0.0)):
+            offset = margins[2, k] - margins[3, k] - unit
+            crossing = _half_crossing(margins[0, k], margins[1, k] - growth * unit, offset)
+            if crossing < half:
+                half, first = crossing, k
+    return 2.0 * math.atan(half) if half < math.inf else math.inf, first
 
 
 @compiled
@@ -182,12 +199,8 @@ def _rivals(cosine: Row, sine: Row, offset: Row, label: int, length: float, tole
 def _step(space: Row, classes: int, now: int, here: float, length: float) -> tuple[float, int, float]:
     """Where the winner is overtaken (inf if never), by whom, and its smallest margin until there.
 
-    Args:
-        space: cosine, sine and offset of the classes that take part, and room for their sinusoids measured from `here`.
-        classes: how many take part.
-        now: the winner's place among them.
-        here: the angle so far.
-        length: where the sweep ends.
+    The first classes of `space` take part: cosine, sine and offset, and room for their sinusoids measured from `here`,
+    the angle so far. The winner's place among them is `now`, and the sweep ends at `length`.
     """
     cos, sin = math.cos(here), math.sin(here)
     for k in range(classes):

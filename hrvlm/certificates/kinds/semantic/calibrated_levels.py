@@ -1,4 +1,4 @@
-"""The calibrated stretches of a level along several changes of one image, at several thresholds each.
+"""The calibrated stretches of all levels along several changes of one image, at several thresholds each.
 
 Stretches are those of `FirstStretches`, which calibration measures over many images; here a compiled loop finds them,
 as an image has few changes and a level few classes.
@@ -6,7 +6,9 @@ as an image has few changes and a level few classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +23,8 @@ from hrvlm.certificates.kinds.semantic.calibrated_extent import first_interval
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import Ending
 from hrvlm.certificates.kinds.semantic.certify import Extent
 from hrvlm.certificates.kinds.semantic.stable_arcs import stable_pieces
+
+_PARTS = ("cosine", "sine", "offset")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +47,7 @@ class Level:
 
 
 class AskedMargins(NamedTuple):
-    """M thresholds of N changes at a level, `(M, N)` each."""
+    """M thresholds of N changes at L levels, `(L, N, M)` each."""
 
     thresholds: NDArray[np.float64]  # >= 0, NaN for none
     weights: NDArray[np.bool_]  # whether they are in units of the weights' distances
@@ -51,51 +55,70 @@ class AskedMargins(NamedTuple):
 
 
 class Reaches(NamedTuple):
-    """How far a label is claimed along N changes, at M thresholds."""
+    """How far labels are claimed along N changes at L levels, at M thresholds."""
 
-    extent: NDArray[np.float64]  # (M, N) radians from the image onwards; 0 where no threshold is asked
-    places: NDArray[np.int64]  # (M, N) place among the classes of the one that ends it, -1 for none
-    classes: NDArray[np.int64]  # (U,)
-    ends: list[dict[int, Ending]]  # N times the classes that end some stretch, with what is known of them
+    extent: NDArray[np.float64]  # (L, N, M) radians from the image onwards; 0 where no threshold is asked
+    places: NDArray[np.int64]  # (L, N, M) place among the classes of all levels of the one that ends it, -1 for none
+    classes: NDArray[np.int64]  # of all levels, side by side
+    ends: list[list[Ending]]  # of each change at one level after the other: the classes that end some stretch
 
     @property
     def other(self) -> NDArray[np.int64]:
-        """The class `(M, N)` that ends each stretch, -1 for none."""
+        """The class `(L, N, M)` that ends each stretch, -1 for none."""
         return np.where(self.places >= 0, self.classes[self.places], -1)
 
 
-def level_reaches(level: Level, asked: AskedMargins) -> Reaches:
-    """The stretches of a level, and what ends them.
+def level_reaches(levels: Sequence[Level], asked: AskedMargins) -> Reaches:
+    """The stretches of levels along the same changes, and what ends them.
 
-    The margin over the class of an `Ending` is ``a cos t + b sin t + c`` at t radians past the image; the error of its
-    values is 0 where the difference of the scores is as good.
+    The error of an `Ending` is 0 where the difference of the scores is as good as its margin.
     """
     from hrvlm.certificates.embedding.envelope_kernels import failures  # with numba, when it is called for
 
-    scorer, partition = level.scorer, level.partition
-    first, repeated, crowded = (part.cpu().numpy() for part in (scorer.first, scorer.repeated, scorer.crowded))
-    winner = first.searchsorted(partition.label.cpu().numpy())
-    waves, error, rounding = level.sinusoids, np.zeros(level.sinusoids.cosine.shape), ROUNDING
-    if crowded[winner].any():
-        waves, error, rounding = *_close_margins(level), 0.0
-    cosine, sine, offset = (part.contiguous().cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset))
-    distances = scorer.distances(torch.from_numpy(winner)).contiguous().cpu().numpy()
-    length = partition.extent.cpu().numpy()
-    extent, ended, rows, places, numbers = failures(
-        (cosine, sine, offset), winner, repeated[winner], distances, error, length, (*asked,), rounding
+    scorers = [level.scorer for level in levels]
+    first, repeated, crowded = (
+        torch.cat([getattr(scorer, name) for scorer in scorers]).cpu().numpy()
+        for name in ("first", "repeated", "crowded")
     )
-    ends: list[dict[int, Ending]] = [{} for _ in winner]
-    for row, other, (a, b, c, slack, far) in zip(rows.tolist(), first[places].tolist(), numbers.tolist(), strict=True):
-        ends[row][other] = far, (a, b, c), slack
-    return Reaches(extent, ended, first, ends)
+    begins = np.array([0, *accumulate(len(scorer.first) for scorer in scorers)])
+    length = torch.stack([level.partition.extent for level in levels]).cpu().numpy()
+    label = torch.stack([level.partition.label for level in levels]).cpu().numpy()
+    label = np.where(length > 0, label, label.max(axis=1, keepdims=True))  # of nothing, any will do
+    parts = [first[begin:end].searchsorted(some) for begin, end, some in zip(begins, begins[1:], label, strict=False)]
+    winner = np.stack(parts) + begins[:-1, None]
+    close = crowded[winner].any(axis=1)
+    waves, error = [level.sinusoids for level in levels], np.zeros((1, len(first)))
+    if close.any():
+        waves, error = _with_close_margins(levels, close, begins)
+    scores = tuple(torch.cat([getattr(some, name) for some in waves], dim=1).cpu().numpy() for name in _PARTS)
+    same = slice(1 if (label == label[:, :1]).all() else None)  # as all changes of an image have
+    distances = torch.cat(
+        [scorer.distances(torch.from_numpy(part[same])) for scorer, part in zip(scorers, parts, strict=True)], dim=1
+    )
+    extent, ended, pairs, numbers = failures(
+        scores, begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
+        np.where(close, 0.0, ROUNDING),
+    )  # fmt: skip
+    endings = list(zip(first[pairs[:, 2]].tolist(), *numbers.T.tolist(), strict=True))
+    stops = (pairs[:, 0] * length.shape[1] + pairs[:, 1]).searchsorted(np.arange(length.size), side="right").tolist()
+    return Reaches(extent, ended, first, [endings[begin:end] for begin, end in pairwise([0, *stops])])
 
 
-def _close_margins(level: Level) -> tuple[Sinusoids, NDArray[np.float64]]:
-    """Scores less the label's, and errors of the margins: where the label has close classes scores tell too little."""
-    shape = level.sinusoids.cosine.shape
-    scores, error = np.zeros((3, *shape)), np.zeros(shape)
-    for piece in stable_pieces(level.scorer, level.rotation, first_interval(level.partition), level.sinusoids):
-        rows, margin = piece.rows.cpu().numpy(), piece.margin
-        scores[:, rows] = -torch.stack([margin.cosine, margin.sine, margin.offset]).cpu().numpy()
-        error[rows] = piece.error.cpu().numpy()
-    return Sinusoids(*torch.from_numpy(scores)), error
+def _with_close_margins(
+    levels: Sequence[Level], close: NDArray[np.bool_], begins: NDArray[np.int64]
+) -> tuple[list[Sinusoids], NDArray[np.float64]]:
+    """Scores of the levels, and errors `(N, K)` of margins; less the label's where it has close classes.
+
+    There scores tell too little of the margins.
+    """
+    waves, error = [level.sinusoids for level in levels], np.zeros((len(levels[0].partition), begins[-1]))
+    for place in close.nonzero()[0]:
+        level = levels[place]
+        scores = torch.zeros(3, *level.sinusoids.cosine.shape, dtype=torch.float64)
+        pieces = stable_pieces(level.scorer, level.rotation, first_interval(level.partition), level.sinusoids)
+        for piece in pieces:
+            margin, rows = piece.margin, piece.rows.cpu()
+            scores[:, rows] = -torch.stack([margin.cosine, margin.sine, margin.offset]).cpu()
+            error[rows.numpy(), begins[place] : begins[place + 1]] = piece.error.cpu().numpy()
+        waves[place] = Sinusoids(*scores)
+    return waves, error

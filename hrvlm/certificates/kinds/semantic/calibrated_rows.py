@@ -11,13 +11,12 @@ from operator import add
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
 from hrvlm.certificates.embedding.attributes import Attribute
-from hrvlm.certificates.embedding.partition import SemanticPartition
 from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
-from hrvlm.certificates.kinds.semantic.speed import shares_of
 
 Place = tuple[str, str, int]
 """Scorer, tree and level."""
@@ -81,18 +80,23 @@ class AskedThresholds:
         return bool(self._all)
 
     @cached_property
-    def margins(self) -> list[AskedMargins]:
-        """The thresholds `(M, N)` of each level, M being the most that are asked of a change at any."""
+    def margins(self) -> AskedMargins:
+        """The thresholds `(L, N, M)`, M being the most that are asked of a change at a level."""
         told = np.full((*self.places.shape, 3), (math.nan, 1.0, 0.0))
         told[self.places] = [one.numbers for one in self._all]
-        return [AskedMargins(*(part.T.copy() for part in (a, b > 0, c))) for a, b, c in np.moveaxis(told, -1, 1)]
+        thresholds, weights, growth = (np.ascontiguousarray(part) for part in np.moveaxis(told, -1, 0))
+        return AskedMargins(thresholds, weights > 0, growth)
 
     @cached_property
     def places(self) -> np.ndarray:
         """Mask `(L, N, M)` of the thresholds that are asked, in their order, where some changes have fewer."""
-        counts = np.array([[len(some) for some in level] for level in self.by_level])
-        mask: np.ndarray = np.arange(counts.max()) < counts[..., None]
+        mask: np.ndarray = np.arange(self.counts.max()) < self.counts[..., None]
         return mask
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """How many `(L, N)` are asked of each change at each level."""
+        return np.array([[len(some) for some in level] for level in self.by_level])
 
     @cached_property
     def speeds(self) -> tuple[np.ndarray, np.ndarray]:
@@ -106,8 +110,12 @@ class AskedThresholds:
 
     @cached_property
     def said(self) -> list[tuple[Any, ...]]:
-        """The fields of stretches, of all thresholds, that are the same for every image."""
-        return [one.said for one in self._all]
+        """The fields of stretches, of all thresholds, that are the same for every image.
+
+        Equal values are one object: what is touched hundreds of times an image is to stay in the nearest cache.
+        """
+        known: dict[Any, Any] = {}
+        return [tuple([known.setdefault(value, value) for value in one.said]) for one in self._all]
 
 
 def _padded(knots: tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -158,31 +166,25 @@ class Stated(NamedTuple):
     """What is stated of one change at one level, and the classes that end it, see `evidence`."""
 
     stretches: tuple[CalibratedStretch, ...]
-    ends: dict[int, Ending]
+    ends: list[Ending]
 
 
 def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> list[list[Stated]]:
-    """Per level and change the stretches, and the classes that end them with distance, margin and its error.
+    """Per level and change the stretches, and the classes that end them.
 
     Args:
         levels: of the image, of all scorers.
         asked: thresholds.
     """
+    from hrvlm.certificates.kinds.semantic.speed_kernels import shares_of  # with numba, when it is called for
+
     if not asked:
-        return [[Stated((), {}) for _ in some] for some in asked.by_level]
-    reached = [level_reaches(level, margins) for level, margins in zip(levels, asked.margins, strict=True)]
-    extent = np.stack([found.extent.T for found in reached])
-    length = np.stack([_length(level.partition) for level in levels])[..., None]
-    fraction = np.divide(extent, length, out=np.zeros(extent.shape), where=length > 0)
-    extent, fraction = extent[asked.places], fraction[asked.places]
-    share = np.where(extent > 0, np.minimum(1.0, shares_of(fraction, *asked.speeds)), 0.0)
+        return [[Stated((), []) for _ in some] for some in asked.by_level]
+    reached = level_reaches(levels, asked.margins)
+    extent = reached.extent[asked.places]
+    start, stop = (torch.stack([getattr(level.partition, end) for level in levels]) for end in ("start", "stop"))
+    length = (stop - start).abs().cpu().numpy().repeat(asked.counts.ravel())
+    share = shares_of(extent, length, *asked.speeds)
     numbers = zip(extent.tolist(), share.tolist(), strict=True)
-    stretches = starmap(CalibratedStretch, map(add, asked.said, numbers))
-    return [
-        [Stated(tuple(islice(stretches, len(one))), ends) for one, ends in zip(some, found.ends, strict=True)]
-        for some, found in zip(asked.by_level, reached, strict=True)
-    ]
-
-
-def _length(partition: SemanticPartition) -> np.ndarray:
-    return np.asarray((partition.stop - partition.start).abs().cpu())
+    stretches, ends = starmap(CalibratedStretch, map(add, asked.said, numbers)), iter(reached.ends)
+    return [[Stated(tuple(islice(stretches, len(one))), next(ends)) for one in some] for some in asked.by_level]

@@ -19,8 +19,9 @@ CONFIDENCE = r"0\.[0-9]+"
 FORM = Annotated[str, Meta(pattern=rf"^(marginal|{CONFIDENCE})$")]
 Group = tuple[str, int, int]
 """Tree, level and class that the images of a group are predicted to be."""
-Ending: TypeAlias = tuple[float, tuple[float, float, float], float]
-"""What ends a stretch: distance of a class from an image's label, the label's margin over it, and the error of that."""
+Ending: TypeAlias = tuple[int, float, float, float, float, float]
+"""What ends a stretch: a class; a, b, c of the label's margin ``a cos t + b sin t + c`` over it, t radians past the
+image; the error of its values; and the distance of their weights."""
 
 
 class CalibratedStretch(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):

@@ -10,7 +10,7 @@ be derived again; `semantic_verify` does. That all the other classes lose needs 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ def semantic_evidence(
     *,
     target_extent: Extent = None,
     deltas: Sequence[float] = (),
-    ends: Sequence[Mapping[int, Ending]] = (),
+    ends: Sequence[Sequence[Ending]] = (),
     rotation: Rotation | None = None,
     sinusoids: Sinusoids | None = None,
 ) -> list[dict[str, Any]]:
@@ -133,12 +133,12 @@ class _Bounds:
     margins: dict[tuple[int, int], tuple[float, float, float, float]] = field(default_factory=dict)
     largest: dict[int, tuple[float, int]] = field(default_factory=dict)
 
-    def end(self, label: int, others: Mapping[int, Ending]) -> None:
+    def end(self, label: int, others: Sequence[Ending]) -> None:
         """Note the classes that end calibrated stretches of the image's label."""
-        for other, (distance, margin, error) in others.items():
+        for other, a, b, c, error, distance in others:
             self.distances.setdefault((label, other), distance)
             if error > 0:
-                self.margins.setdefault((label, other), (*margin, error))
+                self.margins.setdefault((label, other), (a, b, c, error))
 
     def first(self, label: int, other: int, delta: float) -> None:
         """Note the class that bounds one interval of a winner first, and up to which delta it does not."""

@@ -46,8 +46,12 @@ class PathSpeed:
 
     def share(self, fraction: Tensor) -> Tensor:
         """The largest share of the change, at most the last knot's, within fractions `(...)` of the rotation."""
-        knots = (np.array(self.shares), np.array(self.fractions))
-        return torch.from_numpy(shares_of(fraction.cpu().numpy(), *knots)).to(fraction)
+        shares, fractions = (fraction.new_tensor(knots) for knots in (self.shares, self.fractions))
+        after = torch.searchsorted(fractions, fraction.contiguous(), right=True)  # the first knot beyond
+        low, high = (after - 1).clamp(min=0), after.clamp(max=len(shares) - 1)
+        rise = fractions[high] - fractions[low]
+        part = torch.where(rise > 0, (fraction - fractions[low]) / rise, 0.0)
+        return shares[low] + part * (shares[high] - shares[low])
 
     def share_of(self, fraction: float) -> float:
         """The same of one fraction."""
@@ -56,26 +60,6 @@ class PathSpeed:
         rise = self.fractions[high] - self.fractions[low]
         part = (fraction - self.fractions[low]) / rise if rise > 0 else 0.0
         return self.shares[low] + part * (self.shares[high] - self.shares[low])
-
-
-def shares_of(fraction: np.ndarray, shares: np.ndarray, fractions: np.ndarray) -> np.ndarray:
-    """The largest shares of a change within fractions of rotations, each with a speed of its own.
-
-    Args:
-        fraction: `(...)` of the rotation.
-        shares: knots `(Q,)` or `(..., Q)`, the last one repeated where there are fewer.
-        fractions: likewise.
-    """
-    after = (fractions <= fraction[..., None]).sum(axis=-1)  # the first knot beyond
-    low, high = (at[..., None] for at in (np.maximum(after - 1, 0), np.minimum(after, shares.shape[-1] - 1)))
-    shape = (*fraction.shape, shares.shape[-1])
-    (share, share_after), (begin, end) = (
-        [np.take_along_axis(np.broadcast_to(knots, shape), at, axis=-1)[..., 0] for at in (low, high)]
-        for knots in (shares, fractions)
-    )
-    rise = end - begin
-    part: np.ndarray = np.where(rise > 0, (fraction - begin) / np.where(rise > 0, rise, 1.0), 0.0)
-    return share + part * (share_after - share)
 
 
 def fit_speed(rotation: Rotation, way: Tensor, pictures: Tensor, shares: Tensor) -> PathSpeed:
