@@ -96,10 +96,10 @@ def failures(
         of each of these once `(P, 3)`, with cosine, sine, offset and error of the margin, and distance `(P, 5)`.
     """
     thresholds, weighed, growth = asked
-    extent, ended = np.zeros(thresholds.shape), np.full(thresholds.shape, -1)
+    extent, ended, margins = np.zeros(thresholds.shape), np.full(thresholds.shape, -1), np.empty((7, begins[-1]))
     pairs, numbers, used = np.empty((thresholds.size, 3), np.int64), np.empty((thresholds.size, 5)), 0
-    margins = np.empty((7, distances.shape[1]))
-    for level, i in np.ndindex(length.shape):
+    for row in range(length.size):
+        level, i = divmod(row, length.shape[1])
         if not length[level, i] > 0.0:
             continue
         far, near, first = -1.0, -1.0, used
@@ -142,7 +142,7 @@ def _margins(
         tied = error[k] == 0.0 and abs(a) + abs(b) + abs(c) <= rounding * size
         slack, unit = 2.0 * rounding * size if tied else error[k], 0.0 if k == winner else distances[k]
         low = -math.inf if k == winner else _low(a, b, c, cos, sin) - slack - _NEAR * size
-        if doubled if k == winner else not low > max(most[0] * unit, most[1]):
+        if doubled if k == winner else not (low > most[0] * unit and low > most[1]):
             out[0, found], out[1, found], out[2, found], out[3, found] = a, b, c, slack
             out[4, found], out[5, found], out[6, found] = unit, low, k
             found += 1
@@ -156,16 +156,16 @@ def _failure(margins: Row, among: int, threshold: float, weighed: bool, growth: 
     for k in range(among):
         unit = margins[4, k] if weighed else 1.0
         lead = margins[0, k] + margins[2, k] - margins[3, k] - threshold * unit
-        lead = lead if margins[5, k] > -math.inf else -math.inf
+        lead = lead if margins[5, k] > -math.inf else -math.inf  # over the winner's double no margin is enough
         if lead < least:
             least, worst = lead, k
     if least <= 0.0:
         return 0.0, worst
     for k in range(among):
-        unit = threshold * (margins[4, k] if weighed else 1.0)
-        if not margins[5, k] > unit * (1.0 + max(growth, 0.0)):
-            offset = margins[2, k] - margins[3, k] - unit
-            crossing = _half_crossing(margins[0, k], margins[1, k] - growth * unit, offset)
+        most = threshold * (margins[4, k] if weighed else 1.0)
+        if not margins[5, k] > most * (1.0 + max(growth, 0.0)):
+            c = margins[2, k] - margins[3, k] - most
+            crossing = _half_crossing(margins[0, k], margins[1, k] - growth * most, c)
             if crossing < half:
                 half, first = crossing, k
     return 2.0 * math.atan(half) if half < math.inf else math.inf, first

@@ -90,13 +90,13 @@ def level_reaches(levels: Sequence[Level], asked: AskedMargins) -> Reaches:
     waves, error = [level.sinusoids for level in levels], np.zeros((1, len(first)))
     if close.any():
         waves, error = _with_close_margins(levels, close, begins)
-    scores = tuple(torch.cat([getattr(some, name) for some in waves], dim=1).cpu().numpy() for name in _PARTS)
+    cosine, sine, offset = (torch.cat([getattr(some, name) for some in waves], dim=1).cpu().numpy() for name in _PARTS)
     same = slice(1 if (label == label[:, :1]).all() else None)  # as all changes of an image have
     distances = torch.cat(
         [scorer.distances(torch.from_numpy(part[same])) for scorer, part in zip(scorers, parts, strict=True)], dim=1
     )
     extent, ended, pairs, numbers = failures(
-        scores, begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
+        (cosine, sine, offset), begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
         np.where(close, 0.0, ROUNDING),
     )  # fmt: skip
     endings = list(zip(first[pairs[:, 2]].tolist(), *numbers.T.tolist(), strict=True))
@@ -112,7 +112,7 @@ def _with_close_margins(
     There scores tell too little of the margins.
     """
     waves, error = [level.sinusoids for level in levels], np.zeros((len(levels[0].partition), begins[-1]))
-    for place in close.nonzero()[0]:
+    for place in close.nonzero()[0].tolist():
         level = levels[place]
         scores = torch.zeros(3, *level.sinusoids.cosine.shape, dtype=torch.float64)
         pieces = stable_pieces(level.scorer, level.rotation, first_interval(level.partition), level.sinusoids)
