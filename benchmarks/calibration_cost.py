@@ -1,12 +1,13 @@
 """What calibration costs: of 13 changes, 6 levels and 2 scorers on 500 images, and of a run that rests on one.
 
-    python benchmarks/calibration_cost.py [--images N] [--changes N] [--certified N] [--turns N]
+    python benchmarks/calibration_cost.py [--images N] [--changes N] [--certified N] [--turns N] [--commands N]
 
 Calibrating is timed without the encoding of pictures, which any measurement on them needs, and without the reading of
 model and data. Certifying with and without the calibration takes turns in one process, image by image (A B, B A, ...):
 image tower, semantic rows of the changes at all levels and scorers, and the writing of rows. The ratio is that of the
 medians over images, in processor time, for other work may share the machine, as `load_before` tells; `ratio_of_runs` is
-that of whole runs, with what each does once. Writes benchmarks/results/calibration_cost.json.
+that of whole runs, with what each does once. `commands` are processes: `certify.py run` on all the images, from its
+start to its summary, without and with the calibration in turns. Writes benchmarks/results/calibration_cost.json.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import argparse
 import gc
 import json
 import os
+import resource
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +46,7 @@ from hrvlm.evaluation.calibration_settings import CalibrationPlan, CalibrationSe
 from hrvlm.evaluation.shown_features import Encoded, ShownImages
 from hrvlm.evaluation.subject import identity
 from hrvlm.models import HierarchicalClassifier, cosine_head, inference_copy, inferring
+from hrvlm.models.export import export_model
 from hrvlm.training.pictured_changes import AppearanceSequence
 from hrvlm.trees import load_forest
 from hrvlm.whole_files import write_whole
@@ -160,6 +165,39 @@ def compared(shown: ShownImages, calibration: Calibration, given: CalibrationSet
     }  # fmt: skip
 
 
+def commands(classifier: HierarchicalClassifier, calibration: Calibration, given: CalibrationSettings,
+             turns: int) -> dict[str, Any]:  # fmt: skip
+    """Processor seconds of `certify.py run` on the images of the calibration, without and with it."""
+    library: dict[str, list[str]] = {}
+    for change in given.plan.changes():
+        family, word = change.name.split(": ")
+        library.setdefault(family, []).append(word)
+    found: dict[str, list[float]] = {"raw": [], "calibrated": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        export_model(classifier.model, folder / "model", head=classifier.head)
+        weights = identity(classifier, given.split)["weights"]  # the copy that is timed above has others
+        replace(calibration, weights=weights).write(folder / "calibration.json")
+        command = [
+            sys.executable, "certify.py", "run", "--checkpoint", folder / "model", "--data", "emoji",
+            f"--split={given.split}", f"--trees=[{','.join(TREES)}]", "--plan.smoothing=false",
+            f"--plan.num_images={given.plan.num_images}", f"--plan.library={json.dumps(library)}",
+        ]  # fmt: skip
+        for turn in range(turns):
+            for kind in list(found)[:: -1 if turn % 2 else 1]:
+                more = [f"--plan.calibration={folder / 'calibration.json'}"] if kind == "calibrated" else []
+                before = resource.getrusage(resource.RUSAGE_CHILDREN)
+                output = ["--output", folder / f"{kind}-{turn}"]
+                subprocess.run([*command, *output, *more], check=True, stdout=subprocess.DEVNULL)
+                after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                found[kind].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return {
+        "images": given.plan.num_images, "turns": turns,
+        "processor_seconds": {kind: round(median(used), 1) for kind, used in found.items()},
+        "ratio": round(median(b / a for a, b in zip(*found.values(), strict=True)), 4),
+    }  # fmt: skip
+
+
 def _median(seconds: list[float]) -> float:
     return round(1000 * median(seconds), 2)
 
@@ -171,6 +209,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=len(CHANGES))
     parser.add_argument("--certified", type=int, default=50)
     parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--commands", type=int, default=3, help="turns of whole commands")
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,13 +219,15 @@ def main() -> None:
     plain = HierarchicalClassifier(loaded, cosine_head(loaded), forest)
     with inferring(loaded):
         first = ShownImages(plain, emoji.evaluation_set(given.split), given.plan)
-        shown = EncodedImages(inference_copy(with_ball(first)), first.data, given.plan)
+        trained = with_ball(first)
+        shown = EncodedImages(inference_copy(trained), first.data, given.plan)
         started = time.perf_counter()
         shown.known = {change.name: ShownImages.encoded(shown, change) for change in given.plan.changes()}
         encoding = time.perf_counter() - started
     gc.freeze()  # as commands do with what they import: nobody looks for cycles there in the midst of an image
     calibration, seconds, used = timed(lambda: calibrated(shown, given))
     certified = compared(shown, calibration, given, arguments.certified, arguments.turns)
+    whole = commands(trained, calibration, given, arguments.commands)
     result = {
         "targets": TARGETS,
         "machine": machine(), "load_before": round(load_before, 1),
@@ -196,7 +237,7 @@ def main() -> None:
             "seconds": round(seconds, 1), "processor_seconds": round(used, 1),
             "encoding_seconds_excluded": round(encoding, 1),
         },
-        "certifying": certified,
+        "certifying": certified, "commands": whole,
     }  # fmt: skip
     write_whole(arguments.output, json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
