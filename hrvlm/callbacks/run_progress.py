@@ -13,16 +13,8 @@ from rich.progress import Progress
 from torch import Tensor
 
 from hrvlm.certificates.kinds.scalars import CERTIFIED_AT
-from hrvlm.evaluation.progress import (
-    Followed,
-    LiveTask,
-    Pace,
-    following,
-    in_words,
-    live_display,
-    somebody_sits_there,
-    tell,
-)
+from hrvlm.evaluation.pace import Pace, in_words, tell
+from hrvlm.evaluation.progress import Followed, LiveTask, following, live_display, somebody_sits_there
 
 CERTIFIED = f"/{CERTIFIED_AT}"
 EVERY_NOTE = 0.5  # seconds: reading a loss waits for the device
@@ -60,7 +52,7 @@ class RunProgress(ProgressBar):
             total: To how much `advance` will add up.
         """
         if self._display is None:
-            with following(what, total, shown=self._enabled, pace=self._pace) as followed:
+            with following(what, total, shown=self._enabled) as followed:
                 yield followed
             return
         part = LiveTask(self._display, what, total)

@@ -13,7 +13,7 @@ from hrvlm.callbacks.certification import CertificationCallback
 from hrvlm.callbacks.common import fine_tuned, is_trial, results_folder
 from hrvlm.callbacks.robustness import AFTER, RobustnessCallback
 from hrvlm.evaluation.image_files import write_image_paths
-from hrvlm.evaluation.progress import tell
+from hrvlm.evaluation.pace import tell
 from hrvlm.evaluation.training_runs import training_run
 from hrvlm.reports.certificates import certificate_tables
 from hrvlm.reports.folder_page import write_report

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -15,7 +16,7 @@ from typing import Any
 
 from hrvlm.cli.command_table import CERTIFY, PROGRAMS, RENAMED, Entry
 from hrvlm.cli.errors import OLD_NAME, ClearParser, clear_errors
-from hrvlm.cli.first_line import tell_beginning
+from hrvlm.cli.first_line import at_work, tell_beginning
 from hrvlm.cli.lighter_lightning import put_off_metrics
 from hrvlm.cli.lighter_models import enter_open_clip
 from hrvlm.cli.quick_answers import HELP, answer_at_once
@@ -30,11 +31,13 @@ class Command:
         parser: Makes the parser of its options.
         run: Gets these, with the objects that they name made; and a second time as they were given.
         add_actions: Adds commands of its own to that parser, once it has its place; None if there are none.
+        waits: Whether it waits for somebody, and so is not at work whenever it is silent.
     """
 
     parser: Callable[[], ClearParser]
     run: Callable[[Any, Any], None]
     add_actions: Callable[[ClearParser], None] | None = None
+    waits: bool = False
 
 
 def loaded(entry: Entry) -> Command:
@@ -74,8 +77,10 @@ def run_command(
                 enter_open_clip()
             parser = parser_of(words[0] if words else "", commands, program, description, others)
             given = parser.parse_args(words)
-        chosen = parser.instantiate_classes(given)
-        loaded(commands[given.command]).run(chosen[given.command], given[given.command])
+        command = loaded(commands[given.command])
+        with nullcontext() if command.waits else at_work(f"{program} {given.command}"):
+            chosen = parser.instantiate_classes(given)
+            command.run(chosen[given.command], given[given.command])
 
 
 def parser_of(

@@ -24,7 +24,7 @@ import hrvlm.training.pretraining  # noqa: F401  (imported so that configs can n
 from hrvlm.callbacks.folders import check_results
 from hrvlm.callbacks.run_progress import in_place_of_lightnings
 from hrvlm.cli.errors import ClearParser, clear_errors
-from hrvlm.cli.first_line import say_once
+from hrvlm.cli.first_line import at_work, say_once
 from hrvlm.cli.trainer_lists import lost_of, move_loggers
 from hrvlm.training.checkpoint_io import check_asked, secure
 from hrvlm.training.stopping import SIGNALS
@@ -153,7 +153,7 @@ def main(arguments: list[str] | None = None, program: str = "train.py") -> None:
     with clear_errors(program, _ending_signals()), warnings.catch_warnings():
         for message in EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)
-        with _without_idle_hints(), _terminated(program):
+        with _without_idle_hints(), _terminated(program), at_work(program):
             HrvlmCLI(
                 LightningModule,
                 LightningDataModule,

@@ -117,6 +117,7 @@ def read_results(folder: Path) -> list[Results]:
     for part in verified:
         problem = next(part.problems, None)
         if problem is not None:
+            part.problems.close()  # and with it what shows how far it has come
             raise ValueError(
                 f"expected rows that hold in {folder}, got: {problem.message}; certify.py verify tells of all"
             )

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hrvlm.evaluation.folder_names import PROCESSES
-from hrvlm.evaluation.progress import in_words, tell
+from hrvlm.evaluation.pace import in_words, tell
 from hrvlm.training.launching import Team
 from hrvlm.whole_files import write_whole
 

@@ -7,20 +7,18 @@ terminal.
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from hrvlm.evaluation.pace import Pace, in_words, tell
 from hrvlm.trees.words import printable
 
-FIRST, EVERY = 5.0, 30.0
-"""Seconds until the first plain line, and from one to the next."""
-Clock = Callable[[], float]
+T = TypeVar("T")
 
 
 class Followed(Protocol):
@@ -34,22 +32,6 @@ class Followed(Protocol):
 
     def advance(self, amount: float = 1) -> None:
         """Says that so much more is done."""
-
-
-class Pace:
-    """When plain lines are due: after `FIRST` seconds, then every `EVERY`."""
-
-    def __init__(self, clock: Clock = time.monotonic) -> None:
-        self.clock = clock
-        self._due = clock() + FIRST
-
-    def due(self) -> bool:
-        """Whether a line is due; the next one is not until `EVERY` seconds have passed."""
-        now = self.clock()
-        if now < self._due:
-            return False
-        self._due = now + EVERY
-        return True
 
 
 class PlainTask:
@@ -98,11 +80,6 @@ class SilentTask:
         """Does nothing."""
 
 
-def tell(line: str) -> None:
-    """Prints a line at once."""
-    print(printable(line), file=sys.stderr, flush=True)
-
-
 def somebody_sits_there() -> bool:
     """Whether progress goes to a terminal, which lines can be changed in."""
     return Console(stderr=True).is_interactive
@@ -119,14 +96,13 @@ def live_display() -> Progress:
 
 
 @contextmanager
-def following(what: str, total: float, *, shown: bool = True, pace: Pace | None = None) -> Iterator[Followed]:
+def following(what: str, total: float, *, shown: bool = True) -> Iterator[Followed]:
     """Shows how far a task has come while it runs.
 
     Args:
         what: The task, such as "certifying".
         total: To how much `advance` will add up.
         shown: Whether this process is the one that tells.
-        pace: Of plain lines, where they alternate with those of other tasks; None for a pace of its own.
     """
     if not shown:
         yield SilentTask()
@@ -134,12 +110,18 @@ def following(what: str, total: float, *, shown: bool = True, pace: Pace | None 
         with live_display() as display:
             yield LiveTask(display, what, total)
     else:
-        yield PlainTask(what, total, pace)
+        yield PlainTask(what, total)
 
 
-def in_words(seconds: float) -> str:
-    """A duration, to about two digits: "40 s", "12 min", "3 h 20 min"."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+def followed(found: Iterable[T], what: str, total: float) -> Iterator[T]:
+    """The same, one after the other, while it is shown how many have come.
+
+    Args:
+        found: Whatever takes long.
+        what: What is done with it, such as "verifying".
+        total: How many there are.
+    """
+    with following(what, total) as task:
+        for each in found:
+            yield each
+            task.advance()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ class Verification:
 
     command: str
     rows: ImageRows
-    problems: Iterator[Problem]
+    problems: Generator[Problem, None, None]
     part: str = ""
 
 
@@ -97,14 +97,18 @@ def _verification(
     return Verification(command, rows, _problems(verifier, rows, collect))
 
 
-def _problems(verifier: Verifier[Any], rows: ImageRows, collect: Callable[[Any], None] | None) -> Iterator[Problem]:
+def _problems(
+    verifier: Verifier[Any], rows: ImageRows, collect: Callable[[Any], None] | None
+) -> Generator[Problem, None, None]:
+    from hrvlm.evaluation.progress import followed
     from hrvlm.rows.table import each_record
     from hrvlm.rows.verifying import Problem
 
     yield from verifier.odd(rows.odd)
     if rows.num_odd > len(rows.odd):
         yield Problem((), "row", False, f"and {rows.num_odd - len(rows.odd)} lines more that name no image")
-    yield from verifier.images(rows, None if collect is None else each_record(collect))
+    images = followed(rows, "verifying images", len(rows.indices))
+    yield from verifier.images(images, None if collect is None else each_record(collect))
     yield from verifier.finish()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hrvlm.certificates.kinds.verify import CERTIFICATES
+from hrvlm.evaluation.progress import followed
 from hrvlm.rows.images import Found, ImageRows, by_image
 from hrvlm.rows.record import Record, statement
 from hrvlm.rows.table import RecordTable
@@ -51,7 +52,7 @@ class Certificates:
             ValueError: if one of their rows is no certificate.
         """
         rows = ImageRows(paths)
-        return cls._read(rows.odd, rows, header)
+        return cls._read(rows.odd, followed(rows, "reading images", len(rows.indices)), header)
 
     @classmethod
     def _read(cls, odd: list[Found], images: Iterable[list[Found]], header: Header | None) -> Certificates:

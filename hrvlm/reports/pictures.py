@@ -13,6 +13,8 @@ from typing import Any
 
 from PIL import Image
 
+from hrvlm.evaluation.progress import followed
+
 SIZES = ((64, 192), (2_000, 64), (10_000, 40))
 """Sides in pixels, by the number of pictures up to which each is used; beyond the last no further picture is shown."""
 _HELD = re.compile(r"data:image/(?:png|webp);base64,[A-Za-z0-9+/]+=*")
@@ -30,7 +32,8 @@ def small_pictures(indices: Iterable[int], picture: Callable[[int], Any] | None)
         return {}
     order = sorted(indices)
     side = next((side for most, side in SIZES if len(order) <= most), SIZES[-1][1])
-    return {index: data_uri(picture(index), side) for index in order[: SIZES[-1][0]]}
+    shown = order[: SIZES[-1][0]]
+    return {index: data_uri(picture(index), side) for index in followed(shown, "drawing pictures", len(shown))}
 
 
 def data_uri(image: Any, side: int | None = 256) -> str:

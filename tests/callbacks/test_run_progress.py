@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hrvlm.evaluation import progress
+from hrvlm.evaluation import pace
 
 EVALUATING = ("RobustnessCallback", "CertificationCallback", "SummaryTable")
 
@@ -80,8 +80,8 @@ def test_lines_are_said_where_there_is_no_terminal(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(progress, "FIRST", 0.0)
-    monkeypatch.setattr(progress, "EVERY", 0.0)
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(pace, "EVERY", 0.0)
     run_train(tmp_path, few)
     lines = capsys.readouterr().err.splitlines()
     steps = [line for line in lines if line.startswith("epoch ")]
@@ -102,7 +102,8 @@ def test_lines_of_training_and_of_its_callbacks_keep_one_pace(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(progress, "FIRST", 0.0)  # and no other for half a minute, which this run does not take
+    monkeypatch.setattr(pace, "FIRST", 0.0)  # and no other for half a minute, which this run does not take
+    monkeypatch.setattr(pace.LINES, "at", 0.0)
     run_train(tmp_path, few)
     lines = capsys.readouterr().err.splitlines()
     assert len([line for line in lines if line.startswith(("epoch ", "pgd2 ", "certifying"))]) == 1

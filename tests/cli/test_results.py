@@ -8,6 +8,7 @@ import re
 import shutil
 import sys
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,10 @@ from PIL import Image
 
 from hrvlm.certificates import read_rows
 from hrvlm.cli.certify import main
+from hrvlm.cli.commands import verify as verify_command
+from hrvlm.evaluation import pace
 from hrvlm.evaluation.image_files import read_image_paths
+from hrvlm.explorer import serving
 from hrvlm.reports.exporting import read_parquet, read_tsv
 from hrvlm.reports.folder_page import look_around
 
@@ -137,6 +141,36 @@ def test_folders_without_rows_are_refused(
         main([arguments[0], str(tmp_path), *arguments[1:]])
     assert stopped.value.code in (1, 2)
     assert sentence in capsys.readouterr().err
+
+
+def test_commands_that_read_rows_tell_how_far_they_have_come(
+    certified: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied(certified[0], tmp_path, ROWS, "settings.json")
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(pace, "EVERY", 0.0)
+    for words, tasks in (
+        (["verify"], ["verifying images"]),
+        (["report"], ["reading images", "drawing pictures"]),
+        (["compare", str(tmp_path)], ["verifying images"]),
+    ):
+        main([words[0], str(tmp_path), *words[1:]])
+        lines = capsys.readouterr().err.splitlines()
+        for task in tasks:
+            assert any(line.startswith(f"{task}: 6 of 6 (100%), ") for line in lines), (words, lines)
+
+
+def test_a_command_that_is_silent_for_long_says_that_it_is_at_work(
+    certified: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pace, "EVERY", 0.2)
+    monkeypatch.setattr(verify_command, "verify", lambda *_: time.sleep(1) or [])
+    main(["verify", str(certified[0])])
+    assert "certify.py verify: at work for " in capsys.readouterr().err
+    monkeypatch.setattr(serving, "check_installed", lambda: time.sleep(1) or sys.exit(0))
+    with pytest.raises(SystemExit):
+        main(["explore", "--checkpoint", "emoji"])  # which waits for somebody
+    assert "at work" not in capsys.readouterr().err
 
 
 def test_missing_pyarrow_is_one_sentence(

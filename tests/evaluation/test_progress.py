@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 
 from hrvlm.certificates import SmoothingRecord
-from hrvlm.evaluation import progress
+from hrvlm.evaluation import pace
 from hrvlm.evaluation.certified_so_far import CertifiedSoFar
-from hrvlm.evaluation.progress import Pace, PlainTask, following, in_words
+from hrvlm.evaluation.pace import Lines, Pace, in_words, still_working
+from hrvlm.evaluation.progress import PlainTask, followed, following
 
 
 class Clock:
@@ -21,7 +23,7 @@ class Clock:
 
 def test_lines_come_after_five_seconds_and_then_every_thirty(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    task = PlainTask("certifying", 100, Pace(clock))
+    task = PlainTask("certifying", 100, Pace(clock, Lines()))
     said_at = []
     for second in range(100):
         clock.now = 100.0 + second
@@ -33,7 +35,7 @@ def test_lines_come_after_five_seconds_and_then_every_thirty(capsys: pytest.Capt
 
 def test_a_line_says_what_is_done_how_fast_and_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     clock = Clock()
-    task = PlainTask("certifying", 1000, Pace(clock))
+    task = PlainTask("certifying", 1000, Pace(clock, Lines()))
     task.note = "3 of 4 certified so far"
     clock.now += 10
     task.advance(50)
@@ -50,13 +52,56 @@ def test_short_tasks_and_other_processes_say_nothing(
 ) -> None:
     with following("certifying", 3) as task:
         task.advance(3)
-    monkeypatch.setattr(progress, "FIRST", 0.0)
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(pace.LINES, "at", 0.0)
     with following("certifying", 3, shown=False) as task:
         task.advance(3)
     assert not capsys.readouterr().err
     with following("certifying", 3) as task:
         task.advance(3)
     assert capsys.readouterr().err.startswith("certifying: 3 of 3 (100%), ")
+
+
+def test_tasks_after_each_other_share_the_seconds_between_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    clock, lines, said_at = Clock(), Lines(), []
+    for second in range(0, 80, 8):  # tasks of eight seconds each
+        clock.now = 100.0 + second
+        task = PlainTask("certifying", 8, Pace(clock, lines))
+        for more in range(8):
+            clock.now = 100.0 + second + more
+            task.advance()
+            if capsys.readouterr().err:
+                said_at.append(second + more)
+    assert said_at == [5, 37, 69]
+
+
+def test_what_comes_one_after_the_other_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    monkeypatch.setattr(pace, "EVERY", 0.0)
+    assert list(followed(iter("ab"), "verifying images", 2)) == ["a", "b"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(",")[0] for line in lines] == [
+        "verifying images: 1 of 2 (50%)", "verifying images: 2 of 2 (100%)",
+    ]  # fmt: skip
+
+
+def test_a_silent_command_says_that_it_is_at_work_and_one_that_tells_something_does_not(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "EVERY", 0.2)
+    with still_working("certify.py run"):
+        time.sleep(0.7)
+    said = capsys.readouterr().err.splitlines()
+    assert 1 <= len(said) <= 3
+    assert set(said) <= {"certify.py run: at work for 0 s", "certify.py run: at work for 1 s"}
+    with still_working("certify.py run"):
+        for _ in range(40):
+            pace.LINES.at = time.monotonic()
+            time.sleep(0.01)
+    time.sleep(0.3)  # nor after its end
+    assert not capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -46,4 +46,4 @@ def _run(options: Any, given: Any) -> None:
         server.stop()
 
 
-COMMAND = Command(_parser, _run)
+COMMAND = Command(_parser, _run, waits=True)
