@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def test_ci_runs_both_parts_which_are_all() -> None:
     assert recipe("test") == '$(PYTEST) -m "not slow"'
     assert recipe("test-slow") == "$(PYTEST) -m slow"
     assert recipe("test-all") == "$(PYTEST)"
+
+
+def test_make_alone_lists_what_can_be_made_and_makes_nothing() -> None:
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert re.search(r"^([a-z-]+):", text, re.MULTILINE)[1] == "help"  # type: ignore[index]
+    assert "\nhelp:\n\t@sed" in text
+    told = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    targets = set(re.findall(r"^make ([a-z-]+)  ", told, re.MULTILINE))
+    assert {"quickstart", "test", "lint", "docs", "demo-generative", "help"} <= targets
+    assert targets <= set(re.findall(r"^([a-z-]+):", text, re.MULTILINE))
 
 
 def test_modules_have_names_of_their_own() -> None:

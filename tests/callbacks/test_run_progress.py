@@ -78,6 +78,7 @@ def test_lines_are_said_where_there_is_no_terminal(
     tmp_path: Path,
     run_train: Callable[..., Path],
     capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pace, "FIRST", 0.0)
@@ -92,6 +93,7 @@ def test_lines_are_said_where_there_is_no_terminal(
     assert any(re.fullmatch(r"certifying: .* a second.*certified so far", line) for line in lines)
     assert any(line.startswith("pgd2 after: ") for line in lines)
     assert all(line.strip() for line in lines)
+    assert "Preparing 11 prompts of all levels, and a sample of the pictures" in caplog.text
     assert not any("Tip" in line or "TPU" in line for line in lines)
 
 

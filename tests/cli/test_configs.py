@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import torch
 import yaml
 
 from hrvlm.callbacks import GeometryCallback, RobustValidationCallback
+from hrvlm.certificates.run.plan import CertificationPlan
+from hrvlm.certificates.statistics.binomial import radius_ceiling
 from hrvlm.cli.command import loaded
 from hrvlm.cli.command_table import CERTIFY
 from hrvlm.cli.train import main
@@ -68,6 +71,27 @@ def test_norms_and_margins_are_looked_at_under_the_budget_of_training(name: str)
     assert looking.given is None  # so that it takes what the objective trains against
     assert given["model"]["init_args"]["objective"]["init_args"]["threat_model"]["eps"] > 0
     assert given["trainer"]["max_epochs"] % looking.every_n_epochs == 0  # the weights that are kept are looked at
+
+
+def plans() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Every plan of certificates that a configuration states: of `certify.py run`, and of callbacks."""
+    for path, given in FILES.items():
+        name = f"{path.parent.name}/{path.stem}"
+        if path.parent.name == "certify" and path not in (*ATTACKING, *CALIBRATING, TARGETED):
+            yield name, given.get("plan", {})
+        for callback in given.get("trainer", {}).get("callbacks", []):
+            if callback["class_path"] == "hrvlm.callbacks.CertificationCallback":
+                plan = callback["init_args"]["plan"]
+                yield name, plan.get("init_args", plan)
+
+
+@pytest.mark.parametrize(("name", "plan"), [pytest.param(*each, id=each[0]) for each in plans()])
+def test_radii_that_are_told_of_can_be_reached(name: str, plan: dict[str, Any]) -> None:
+    usual = {f.name: f.default for f in fields(CertificationPlan)}
+    n, sigma, alpha = (plan.get(key, usual[key]) for key in ("n", "sigma", "alpha"))
+    radii = plan.get("radii", CertificationPlan().radii)
+    for statements in (1, 6):  # the six levels of two trees, each at its share of alpha
+        assert max(radii) <= float(radius_ceiling(n, alpha / statements, sigma)), statements
 
 
 @pytest.mark.parametrize("config", CERTIFYING, ids=lambda path: path.stem)

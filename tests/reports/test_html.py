@@ -213,6 +213,16 @@ def test_attacks_on_another_split_are_told_and_not_mixed_with_its_pictures() -> 
     assert "Accuracy in percent on held out, each level" in other
 
 
+def test_before_stands_before_after_whatever_the_order_of_rows() -> None:
+    rows = {stage: [row | {"stage": stage} for row in robustness_rows()] for stage in ("after", "before")}
+    page, _ = report([], [*rows["after"], *rows["before"]])
+    headings = [html.unescape(heading) for heading in re.findall(r"<h2>(Attacks.*?)</h2>", page)]
+    assert [heading.rpartition(", ")[2] for heading in headings] == ["before training", "after training"]
+    overview = page.partition('<section id="overview">')[2].partition("</thead>")[0]
+    stages = re.findall(r"(before|after) training", overview.partition("<table>")[2])
+    assert stages == ["before", "before", "after", "after"]  # clean and attacked of each
+
+
 def test_what_the_page_warns_of_is_said() -> None:
     said: list[str] = []
     page = render_report([smoothing_row()], radii=[0.0, 2.0, 3.0], warn=said.append)

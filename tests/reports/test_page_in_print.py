@@ -35,6 +35,16 @@ OUTSIDE = """
     .map((each) => each.textContent);
 })
 """
+OVERLAPPING = """
+[...document.querySelectorAll("svg")].flatMap((drawing) => {
+  const texts = [...drawing.querySelectorAll("text")].filter((each) => each.textContent.trim());
+  const boxes = texts.map((each) => each.getBoundingClientRect());
+  const beside = (a, b) => a.right <= b.left + 1 || b.right <= a.left + 1;
+  const apart = (a, b) => beside(a, b) || a.bottom <= b.top + 3 || b.bottom <= a.top + 3;
+  return boxes.flatMap((box, k) => boxes.slice(k + 1).flatMap((other, j) =>
+    apart(box, other) ? [] : [texts[k].textContent + " | " + texts[k + 1 + j].textContent]));
+})
+"""
 CUT = """
 [...document.querySelectorAll("figure, tr, .numbers li")].filter((each) => {
   const kept = getComputedStyle(each).breakInside === "avoid";
@@ -92,6 +102,7 @@ def test_nothing_is_wider_than_a_sheet_or_cut_by_its_end(printed: Browser, sheet
     assert printed.evaluate('document.querySelectorAll("main table").length') >= 1
     assert printed.evaluate(WIDER) == []
     assert printed.evaluate(OUTSIDE) == []
+    assert printed.evaluate(OVERLAPPING) == []
     assert printed.evaluate(CUT.replace("HEIGHT", str(height))) == []
     assert printed.evaluate(ALONE) == []  # a heading stays with what follows it
 
