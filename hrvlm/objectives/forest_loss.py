@@ -16,7 +16,7 @@ from torch import Tensor
 from hrvlm.attacks.score_losses import ScoreLoss, cross_entropy
 from hrvlm.models.heads import Head
 from hrvlm.objectives.groups import BatchGroups, TreeTable, group_points
-from hrvlm.objectives.hierarchical import hita_terms, leaf_term, tree_terms
+from hrvlm.objectives.hierarchical import aligned_rows, hita_terms, leaf_term, tree_terms
 from hrvlm.objectives.piecewise import sum_parts
 from hrvlm.objectives.weighing import TermWeights, numbers
 
@@ -55,7 +55,8 @@ class ForestBatch:
             chosen = weights.of_levels(table.num_levels, level, points)
             if level == 0:
                 return chosen[0] * leaf_term(points, texts, self.head, group, table, self.raised)
-            rows = group_points(self.head, points, group, pool)
+            averaged = aligned_rows(group, table, self.shares[0]) > len(points)
+            rows = group_points(self.head, points, group, pool) if averaged else points
             terms = hita_terms(rows, texts, self.head, group, table, loss=self.raised, **self._shares)
             return (chosen * terms).sum()
 

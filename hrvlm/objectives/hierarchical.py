@@ -89,7 +89,7 @@ def hita_terms(
     """Alignment loss per level `(L+1,)` from one matrix of scores between all rows and all nodes of a tree.
 
     Args:
-        rows: `(R, m, D)`, see `group_points`.
+        rows: `(R, m, D)`, see `group_points`; of those that `aligned_rows` leaves out none need be there.
         text_points: `(T, D)`.
         head: Scores.
         groups: Groups of the batch.
@@ -100,7 +100,13 @@ def hita_terms(
             its leaves', among the nodes of its level, instead of that of its own text among its candidates.
         loss: Of rows of scores; the method's is the cross-entropy.
     """
-    return _hita(_scores(head, rows, text_points), groups, table, (image_share, leaf_sum_share), loss)
+    asked = rows[: aligned_rows(groups, table, image_share)]
+    return _hita(_scores(head, asked, text_points), groups, table, (image_share, leaf_sum_share), loss)
+
+
+def aligned_rows(groups: BatchGroups, table: TreeTable, image_share: float) -> int:
+    """How many rows, images first, the alignment asks for: with a share of 1, or one level, no group's average."""
+    return groups.num_images if image_share == 1.0 or table.num_levels == 1 else len(groups.targets)
 
 
 def leaf_term(
@@ -138,8 +144,8 @@ def _hita(
     logits: Tensor, groups: BatchGroups, table: TreeTable, shares: tuple[float, float], loss: ScoreLoss
 ) -> Tensor:
     image_share, leaf_sum_share = shares
-    losses = _losses(logits, groups.targets, table, leaf_sum_share, loss)
-    averages = level_means(losses, groups.row_level, table.num_levels)
+    losses = _losses(logits, groups.targets[: len(logits)], table, leaf_sum_share, loss)
+    averages = level_means(losses, groups.row_level[: len(logits)], table.num_levels)
     if image_share == 0.0 or table.num_levels == 1:
         return averages
     of_images = _of_images(logits[: groups.num_images], groups, table, leaf_sum_share, loss)
@@ -188,7 +194,7 @@ def tree_terms(
     """
     count = len(image_points)
     rows = group_points(head, image_points, groups, pool)
-    logits = _scores(head, rows, text_points)
+    logits = _scores(head, rows[: aligned_rows(groups, table, image_share)], text_points)
     leaf = groups.targets[:count]
     every_copy = image_points.flatten(0, -2), leaf.repeat_interleave(logits.shape[1])
     return TreeTerms(

@@ -213,3 +213,21 @@ def test_extreme_features_give_finite_loss_and_gradients(forest, batch) -> None:
     gradients = torch.autograd.grad(loss, [*model.parameters(), *head_of.parameters()])
     assert loss.isfinite()
     assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_averages_without_a_part_in_the_alignment_are_not_scored(share, model, forest, monkeypatch) -> None:
+    objective = made(HierarchicalObjective, image_share=share, steps=2)
+    objective.bind(forest)
+    images, labels = torch.rand(7, 3, 12, 12), torch.tensor([0, 1, 0, 3, 5, 0, 3])
+    objective.prepare(model, images)
+    scored, logits = [], objective.head.logits
+
+    def noted(rows: Tensor, texts: Tensor) -> Tensor:
+        scored.append(len(rows))
+        return logits(rows, texts)
+
+    monkeypatch.setattr(objective.head, "logits", noted)
+    objective.loss(model, objective.perturb(model, images, labels), images, labels)
+    assert len(scored) >= 3 * len(forest)  # two steps and the loss
+    assert (set(scored) == {7}) == (share == 1.0)

@@ -73,6 +73,7 @@ CASES: dict[str, tuple[Callable[..., Any], dict[str, Any], int]] = {
     "apgd, ratio": (HierarchicalObjective, ATTACK | PARTS | {"ascent": HALVING}, 2),
     "in turn": (HierarchicalObjective, ATTACK | PARTS | {"strategy": "alternating", "ascent": ONE_TREE}, 2),
     "soft targets": (HierarchicalObjective, ATTACK | PARTS | {"weights": LossWeights(soft_targets=SoftTargets())}, 2),
+    "images alone": (HierarchicalObjective, ATTACK | PARTS | {"weights": LossWeights(image_share=1.0)}, 2),
     "weights moved": (HierarchicalObjective, ATTACK | PARTS, 2),
     "tecoa": (TeCoAObjective, ATTACK, 1),
     "pmg-aft": (PMGAFTObjective, ATTACK | {"alpha": 0.7, "beta": 1.9}, 1),
