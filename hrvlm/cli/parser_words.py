@@ -45,7 +45,7 @@ def in_words(message: str, options: Iterable[str]) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """What may have been meant by a name, for the end of a message; "" if nothing is like it."""
-    meant = get_close_matches(word, list(known), n=2, cutoff=0.7)
+    meant = get_close_matches(word, list(known), n=2, cutoff=0.65)  # two letters of three that are in place
     return f"; perhaps meant: {', '.join(meant)}" if meant else ""
 
 

@@ -98,6 +98,7 @@ def test_the_package_is_a_program() -> None:
         (certify.main, ["plan", "--los", "0.1", "--sigme=1"], "perhaps meant: --sigma\n"),
         (main, ["tree", "shw", "x"], "perhaps meant: show\n"),
         (main, ["plam"], "perhaps meant: plan\n"),
+        (certify.main, ["rnu"], "perhaps meant: run\n"),
         (main, ["completion", "csh"], "expected a shell of bash, zsh, fish, got 'csh'\n"),
     ],
 )

@@ -149,3 +149,30 @@ def test_axe_sees_what_is_wrong(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     broken.write_text(text.replace('<html lang="en">', "<html>"), encoding="utf-8")
     assert [rule for rule, _ in judged(broken, tmp_path)["violations"]] == ["html-has-lang"]
+
+
+def test_charts_tell_values_and_hide_levels_and_the_shown_rows_become_a_table(page: Path, tmp_path: Path) -> None:
+    with Browser(tmp_path / "browser") as browser:
+        browser.open(page.as_uri() + "#show=wrong")
+        browser.wait('text().includes("of 60 images")')
+        browser.evaluate("""
+          window.chart = document.querySelector("#smoothing svg[data-chart]");
+          chart.dispatchEvent(new KeyboardEvent("keydown", {key: "ArrowRight", bubbles: true})); true
+        """)
+        told = 'chart.parentElement.querySelector(".readout").textContent'
+        assert browser.evaluate(told).startswith("0: level 0 53.33 (")
+        browser.evaluate("""
+          const box = chart.getBoundingClientRect();
+          const at = {clientX: box.right - 5, clientY: box.top + 80, bubbles: true};
+          chart.dispatchEvent(new PointerEvent("pointermove", at)); true
+        """)
+        assert "level 0 26.67 (" in browser.evaluate(told)  # the 16 of 60 that are right at the largest radius
+        browser.evaluate('chart.querySelector(".key").dispatchEvent(new MouseEvent("click", {bubbles: true})); true')
+        assert "level 0" not in browser.evaluate(told)
+        browser.evaluate("""
+          window.kept = null; URL.createObjectURL = (blob) => { window.kept = blob; return "#"; };
+          document.getElementById("download").click(); true
+        """)
+        lines = browser.evaluate("window.kept.text()").strip().splitlines()
+        assert len(lines) == 1 + sum(i % 5 == 0 and i % 3 != 1 for i in range(60))
+        assert browser.errors == []
