@@ -6,8 +6,9 @@ Calibrating is timed without the encoding of pictures, which any measurement on 
 model and data. Certifying with and without the calibration takes turns in one process, image by image (A B, B A, ...):
 image tower, semantic rows of the changes at all levels and scorers, and the writing of rows. The ratio is that of the
 medians over images, in processor time, for other work may share the machine, as `load_before` tells; `ratio_of_runs` is
-that of whole runs, with what each does once. `commands` are processes: `certify.py run` on all the images, from its
-start to its summary, without and with the calibration in turns. Writes benchmarks/results/calibration_cost.json.
+that of whole runs, with what each does once. `commands` are processes, `certify.py run` from its start to its page,
+without and with the calibration in turns: as it comes, with 288 noisy copies an image for smoothing, and with semantic
+rows alone. Writes benchmarks/results/calibration_cost.json.
 """
 
 from __future__ import annotations
@@ -167,32 +168,41 @@ def compared(shown: ShownImages, calibration: Calibration, given: CalibrationSet
 
 def commands(classifier: HierarchicalClassifier, calibration: Calibration, given: CalibrationSettings,
              turns: int) -> dict[str, Any]:  # fmt: skip
-    """Processor seconds of `certify.py run` on the images of the calibration, without and with it."""
+    """Processor seconds of `certify.py run`, without and with the calibration: as it comes, and semantic rows alone."""
     library: dict[str, list[str]] = {}
     for change in given.plan.changes():
         family, word = change.name.split(": ")
         library.setdefault(family, []).append(word)
-    found: dict[str, list[float]] = {"raw": [], "calibrated": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         export_model(classifier.model, folder / "model", head=classifier.head)
         weights = identity(classifier, given.split)["weights"]  # the copy that is timed above has others
         replace(calibration, weights=weights).write(folder / "calibration.json")
         command = [
-            sys.executable, "certify.py", "run", "--checkpoint", folder / "model", "--data", "emoji",
-            f"--split={given.split}", f"--trees=[{','.join(TREES)}]", "--plan.smoothing=false",
-            f"--plan.num_images={given.plan.num_images}", f"--plan.library={json.dumps(library)}",
+            sys.executable, "certify.py", "run", f"--checkpoint={folder / 'model'}", "--data=emoji",
+            f"--split={given.split}", f"--trees=[{','.join(TREES)}]", f"--plan.library={json.dumps(library)}",
         ]  # fmt: skip
-        for turn in range(turns):
-            for kind in list(found)[:: -1 if turn % 2 else 1]:
-                more = [f"--plan.calibration={folder / 'calibration.json'}"] if kind == "calibrated" else []
-                before = resource.getrusage(resource.RUSAGE_CHILDREN)
-                output = ["--output", folder / f"{kind}-{turn}"]
-                subprocess.run([*command, *output, *more], check=True, stdout=subprocess.DEVNULL)
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                found[kind].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        few = min(60, given.plan.num_images or 60)
+        return {
+            "as_it_comes": _paired(command, folder, few, turns),
+            "semantic_alone": _paired([*command, "--plan.smoothing=false"], folder, given.plan.num_images, turns),
+        }
+
+
+def _paired(command: list[str], folder: Path, images: int | None, turns: int) -> dict[str, Any]:
+    """Processor seconds of a command on some images, without and with the calibration in a folder, in turns."""
+    found: dict[str, list[float]] = {"raw": [], "calibrated": []}
+    for turn in range(turns):
+        for kind in list(found)[:: -1 if turn % 2 else 1]:
+            more = [f"--plan.calibration={folder / 'calibration.json'}"] if kind == "calibrated" else []
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            with tempfile.TemporaryDirectory(dir=folder) as output:
+                given = [*command, f"--plan.num_images={images}", f"--output={output}/run", *more]
+                subprocess.run(given, check=True, stdout=subprocess.DEVNULL)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            found[kind].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     return {
-        "images": given.plan.num_images, "turns": turns,
+        "images": images, "turns": turns,
         "processor_seconds": {kind: round(median(used), 1) for kind, used in found.items()},
         "ratio": round(median(b / a for a, b in zip(*found.values(), strict=True)), 4),
     }  # fmt: skip
@@ -209,7 +219,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=len(CHANGES))
     parser.add_argument("--certified", type=int, default=50)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--commands", type=int, default=3, help="turns of whole commands")
+    parser.add_argument("--commands", type=int, default=2, help="turns of whole commands")
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +22,7 @@ from hrvlm.certificates.kinds.header import header_of
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, AskedThresholds, calibrated_stretches
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
@@ -31,6 +34,8 @@ from hrvlm.certificates.kinds.semantic.calibration import (
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange, violation_counts
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
+from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_findings
+from hrvlm.certificates.kinds.semantic.verify_calibrated_together import sound_stretches
 from hrvlm.certificates.kinds.settings import NotedThreshold
 from hrvlm.certificates.statistics.risk import smallest_valid
 
@@ -301,6 +306,47 @@ def test_what_is_raised_in_a_stretch_is_found(problem: Problem, calibrated: Cali
         if wrong != row:
             problems = verify_rows([wrong], header_of(settings(calibrated)))
             assert any(problem.field == "calibrated" for problem in problems)
+
+
+def others(stretch: CalibratedStretch) -> Iterator[CalibratedStretch]:
+    """A stretch with one value changed, by little and by much."""
+    numbers = {
+        "extent": (1.05 * stretch.extent, stretch.extent + 1e-3, stretch.extent + 1e-9, 0.0, math.nan),
+        "share": (0.0, 0.5, 1.0, math.nan),
+        "threshold": (None, 0.0, 0.02 + 1.5 * (stretch.threshold or 0.0)),
+        "growth": (stretch.growth + 0.5, 0.9 * stretch.growth - 0.05),
+        "unit": ("weights", "margin"),
+        "form": ("marginal", "0.9"),
+        "group": (None, ("t", 0, 1)),
+    }
+    for name, values in numbers.items():
+        yield from (structs.replace(stretch, **{name: value}) for value in values)
+
+
+def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselves(
+    problem: Problem, calibrated: Calibration
+) -> None:
+    made = [SemanticRecord.from_row(row) for row in rows_of(problem, calibrated)]
+    assert sound_stretches(made).all()
+    claiming = [record for record in made if any(stretch.extent > 0 for stretch in record.calibrated)]
+    counted = Counter[bool]()
+    for record in claiming[:6]:
+        parts = record.calibrated
+        altered = [
+            replace(record, calibrated=(*parts[:place], other, *parts[place + 1 :]))
+            for place, stretch in enumerate(parts)
+            for other in others(stretch)
+        ]
+        altered += [
+            replace(record, calibration=None), replace(record, population=None), replace(record, calibrated=()),
+            replace(record, calibrated=(), calibration=None, population=None),
+        ]  # fmt: skip
+        alone = [next(calibrated_findings(each), None) is None for each in altered]
+        assert sound_stretches([made[0], *altered, made[1]]).tolist() == [True, *alone, True]
+        counted.update(alone)
+    assert min(counted[True], counted[False]) > 100
+    unknown = replace(claiming[0], waves=claiming[0].waves[:1], distances=((0, 1, 1.0), (1, 2, 1.0)))
+    assert not sound_stretches([unknown]).any()  # whatever it is by itself
 
 
 def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Calibration) -> None:

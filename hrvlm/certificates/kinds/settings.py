@@ -108,12 +108,24 @@ class NotedThreshold(msgspec.Struct):
         return min(1.0, found)
 
 
-class NotedCalibration(msgspec.Struct):
+class NotedCalibration(msgspec.Struct, dict=True):
     """The calibration of semantic claims that a run used."""
 
     digest: str
     population: str
     thresholds: list[NotedThreshold]
+
+    def concerning(self, record: Any) -> Mapping[tuple[Any, ...], NotedThreshold]:
+        """Those about a row, by their keys; found once for all rows of its scorer, level and change."""
+        place = record.scorer, record.tree, record.level, record.attribute, record.target_kind
+        found = self._known.get(place)
+        if found is None:
+            found = self._known[place] = {each.key: each for each in self.thresholds if each.concerns(record)}
+        return found
+
+    @cached_property
+    def _known(self) -> dict[tuple[Any, ...], dict[tuple[Any, ...], NotedThreshold]]:
+        return {}
 
 
 class RunSettings(msgspec.Struct, dict=True):

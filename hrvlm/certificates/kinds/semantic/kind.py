@@ -100,11 +100,12 @@ class SemanticKind(Kind[SemanticRecord], TellsSound[SemanticRecord]):
 
     def sound(self, records: Sequence[SemanticRecord]) -> Iterator[SemanticRecord]:
         """See `TellsSound`; what scores bear out is derived of all at once."""
+        from hrvlm.certificates.kinds.semantic.verify_calibrated_together import sound_stretches
         from hrvlm.certificates.kinds.semantic.verify_together import sound_claims
 
-        for record, holds in zip(records, sound_claims(records).tolist(), strict=True):
-            others = chain(correct_findings(record), named_findings(record), calibrated_findings(record))
-            if holds and next(others, None) is None:
+        held = sound_claims(records) & sound_stretches(records)
+        for record, holds in zip(records, held.tolist(), strict=True):
+            if holds and next(chain(correct_findings(record), named_findings(record)), None) is None:
                 yield record
 
     def said_of_image(self, record: SemanticRecord) -> Iterator[Said]:

@@ -24,7 +24,7 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
     named = {label for pair in (*record.distances, *record.margins) for label in pair[:2]}
     if not named <= waves.keys():
         return  # a lacking score is found where the stable part is derived
-    whole = _raw(record)
+    whole = raw_extent(record)
     rivals = [rival for rival in rivals_of(record, waves) if rival.winner == record.prediction]
     for stretch in record.calibrated:
         derived = 0.0 if stretch.threshold is None else _reached(stretch, stretch.threshold, rivals, whole)
@@ -33,7 +33,7 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
             yield "calibrated", True, f"claims a share of {stretch.share!r} of the change on an extent of 0"
 
 
-def _raw(record: SemanticRecord) -> float:
+def raw_extent(record: SemanticRecord) -> float:
     """Radians from the image onwards on which its label holds."""
     if not record.intervals or record.intervals[0][2] != record.prediction:
         return 0.0
@@ -66,19 +66,20 @@ def calibrated_against(record: SemanticRecord, noted: NotedCalibration | None) -
     if (record.calibration, record.population) != (noted.digest, noted.population):
         yield "calibration", True, f"rests on calibration {record.calibration!r}, its run on {noted.digest!r}"
         return
-    thresholds = {threshold.key: threshold for threshold in noted.thresholds if threshold.concerns(record)}
-    owed = {key for key in thresholds if key[1] is None}
-    if record.intervals and not owed <= {stretch.claim for stretch in record.calibrated}:
+    thresholds = noted.concerning(record)
+    owed = (key for key in thresholds if key[1] is None)
+    if record.intervals and not {stretch.claim for stretch in record.calibrated}.issuperset(owed):
         yield "calibrated", False, "lacks stretches of its calibration"
+    length = abs(record.stop - record.start)
     for stretch in record.calibrated:
         known = thresholds.get(stretch.claim)
         if known is None or known.thresholds.get(stretch.form, -1.0) != stretch.threshold or not _same(known, stretch):
             yield "calibrated", True, f"states a threshold of {stretch.threshold!r} that its calibration does not have"
             continue
-        length = abs(record.stop - record.start)
         share = known.share(stretch.extent / length) if length and stretch.extent else 0.0
-        yield from differs("calibrated", stretch.share, share, ARC_TOLERANCE)
+        if share != stretch.share:
+            yield from differs("calibrated", stretch.share, share, ARC_TOLERANCE)
 
 
 def _same(known: NotedThreshold, stretch: CalibratedStretch) -> bool:
-    return (known.unit, known.growth) == (stretch.unit, stretch.growth)
+    return known.unit == stretch.unit and known.growth == stretch.growth
