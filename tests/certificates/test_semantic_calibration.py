@@ -34,7 +34,7 @@ from hrvlm.certificates.kinds.semantic.calibration import (
 from hrvlm.certificates.kinds.semantic.calibration_losses import THRESHOLDS, ShownChange, violation_counts
 from hrvlm.certificates.kinds.semantic.certify import along_rotation
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
-from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_findings
+from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_findings, raw_extent
 from hrvlm.certificates.kinds.semantic.verify_calibrated_together import sound_stretches
 from hrvlm.certificates.kinds.settings import NotedThreshold
 from hrvlm.certificates.statistics.risk import smallest_valid
@@ -345,6 +345,16 @@ def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselv
         assert sound_stretches([made[0], *altered, made[1]]).tolist() == [True, *alone, True]
         counted.update(alone)
     assert min(counted[True], counted[False]) > 100
+    record = claiming[0]
+    stretch = structs.replace(record.calibrated[0], unit="margin", growth=0.0, threshold=0.5)
+    label, other = record.prediction, record.prediction + 1
+    rising = replace(
+        record, waves=((label, 0.0, 1.0, 0.5), (other, 0.0, 0.0, 0.0)), distances=((label, other, 1.0),),
+        calibrated=(structs.replace(stretch, extent=raw_extent(record)),),
+    )  # fmt: skip
+    assert raw_extent(record) > 0
+    assert next(calibrated_findings(rising), None) is not None  # no more than is asked for at the image itself
+    assert not sound_stretches([rising]).any()
     unknown = replace(claiming[0], waves=claiming[0].waves[:1], distances=((0, 1, 1.0), (1, 2, 1.0)))
     assert not sound_stretches([unknown]).any()  # whatever it is by itself
 
