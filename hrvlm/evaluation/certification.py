@@ -27,6 +27,7 @@ from hrvlm.evaluation.work import Work
 from hrvlm.models import Checkpoint
 from hrvlm.rows.jsonl import read_lines
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
+from hrvlm.rows.uncollected import uncollected
 from hrvlm.training.launching import Processes, Team
 
 
@@ -102,9 +103,10 @@ def finish(path: Path, output: Output, plan: CertificationPlan) -> None:
         plan: Names the radii at which accuracy is told.
     """
     _keep_calibration(output.folder, plan)
-    summary = summarise((row for _, row in read_lines(path)), plan.radii)
-    write_summary(output.folder, summary)
-    output.show(output.folder, summary)
+    with uncollected():
+        summary = summarise((row for _, row in read_lines(path)), plan.radii)
+        write_summary(output.folder, summary)
+        output.show(output.folder, summary)
 
 
 def _keep_calibration(folder: Path, plan: CertificationPlan) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -98,14 +99,11 @@ class NotedThreshold(msgspec.Struct):
     def share(self, fraction: float) -> float:
         """The largest share of the change, at most 1, that lies within a fraction of the rotation."""
         shares, fractions = self.speed
-        found = 0.0
-        for i in range(1, len(shares)):
-            rise = fractions[i] - fractions[i - 1]
-            if fractions[i] <= fraction:
-                found = shares[i]
-            elif fractions[i - 1] <= fraction:
-                found = shares[i - 1] + (fraction - fractions[i - 1]) / rise * (shares[i] - shares[i - 1])
-        return min(1.0, found)
+        after = bisect_right(fractions, fraction)  # the first knot beyond
+        if after in (0, len(shares)):
+            return min(1.0, shares[-1]) if after else 0.0
+        share, begin, end = shares[after - 1], fractions[after - 1], fractions[after]
+        return min(1.0, share + (fraction - begin) / (end - begin) * (shares[after] - share))
 
 
 class NotedCalibration(msgspec.Struct, dict=True):

@@ -66,18 +66,17 @@ def calibrated_against(record: SemanticRecord, noted: NotedCalibration | None) -
     if (record.calibration, record.population) != (noted.digest, noted.population):
         yield "calibration", True, f"rests on calibration {record.calibration!r}, its run on {noted.digest!r}"
         return
-    thresholds = noted.concerning(record)
-    owed = (key for key in thresholds if key[1] is None)
-    if record.intervals and not {stretch.claim for stretch in record.calibrated}.issuperset(owed):
+    thresholds, length = noted.concerning(record), abs(record.stop - record.start)
+    stated = {stretch.claim for stretch in record.calibrated}
+    if record.intervals and not all(key in stated for key in thresholds if key[1] is None):
         yield "calibrated", False, "lacks stretches of its calibration"
-    length = abs(record.stop - record.start)
     for stretch in record.calibrated:
         known = thresholds.get(stretch.claim)
         if known is None or known.thresholds.get(stretch.form, -1.0) != stretch.threshold or not _same(known, stretch):
             yield "calibrated", True, f"states a threshold of {stretch.threshold!r} that its calibration does not have"
             continue
         share = known.share(stretch.extent / length) if length and stretch.extent else 0.0
-        if share != stretch.share:
+        if share != stretch.share:  # most are the same to the last bit
             yield from differs("calibrated", stretch.share, share, ARC_TOLERANCE)
 
 
