@@ -185,7 +185,7 @@ def commands(classifier: HierarchicalClassifier, calibration: Calibration, given
         few = min(60, given.plan.num_images or 60)
         return {
             "as_it_comes": _paired(command, folder, few, turns),
-            "semantic_alone": _paired([*command, "--plan.smoothing=false"], folder, given.plan.num_images, turns),
+            "semantic_alone": _paired([*command, "--plan.smoothing=false"], folder, given.plan.num_images, 1),
         }
 
 
@@ -219,7 +219,7 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=len(CHANGES))
     parser.add_argument("--certified", type=int, default=50)
     parser.add_argument("--turns", type=int, default=5)
-    parser.add_argument("--commands", type=int, default=2, help="turns of whole commands")
+    parser.add_argument("--commands", type=int, default=3, help="turns of a command as it comes")
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from hrvlm.certificates import summarise
-from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.kinds.registry import read_record, row_key
 from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
@@ -25,7 +25,7 @@ from hrvlm.evaluation.settings import CertificationSettings
 from hrvlm.evaluation.subject import answered_pictures
 from hrvlm.evaluation.work import Work
 from hrvlm.models import Checkpoint
-from hrvlm.rows.jsonl import read_lines
+from hrvlm.rows.lines import iterate_lines
 from hrvlm.rows.shards import ShardWriter, merge_shards, run_keys
 from hrvlm.rows.uncollected import uncollected
 from hrvlm.training.launching import Processes, Team
@@ -104,7 +104,7 @@ def finish(path: Path, output: Output, plan: CertificationPlan) -> None:
     """
     _keep_calibration(output.folder, plan)
     with uncollected():
-        summary = summarise((row for _, row in read_lines(path)), plan.radii)
+        summary = summarise((read_record(line) for _, line in iterate_lines(path)), plan.radii)
         write_summary(output.folder, summary)
         output.show(output.folder, summary)
 

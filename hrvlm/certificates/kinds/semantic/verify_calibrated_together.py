@@ -40,19 +40,16 @@ def _usual(record: SemanticRecord) -> bool:
 
 def _derived(records: Sequence[SemanticRecord]) -> Mask:
     """Whether the stretches of each record are those that its scores give."""
-    stated = Items.of(
-        (
-            [(math.nan if s.threshold is None else s.threshold, s.unit == "weights", s.growth, s.extent, s.share)
-             for s in record.calibrated]
-            for record in records
-        ), 5,
-    )  # fmt: skip
-    threshold, in_weights, growth, extent, share = stated.values.T
-    whole = np.array([raw_extent(record) for record in records])[stated.owner]
+    stretches = [stretch for record in records for stretch in record.calibrated]
+    owner = np.repeat(np.arange(len(records)), [len(record.calibrated) for record in records])
+    threshold = np.array([math.nan if s.threshold is None else s.threshold for s in stretches])
+    in_weights = np.array([s.unit == "weights" for s in stretches])
+    growth, extent, share = (np.array([getattr(s, name) for s in stretches]) for name in ("growth", "extent", "share"))
+    whole = np.array([raw_extent(record) for record in records])[owner]
     rivals = _rivals(records)
-    pair, at = rivals.beside(stated.owner)
+    pair, at = rivals.beside(owner)
     a, b, c, distance, other = rivals.values[at].T
-    slack = threshold[pair] * np.where(in_weights[pair] > 0, distance, other)
+    slack = threshold[pair] * np.where(in_weights[pair], distance, other)
     lead = np.stack([a, b - growth[pair] * slack, c])
     reach = np.where(np.isnan(threshold), 0.0, whole)
     for low, high in arcs_at_most(lead, slack, np.zeros(len(pair)), whole[pair]):
@@ -61,7 +58,7 @@ def _derived(records: Sequence[SemanticRecord]) -> Mask:
     reach = np.where(np.isnan(threshold), 0.0, reach)
     good = close(extent, reach, ARC_TOLERANCE) & ~((share > 0) & ~(extent > 0))
     holds = np.ones(len(records), dtype=np.bool_)
-    holds[stated.owner[~good]] = False
+    holds[owner[~good]] = False
     return holds
 
 
