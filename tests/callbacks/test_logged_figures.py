@@ -46,7 +46,7 @@ def test_tensorboard_gets_scalars_and_figures(
     assert set(events.Tags()["images"]) == FIGURES
     (figure,) = events.Images("certificates/certified_accuracy")
     assert figure.step == 1
-    assert (figure.width, figure.height) == (460, 300)
+    assert (figure.width, figure.height) == (460, 360)  # with the legend below
     assert figure.encoded_image_string.startswith(b"\x89PNG")
 
 
