@@ -62,9 +62,10 @@ def tell(line: str) -> None:
 
 @contextmanager
 def still_working(program: str) -> Iterator[None]:
-    """Says that a command is at work whenever `EVERY` seconds have passed without a line of progress.
+    """Says that a command is at work when no task has told of its progress for longer than it would if it went on.
 
-    Nothing is said in a terminal, where a line stands at the bottom while a task goes on.
+    Such a line takes no task's turn. Nothing is said in a terminal, where a line stands at the bottom while a task
+    goes on.
 
     Args:
         program: What the line calls it.
@@ -75,9 +76,10 @@ def still_working(program: str) -> Iterator[None]:
     began, ended = time.monotonic(), Event()
 
     def tell_of_silence() -> None:
-        while not ended.wait(max(_LEAST, max(began, LINES.at) + EVERY - time.monotonic())):
-            if (now := time.monotonic()) >= max(began, LINES.at) + EVERY:
-                LINES.at = now
+        said = began
+        while not ended.wait(max(_LEAST, max(said, LINES.at) + EVERY + FIRST - time.monotonic())):
+            if (now := time.monotonic()) >= max(said, LINES.at) + EVERY + FIRST:
+                said = now
                 tell(f"{program}: at work for {in_words(now - began)}")
 
     thread = Thread(target=tell_of_silence, daemon=True)

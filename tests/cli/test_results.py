@@ -164,6 +164,7 @@ def test_a_command_that_is_silent_for_long_says_that_it_is_at_work(
     certified: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(pace, "EVERY", 0.2)
+    monkeypatch.setattr(pace, "FIRST", 0.1)
     monkeypatch.setattr(verify_command, "verify", lambda *_: time.sleep(1) or [])
     main(["verify", str(certified[0])])
     assert "certify.py verify: at work for " in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 
@@ -90,7 +91,8 @@ def test_what_comes_one_after_the_other_is_counted(
 def test_a_silent_command_says_that_it_is_at_work_and_one_that_tells_something_does_not(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pace, "EVERY", 0.2)
+    monkeypatch.setattr(pace, "EVERY", 0.15)
+    monkeypatch.setattr(pace, "FIRST", 0.05)
     with still_working("certify.py run"):
         time.sleep(0.7)
     said = capsys.readouterr().err.splitlines()
@@ -102,6 +104,22 @@ def test_a_silent_command_says_that_it_is_at_work_and_one_that_tells_something_d
             time.sleep(0.01)
     time.sleep(0.3)  # nor after its end
     assert not capsys.readouterr().err
+
+
+def test_a_command_at_work_leaves_lines_to_a_task_that_goes_on(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "EVERY", 0.2)
+    monkeypatch.setattr(pace, "FIRST", 0.3)
+    monkeypatch.setattr(pace.LINES, "at", -math.inf)
+    with still_working("train.py"):
+        task = PlainTask("epoch 1", 100)
+        for _ in range(120):
+            time.sleep(0.01)
+            task.advance()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) > 2
+    assert all(line.startswith("epoch 1: ") for line in said)
 
 
 @pytest.mark.parametrize(
