@@ -104,8 +104,8 @@ def test_a_duplicate_of_the_label_leaves_nothing() -> None:
 
 def test_what_is_no_threshold_is_refused() -> None:
     problem = random_problem("cosine", 6, 4, 3, seed=9)
-    for wrong in (-0.1, float("nan"), torch.tensor([0.0, -1.0, 0.0]), torch.zeros(2)):
-        with pytest.raises(ValueError, match="expected a threshold >= 0, one number or 3 of them, got"):
+    for wrong in (-0.1, float("nan"), float("inf"), torch.tensor([0.0, -1.0, float("inf")]), torch.zeros(2)):
+        with pytest.raises(ValueError, match="expected a finite threshold >= 0, one number or 3 of them, got"):
             calibrated_extent(problem.scorer, *problem.arguments, wrong)
     with pytest.raises(ValueError, match="expected a unit of thresholds among weights, margin, got 'metres'"):
         ThresholdScale("metres")

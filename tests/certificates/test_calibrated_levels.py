@@ -134,6 +134,20 @@ def test_stretches_do_not_depend_on_the_unit_of_scores_even_where_margins_just_t
         assert np.array_equal(reached(unit), extent)
 
 
+@pytest.mark.parametrize("far", [math.inf, math.nan])
+@pytest.mark.parametrize("weighed", [True, False])
+def test_over_a_class_whose_distance_is_no_number_no_margin_is_enough(far: float, weighed: bool) -> None:
+    scores = tuple(np.array([part]) for part in ([0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [9.0, 1.0, 2.0]))
+    asked = np.array([[[0.0, 0.1, math.nan]]])
+    extent, ended, *_ = failures(
+        scores, np.array([0, 3]), np.zeros((1, 1), dtype=np.int64), np.zeros((1, 1), dtype=bool),
+        np.array([[0.0, far, 1.0]]), np.zeros((1, 3)), np.ones((1, 1)),
+        (asked, np.full(asked.shape, weighed), np.zeros_like(asked)), np.array([ROUNDING]),
+    )  # fmt: skip
+    assert not extent.any()
+    assert ended.tolist() == [[[1, 1, -1]]]
+
+
 def tied_problem() -> tuple[Rotation, list[AffineScorer]]:
     """A level whose label ties with another class all the way, up to rounding, and one of 5 classes besides."""
     draw = torch.Generator().manual_seed(2)

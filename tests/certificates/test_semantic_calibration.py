@@ -355,6 +355,15 @@ def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselv
     assert raw_extent(record) > 0
     assert next(calibrated_findings(rising), None) is not None  # no more than is asked for at the image itself
     assert not sound_stretches([rising]).any()
+    huge = replace(
+        rising, distances=((label, other, 1e9),),
+        calibrated=(structs.replace(rising.calibrated[0], unit="weights", threshold=1e300),),
+    )  # fmt: skip
+    assert next(calibrated_findings(huge), None) is not None  # what is asked for is too large for a number
+    assert not sound_stretches([huge]).any()
+    twice = replace(claiming[0], waves=(*claiming[0].waves, (claiming[0].prediction, 0.0, 0.0, -9.0)))
+    assert next(calibrated_findings(twice), None) is not None
+    assert not sound_stretches([twice]).any()
     unknown = replace(claiming[0], waves=claiming[0].waves[:1], distances=((0, 1, 1.0), (1, 2, 1.0)))
     assert not sound_stretches([unknown]).any()  # whatever it is by itself
 

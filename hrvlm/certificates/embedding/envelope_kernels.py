@@ -47,8 +47,7 @@ def walks(
             if used == len(ends):
                 ends, winners = np.concatenate((ends, ends)), np.concatenate((winners, winners))
             ends[used], winners[used] = stop, rivals[now]
-            used += 1
-            count[i] += 1
+            used, count[i] = used + 1, count[i] + 1
             if stop > here:
                 middle = (here + stop) / 2
                 margin = _margin(cosine[i], sine[i], offset[i], rivals[now], middle)
@@ -141,7 +140,8 @@ def _margins(
         a, b, c = cosine[winner] - cosine[k], sine[winner] - sine[k], offset[winner] - offset[k]
         tied = error[k] == 0.0 and abs(a) + abs(b) + abs(c) <= rounding * size
         slack, unit = 2.0 * rounding * size if tied else error[k], 0.0 if k == winner else distances[k]
-        low = -math.inf if k == winner else _low(a, b, c, cos, sin) - slack - _NEAR * size
+        rival = k != winner and distances[k] < math.inf  # over anything else no margin is enough
+        low = _low(a, b, c, cos, sin) - slack - _NEAR * size if rival else -math.inf
         if doubled if k == winner else not (low > most[0] * unit and low > most[1]):
             out[0, found], out[1, found], out[2, found], out[3, found] = a, b, c, slack
             out[4, found], out[5, found], out[6, found] = unit, low, k
@@ -156,7 +156,7 @@ def _failure(margins: Row, among: int, threshold: float, weighed: bool, growth: 
     for k in range(among):
         unit = margins[4, k] if weighed else 1.0
         lead = margins[0, k] + margins[2, k] - margins[3, k] - threshold * unit
-        lead = lead if margins[5, k] > -math.inf else -math.inf  # over the winner's double no margin is enough
+        lead = lead if margins[5, k] > -math.inf else -math.inf
         if lead < least:
             least, worst = lead, k
     if least <= 0.0:

@@ -68,7 +68,7 @@ def calibrated_extent(
         certified, or the image itself has no more margin than the threshold.
 
     Raises:
-        ValueError: if the threshold is negative or not a number, or shapes do not fit.
+        ValueError: if the threshold is negative or not finite, or shapes do not fit.
     """
     scorer.check_points(features)
     rotation = Rotation.tolerant(features, source, target)
@@ -103,11 +103,12 @@ class FirstStretches:
     def reach(self, threshold: float | Tensor, scale: ThresholdScale) -> tuple[Tensor, Tensor]:
         """Stretches `(N,)`, see `calibrated_extent`, and the class that ends each, -1 where none does."""
         given = torch.as_tensor(threshold, dtype=torch.float64, device=self.whole.device)
-        if given.shape not in (torch.Size(()), self.whole.shape) or not bool((given >= 0).all()):
-            shown = f"{float(given):g}" if given.dim() == 0 else f"{tuple(given.shape)}, least {float(given.min()):g}"
+        if given.shape not in (torch.Size(()), self.whole.shape) or not bool(((given >= 0) & given.isfinite()).all()):
+            low, high = (f"{float(end):g}" for end in given.aminmax()) if given.numel() else ("", "")
+            shown = low if given.dim() == 0 else f"{tuple(given.shape)} from {low} to {high}"
             raise ValueError(
-                f"expected a threshold >= 0, one number or {len(self.whole)} of them, got {shown}: a calibration gives "
-                "such numbers"
+                f"expected a finite threshold >= 0, one number or {len(self.whole)} of them, got {shown}: a "
+                "calibration gives such numbers"
             )
         given = given.expand_as(self.whole)
         extent, other = torch.zeros_like(given), torch.full(given.shape, -1, device=given.device)

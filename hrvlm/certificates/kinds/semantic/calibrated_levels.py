@@ -87,16 +87,17 @@ def level_reaches(levels: Sequence[Level], asked: AskedMargins) -> Reaches:
     parts = [first[begin:end].searchsorted(some) for begin, end, some in zip(begins, begins[1:], label, strict=False)]
     winner = np.stack(parts) + begins[:-1, None]
     close = crowded[winner].any(axis=1)
-    waves, error = [level.sinusoids for level in levels], np.zeros((1, len(first)))
+    waves = ([getattr(level.sinusoids, name) for level in levels] for name in _PARTS)
+    cosine, sine, offset = (torch.cat(some, dim=1).cpu().numpy() for some in waves)
+    scores, error = (cosine, sine, offset), np.zeros((1, len(first)))
     if close.any():
-        waves, error = _with_close_margins(levels, close, begins)
-    cosine, sine, offset = (torch.cat([getattr(some, name) for some in waves], dim=1).cpu().numpy() for name in _PARTS)
+        error = _set_close_margins(scores, levels, close, begins)
     same = slice(1 if (label == label[:, :1]).all() else None)  # as all changes of an image have
     distances = torch.cat(
         [scorer.distances(torch.from_numpy(part[same])) for scorer, part in zip(scorers, parts, strict=True)], dim=1
     )
     extent, ended, pairs, numbers = failures(
-        (cosine, sine, offset), begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
+        scores, begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
         np.where(close, 0.0, ROUNDING),
     )  # fmt: skip
     endings = list(zip(first[pairs[:, 2]].tolist(), *numbers.T.tolist(), strict=True))
@@ -104,21 +105,23 @@ def level_reaches(levels: Sequence[Level], asked: AskedMargins) -> Reaches:
     return Reaches(extent, ended, first, [endings[begin:end] for begin, end in pairwise([0, *stops])])
 
 
-def _with_close_margins(
-    levels: Sequence[Level], close: NDArray[np.bool_], begins: NDArray[np.int64]
-) -> tuple[list[Sinusoids], NDArray[np.float64]]:
-    """Scores of the levels, and errors `(N, K)` of margins; less the label's where it has close classes.
+def _set_close_margins(
+    scores: Sequence[NDArray[np.float64]],
+    levels: Sequence[Level],
+    close: NDArray[np.bool_],
+    begins: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Takes the label's from scores `(N, K)`, by `_PARTS`, of levels where it has close classes.
 
-    There scores tell too little of the margins.
+    There scores tell too little of the margins, whose errors `(N, K)` are returned.
     """
-    waves, error = [level.sinusoids for level in levels], np.zeros((len(levels[0].partition), begins[-1]))
+    error = np.zeros(scores[0].shape)
     for place in close.nonzero()[0].tolist():
-        level = levels[place]
-        scores = torch.zeros(3, *level.sinusoids.cosine.shape, dtype=torch.float64)
+        level, part = levels[place], slice(begins[place], begins[place + 1])
         pieces = stable_pieces(level.scorer, level.rotation, first_interval(level.partition), level.sinusoids)
         for piece in pieces:
-            margin, rows = piece.margin, piece.rows.cpu()
-            scores[:, rows] = -torch.stack([margin.cosine, margin.sine, margin.offset]).cpu()
-            error[rows.numpy(), begins[place] : begins[place + 1]] = piece.error.cpu().numpy()
-        waves[place] = Sinusoids(*scores)
-    return waves, error
+            rows = piece.rows.cpu().numpy()
+            for found, name in zip(scores, _PARTS, strict=True):
+                found[rows, part] = -getattr(piece.margin, name).cpu().numpy()
+            error[rows, part] = piece.error.cpu().numpy()
+    return error

@@ -46,7 +46,7 @@ def _reached(stretch: CalibratedStretch, threshold: float, rivals: list[Rival], 
     for rival in rivals:
         asked = threshold * (rival.distance if stretch.unit == "weights" else float(rival.winner != rival.other))
         lead = Sinusoid(rival.margin.a, rival.margin.b - stretch.growth * asked, rival.margin.c)
-        if lead.value(0.0) <= asked + rival.error:
+        if not lead.value(0.0) > asked + rival.error:  # nor where that is no number
             return 0.0
         ends += [low for low, _ in lead.at_most(asked + rival.error, 0.0, whole)]
     return min(ends)

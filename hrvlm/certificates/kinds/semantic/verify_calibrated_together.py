@@ -35,7 +35,8 @@ def _usual(record: SemanticRecord) -> bool:
     named = {label for pair in record.distances for label in pair[:2]}
     claims = {(s.over, s.group, s.epsilon, s.form) for s in record.calibrated}
     small = min(labels) >= 0 and max(labels) < _LABELS
-    return small and named <= set(labels[1:]) and len(claims) == len(record.calibrated)
+    once = len(set(labels[1:])) == len(record.waves)
+    return small and once and named <= set(labels[1:]) and len(claims) == len(record.calibrated)
 
 
 def _derived(records: Sequence[SemanticRecord]) -> Mask:
