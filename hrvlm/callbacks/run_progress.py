@@ -63,7 +63,7 @@ class RunProgress(ProgressBar):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Begins to count time."""
-        self._began = time.monotonic()
+        self._pace, self._began = Pace(), time.monotonic()
         self._first = trainer.global_step
         if self._enabled and somebody_sits_there():
             self._display = live_display()

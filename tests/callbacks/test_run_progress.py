@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pty
 import re
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch import LightningModule, Trainer
 
+from hrvlm.callbacks.run_progress import RunProgress
 from hrvlm.evaluation import pace
 
 EVALUATING = ("RobustnessCallback", "CertificationCallback", "SummaryTable")
@@ -109,6 +112,20 @@ def test_lines_of_training_and_of_its_callbacks_keep_one_pace(
     run_train(tmp_path, few)
     lines = capsys.readouterr().err.splitlines()
     assert len([line for line in lines if line.startswith(("epoch ", "pgd2 ", "certifying"))]) == 1
+
+
+def test_the_first_line_waits_from_the_beginning_of_training(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace.LINES, "at", -math.inf)
+    monkeypatch.setattr(pace, "FIRST", 0.0)
+    bar, trainer = RunProgress(), Trainer(max_epochs=1, logger=False, enable_checkpointing=False)
+    bar.setup(trainer, LightningModule(), "fit")
+    monkeypatch.setattr(pace, "FIRST", 60.0)  # reading data and model has taken no less
+    bar.on_train_start(trainer, LightningModule())
+    capsys.readouterr()
+    bar.on_train_batch_end(trainer, LightningModule(), None, {}, 0)
+    assert not capsys.readouterr().err  # of one step, by which no time that is left can be told
 
 
 def test_a_task_leaves_the_display_of_the_run_when_it_is_done(
