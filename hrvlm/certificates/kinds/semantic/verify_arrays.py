@@ -15,6 +15,8 @@ from hrvlm.certificates.kinds.checks import TOLERANCE
 Floats: TypeAlias = NDArray[np.float64]
 Indices: TypeAlias = NDArray[np.int64]
 Mask: TypeAlias = NDArray[np.bool_]
+LABELS = 2**31
+"""Labels below it, times as many records as are looked at together, are exact in 64 bits."""
 _APART = 16.0
 """More than the length of any range: arcs of different parts are told apart by it."""
 
@@ -65,6 +67,11 @@ class Keys:
     def repeated(self) -> Indices:
         """Numbers of items whose key another one has."""
         return self.order[1:][self.sorted[1:] == self.sorted[:-1]]
+
+
+def label_keys(owner: Indices, label: Any) -> Indices:
+    """Keys by number of the record and label, which is below `LABELS`."""
+    return owner * LABELS + np.asarray(label).astype(np.int64)
 
 
 def close(stated: Floats, derived: Floats, tolerance: float = TOLERANCE) -> Mask:

@@ -8,12 +8,18 @@ from collections.abc import Sequence
 import numpy as np
 
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
-from hrvlm.certificates.kinds.semantic.verify_arrays import Floats, Items, Keys, Mask, arcs_at_most, close
+from hrvlm.certificates.kinds.semantic.verify_arrays import (
+    LABELS,
+    Floats,
+    Items,
+    Keys,
+    Mask,
+    arcs_at_most,
+    close,
+    label_keys,
+)
 from hrvlm.certificates.kinds.semantic.verify_calibrated import raw_extent
 from hrvlm.certificates.kinds.semantic.verify_stable import ARC_TOLERANCE
-
-_LABELS = 2**31
-"""Labels below it, times as many records as are looked at together, are exact in 64 bits."""
 
 
 def sound_stretches(records: Sequence[SemanticRecord]) -> Mask:
@@ -33,8 +39,8 @@ def _usual(record: SemanticRecord) -> bool:
         return False
     labels = [record.prediction, *(wave[0] for wave in record.waves)]
     named = {label for pair in record.distances for label in pair[:2]}
-    claims = {(s.over, s.group, s.epsilon, s.form) for s in record.calibrated}
-    small = min(labels) >= 0 and max(labels) < _LABELS
+    claims = {(*stretch.claim, stretch.form) for stretch in record.calibrated}
+    small = min(labels) >= 0 and max(labels) < LABELS
     once = len(set(labels[1:])) == len(record.waves)
     return small and once and named <= set(labels[1:]) and len(claims) == len(record.calibrated)
 
@@ -52,7 +58,7 @@ def _derived(records: Sequence[SemanticRecord]) -> Mask:
     a, b, c, distance, other = rivals.values[at].T
     slack = threshold[pair] * np.where(in_weights[pair], distance, other)
     lead = np.stack([a, b - growth[pair] * slack, c])
-    reach = np.where(np.isnan(threshold), 0.0, whole)
+    reach = whole.copy()
     for low, high in arcs_at_most(lead, slack, np.zeros(len(pair)), whole[pair]):
         np.minimum.at(reach, pair, np.where(low < high, low, np.inf))
     np.minimum.at(reach, pair, np.where(lead[0] + lead[2] > slack, np.inf, 0.0))
@@ -70,10 +76,10 @@ def _rivals(records: Sequence[SemanticRecord]) -> Items:
     """
     waves, distances = Items.of((r.waves for r in records), 4), Items.of((r.distances for r in records), 3)
     prediction = np.array([r.prediction for r in records], dtype=np.int64)
-    labels = Keys(waves.owner * _LABELS + waves.values[:, 0].astype(np.int64))
+    labels = Keys(label_keys(waves.owner, waves.values[:, 0]))
     own = distances.values[:, 0] == prediction[distances.owner]
     owner, (label, other, distance) = distances.owner[own], distances.values[own].T
-    first, second = (labels.find(owner * _LABELS + each.astype(np.int64))[0] for each in (label, other))
+    first, second = (labels.find(label_keys(owner, each))[0] for each in (label, other))
     margin: Floats = waves.values[first, 1:] - waves.values[second, 1:]
     values = np.column_stack([margin, distance, label != other])
     return Items(owner, values, np.bincount(owner, minlength=len(records)))

@@ -15,6 +15,7 @@ import numpy as np
 from hrvlm.certificates.kinds.checks import TOLERANCE
 from hrvlm.certificates.kinds.semantic.record import LARGEST_DELTA, SemanticRecord
 from hrvlm.certificates.kinds.semantic.verify_arrays import (
+    LABELS,
     Floats,
     Indices,
     Items,
@@ -23,14 +24,12 @@ from hrvlm.certificates.kinds.semantic.verify_arrays import (
     arcs_at_most,
     close,
     covered,
+    label_keys,
     lowest_of,
     size,
     value,
 )
 from hrvlm.certificates.kinds.semantic.verify_stable import ARC_TOLERANCE, ROUNDING
-
-_LABELS = 2**31
-"""Labels below it, times as many records as are looked at together, are exact in 64 bits."""
 
 
 def sound_claims(records: Sequence[SemanticRecord]) -> Mask:
@@ -47,7 +46,7 @@ def _usual(record: SemanticRecord) -> bool:
     """Whether a record certifies something, and has its evidence in the usual form."""
     evident = record.intervals and record.waves and record.plane is not None and record.largest_deltas is not None
     labels = (record.prediction, *(item[0] for item in record.waves))
-    return bool(evident) and not record.margins and min(labels) >= 0 and max(labels) < _LABELS
+    return bool(evident) and not record.margins and min(labels) >= 0 and max(labels) < LABELS
 
 
 class _Claims:
@@ -67,7 +66,7 @@ class _Claims:
         self.smallest = np.array([0.0 if r.smallest_margin is None else r.smallest_margin for r in records])
         self.prediction = np.array([r.prediction for r in records], dtype=np.int64)
         self.whole = self.stop - self.start
-        self.labels = Keys(self._key(self.waves.owner, self.waves.values[:, 0]))
+        self.labels = Keys(label_keys(self.waves.owner, self.waves.values[:, 0]))
 
     def sound(self) -> Mask:
         """Which records hold."""
@@ -76,7 +75,7 @@ class _Claims:
             self._need(items.owner, np.isfinite(items.values).all(axis=1))
         for items, columns in ((self.pieces, [2]), (self.distances, [0, 1]), (self.largest, [0, 1])):
             named = items.values[:, columns]
-            self._need(items.owner, ((named >= 0) & (named < _LABELS)).all(axis=1))
+            self._need(items.owner, ((named >= 0) & (named < LABELS)).all(axis=1))
         for numbers in (self.start, self.stop, self.x, self.y, self.angle):
             self._all(np.isfinite(numbers))
         if self.holds.all():
@@ -97,9 +96,6 @@ class _Claims:
 
     def _all(self, good: Mask) -> None:
         self.holds &= good
-
-    def _key(self, owner: Indices, label: Any) -> Indices:
-        return owner * _LABELS + np.asarray(label).astype(np.int64)
 
     def _sum(self, owner: Indices, values: Floats) -> Floats:
         found: Floats = np.bincount(owner, weights=values, minlength=self.count).astype(np.float64)
@@ -134,13 +130,13 @@ class _Claims:
     def _classes(self) -> None:
         """Every class that is named has its score, and only one."""
         self.holds[self.waves.owner[self.labels.repeated()]] = False
-        self._all(self.labels.find(self._key(np.arange(self.count), self.prediction))[1])
+        self._all(self.labels.find(label_keys(np.arange(self.count), self.prediction))[1])
         for items, columns in ((self.pieces, [2]), (self.distances, [0, 1]), (self.largest, [0, 1])):
             for column in columns:
                 self._need(items.owner, self._waves_of(items.owner, items.values[:, column])[1])
 
     def _waves_of(self, owner: Indices, label: Any) -> tuple[Indices, Mask]:
-        return self.labels.find(self._key(owner, label))
+        return self.labels.find(label_keys(owner, label))
 
     def _won(self) -> None:
         """No class wins where another is stated to, and the smallest margin is that in the middle of a piece."""
@@ -204,7 +200,7 @@ class _Claims:
         room = np.where(distance > 0, np.minimum(lowest / distance, LARGEST_DELTA), LARGEST_DELTA)
         reach = np.where(lowest <= 0, 0.0, room)
         of, (winner, other, delta) = self.largest.owner, self.largest.values.T
-        stated, won = self._key(of, winner), self._key(self.pieces.owner, self.pieces.values[:, 2])
+        stated, won = label_keys(of, winner), label_keys(self.pieces.owner, self.pieces.values[:, 2])
         real = (self.first != self.last)[: len(self.pieces.owner)] | (self.start == self.stop)[self.pieces.owner]
         won = won[real]
         self._all(~asked | (self.waves.counts > 1))  # of a single class nothing is usual
@@ -217,7 +213,7 @@ class _Claims:
         at, known = pairs.find(self._pair(of, winner, other))
         reached = reach[at] if len(reach) else np.zeros(len(at))
         self._need(of, ~asked[of] | (known & close(delta, reached)))
-        first, bounded = Keys(stated).find(self._key(owner, label))
+        first, bounded = Keys(stated).find(label_keys(owner, label))
         if len(stated):
             limit = delta[first] - TOLERANCE * (1 + delta[first])
             self._need(owner, ~asked[owner] | ~bounded | (reach >= limit))
