@@ -31,6 +31,15 @@ HEAVY = ["torch", "numpy", "scipy", "nltk", "numba", "pandas", *STATISTICS, *MOD
 NEEDING_MODELS = [name for name, entry in CERTIFY.items() if entry.model]
 
 
+def said_by(code: str, **variables: str) -> list[str]:
+    """Lines that code prints in a process of its own, which must end well."""
+    ask: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "text": True, "env": os.environ | variables}
+    done = subprocess.run([sys.executable, "-c", code], **ask)
+    assert done.returncode == 0, done.stderr
+    found: list[str] = done.stdout.splitlines()
+    return found
+
+
 def imported(program: str, *arguments: str) -> set[str]:
     """Heavy packages that a command has imported when it ends."""
     return imported_by_all(program, [*arguments])
@@ -46,9 +55,7 @@ def imported_by_all(program: str, *commands: list[str]) -> set[str]:
         "    except SystemExit as stopped:\n        assert not stopped.code, stopped.code\n"
         f"print(json.dumps([name for name in {HEAVY} if name in sys.modules]))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(json.loads(said_by(code)[-1]))
 
 
 @pytest.mark.parametrize(
@@ -141,7 +148,7 @@ def test_a_plan_reads_no_rows_unless_it_is_asked_to() -> None:
         "import sys\nfrom hrvlm.cli.certify import main\nmain(['plan', '--sigma', '0.25'])\n"
         "assert 'hrvlm.certificates.kinds.registry' not in sys.modules"
     )
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)
+    said_by(code)
 
 
 def first_words(commands: list[list[str]], **variables: str) -> list[str]:
@@ -160,10 +167,7 @@ def first_words(commands: list[list[str]], **variables: str) -> list[str]:
         "print('torch' in sys.modules)\n"
         "print('\\n'.join(found))"
     )
-    ask: dict[str, Any] = {"cwd": ROOT, "capture_output": True, "text": True, "env": os.environ | variables}
-    done = subprocess.run([sys.executable, "-c", code], **ask)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+    return said_by(code, **variables)
 
 
 def test_what_needs_a_model_says_so_before_it_imports_libraries() -> None:
@@ -221,9 +225,7 @@ def test_libraries_of_models_bring_no_others() -> None:
         "assert not hasattr(torchmetrics, 'Nothing')\n"
         "print(json.dumps(found))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == []
+    assert json.loads(said_by(code)[-1]) == []
 
 
 @pytest.mark.parametrize(
@@ -248,8 +250,7 @@ def test_metrics_that_are_put_off_are_there_however_they_are_asked_for(asked: st
         "from torchmetrics.utilities import check_forward_full_state_property, rank_zero_warn\n"
         "assert isinstance(torchmetrics.MeanMetric(), Metric)"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    said_by(code)
 
 
 def test_a_metric_draws_itself_though_matplotlib_was_put_off() -> None:
@@ -262,8 +263,7 @@ def test_a_metric_draws_itself_though_matplotlib_was_put_off() -> None:
         "    assert type(figure).__module__ == 'matplotlib.figure' and len(axes.lines) == 1\n"
         "from torchmetrics.utilities.plot import plot_confusion_matrix"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    said_by(code)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
