@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from hrvlm.certificates import summarise
-from hrvlm.certificates.kinds.registry import read_record, row_key
+from hrvlm.certificates.kinds.registry import read_record, record_at, record_key
 from hrvlm.certificates.kinds.semantic.calibration import read_calibration
 from hrvlm.certificates.run.plan import CertificationPlan
 from hrvlm.certificates.sampling.feature_store import FeatureStore
@@ -72,7 +72,7 @@ def _certify_share(team: Team, checkpoint: Checkpoint | str, settings: Certifica
             output.say(sentence)
         ranks.finish(output.folder)
         if ranks.is_first:
-            merge_shards(path, row_key)
+            merge_shards(path, record_key, record_at)
             write_image_paths(output.folder, work.data, settings.plan.indices(len(work.data)))
             finish(path, output, settings.plan)
 
@@ -81,7 +81,7 @@ def _certify(ranks: Ranks, work: Work, plan: CertificationPlan, path: Path, stor
     """Adds the rows of this process's images that are not there yet."""
     indices = plan.indices(len(work.data))
     shard = shard_indices(len(indices), num_replicas=ranks.size, rank=ranks.rank)
-    done = run_keys(path, row_key)
+    done = run_keys(path, record_key, record_at)
     ranks.meet()  # nobody adds rows while another one reads
     mine = [indices[position] for position in shard]
     with (

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hrvlm.certificates.kinds.registry import row_key
+from hrvlm.certificates.kinds.registry import record_at, record_key
 from hrvlm.certificates.noise.gaussian import SCHEME
 from hrvlm.certificates.run.images import certify_images, check_scorers, count_passes
 from hrvlm.certificates.run.label_functions import LabelFunction, label_functions, passes
@@ -80,7 +80,7 @@ def recertify(
                 sampling = function.plan.sampling
                 ledger.note(function.digest, sampling.functions_chosen, sampling.label_functions, function.spends)
         _score(store, classifier, data, plan, functions, path)
-        merge_shards(path, row_key)
+        merge_shards(path, record_key, record_at)
         finish(path, output, plan)
     return _remarks(ledger, functions)
 
@@ -109,7 +109,7 @@ def _score(
     path: Path,
 ) -> None:
     """Adds the rows that are not there yet."""
-    indices, done, plans = plan.indices(len(data)), run_keys(path, row_key), passes(functions, plan)
+    indices, done, plans = plan.indices(len(data)), run_keys(path, record_key, record_at), passes(functions, plan)
     total = sum(count_passes(some, len(indices)) for some in plans)
     with ShardWriter(path, 0) as writer, following("scoring again", total) as bar:
         given: dict[str, Any] = {"done": done, "kept": store, "references": TargetPictures(data)}

@@ -123,12 +123,13 @@ def _optional(hint: Any) -> bool:
 
 
 def _required(hint: Any) -> Any:
-    """The type of a field where it is not null; that of a named tuple, or of a struct, is the tuple's of its values."""
+    """The type of a field where it is not null; of a kind of tuple, or of a struct, the tuple of its values."""
     if _optional(hint):
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
     if hasattr(hint, "_fields") or hasattr(hint, "__struct_fields__"):
         return tuple[tuple(get_type_hints(hint).values())]  # type: ignore[misc]
-    return hint
+    bases = getattr(hint, "__orig_bases__", ()) if isinstance(hint, type) else ()
+    return next((base for base in bases if get_origin(base) is tuple), hint)
 
 
 def _arrow(pyarrow: Any, hint: Any) -> Any:

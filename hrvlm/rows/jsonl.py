@@ -15,7 +15,7 @@ from typing import IO, Protocol, Self
 
 from hrvlm.rows.lines import iterate_lines, line_of, row_of
 from hrvlm.rows.locking import Hold, open_held
-from hrvlm.rows.record import Row
+from hrvlm.rows.record import Record, Row
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class RecordWriter:
                 f"expected {self.path} to stay while it is written to, it was removed or moved: rows that were not "
                 "merged before are no longer there; start again, with another output if something else removes it"
             )
-        self._file.write("".join(line_of(record.to_row()) + "\n" for record in records))
+        self._file.write("".join(_line(record) + "\n" for record in records))
         self._file.flush()
 
     def close(self) -> None:
@@ -77,6 +77,10 @@ class RecordWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _line(record: Writable) -> str:
+    return record.to_line() if isinstance(record, Record) else line_of(record.to_row())
 
 
 def _is_at(file: IO[str], path: Path) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, Literal, Self
 
+from hrvlm.rows.lines import line_of
 from hrvlm.rows.strict import strict_reader
 
 SCHEMA = 1
@@ -78,6 +79,10 @@ class Record:
             if isinstance(value, float) and not math.isfinite(value):
                 raise ValueError(f"expected a finite {name} in the record of image {self.index}, got {value}")
         return row
+
+    def to_line(self) -> str:
+        """The line of `to_row`, without its end; what it raises."""
+        return line_of(self.to_row())
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -22,7 +22,9 @@ from hrvlm.rows.locking import held
 from hrvlm.rows.record import Row
 from hrvlm.whole_files import whole_file
 
-RowKey = Callable[[Row], Any]
+RowKey = Callable[[Any], Any]
+Reader = Callable[[bytes, str], Any]
+"""Of a line, and of where it is in words, what a key is of."""
 _PART = re.compile(r"rank=(\d{1,9})\.jsonl")
 
 
@@ -95,7 +97,7 @@ def run_rows(path: str | Path, key: RowKey) -> list[Row]:
     Raises:
         ValueError: if two different rows make the same statement about the same image.
     """
-    return [json.loads(line) for line in _sorted_lines(Path(path), key)]
+    return [json.loads(line) for line in _sorted_lines(Path(path), key, row_of)]
 
 
 def unchecked_rows(path: str | Path) -> list[Row]:
@@ -108,12 +110,13 @@ def unchecked_rows(path: str | Path) -> list[Row]:
     return rows
 
 
-def run_keys(path: str | Path, key: RowKey) -> set[Any]:
+def run_keys(path: str | Path, key: RowKey, read: Reader = row_of) -> set[Any]:
     """What all rows of a run state so far."""
-    return {key(row) for part in shard_files(path) for _, row in read_lines(part)}
+    lines = ((line, _where(number, part)) for part in shard_files(path) for number, line in iterate_lines(part))
+    return {key(read(*line)) for line in lines}
 
 
-def merge_shards(path: str | Path, key: RowKey) -> None:
+def merge_shards(path: str | Path, key: RowKey, read: Reader = row_of) -> None:
     """Move the rows of all shards into the merged file, ordered by kind, dataset index and statement.
 
     The file depends on its rows alone, not on how many processes wrote them, in which order, or after which kills. In
@@ -121,7 +124,8 @@ def merge_shards(path: str | Path, key: RowKey) -> None:
 
     Args:
         path: merged file of the run.
-        key: as in `run_rows`.
+        key: as in `run_rows`, of what `read` makes of lines.
+        read: the rows by default.
 
     Raises:
         ValueError: if two different rows make the same statement, or a process still writes to a shard.
@@ -130,7 +134,7 @@ def merge_shards(path: str | Path, key: RowKey) -> None:
     with ExitStack() as stack:  # a process that opens a part now must find it locked, or gone
         parts = _hold_shards(merged, stack)
         with whole_file(merged) as new, new.open("wb") as file:
-            file.writelines(line + b"\n" for line in _sorted_lines(merged, key))
+            file.writelines(line + b"\n" for line in _sorted_lines(merged, key, read))
         for part in parts:
             if part != merged:
                 part.unlink()
@@ -156,7 +160,11 @@ def _rank(part: Path) -> int:
     return int(found[1])
 
 
-def _sorted_lines(merged: Path, key: RowKey) -> Iterator[bytes]:
+def _where(number: int, part: Path) -> str:
+    return f"line {number} of {part}"
+
+
+def _sorted_lines(merged: Path, key: RowKey, read: Reader) -> Iterator[bytes]:
     """Lines of all shards in the order of what they state, each read again where it lies."""
     numbers: dict[Any, int] = {}
     places = array("q")
@@ -172,7 +180,7 @@ def _sorted_lines(merged: Path, key: RowKey) -> Iterator[bytes]:
         for file, part in enumerate(parts):
             offset = 0
             for number, line in iterate_lines(part):
-                stated = key(row_of(line, f"line {number} of {part}"))
+                stated = key(read(line, _where(number, part)))
                 if stated not in numbers:
                     numbers[stated] = len(numbers)
                     places.extend((file, offset, len(line)))

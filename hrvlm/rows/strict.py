@@ -6,6 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any, Generic, Literal, TypeVar, get_type_hints
 
@@ -16,6 +17,7 @@ from hrvlm.rows.fields import strict_type
 T = TypeVar("T")
 _PLACE = re.compile(r" - at `\$\.(?P<name>\w+)(?P<rest>[^`]*)`$")
 MAX_SEED = 2**64
+_KEPT, _LONG = 4096, 2**14  # how many texts of fields that rows share are known, and from how many bytes on none is
 
 
 class RowError(ValueError):
@@ -37,7 +39,9 @@ class Strict(Generic[T]):
         record: frozen dataclass with a class variable `kind`; besides, if need be, `added`, names of fields that older
             rows lack, `limits`, types of fields that are narrower than those of the dataclass, and `unknown`, fields
             that are null together, with what records have there. A class method `of_values` makes a record of all
-            its fields, whose types are known to fit, where that is faster.
+            its fields, whose types are known to fit, where that is faster; a static method `renewed` makes a row of
+            today of an older one; `shared` are fields whose values many rows share, with what makes them of a row's: a
+            line's text of them is read once.
         schema: number of the schema.
 
     Attributes:
@@ -60,11 +64,21 @@ class Strict(Generic[T]):
         self.struct = msgspec.defstruct(
             record.__name__, [*head, *named], kw_only=True, forbid_unknown_fields=True, frozen=True
         )
-        self._decoder = msgspec.json.Decoder(self.struct)
+        self._shared: Mapping[str, Callable[[Any], Any]] = getattr(record, "shared", {})
+        self._types = {name: kind for name, kind, _ in body if name in self._shared}
+        self._texts_read = lru_cache(_KEPT)(self._of_text)
+        unread = [
+            (name, msgspec.Raw, msgspec.Raw(b"[]")) if name in self._shared else (name, *more) for name, *more in named
+        ]
+        line = msgspec.defstruct(
+            record.__name__, [*head, *unread], kw_only=True, forbid_unknown_fields=True, frozen=True
+        )
+        self._decoder = msgspec.json.Decoder(line if self._shared else self.struct)
         self.order = [field.name for field in found]
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.order)
         self._nullable = [place for place, name in enumerate(self.order) if name in self.unknown]
         self._make = maker(record)
+        self._renewed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = getattr(record, "renewed", lambda row: row)
         self._texts = [name for name in self.order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
 
     def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
@@ -92,6 +106,8 @@ class Strict(Generic[T]):
 
     def values(self, line: bytes) -> tuple[Any, ...] | None:
         """What a line has in every field, in `order`; None where `of_line` must look at it."""
+        if self._shared:
+            return None
         try:
             found = self._values(self._decoder.decode(line))
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -110,6 +126,7 @@ class Strict(Generic[T]):
         if row.get("kind") != self.kind or row.get("schema") != self.schema or isinstance(row.get("schema"), bool):
             got = f"kind {shown(row.get('kind'))}, schema {shown(row.get('schema'))}"
             raise RowError(f"expected a row of kind {self.kind!r} and schema {self.schema}, got {got}")
+        row = self._renewed(row)
         keys = set(row) - {"kind", "schema"}
         odd, absent = sorted(map(str, keys - self.names)), sorted(self.names - keys - self.added)
         if odd or absent:
@@ -127,12 +144,19 @@ class Strict(Generic[T]):
             raise RowError(f"expected seed in [0, 2^64), got {shown(seed)}", "seed")
         try:
             values = dict(zip(self.order, self._values(found), strict=True))
+            for name in self._shared:
+                if type(values[name]) is msgspec.Raw:
+                    text = bytes(values[name])
+                    values[name] = (self._texts_read if len(text) < _LONG else self._of_text)(name, text)
             for name in self._texts:
                 if type(values[name]) is str:
                     values[name] = sys.intern(values[name])  # rows repeat them
             return self._make(self._filled(values))
         except (TypeError, OverflowError) as error:
             raise RowError(f"expected a row of kind {self.kind!r}: {error}") from error
+
+    def _of_text(self, name: str, text: bytes) -> Any:
+        return self._shared[name](msgspec.json.decode(text, type=self._types[name]))
 
     def _filled(self, values: dict[str, Any]) -> dict[str, Any]:
         """The values of a record, where a row may say that something is unknown."""

@@ -19,10 +19,11 @@ from hrvlm.certificates import SemanticRecord, ThresholdScale, calibrated_extent
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.embedding.rotation import Rotation
 from hrvlm.certificates.kinds.header import header_of
+from hrvlm.certificates.kinds.registry import read_record
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, AskedThresholds, calibrated_stretches
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim, CalibratedStretch
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
@@ -38,6 +39,7 @@ from hrvlm.certificates.kinds.semantic.verify_calibrated import calibrated_findi
 from hrvlm.certificates.kinds.semantic.verify_calibrated_together import sound_stretches
 from hrvlm.certificates.kinds.settings import NotedThreshold
 from hrvlm.certificates.statistics.risk import smallest_valid
+from hrvlm.rows.strict import RowError
 
 SPEED = PathSpeed((0.0, 0.25, 0.5, 1.0), (0.0, 0.1, 0.1, 0.8))
 CLAIM = ("cosine", "text", "size", "t", 0)
@@ -240,6 +242,9 @@ def test_parts_share_no_image() -> None:
         CalibrationOptions().parts(4)
 
 
+NOTHING = {"calibrated": (), "calibrated_extents": (), "calibrated_shares": ()}
+
+
 def rows_of(problem: Problem, calibrated: Calibration, deltas: tuple[float, ...] = ()) -> list[dict[str, object]]:
     """Rows of the images, with all the thresholds."""
     given = (problem.scorer, *problem.arguments)
@@ -254,13 +259,13 @@ def rows_of(problem: Problem, calibrated: Calibration, deltas: tuple[float, ...]
     ]
     level = Level(problem.scorer, rotation, None, partition, rotation.sinusoids(problem.scorer, partition.direction))
     (stated,) = calibrated_stretches([level], AskedThresholds([asked], len(partition)))
-    evidence = semantic_evidence(*given, partition, deltas=deltas, ends=[ends for _, ends in stated])
+    evidence = semantic_evidence(*given, partition, deltas=deltas, ends=[one.ends for one in stated])
     return [
         json.loads(
             json.dumps(
                 SemanticRecord.of_partition(
                     partition, i, label=3, index=i, **FIELDS, **fields, calibration=calibrated.digest,
-                    population=calibrated.population, calibrated=tuple(stated[i][0]),
+                    population=calibrated.population, **stated[i].said,
                 ).to_row()
             )
         )
@@ -278,26 +283,34 @@ def test_stretches_follow_from_rows_and_from_the_calibration(
 ) -> None:
     rows = rows_of(problem, calibrated, deltas)
     assert verify_rows(rows, header_of(settings(calibrated))) == []
-    extents = [stretch[7] for row in rows for stretch in row["calibrated"]]
+    extents = [extent for row in rows for extent in row["calibrated_extents"]]
     assert 100 < sum(extent > 0 for extent in extents) < len(extents)
     assert {len(row["calibrated"]) for row in rows} == {4 * 2 * 2}  # alone, of the group, two joint ones; rates; forms
 
 
+CLAIM_VALUES = ("over", "group", "epsilon", "form", "unit", "growth", "threshold")
+
+
+def claimed(row) -> Iterator[tuple[int, list[object]]]:
+    """Claims about all images at a threshold above 0 that say something, and their places."""
+    for place, (claim, extent) in enumerate(zip(row["calibrated"], row["calibrated_extents"], strict=True)):
+        if extent > 0 and claim[1] is None and claim[6]:
+            yield place, claim
+
+
 def altered(row: dict[str, object], name: str, change) -> dict[str, object]:
-    places = ["over", "group", "epsilon", "form", "unit", "growth", "threshold", "extent", "share"]
     found = json.loads(json.dumps(row))
-    stretch = next(s for s in found["calibrated"] if s[7] > 0 and s[1] is None and s[6])
-    stretch[places.index(name)] = change(stretch[places.index(name)])
+    at = next(at for at, _ in claimed(found))
+    if name in CLAIM_VALUES:
+        found["calibrated"][at][CLAIM_VALUES.index(name)] = change(found["calibrated"][at][CLAIM_VALUES.index(name)])
+    else:
+        found[f"calibrated_{name}s"][at] = change(found[f"calibrated_{name}s"][at])
     return found
 
 
 @pytest.mark.parametrize("name", ["extent", "share", "threshold", "growth", "epsilon"])
 def test_what_is_raised_in_a_stretch_is_found(problem: Problem, calibrated: Calibration, name: str) -> None:
-    claiming = (
-        row
-        for row in rows_of(problem, calibrated)
-        if any(s[7] > 0 and s[1] is None and s[6] for s in row["calibrated"])
-    )
+    claiming = (row for row in rows_of(problem, calibrated) if any(claimed(row)))
     rows = list(itertools.islice(claiming, 10))
     assert len(rows) == 10
     factor = 0.8 if name in ("threshold", "epsilon") else 1.05
@@ -305,22 +318,36 @@ def test_what_is_raised_in_a_stretch_is_found(problem: Problem, calibrated: Cali
         wrong = altered(row, name, lambda value: min(1.0, factor * value + 1e-3 * (factor > 1)))
         if wrong != row:
             problems = verify_rows([wrong], header_of(settings(calibrated)))
-            assert any(problem.field == "calibrated" for problem in problems)
+            assert any(problem.field.startswith("calibrated") for problem in problems)
 
 
-def others(stretch: CalibratedStretch) -> Iterator[CalibratedStretch]:
-    """A stretch with one value changed, by little and by much."""
+def others(record: SemanticRecord, place: int) -> Iterator[SemanticRecord]:
+    """A record with one value of a stretch changed, by little and by much."""
+    claim, extent, share = record.stretches[place]
     numbers = {
-        "extent": (1.05 * stretch.extent, stretch.extent + 1e-3, stretch.extent + 1e-9, 0.0, math.nan),
-        "share": (0.0, 0.5, 1.0, math.nan),
-        "threshold": (None, 0.0, 0.02 + 1.5 * (stretch.threshold or 0.0)),
-        "growth": (stretch.growth + 0.5, 0.9 * stretch.growth - 0.05),
+        "threshold": (None, 0.0, 0.02 + 1.5 * (claim.threshold or 0.0)),
+        "growth": (claim.growth + 0.5, 0.9 * claim.growth - 0.05),
         "unit": ("weights", "margin"),
         "form": ("marginal", "0.9"),
         "group": (None, ("t", 0, 1)),
     }
     for name, values in numbers.items():
-        yield from (structs.replace(stretch, **{name: value}) for value in values)
+        for value in values:
+            yield with_stretch(record, place, structs.replace(claim, **{name: value}), extent, share)
+    for other in (1.05 * extent, extent + 1e-3, extent + 1e-9, 0.0, math.nan):
+        yield with_stretch(record, place, claim, other, share)
+    for other in (0.0, 0.5, 1.0, math.nan):
+        yield with_stretch(record, place, claim, extent, other)
+
+
+def with_stretch(
+    record: SemanticRecord, place: int, claim: CalibratedClaim, extent: float, share: float
+) -> SemanticRecord:
+    """A record with another stretch at one place."""
+    stretches = list(record.stretches)
+    stretches[place] = CalibratedStretch(claim, extent, share)
+    claims, extents, shares = zip(*stretches, strict=True)
+    return replace(record, calibrated=claims, calibrated_extents=extents, calibrated_shares=shares)
 
 
 def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselves(
@@ -328,29 +355,24 @@ def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselv
 ) -> None:
     made = [SemanticRecord.from_row(row) for row in rows_of(problem, calibrated)]
     assert sound_stretches(made).all()
-    claiming = [record for record in made if any(stretch.extent > 0 for stretch in record.calibrated)]
+    claiming = [record for record in made if any(extent > 0 for extent in record.calibrated_extents)]
     counted = Counter[bool]()
     for record in claiming[:6]:
-        parts = record.calibrated
-        altered = [
-            replace(record, calibrated=(*parts[:place], other, *parts[place + 1 :]))
-            for place, stretch in enumerate(parts)
-            for other in others(stretch)
-        ]
+        altered = [other for place in range(len(record.stretches)) for other in others(record, place)]
         altered += [
-            replace(record, calibration=None), replace(record, population=None), replace(record, calibrated=()),
-            replace(record, calibrated=(), calibration=None, population=None),
+            replace(record, calibration=None), replace(record, population=None), replace(record, **NOTHING),
+            replace(record, **NOTHING, calibration=None, population=None),
         ]  # fmt: skip
         alone = [next(calibrated_findings(each), None) is None for each in altered]
         assert sound_stretches([made[0], *altered, made[1]]).tolist() == [True, *alone, True]
         counted.update(alone)
     assert min(counted[True], counted[False]) > 100
     record = claiming[0]
-    stretch = structs.replace(record.calibrated[0], unit="margin", growth=0.0, threshold=0.5)
+    claim = structs.replace(record.calibrated[0], unit="margin", growth=0.0, threshold=0.5)
     label, other = record.prediction, record.prediction + 1
     rising = replace(
         record, waves=((label, 0.0, 1.0, 0.5), (other, 0.0, 0.0, 0.0)), distances=((label, other, 1.0),),
-        calibrated=(structs.replace(stretch, extent=raw_extent(record)),),
+        calibrated=(claim,), calibrated_extents=(raw_extent(record),), calibrated_shares=record.calibrated_shares[:1],
     )  # fmt: skip
     assert raw_extent(record) > 0
     assert next(calibrated_findings(rising), None) is not None  # no more than is asked for at the image itself
@@ -368,17 +390,47 @@ def test_stretches_looked_at_in_arrays_are_sound_only_where_they_are_by_themselv
     assert not sound_stretches([unknown]).any()  # whatever it is by itself
 
 
+def test_a_line_is_that_of_its_row_and_one_of_the_older_form_is_read(problem: Problem, calibrated: Calibration) -> None:
+    for row in rows_of(problem, calibrated)[:20]:
+        record = SemanticRecord.from_row(row)
+        assert record.to_line() == json.dumps(record.to_row(), ensure_ascii=False) == json.dumps(row)
+        assert read_record(record.to_line().encode()) == record
+        older = {name: value for name, value in row.items() if name not in NOTHING}
+        values = zip(*(row[name] for name in NOTHING), strict=True)
+        older["calibrated"] = [[*claim, extent, share] for claim, extent, share in values]
+        assert read_record(json.dumps(older).encode()) == SemanticRecord.from_row(older) == record
+        assert "calibrated_extents" not in older
+
+
+@pytest.mark.parametrize("name", [*NOTHING])
+def test_every_claim_has_an_extent_and_a_share(problem: Problem, calibrated: Calibration, name: str) -> None:
+    row = rows_of(problem, calibrated)[0]
+    for wrong in (row | {name: row[name][:-1]}, {key: value for key, value in row.items() if key != name}):
+        with pytest.raises(RowError, match="expected an extent and a share of every calibrated claim") as caught:
+            read_record(json.dumps(wrong).encode())
+        assert caught.value.field == "calibrated"
+        with pytest.raises(RowError, match="expected an extent and a share of every calibrated claim"):
+            SemanticRecord.from_row(wrong)
+
+
+def test_no_line_holds_an_extent_that_is_no_number(problem: Problem, calibrated: Calibration) -> None:
+    record = SemanticRecord.from_row(rows_of(problem, calibrated)[0])
+    extents = (math.nan, *record.calibrated_extents[1:])
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        replace(record, calibrated_extents=extents).to_line()
+
+
 def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Calibration) -> None:
     rows = rows_of(problem, calibrated)[:3]
     other = settings(calibrated)
     other["calibration"]["digest"] = "0" * 32  # type: ignore[index]
     assert any("rests on calibration" in p.message for p in verify_rows(rows, header_of(other)))
     assert any("its run on none" in p.message for p in verify_rows(rows, header_of({"deltas": []})))
-    without = rows[2] | {"calibrated": []}
+    without = rows[2] | {name: [] for name in NOTHING}
     assert any(
         "lacks stretches" in p.message for p in verify_rows([*rows[:2], without], header_of(settings(calibrated)))
     )
-    del without["calibration"], without["population"], without["calibrated"]
+    without = {name: value for name, value in without.items() if name not in ("calibration", "population", *NOTHING)}
     assert any("calibration" in p.message for p in verify_rows([*rows[:2], without]))
     nameless = {name: value for name, value in rows[0].items() if name != "population"}
     assert any("goes with its calibration" in p.message for p in verify_rows([nameless]))
@@ -388,7 +440,9 @@ def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Cal
 def test_a_confidence_is_never_rounded_up(problem: Problem, calibrated: Calibration, form: str, words: str) -> None:
     row = next(row for row in rows_of(problem, calibrated) if row["calibrated"])
     record = SemanticRecord.from_row(row)
-    told = " ".join(calibrated_words([replace(record, calibrated=(structs.replace(record.calibrated[0], form=form),))]))
+    claim = structs.replace(record.calibrated[0], form=form)
+    one = replace(record, calibrated=(claim,), calibrated_extents=(0.0,), calibrated_shares=(0.0,))
+    told = " ".join(calibrated_words([one]))
     assert f"with a confidence of {words} over calibrations" in told
 
 

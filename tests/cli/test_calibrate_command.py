@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -83,11 +84,11 @@ def test_rows_of_a_run_rest_on_the_calibration(
     raw = [json.loads(line) for line in (tmp_path / "raw" / "certificates.jsonl").read_text().splitlines()]
     assert len(rows) == 18
     assert {row["population"] for row in rows} == {"small emoji"}
-    assert all({stretch[0] for stretch in row["calibrated"]} >= {"alone", "levels"} for row in rows)
+    assert all({claim[0] for claim in row["calibrated"]} >= {"alone", "levels"} for row in rows)
     for row, other in zip(rows, raw, strict=True):
         assert "calibrated" not in other
         assert (row["intervals"], row["invariance"]) == (other["intervals"], other["invariance"])
-        assert all(stretch[7] <= abs(other["stop"] - other["start"]) for stretch in row["calibrated"])
+        assert all(extent <= abs(other["stop"] - other["start"]) for extent in row["calibrated_extents"])
     assert "calibration" not in json.loads((tmp_path / "raw" / "settings.json").read_text())
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())["semantic"]["emoji_unicode"]["0"]["small"]
     shares = summary["cosine"]["text"]["calibrated"]["alone"]
@@ -175,7 +176,10 @@ def test_rates_that_so_few_images_cannot_tell_claim_nothing_and_say_so(
     main(["run", *words, "--config", chosen, "--plan.calibration", str(calibration), "--output", folder])
     main(["verify", folder])
     rows = [json.loads(line) for line in (tmp_path / "out" / "certificates.jsonl").read_text().splitlines()]
-    assert {tuple(stretch[6:]) for row in rows for stretch in row["calibrated"]} == {(None, 0.0, 0.0)}
+    assert {claim[6] for row in rows for claim in row["calibrated"]} == {None}
+    assert {*itertools.chain.from_iterable(row["calibrated_extents"] + row["calibrated_shares"] for row in rows)} == {
+        0.0
+    }
     page = (tmp_path / "out" / "report.html").read_text()
     assert "Of some claims no threshold was valid at 0.001 (marginal): too few calibration images" in page
     assert "epsilon 0.001: none" in page

@@ -26,7 +26,9 @@ __all__ = [
     "merge_rows",
     "read_record",
     "read_rows",
+    "record_at",
     "record_from_row",
+    "record_key",
     "row_key",
     "torn_line",
 ]
@@ -81,6 +83,19 @@ def read_record(row: bytes | Mapping[str, Any]) -> Record:
         return record_from_row(row)
     kind = kind_of(row)
     return record_from_row(row_of(row)) if kind is None else strict_reader(_record(kind), SCHEMA).of_line(row)
+
+
+def record_at(line: bytes, where: str) -> Record:
+    """The record of a line, see `read_record`; the error names where it is."""
+    try:
+        return read_record(line)
+    except RowError as error:
+        raise RowError(f"{where}: {error}", error.field) from error
+
+
+def record_key(record: Record) -> Key:
+    """What a record states, see `Record.key`."""
+    return record.key
 
 
 def _record(word: Any) -> type[Record]:

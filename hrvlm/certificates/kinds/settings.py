@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -96,6 +96,11 @@ class NotedThreshold(msgspec.Struct):
         change = self.attribute in (None, record.attribute)
         return level and change and (self.scorer, self.target_kind) == (record.scorer, record.target_kind)
 
+    def is_of(self, claim: Any) -> bool:
+        """Whether a calibrated claim states what it is measured in, and its threshold."""
+        said = self.unit, self.growth, self.thresholds.get(claim.form, -1.0)
+        return bool((claim.unit, claim.growth, claim.threshold) == said)
+
     def share(self, fraction: float) -> float:
         """The largest share of the change, at most 1, that lies within a fraction of the rotation."""
         shares, fractions = self.speed
@@ -106,6 +111,13 @@ class NotedThreshold(msgspec.Struct):
         return min(1.0, share + (fraction - begin) / (end - begin) * (shares[after] - share))
 
 
+class Behind(NamedTuple):
+    """Thresholds that calibrated claims of a row rest on."""
+
+    complete: bool  # whether all are stated that every image has
+    thresholds: list[NotedThreshold | None]  # of each claim; None where the calibration has no such one
+
+
 class NotedCalibration(msgspec.Struct, dict=True):
     """The calibration of semantic claims that a run used."""
 
@@ -113,16 +125,25 @@ class NotedCalibration(msgspec.Struct, dict=True):
     population: str
     thresholds: list[NotedThreshold]
 
-    def concerning(self, record: Any) -> Mapping[tuple[Any, ...], NotedThreshold]:
-        """Those about a row, by their keys; found once for all rows of its scorer, level and change."""
-        place = record.scorer, record.tree, record.level, record.attribute, record.target_kind
+    def behind(self, record: Any) -> Behind:
+        """What stands behind the calibrated claims of a row; found once for all rows that are alike in this."""
+        place = record.scorer, record.tree, record.level, record.attribute, record.target_kind, record.calibrated
         found = self._known.get(place)
         if found is None:
-            found = self._known[place] = {each.key: each for each in self.thresholds if each.concerns(record)}
+            asked = {each.key: each for each in self.thresholds if each.concerns(record)}
+            stated = {claim.about for claim in record.calibrated}
+            thresholds = [asked.get(claim.about) for claim in record.calibrated]
+            found = self._known[place] = Behind(
+                all(key in stated for key in asked if key[1] is None),
+                [
+                    each if each is not None and each.is_of(claim) else None
+                    for each, claim in zip(thresholds, record.calibrated, strict=True)
+                ],
+            )
         return found
 
     @cached_property
-    def _known(self) -> dict[tuple[Any, ...], dict[tuple[Any, ...], NotedThreshold]]:
+    def _known(self) -> dict[tuple[Any, ...], Behind]:
         return {}
 
 

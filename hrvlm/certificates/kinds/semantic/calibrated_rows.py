@@ -6,8 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, lru_cache
-from itertools import islice, starmap
-from operator import add
+from itertools import accumulate, islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,12 @@ import torch
 
 from hrvlm.certificates.embedding.attributes import Attribute
 from hrvlm.certificates.kinds.semantic.calibrated_levels import AskedMargins, Level, level_reaches
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, Ending
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import (
+    CalibratedClaim,
+    CalibratedClaims,
+    Ending,
+    claims_of,
+)
 from hrvlm.certificates.kinds.semantic.calibration import Calibration, ThresholdRecord
 
 Place = tuple[str, str, int]
@@ -54,10 +58,10 @@ class Asked:
         )
 
     @cached_property
-    def said(self) -> tuple[Any, ...]:
-        """The fields of a `CalibratedStretch` that are the same for every image."""
+    def claim(self) -> CalibratedClaim:
+        """What rows say of it."""
         s = self.statement
-        return s.over, s.group, s.epsilon, self.form, s.scale.unit, s.scale.growth, self.threshold
+        return CalibratedClaim(s.over, s.group, s.epsilon, self.form, s.scale.unit, s.scale.growth, self.threshold)
 
 
 class AskedThresholds:
@@ -109,13 +113,14 @@ class AskedThresholds:
         return shares, fractions
 
     @cached_property
-    def said(self) -> list[tuple[Any, ...]]:
-        """The fields of stretches, of all thresholds, that are the same for every image.
+    def claims(self) -> list[CalibratedClaims]:
+        """What is claimed of each change at one level after the other."""
+        return [claims_of([one.claim for one in some]) for level in self.by_level for some in level]
 
-        Equal values are one object: what is touched hundreds of times an image is to stay in the nearest cache.
-        """
-        known: dict[Any, Any] = {}
-        return [tuple([known.setdefault(value, value) for value in one.said]) for one in self._all]
+    @cached_property
+    def parts(self) -> list[tuple[int, int]]:
+        """Begin and end, among all thresholds, of those of each change at one level after the other."""
+        return [*pairwise([0, *accumulate(self.counts.ravel().tolist())])]
 
 
 def _padded(knots: tuple[float, ...], count: int) -> tuple[float, ...]:
@@ -165,12 +170,12 @@ class Asking:
 class Stated(NamedTuple):
     """What is stated of one change at one level, and the classes that end it, see `evidence`."""
 
-    stretches: tuple[CalibratedStretch, ...]
+    said: dict[str, Any]  # fields of its record
     ends: list[Ending]
 
 
 def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> list[list[Stated]]:
-    """Per level and change the stretches, and the classes that end them.
+    """Per level and change what is claimed, and the classes that end the stretches.
 
     Args:
         levels: of the image, of all scorers.
@@ -179,12 +184,21 @@ def calibrated_stretches(levels: Sequence[Level], asked: AskedThresholds) -> lis
     from hrvlm.certificates.kinds.semantic.speed_kernels import shares_of  # with numba, when it is called for
 
     if not asked:
-        return [[Stated((), []) for _ in some] for some in asked.by_level]
+        return [[Stated({}, []) for _ in some] for some in asked.by_level]
     reached = level_reaches(levels, asked.margins)
     extent = reached.extent[asked.places]
     start, stop = (torch.stack([getattr(level.partition, end) for level in levels]) for end in ("start", "stop"))
     length = (stop - start).abs().cpu().numpy().repeat(asked.counts.ravel())
-    share = shares_of(extent, length, *asked.speeds)
-    numbers = zip(extent.tolist(), share.tolist(), strict=True)
-    stretches, ends = starmap(CalibratedStretch, map(add, asked.said, numbers)), iter(reached.ends)
-    return [[Stated(tuple(islice(stretches, len(one))), next(ends)) for one in some] for some in asked.by_level]
+    extents, shares = extent.tolist(), shares_of(extent, length, *asked.speeds).tolist()
+    stated = (
+        Stated(
+            {
+                "calibrated": claims,
+                "calibrated_extents": tuple(extents[begin:end]),
+                "calibrated_shares": tuple(shares[begin:end]),
+            },
+            ends,
+        )
+        for claims, (begin, end), ends in zip(asked.claims, asked.parts, reached.ends, strict=True)
+    )
+    return [[*islice(stated, len(some))] for some in asked.by_level]

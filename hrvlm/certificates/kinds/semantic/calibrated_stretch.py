@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias, get_args
+import math
+from collections.abc import Iterable, Mapping
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
+import numpy as np
 from msgspec import Meta, Struct, convert, to_builtins
+from numpy.typing import NDArray
 
-from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE, SHARE
+from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE
+from hrvlm.rows.lines import line_of
 
 Over = Literal["alone", "group", "levels", "changes", "all"]
 """Which claims are right together: each alone, or of a group of images; of all levels, changes, or both of an image."""
@@ -24,8 +29,8 @@ Ending: TypeAlias = tuple[int, float, float, float, float, float]
 image; the error of its values; and the distance of their weights."""
 
 
-class CalibratedStretch(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
-    """A stretch at one threshold; rows hold the values in this order. A row has hundreds: hence no dataclass.
+class CalibratedClaim(Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
+    """What is claimed of a stretch, and what was asked for; rows hold the values in this order.
 
     Attributes:
         over: which claims are right together.
@@ -35,8 +40,6 @@ class CalibratedStretch(Struct, array_like=True, frozen=True, forbid_unknown_fie
         unit: what the threshold is measured in.
         growth: how much more is asked along the way, a share per radian at the image; less below 0.
         threshold: None where the calibration found none.
-        extent: radians from the image onwards on which its label is claimed; 0 for nothing.
-        share: of the change that they stand for.
     """
 
     over: Over
@@ -46,30 +49,106 @@ class CalibratedStretch(Struct, array_like=True, frozen=True, forbid_unknown_fie
     unit: ThresholdUnit
     growth: GROWTH
     threshold: NOT_NEGATIVE | None
-    extent: NOT_NEGATIVE
-    share: SHARE
 
     @property
-    def claim(self) -> tuple[str, Group | None, float]:
-        """What it is about: which claims, of which images, at which rate."""
+    def about(self) -> tuple[str, Group | None, float]:
+        """Which claims, of which images, at which rate."""
         return self.over, self.group, self.epsilon
 
 
-def stretches_of(values: Iterable[Any]) -> tuple[CalibratedStretch, ...]:
-    """From a row's lists; those that are stretches stay so."""
+class CalibratedStretch(NamedTuple):
+    """A stretch at one threshold.
+
+    Attributes:
+        claim: what is claimed of it.
+        extent: radians from the image onwards on which its label is claimed; 0 for nothing.
+        share: of the change that they stand for.
+    """
+
+    claim: CalibratedClaim
+    extent: float
+    share: float
+
+
+class CalibratedClaims(tuple[CalibratedClaim, ...]):
+    """The claims of a row: the same for all images of its change, level, scorer and groups, hence one object for all.
+
+    A run of some hundred images states a hundred thousand stretches. What depends on their claims alone is made once.
+    """
+
+    @property
+    def lists(self) -> list[list[Any]]:
+        """As a row holds them."""
+        found: list[list[Any]] = to_builtins(list(self))
+        for values in found:
+            if values[1] is not None:
+                values[1] = list(values[1])
+        return found
+
+    @cached_property
+    def text(self) -> str:
+        """`lists` as JSON."""
+        return line_of({"": self.lists})[len('{"": ') : -1]
+
+    @cached_property
+    def numbers(self) -> NDArray[np.float64]:
+        """Threshold, NaN for none, 1 where it is in units of weights, else 0, and growth `(C, 3)`."""
+        numbers = [
+            (math.nan if each.threshold is None else each.threshold, each.unit == "weights", each.growth)
+            for each in self
+        ]
+        return np.array(numbers, dtype=np.float64).reshape(-1, 3)
+
+    @cached_property
+    def groups(self) -> frozenset[Group]:
+        """Groups that they are about."""
+        return frozenset(each.group for each in self if each.group is not None)
+
+    @cached_property
+    def marginal_alone(self) -> list[tuple[int, float]]:
+        """Places and rates of those that are marginal, and right each alone."""
+        return [(i, each.epsilon) for i, each in enumerate(self) if (each.over, each.form) == ("alone", MARGINAL)]
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def once(self) -> bool:
+        """Whether no two of them are about the same, in the same form."""
+        return len({(*each.about, each.form) for each in self}) == len(self)
+
+
+def claims_of(values: Iterable[Any]) -> CalibratedClaims:
+    """From claims, or from a row's lists."""
+    if isinstance(values, CalibratedClaims):
+        return values
     given = tuple(values)
-    if set(map(type, given)) <= {CalibratedStretch}:
-        return given
-    return convert([value if isinstance(value, CalibratedStretch) else list(value) for value in given], _STRETCHES)
+    if not set(map(type, given)) <= {CalibratedClaim}:
+        given = convert([each if isinstance(each, CalibratedClaim) else list(each) for each in given], _CLAIMS)
+    return _shared(given)
 
 
-def lists_of(stretches: Iterable[CalibratedStretch]) -> list[list[Any]]:
-    """As a row holds them."""
-    found: list[list[Any]] = to_builtins(list(stretches))
-    for values in found:
-        if values[1] is not None:
-            values[1] = list(values[1])
-    return found
+@lru_cache(maxsize=4096)
+def _shared(claims: tuple[CalibratedClaim, ...]) -> CalibratedClaims:
+    return CalibratedClaims(claims)
 
 
-_STRETCHES = tuple[CalibratedStretch, ...]
+def without_extents(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A row as it is now, whose claims once held an extent and a share besides."""
+    given = row.get("calibrated")
+    if not isinstance(given, (list, tuple)) or not given or any(key in row for key in _BESIDE):
+        return row
+    if not all(isinstance(each, (list, tuple)) and len(each) == _ONCE for each in given):
+        return row
+    claims = [each[: -len(_BESIDE)] for each in given]
+    return {**row, "calibrated": claims} | {key: [each[place] for each in given] for key, place in _BESIDE.items()}
+
+
+_ONCE = 9
+_BESIDE = {"calibrated_extents": -2, "calibrated_shares": -1}
+_CLAIMS = tuple[CalibratedClaim, ...]
+NO_CLAIMS = CalibratedClaims()

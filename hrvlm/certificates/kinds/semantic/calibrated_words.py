@@ -9,12 +9,12 @@ from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 
 def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
     """The guarantee of the calibrated stretches of some rows, with its assumptions; none where there are no such."""
-    stretches = [stretch for record in records for stretch in record.calibrated]
-    if not stretches:
+    claims = set().union(*{record.calibrated for record in records})
+    if not claims:
         return []
     populations = sorted({record.population for record in records if record.population})
-    rates = ", ".join(f"{rate:g}" for rate in sorted({stretch.epsilon for stretch in stretches}))
-    forms = sorted({stretch.form for stretch in stretches})
+    rates = ", ".join(f"{rate:g}" for rate in sorted({claim.epsilon for claim in claims}))
+    forms = sorted({claim.form for claim in claims})
     confident = [f"{100 * float(form):g}%" for form in forms if form != "marginal"]
     further = (
         f"; with a confidence of {' or '.join(confident)} over calibrations, of further images" if confident else ""
@@ -29,7 +29,7 @@ def calibrated_words(records: Sequence[SemanticRecord]) -> list[str]:
         "change is shown as in calibration, at its steps only; it is a statement over images, not about one, each "
         "claim at its own epsilon unless claims are joint; under another artist, camera or change it is void."
     )
-    none = sorted({(stretch.epsilon, stretch.form) for stretch in stretches if stretch.threshold is None})
+    none = sorted({(claim.epsilon, claim.form) for claim in claims if claim.threshold is None})
     if none:
         rates = ", ".join(f"{epsilon:g} ({form})" for epsilon, form in none)
         words.append(

@@ -14,7 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hrvlm.certificates.embedding.affine import AffineScorer
@@ -73,29 +75,28 @@ def semantic_evidence(
         some = scorer.rows(part)
         known = None if sinusoids is None else sinusoids.rows(part)
         waves = known or rotation.rows(part).sinusoids(some, direction[part])
+        parts = np.stack([each.cpu().numpy() for each in (waves.cosine, waves.sine, waves.offset)])
         for row, i in enumerate(range(len(partition))[part]):
             stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
             fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
             if partition.intervals(i):
                 fields["plane"] = (float(first[i]), float(second[i]), float(angles[i]))
-                fields |= _fields(_Image(some, waves, row), partition, i, bounding[i])
+                fields |= _fields(_Image(some, parts[:, row]), partition, i, bounding[i])
             found.append(fields)
     return found
 
 
 class _Image:
-    """The waves of one image: row `row` of `waves` `(n, U)`, whose columns are the classes `scorer.first`."""
+    """The waves of one image: cosine, sine and offset `(3, U)` of the classes `scorer.first`."""
 
-    def __init__(self, scorer: AffineScorer, waves: Sinusoids, row: int) -> None:
-        self.scorer = scorer
-        self.parts = [part[row].cpu().numpy() for part in (waves.cosine, waves.sine, waves.offset)]
+    def __init__(self, scorer: AffineScorer, parts: NDArray[np.float64]) -> None:
+        self.scorer, self.parts = scorer, parts
         self.first = scorer.first.cpu().numpy()
 
-    def wave(self, label: int, named: int | None = None) -> Wave:
-        """Coefficients of a winner, or of a class identical to it."""
-        column = self._column(label)
-        cosine, sine, offset = (float(part[column]) for part in self.parts)
-        return label if named is None else named, cosine, sine, offset
+    def waves(self, labels: Sequence[int], names: Sequence[int]) -> list[Wave]:
+        """Coefficients of classes, under their own names or those of classes identical to them."""
+        columns = self.first.searchsorted(labels)
+        return [(name, a, b, c) for name, (a, b, c) in zip(names, self.parts[:, columns].T.tolist(), strict=True)]
 
     def duplicate(self, label: int) -> int | None:
         """Another class identical to a winner, or None."""
@@ -165,7 +166,7 @@ def _fields(image: _Image, partition: SemanticPartition, i: int, bounds: _Bounds
     pairs = sorted((k, named(k, j), distance) for (k, j), distance in bounds.distances.items())
     largest = sorted((k, named(k, j), delta) for k, (delta, j) in bounds.largest.items())
     classes = winners | {j for _, j in bounds.distances} | ({rival} - {-1})
-    waves = [*map(image.wave, classes), *(image.wave(*pair) for pair in duplicates.items())]
+    waves = image.waves([*classes, *duplicates], [*classes, *duplicates.values()])
     held = {"waves": tuple(sorted(waves)), "distances": tuple(pairs), "largest_deltas": tuple(largest)}
     margins = tuple((*pair, *numbers) for pair, numbers in sorted(bounds.margins.items()))
     if margin is not None and abs(margin) < _NO_LEAD:  # a difference of scores says nothing here

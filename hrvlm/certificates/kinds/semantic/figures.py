@@ -12,7 +12,6 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.figures import COLOURS, NOTHING, OTHER, RIGHT, SAME, STYLE, panels_beside, room, shown
 from hrvlm.trees.words import printable
@@ -90,9 +89,8 @@ def _bar(axes: Any, place: int, record: SemanticRecord, name: ClassName) -> None
     if not record.intervals:
         axes.barh(place, 100, 0.8, color=NOTHING, alpha=0.25, hatch="///")
         axes.text(50, place, "nothing certified", ha="center", va="center", fontsize=7)
-    stretches = [s for s in record.calibrated if s.over == "alone" and s.form == MARGINAL and whole]
-    for stretch in stretches:  # one line over the other: longer for a larger rate
-        axes.plot([0, 100 * stretch.extent / abs(whole)], [place + 0.43] * 2, color="black", linewidth=0.8, alpha=0.5)
+    for _, extent in record.marginal_extents if whole else ():  # one line over the other: longer for a larger rate
+        axes.plot([0, 100 * extent / abs(whole)], [place + 0.43] * 2, color="black", linewidth=0.8, alpha=0.5)
     for begin, end, label in record.intervals:
         first, last = (0.0, 100.0) if whole == 0 else (100 * (x - record.start) / whole for x in (begin, end))
         colour = SAME if label == record.prediction else RIGHT if label == record.label else OTHER

@@ -112,10 +112,8 @@ class SemanticKind(Kind[SemanticRecord], TellsSound[SemanticRecord]):
         """Prompts of an attribute, and the class of the image itself."""
         yield from said_of_label(record)
         yield from named(record, ("prompts", record.attribute), "source_prompt", "target_prompt")
-        for stretch in record.calibrated:
-            if stretch.group is not None:
-                tree, level, label = stretch.group
-                yield (self.name, record.scorer, *((tree, level) if level else ("leaf",))), "prediction", label
+        for tree, level, label in record.calibrated.groups:
+            yield (self.name, record.scorer, *((tree, level) if level else ("leaf",))), "prediction", label
         if record.prediction >= 0:
             yield (self.name, record.scorer, *level_of(record)), "prediction", record.prediction
 

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.reasons import Reason
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch, lists_of, stretches_of
+from hrvlm.certificates.kinds.semantic import calibrated_stretch as stretch
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim, CalibratedClaims, CalibratedStretch
 from hrvlm.rows.fields import COUNT, FINITE, NAME, NOT_NEGATIVE, SHARE, one_of
+from hrvlm.rows.lines import line_of
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
+from hrvlm.rows.strict import RowError
 
 if TYPE_CHECKING:
     from hrvlm.certificates.embedding.partition import SemanticPartition
@@ -26,6 +29,7 @@ TEXT = "text"
 _ONLY_FOR_VERIFYING: Mapping[str, Any] = {
     "waves": (), "distances": (), "margins": (), "largest_deltas": None, "plane": None,
 }  # fmt: skip
+_CALIBRATED = ("calibrated_extents", "calibrated_shares", "calibrated")
 _PAIRS = ("intervals", "stable", "waves", "distances", "margins")
 
 
@@ -61,45 +65,31 @@ class SemanticRecord(Record):
             "prediction" at the leaves.
         calibration: digest of the calibration that calibrated stretches rest on; None where none are stated.
         population: the images that calibrated claims are about, in the words of the calibration.
-        calibrated: (over, group, epsilon, form, unit, growth, threshold, extent, share) of every calibrated stretch:
-            over an exchangeable image of the population and the calibration, some picture of the change that lies on
-            the `extent` radians from the image onwards has another label with probability at most `epsilon`; or, with
-            the confidence that `form` states over calibrations, at that rate over further images. Claims that `over`
-            names are right together. The margin over every class j exceeds ``threshold * u (1 + growth sin t)`` there,
-            u being the distance of the weights, or 1 in the unit "margin"; `share` is the part of the change meant.
         reference: an observation beside the claim: the share on which the prediction holds along the arc that was
             fitted to pictures of the change in order, from the image on; None without such pictures.
+        calibrated: (over, group, epsilon, form, unit, growth, threshold) of every calibrated claim: over an
+            exchangeable image of the population and the calibration, some picture of the change that lies on its extent
+            has another label with probability at most `epsilon`; or, with the confidence that `form` states over
+            calibrations, at that rate over further images. Claims that `over` names are right together. The margin over
+            every class j exceeds ``threshold * u (1 + growth sin t)`` on the extent, u being the distance of the
+            weights, or 1 in the unit "margin".
+        calibrated_extents: of every calibrated claim the radians from the image onwards.
+        calibrated_shares: of every calibrated claim the part of the change that they stand for.
     """
 
     kind: ClassVar[str] = "semantic"
     added: ClassVar[frozenset[str]] = frozenset(
-        {
-            "plane",
-            "waves",
-            "distances",
-            "largest_deltas",
-            "margins",
-            "named_by",
-            "reference",
-            "calibration",
-            "population",
-            "calibrated",
-        }
+        {*_ONLY_FOR_VERIFYING, "named_by", "reference", "calibration", "population", *_CALIBRATED}
     )
-    unsaid: ClassVar[frozenset[str]] = Record.unsaid | {
-        "named_by",
-        "reference",
-        "calibration",
-        "population",
-        "calibrated",
-    }
+    unsaid: ClassVar[frozenset[str]] = Record.unsaid | added - {*_ONLY_FOR_VERIFYING}
     limits: ClassVar[Mapping[str, Any]] = {
         "target_kind": one_of((TEXT, "image")), "intervals": tuple[tuple[FINITE, FINITE, COUNT], ...],
         "invariance": NOT_NEGATIVE, "stable": tuple[tuple[NOT_NEGATIVE, NOT_NEGATIVE], ...],
         "waves": tuple[tuple[COUNT, FINITE, FINITE, FINITE], ...],
         "distances": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...],
         "largest_deltas": tuple[tuple[COUNT, COUNT, NOT_NEGATIVE], ...] | None,
-        "calibration": NAME | None, "population": NAME | None, "calibrated": tuple[CalibratedStretch, ...],
+        "calibration": NAME | None, "population": NAME | None, "calibrated": tuple[CalibratedClaim, ...],
+        "calibrated_extents": tuple[NOT_NEGATIVE, ...], "calibrated_shares": tuple[SHARE, ...],
         "reference": SHARE | None, "margins": tuple[tuple[COUNT, COUNT, FINITE, FINITE, FINITE, NOT_NEGATIVE], ...],
     }  # fmt: skip
 
@@ -123,7 +113,9 @@ class SemanticRecord(Record):
     reference: float | None = None
     calibration: str | None = None
     population: str | None = None
-    calibrated: tuple[CalibratedStretch, ...] = ()
+    calibrated_extents: tuple[float, ...] = ()
+    calibrated_shares: tuple[float, ...] = ()
+    calibrated: CalibratedClaims = stretch.NO_CLAIMS
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
@@ -132,7 +124,9 @@ class SemanticRecord(Record):
             "waves": tuple((int(k), float(a), float(b), float(c)) for k, a, b, c in self.waves),
             "distances": tuple((int(k), int(j), float(distance)) for k, j, distance in self.distances),
             "margins": tuple((int(k), int(j), *map(float, numbers)) for k, j, *numbers in self.margins),
-            "calibrated": stretches_of(self.calibrated),
+            "calibrated": stretch.claims_of(self.calibrated),
+            "calibrated_extents": tuple(map(float, self.calibrated_extents)),
+            "calibrated_shares": tuple(map(float, self.calibrated_shares)),
         }
         if self.largest_deltas is not None:
             values["largest_deltas"] = tuple((int(k), int(j), float(delta)) for k, j, delta in self.largest_deltas)
@@ -141,23 +135,57 @@ class SemanticRecord(Record):
             values["plane"] = (float(x), float(y), float(angle))
         for name, value in values.items():
             object.__setattr__(self, name, value)
+        self._check()
+
+    def _check(self) -> None:
+        counts = len(self.calibrated), len(self.calibrated_extents), len(self.calibrated_shares)
+        if len(set(counts)) > 1:
+            raise RowError(f"expected an extent and a share of every calibrated claim, got {counts}", "calibrated")
 
     @classmethod
     def of_values(cls, values: dict[str, Any]) -> Self:
         """From all fields as rows' types have them, which need no conversion: see `hrvlm.rows.strict.Strict`."""
         found = object.__new__(cls)
-        found.__dict__.update(values)
+        found.__dict__.update(values, calibrated=stretch.claims_of(values["calibrated"]))
+        found._check()
         return found
+
+    shared: ClassVar[Mapping[str, Any]] = {"calibrated": stretch.claims_of}
+    renewed = staticmethod(stretch.without_extents)
+
+    @property
+    def stretches(self) -> tuple[CalibratedStretch, ...]:
+        """The calibrated ones."""
+        return tuple(map(CalibratedStretch, self.calibrated, self.calibrated_extents, self.calibrated_shares))
+
+    @property
+    def marginal_extents(self) -> list[tuple[float, float]]:
+        """Rate and radians of the calibrated claims that are marginal and each alone."""
+        return [(epsilon, self.calibrated_extents[place]) for place, epsilon in self.calibrated.marginal_alone]
 
     def to_row(self) -> Row:
         """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
+        row = self._row()
+        if self.calibrated:
+            row["calibrated"] = self.calibrated.lists
+        return row
+
+    def to_line(self) -> str:
+        """See `Record.to_line`; claims, which many rows share, come as text."""
+        if not self.calibrated:
+            return super().to_line()
+        row = self._row()
+        del row["calibrated"]  # the last of them
+        return f'{line_of(row)[:-1]}, "calibrated": {self.calibrated.text}}}'
+
+    def _row(self) -> Row:
         row = super().to_row()
         lists: Row = {name: [list(item) for item in row[name]] for name in _PAIRS}
         lists["plane"] = None if self.plane is None else list(self.plane)
         if self.largest_deltas is not None:
             lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
         if self.calibrated:
-            lists["calibrated"] = lists_of(self.calibrated)
+            lists |= {name: list(row[name]) for name in _CALIBRATED[:2]}
         return row | lists
 
     @classmethod

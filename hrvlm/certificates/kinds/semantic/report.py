@@ -9,7 +9,6 @@ from rich.table import Table
 
 from hrvlm.certificates.kinds.labelled import percent
 from hrvlm.certificates.kinds.report import Change, Judged, KindReport, judged_at
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import MARGINAL
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.certificates.kinds.wording import unlabelled, values
@@ -96,8 +95,7 @@ class SemanticReport(KindReport[SemanticRecord]):
         whole = abs(record.stop - record.start)
         name = record.attribute if record.target_kind == TEXT else f"{record.attribute} ({record.target_kind})"
         ends = [(abs(end - record.start) / whole if whole else 1.0, label) for _, end, label in record.intervals]
-        told = [s for s in record.calibrated if s.over == "alone" and s.form == MARGINAL and whole]
-        stretches = [(s.epsilon, min(1.0, s.extent / whole)) for s in told]
+        stretches = [(epsilon, min(1.0, extent / whole)) for epsilon, extent in record.marginal_extents if whole]
         return Change(change=name, intervals=ends, stretches=stretches)
 
 

@@ -158,7 +158,7 @@ def _of_image(
             sinusoids=level.sinusoids,
         )  # fmt: skip
         for fields, one in zip(evidence, some, strict=False):
-            fields["calibrated"] = one.stretches
+            fields |= one.said
         found[place] = level.partition, evidence
     calibration = None if asking is None else asking.calibration
     for i, attribute in enumerate(plan.attributes):

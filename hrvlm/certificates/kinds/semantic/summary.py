@@ -9,6 +9,7 @@ from typing import Any
 
 from hrvlm.certificates.kinds.labelled import labelled, mean, without_labels
 from hrvlm.certificates.kinds.scalars import levels_of
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaims
 from hrvlm.certificates.kinds.semantic.record import TEXT, SemanticRecord
 from hrvlm.rows.measures import Measured, Unit, measured
 
@@ -56,12 +57,21 @@ def _observed(records: list[SemanticRecord]) -> dict[str, Any]:
     return {"reference": found | {"mean_discrepancy": fmean(abs(share - invariance) for share, invariance in pairs)}}
 
 
+def _by_claims(records: Iterable[SemanticRecord]) -> Iterator[tuple[CalibratedClaims, list[tuple[float, ...]]]]:
+    """Claims with the shares of all records that state them."""
+    found: dict[int, tuple[CalibratedClaims, list[tuple[float, ...]]]] = {}
+    for record in records:
+        if record.calibrated:
+            found.setdefault(id(record.calibrated), (record.calibrated, []))[1].append(record.calibrated_shares)
+    yield from found.values()
+
+
 def _calibrated(records: list[SemanticRecord]) -> dict[str, Any]:
     """Per claims that are right together, rate and form the mean share of the change that is claimed, where any are."""
     shares: dict[tuple[str, float, str], list[float]] = defaultdict(list)
-    for record in records:
-        for stretch in record.calibrated:
-            shares[stretch.over, stretch.epsilon, stretch.form].append(stretch.share)
+    for claims, of_images in _by_claims(records):
+        for claim, some in zip(claims, zip(*of_images, strict=True), strict=True):
+            shares[claim.over, claim.epsilon, claim.form] += some
     if not shares:
         return {}
     found: dict[str, Any] = {}
@@ -95,8 +105,8 @@ def semantic_measures(record: SemanticRecord) -> list[Measured]:
     values.append((f"invariant share, {change}, {record.scorer}", "share", record.invariance))
     for delta, share in record.stable:
         values.append((f"stable share at {delta:g}, {change}, {record.scorer}", "share", share))
-    for stretch in record.calibrated:
-        if stretch.over == "alone":
-            rate = f"{stretch.epsilon:g} ({stretch.form})"
+    for stretch in record.stretches:
+        if stretch.claim.over == "alone":
+            rate = f"{stretch.claim.epsilon:g} ({stretch.claim.form})"
             values.append((f"calibrated share at {rate}, {change}, {record.scorer}", "share", stretch.share))
     return measured(record, values)

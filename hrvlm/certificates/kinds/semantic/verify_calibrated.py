@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedStretch
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim
 from hrvlm.certificates.kinds.semantic.record import SemanticRecord
 from hrvlm.certificates.kinds.semantic.verify_stable import ARC_TOLERANCE, Rival, Sinusoid, differs, rivals_of
-from hrvlm.certificates.kinds.settings import NotedCalibration, NotedThreshold
+from hrvlm.certificates.kinds.settings import NotedCalibration
 from hrvlm.rows.verifying import Finding
 
 
@@ -17,8 +17,7 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
         yield "calibration", True, "a calibrated stretch goes with its calibration and population, of which one lacks"
     if not record.calibrated:
         return
-    stated = [(*stretch.claim, stretch.form) for stretch in record.calibrated]
-    if len(set(stated)) < len(stated):
+    if not record.calibrated.once:
         yield "calibrated", True, "states two stretches for one rate, form and group"
     waves = {label: Sinusoid(*numbers) for label, *numbers in record.waves}
     named = {label for pair in (*record.distances, *record.margins) for label in pair[:2]}
@@ -26,11 +25,11 @@ def calibrated_findings(record: SemanticRecord) -> Iterator[Finding]:
         return  # a lacking score is found where the stable part is derived
     whole = raw_extent(record)
     rivals = [rival for rival in rivals_of(record, waves) if rival.winner == record.prediction]
-    for stretch in record.calibrated:
-        derived = 0.0 if stretch.threshold is None else _reached(stretch, stretch.threshold, rivals, whole)
-        yield from differs("calibrated", stretch.extent, derived, ARC_TOLERANCE)
-        if (stretch.share > 0) > (stretch.extent > 0):
-            yield "calibrated", True, f"claims a share of {stretch.share!r} of the change on an extent of 0"
+    for claim, extent, share in record.stretches:
+        derived = 0.0 if claim.threshold is None else _reached(claim, claim.threshold, rivals, whole)
+        yield from differs("calibrated_extents", extent, derived, ARC_TOLERANCE)
+        if (share > 0) > (extent > 0):
+            yield "calibrated_shares", True, f"claims a share of {share!r} of the change on an extent of 0"
 
 
 def raw_extent(record: SemanticRecord) -> float:
@@ -40,12 +39,12 @@ def raw_extent(record: SemanticRecord) -> float:
     return abs(record.intervals[0][1] - record.start)
 
 
-def _reached(stretch: CalibratedStretch, threshold: float, rivals: list[Rival], whole: float) -> float:
+def _reached(claim: CalibratedClaim, threshold: float, rivals: list[Rival], whole: float) -> float:
     """Radians from the image onwards on which all margins that the row holds exceed what is asked of them."""
     ends = [whole]
     for rival in rivals:
-        asked = threshold * (rival.distance if stretch.unit == "weights" else float(rival.winner != rival.other))
-        lead = Sinusoid(rival.margin.a, rival.margin.b - stretch.growth * asked, rival.margin.c)
+        asked = threshold * (rival.distance if claim.unit == "weights" else float(rival.winner != rival.other))
+        lead = Sinusoid(rival.margin.a, rival.margin.b - claim.growth * asked, rival.margin.c)
         if not lead.value(0.0) > asked + rival.error:  # nor where that is no number
             return 0.0
         ends += [low for low, _ in lead.at_most(asked + rival.error, 0.0, whole)]
@@ -66,19 +65,13 @@ def calibrated_against(record: SemanticRecord, noted: NotedCalibration | None) -
     if (record.calibration, record.population) != (noted.digest, noted.population):
         yield "calibration", True, f"rests on calibration {record.calibration!r}, its run on {noted.digest!r}"
         return
-    thresholds, length = noted.concerning(record), abs(record.stop - record.start)
-    stated = {stretch.claim for stretch in record.calibrated}
-    if record.intervals and not all(key in stated for key in thresholds if key[1] is None):
+    behind, length = noted.behind(record), abs(record.stop - record.start)
+    if record.intervals and not behind.complete:
         yield "calibrated", False, "lacks stretches of its calibration"
-    for stretch in record.calibrated:
-        known = thresholds.get(stretch.claim)
-        if known is None or known.thresholds.get(stretch.form, -1.0) != stretch.threshold or not _same(known, stretch):
-            yield "calibrated", True, f"states a threshold of {stretch.threshold!r} that its calibration does not have"
+    for (claim, extent, stated), threshold in zip(record.stretches, behind.thresholds, strict=True):
+        if threshold is None:
+            yield "calibrated", True, f"states a threshold of {claim.threshold!r} that its calibration does not have"
             continue
-        share = known.share(stretch.extent / length) if length and stretch.extent else 0.0
-        if share != stretch.share:  # most are the same to the last bit
-            yield from differs("calibrated", stretch.share, share, ARC_TOLERANCE)
-
-
-def _same(known: NotedThreshold, stretch: CalibratedStretch) -> bool:
-    return known.unit == stretch.unit and known.growth == stretch.growth
+        share = threshold.share(extent / length) if length and extent else 0.0
+        if share != stated:  # most are the same to the last bit
+            yield from differs("calibrated_shares", stated, share, ARC_TOLERANCE)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -39,24 +39,24 @@ def _usual(record: SemanticRecord) -> bool:
         return False
     labels = [record.prediction, *(wave[0] for wave in record.waves)]
     named = {label for pair in record.distances for label in pair[:2]}
-    claims = {(*stretch.claim, stretch.form) for stretch in record.calibrated}
     small = min(labels) >= 0 and max(labels) < LABELS
     once = len(set(labels[1:])) == len(record.waves)
-    return small and once and named <= set(labels[1:]) and len(claims) == len(record.calibrated)
+    return small and once and named <= set(labels[1:]) and record.calibrated.once
 
 
 def _derived(records: Sequence[SemanticRecord]) -> Mask:
     """Whether the stretches of each record are those that its scores give."""
-    stretches = [stretch for record in records for stretch in record.calibrated]
     owner = np.repeat(np.arange(len(records)), [len(record.calibrated) for record in records])
-    threshold = np.array([math.nan if s.threshold is None else s.threshold for s in stretches])
-    in_weights = np.array([s.unit == "weights" for s in stretches])
-    growth, extent, share = (np.array([getattr(s, name) for s in stretches]) for name in ("growth", "extent", "share"))
+    threshold, in_weights, growth = np.concatenate([record.calibrated.numbers for record in records]).T
+    extent, share = (
+        np.fromiter(chain.from_iterable(some), dtype=np.float64)
+        for some in ((r.calibrated_extents for r in records), (r.calibrated_shares for r in records))
+    )
     whole = np.array([raw_extent(record) for record in records])[owner]
     rivals = _rivals(records)
     pair, at = rivals.beside(owner)
     a, b, c, distance, other = rivals.values[at].T
-    slack = threshold[pair] * np.where(in_weights[pair], distance, other)
+    slack = threshold[pair] * np.where(in_weights[pair] > 0, distance, other)
     lead = np.stack([a, b - growth[pair] * slack, c])
     reach = whole.copy()
     for low, high in arcs_at_most(lead, slack, np.zeros(len(pair)), whole[pair]):
