@@ -46,6 +46,8 @@ def all_composed(value: Any) -> Any:
 
 def printable(text: str) -> str:
     r"""The text on one line with control characters written out, as `\x1b`: a terminal does nothing but show it."""
+    if text.isprintable():
+        return text
     return "".join(
         character.encode("unicode_escape").decode("ascii")
         if character in _DIRECTIONS or unicodedata.category(character) in _UNPRINTABLE
