@@ -61,9 +61,11 @@ def _numbered(values: Sequence[Any]) -> list[Any]:
     unlike = any(len(set(kinds) - {type(None)}) > 1 for kinds in types)
     if not unlike:
         return list(values)
-    return [
-        None
-        if value is None
-        else [None if part is None else {str(place): item for place, item in enumerate(part)} for part in value]
-        for value in values
-    ]
+    return [None if value is None else [_structure(part) for part in value] for value in values]
+
+
+def _structure(part: Any) -> Any:
+    """Numbered fields of a list of unlike values, and of lists among them."""
+    if not isinstance(part, _NESTED):
+        return part
+    return {str(place): _structure(item) for place, item in enumerate(part)}

@@ -37,6 +37,21 @@ def test_a_polars_frame_has_structures_where_lists_hold_unlike_values() -> None:
     assert type(label[2]) is int
 
 
+def test_a_polars_frame_holds_claims_of_groups() -> None:
+    pytest.importorskip("polars")
+    claims = [
+        ["alone", None, 0.1, "marginal", "weights", 0.0, 0.2],
+        ["group", ["t", 1, 3], 0.1, "0.95", "margin", 1.0, None],
+    ]
+    row = semantic_rows(1)[0] | {"calibrated": claims, "calibrated_extents": [0.1, 0], "calibrated_shares": [0.5, 0]}
+    frame = frames.to_frame([*ROWS, record_from_row(row | {"calibration": "c", "population": "p"})], "polars")
+    assert frame["calibrated_extents"].to_list()[-1] == [0.1, 0.0]
+    alone, grouped = frame["calibrated"].to_list()[-1]
+    assert [*alone.values()] == claims[0]
+    assert [*grouped.pop("1").values()] == claims[1].pop(1)
+    assert [*grouped.values()] == claims[1]
+
+
 def test_the_one_that_is_installed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("polars")
     there = importlib.util.find_spec
