@@ -42,8 +42,9 @@ ROWS = ROWS_OF["run"]
 PROCESSES = 4
 COMMANDS = {
     "merge": (
-        "from hrvlm.certificates.kinds.registry import row_key; from hrvlm.rows.shards import merge_shards; "
-        f"merge_shards(sys.argv[2] + '/{ROWS}', row_key)"
+        "from hrvlm.certificates.kinds.registry import record_at, record_key; "
+        "from hrvlm.rows.shards import merge_shards; "
+        f"merge_shards(sys.argv[2] + '/{ROWS}', record_key, record_at)"
     ),
     **dict.fromkeys(("verify", "report"), "from hrvlm.cli.certify import main; main(sys.argv[1:])"),
 }

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 from hrvlm.certificates.kinds.oracle.errors import ErrorModel, OracleError
 from hrvlm.certificates.kinds.oracle.from_counts import corrected_records
 from hrvlm.certificates.kinds.oracle.record import OracleRecord
-from hrvlm.certificates.kinds.registry import record_from_row, row_key
+from hrvlm.certificates.kinds.registry import record_at, record_from_row, record_key
 from hrvlm.evaluation.answers import composite_alone, labelling_at
 from hrvlm.evaluation.certification import finish
 from hrvlm.evaluation.folder_names import ROWS_OF, read_settings
@@ -103,7 +103,7 @@ def audit(folder: Path, settings: AuditSettings, output: Output) -> Audited:
         raise ValueError(f"expected another output than the audited {folder}: its rows are kept")
     oracle = settings.chosen()
     noted = _noted(folder, oracle)
-    records = [record_from_row(row) for row in run_rows(folder / ROWS, row_key)]
+    records = [record_from_row(row) for row in run_rows(folder / ROWS, record_key, record_at)]
     counts = list(_counts(records, oracle, settings))
     rows = _rows(records, counts, settings)
     text = "".join(json.dumps(row, allow_nan=False, ensure_ascii=False) + "\n" for row in rows)

@@ -22,7 +22,7 @@ def rows_in(folder: Path, command: str) -> list[dict[str, Any]]:
     Raises:
         ValueError: If a file is none of rows.
     """
-    from hrvlm.certificates.kinds.registry import row_key
+    from hrvlm.certificates.kinds.registry import record_at, record_key
     from hrvlm.rows.jsonl import read_rows
     from hrvlm.rows.shards import run_rows
 
@@ -30,7 +30,7 @@ def rows_in(folder: Path, command: str) -> list[dict[str, Any]]:
     if command not in files_in(folder):
         return []
     if command == "run":
-        return run_rows(path, row_key)
+        return run_rows(path, record_key, record_at)
     if command == "attack":
         from hrvlm.attacks.records import robustness_order
 

@@ -87,17 +87,18 @@ def _hold_shards(merged: Path, stack: ExitStack) -> list[Path]:
     return [part for part in parts if part.exists()]  # another process may have merged them just before
 
 
-def run_rows(path: str | Path, key: RowKey) -> list[Row]:
+def run_rows(path: str | Path, key: RowKey, read: Reader = row_of) -> list[Row]:
     """All rows of a run, finished or not, ordered by kind, dataset index and statement.
 
     Args:
         path: merged file of the run.
-        key: what a row states, by which rows are ordered.
+        key: what a row states, by which rows are ordered; of what `read` makes of lines.
+        read: the rows by default.
 
     Raises:
         ValueError: if two different rows make the same statement about the same image.
     """
-    return [json.loads(line) for line in _sorted_lines(Path(path), key, row_of)]
+    return [json.loads(line) for line in _sorted_lines(Path(path), key, read)]
 
 
 def unchecked_rows(path: str | Path) -> list[Row]:

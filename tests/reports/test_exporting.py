@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import csv
+import json
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pyarrow.parquet
 import pytest
 from report_rows import all_rows, smoothing_row
 
+from hrvlm.cli.results import write_export
 from hrvlm.reports.exporting import read_parquet, read_tsv, to_tsv, write_parquet
 
 
@@ -24,6 +26,14 @@ def test_rows_of_every_kind_come_back_from_parquet(tmp_path: Path) -> None:
     assert [list(row) for row in back] == [list(row) for row in sorted(rows, key=lambda row: row["kind"])]
     assert all(type(a) is type(b) for x, y in zip(back, sorted(rows, key=lambda row: row["kind"]), strict=True)
                for a, b in zip(x.values(), y.values(), strict=True))  # fmt: skip
+
+
+def test_an_export_says_where_a_row_is_that_it_cannot_read(tmp_path: Path) -> None:
+    rows = [smoothing_row(index=0), smoothing_row(index=1) | {"sigma": -1.0}]
+    path = tmp_path / "certificates.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(ValueError, match=f"line 2 of {path}: expected sigma as float > 0.0, got -1.0"):
+        write_export(tmp_path, "parquet")
 
 
 def test_other_readers_find_the_types_of_the_fields(tmp_path: Path) -> None:
