@@ -220,4 +220,13 @@ def _explained(error: msgspec.ValidationError, row: Mapping[str, Any]) -> RowErr
     if what.startswith("Invalid enum value"):
         what = "one of the words that it may be"
     wanted = what.removeprefix("Expected ").partition(", got ")[0]
-    return RowError(f"expected {name}{place['rest']} as {wanted}, got {shown(row.get(name))}", name)
+    return RowError(f"expected {name}{place['rest']} as {wanted}, got {shown(_at(row.get(name), place['rest']))}", name)
+
+
+def _at(value: Any, places: str) -> Any:
+    """What lies within a value at places such as ``[4][0]``; the whole value where they are none of lists."""
+    if re.fullmatch(r"(\[\d+\])*", places) is None:
+        return value
+    for place in re.findall(r"\d+", places):
+        value = value[int(place)]
+    return value

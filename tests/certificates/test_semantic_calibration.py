@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
+import pickle
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -23,7 +25,7 @@ from hrvlm.certificates.kinds.registry import read_record
 from hrvlm.certificates.kinds.semantic.calibrated_extent import FirstStretches
 from hrvlm.certificates.kinds.semantic.calibrated_levels import Level
 from hrvlm.certificates.kinds.semantic.calibrated_rows import Asked, AskedThresholds, calibrated_stretches
-from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim, CalibratedStretch
+from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim, CalibratedStretch, claims_of
 from hrvlm.certificates.kinds.semantic.calibrated_words import calibrated_words
 from hrvlm.certificates.kinds.semantic.calibrating import CalibrationOptions, _chosen, calibrate_claim, statements_of
 from hrvlm.certificates.kinds.semantic.calibration import (
@@ -395,11 +397,53 @@ def test_a_line_is_that_of_its_row_and_one_of_the_older_form_is_read(problem: Pr
         record = SemanticRecord.from_row(row)
         assert record.to_line() == json.dumps(record.to_row(), ensure_ascii=False) == json.dumps(row)
         assert read_record(record.to_line().encode()) == record
-        older = {name: value for name, value in row.items() if name not in NOTHING}
-        values = zip(*(row[name] for name in NOTHING), strict=True)
-        older["calibrated"] = [[*claim, extent, share] for claim, extent, share in values]
+        older = older_form(row)
         assert read_record(json.dumps(older).encode()) == SemanticRecord.from_row(older) == record
         assert "calibrated_extents" not in older
+
+
+def older_form(row: dict[str, object]) -> dict[str, object]:
+    """A row whose claims hold their extents and shares."""
+    values = zip(*(row[name] for name in NOTHING), strict=True)
+    stretches = [[*claim, extent, share] for claim, extent, share in values]
+    return {name: value for name, value in row.items() if name not in NOTHING} | {"calibrated": stretches}
+
+
+@pytest.mark.parametrize("length", [6, 7, 8])
+def test_of_a_row_partly_in_the_older_form_the_claim_is_named(
+    problem: Problem, calibrated: Calibration, length: int
+) -> None:
+    older = older_form(rows_of(problem, calibrated)[0])
+    older["calibrated"][3] = older["calibrated"][3][:length]
+    for read in (SemanticRecord.from_row, lambda row: read_record(json.dumps(row).encode())):
+        with pytest.raises(RowError, match=r"expected calibrated\[3\] as 9 values, got \['group', ") as caught:
+            read(older)
+        assert caught.value.field == "calibrated"
+
+
+def test_of_a_wrong_value_in_a_claim_that_value_is_told(problem: Problem, calibrated: Calibration) -> None:
+    row = rows_of(problem, calibrated)[0]
+    row["calibrated"][3][6] = -2.5
+    with pytest.raises(RowError, match=r"^expected calibrated\[3\]\[6\] as float >= 0.0, got -2.5$"):
+        read_record(json.dumps(row).encode())
+    row["calibrated"][3] = None
+    with pytest.raises(RowError, match=r"^expected calibrated\[3\] as array, got None$"):
+        SemanticRecord.from_row(row)
+
+
+def test_claims_are_one_object_wherever_they_come_from(problem: Problem, calibrated: Calibration) -> None:
+    first, second = (SemanticRecord.from_row(row) for row in rows_of(problem, calibrated)[:2])
+    read = [read_record(json.dumps(form(first.to_row())).encode()) for form in (dict, older_form)]
+    made = replace(second, calibrated=first.calibrated.lists)
+    hash(first)  # that of texts is another in another process, and may not travel
+    for other in (*read, made, pickle.loads(pickle.dumps(first)), copy.deepcopy(first), copy.copy(first), first.slim()):
+        assert other.calibrated is first.calibrated
+
+
+def test_groups_of_claims_come_in_their_order() -> None:
+    groups = [(name, 1, 0) for name in "zebra"]
+    claims = [CalibratedClaim("group", group, 0.1, "marginal", "weights", 0.0, 0.1) for group in (*groups, None)]
+    assert [*claims_of([*claims, *claims]).groups] == groups
 
 
 @pytest.mark.parametrize("name", [*NOTHING])
@@ -430,6 +474,10 @@ def test_rows_of_another_calibration_are_found(problem: Problem, calibrated: Cal
     assert any(
         "lacks stretches" in p.message for p in verify_rows([*rows[:2], without], header_of(settings(calibrated)))
     )
+    at = [claim[:4] for claim in rows[2]["calibrated"]].index(["alone", None, 0.1, "0.95"])
+    without_form = rows[2] | {name: rows[2][name][:at] + rows[2][name][at + 1 :] for name in NOTHING}
+    (found,) = verify_rows([*rows[:2], without_form], header_of(settings(calibrated)))
+    assert (found.field, found.message) == ("calibrated", "lacks stretches of its calibration")
     without = {name: value for name, value in without.items() if name not in ("calibration", "population", *NOTHING)}
     assert any("calibration" in p.message for p in verify_rows([*rows[:2], without]))
     nameless = {name: value for name, value in rows[0].items() if name != "population"}

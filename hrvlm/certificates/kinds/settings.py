@@ -131,10 +131,10 @@ class NotedCalibration(msgspec.Struct, dict=True):
         found = self._known.get(place)
         if found is None:
             asked = {each.key: each for each in self.thresholds if each.concerns(record)}
-            stated = {claim.about for claim in record.calibrated}
+            stated = {(claim.about, claim.form) for claim in record.calibrated}
             thresholds = [asked.get(claim.about) for claim in record.calibrated]
             found = self._known[place] = Behind(
-                all(key in stated for key in asked if key[1] is None),
+                all((key, form) in stated for key, of in asked.items() if of.group is None for form in of.thresholds),
                 [
                     each if each is not None and each.is_of(claim) else None
                     for each, claim in zip(thresholds, record.calibrated, strict=True)

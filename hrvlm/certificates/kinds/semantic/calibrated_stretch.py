@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE
 from hrvlm.rows.lines import line_of
+from hrvlm.rows.strict import RowError, shown
 
 Over = Literal["alone", "group", "levels", "changes", "all"]
 """Which claims are right together: each alone, or of a group of images; of all levels, changes, or both of an image."""
@@ -100,9 +101,9 @@ class CalibratedClaims(tuple[CalibratedClaim, ...]):
         return np.array(numbers, dtype=np.float64).reshape(-1, 3)
 
     @cached_property
-    def groups(self) -> frozenset[Group]:
-        """Groups that they are about."""
-        return frozenset(each.group for each in self if each.group is not None)
+    def groups(self) -> tuple[Group, ...]:
+        """Groups that they are about, in their order."""
+        return tuple(dict.fromkeys(each.group for each in self if each.group is not None))
 
     @cached_property
     def marginal_alone(self) -> list[tuple[int, float]]:
@@ -115,6 +116,10 @@ class CalibratedClaims(tuple[CalibratedClaim, ...]):
 
     def __hash__(self) -> int:
         return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickled and copied without what was made of them: in another process the hash of a text is another.
+        return claims_of, (tuple(self),)
 
     @cached_property
     def once(self) -> bool:
@@ -138,12 +143,20 @@ def _shared(claims: tuple[CalibratedClaim, ...]) -> CalibratedClaims:
 
 
 def without_extents(row: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A row as it is now, whose claims once held an extent and a share besides."""
+    """A row as it is now, whose claims once held an extent and a share besides.
+
+    Raises:
+        RowError: if some of them do, and some do not.
+    """
     given = row.get("calibrated")
     if not isinstance(given, (list, tuple)) or not given or any(key in row for key in _BESIDE):
         return row
-    if not all(isinstance(each, (list, tuple)) and len(each) == _ONCE for each in given):
+    older = [isinstance(each, (list, tuple)) and len(each) == _ONCE for each in given]
+    if not any(older):
         return row
+    if not all(older):
+        place = older.index(False)
+        raise RowError(f"expected calibrated[{place}] as {_ONCE} values, got {shown(given[place])}", "calibrated")
     claims = [each[: -len(_BESIDE)] for each in given]
     return {**row, "calibrated": claims} | {key: [each[place] for each in given] for key, place in _BESIDE.items()}
 
