@@ -440,6 +440,16 @@ def test_claims_are_one_object_wherever_they_come_from(problem: Problem, calibra
         assert other.calibrated is first.calibrated
 
 
+def test_claims_are_as_rows_hold_them_whoever_makes_them() -> None:
+    whole = CalibratedClaim("alone", None, 0.125, "marginal", "weights", 7, 1)
+    assert claims_of([whole]).text == '[["alone", null, 0.125, "marginal", "weights", 7.0, 1.0]]'
+    assert claims_of([whole, list(structs.astuple(whole))]).lists == 2 * claims_of([whole]).lists
+    for name, value in {"threshold": math.nan, "epsilon": 1.0, "over": "some", "growth": True}.items():
+        wrong = structs.replace(structs.replace(whole, growth=9), **{name: value})
+        with pytest.raises(RowError, match=r"expected calibrated claims as rows hold them: .* at `\$\[0\]\[\d\]`"):
+            claims_of([wrong])
+
+
 def test_groups_of_claims_come_in_their_order() -> None:
     groups = [(name, 1, 0) for name in "zebra"]
     claims = [CalibratedClaim("group", group, 0.1, "marginal", "weights", 0.0, 0.1) for group in (*groups, None)]

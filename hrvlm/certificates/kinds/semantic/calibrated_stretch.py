@@ -8,7 +8,8 @@ from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, get_args
 
 import numpy as np
-from msgspec import Meta, Struct, convert, to_builtins
+from msgspec import Meta, Struct, ValidationError, convert, to_builtins
+from msgspec.structs import astuple
 from numpy.typing import NDArray
 
 from hrvlm.rows.fields import COUNT, GROWTH, INSIDE, NAME, NOT_NEGATIVE
@@ -128,18 +129,30 @@ class CalibratedClaims(tuple[CalibratedClaim, ...]):
 
 
 def claims_of(values: Iterable[Any]) -> CalibratedClaims:
-    """From claims, or from a row's lists."""
+    """From claims, or from a row's lists.
+
+    Raises:
+        RowError: if a row could not hold them.
+    """
     if isinstance(values, CalibratedClaims):
         return values
     given = tuple(values)
     if not set(map(type, given)) <= {CalibratedClaim}:
-        given = convert([each if isinstance(each, CalibratedClaim) else list(each) for each in given], _CLAIMS)
+        given = _checked(given)
     return _shared(given)
 
 
 @lru_cache(maxsize=4096)
 def _shared(claims: tuple[CalibratedClaim, ...]) -> CalibratedClaims:
-    return CalibratedClaims(claims)
+    return CalibratedClaims(_checked(claims))  # equal ones may hold 1 or True in place of 1.0
+
+
+def _checked(values: Iterable[Any]) -> tuple[CalibratedClaim, ...]:
+    plain = [astuple(each) if isinstance(each, CalibratedClaim) else each for each in values]
+    try:
+        return convert(plain, _CLAIMS)
+    except ValidationError as error:
+        raise RowError(f"expected calibrated claims as rows hold them: {error}", "calibrated") from error
 
 
 def without_extents(row: Mapping[str, Any]) -> Mapping[str, Any]:
