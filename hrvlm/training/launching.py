@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import torch
@@ -123,11 +124,12 @@ class Processes:
             ValueError: If this machine has no such devices, or one of the processes ended before its time.
         """
         if self.single and not any(os.environ.get(name) for name in _OF_A_JOB):
-            return _share(self._alone(), function, *arguments)
+            return _share(self._alone(), function, arguments)
         before = dict(os.environ)
         try:
-            share: Callable[..., Any] = _share
-            return self._fabric().launch(share, function, *arguments)
+            # Within the function: in what comes beside it Lightning looks for modules, and refuses frozen dataclasses.
+            share: Callable[..., Any] = partial(_share, function=function, arguments=arguments)
+            return self._fabric().launch(share)
         except ProcessExitedException as error:
             raise ValueError(f"{LOST} ({error})") from error
         except ProcessRaisedException as error:
@@ -171,7 +173,7 @@ class Processes:
         return DDPStrategy(process_group_backend="gloo", start_method=_START[self.strategy], timeout=_PATIENCE)
 
 
-def _share(team: Team, function: Callable[..., Any], *arguments: Any) -> Any:
+def _share(team: Team, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """What one process does; it can be stopped, and says in one sentence that another one was lost."""
     with stoppable("hrvlm"):
         try:
