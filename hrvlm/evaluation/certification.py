@@ -72,7 +72,8 @@ def _certify_share(team: Team, checkpoint: Checkpoint | str, settings: Certifica
             output.say(sentence)
         ranks.finish(output.folder)
         if ranks.is_first:
-            merge_shards(path, record_key, record_at)
+            with uncollected():
+                merge_shards(path, record_key, record_at)
             write_image_paths(output.folder, work.data, settings.plan.indices(len(work.data)))
             finish(path, output, settings.plan)
 

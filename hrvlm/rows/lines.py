@@ -86,6 +86,21 @@ def line_of(row: dict[str, Any]) -> str:
     return json.dumps(row, allow_nan=False, ensure_ascii=False)
 
 
+def line_of_numbers(row: dict[str, Any]) -> str:
+    """As `line_of`, where values are numbers, texts, None, and lists or tuples of numbers.
+
+    Raises:
+        ValueError: if a number is not finite, which JSON cannot hold.
+    """
+    try:
+        line = msgspec.json.encode(row, enc_hook=_plain)
+        if line.count(b"null") == sum(value is None for value in row.values()):  # else one is in a text, or not finite
+            return msgspec.json.format(line, indent=0).decode()
+    except (msgspec.MsgspecError, TypeError, OverflowError):
+        pass
+    return json.dumps(row, allow_nan=False, ensure_ascii=False)
+
+
 def _plain(value: Any) -> float:
     """Floats of other libraries, which are floats, as such."""
     if isinstance(value, float):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hrvlm.rows.lines import line_of, row_of
+from hrvlm.rows.lines import line_of, line_of_numbers, row_of
 
 ROWS: dict[str, dict[str, Any]] = {
     "nested": {"kind": "a", "none": None, "pairs": [[1, 0.5, None], []], "map": {"of": {"x": True}}, "empty": {}},
@@ -47,3 +47,17 @@ def test_numbers_that_are_not_finite_are_refused(number: float, place: str) -> N
 def test_what_is_no_value_of_json_is_refused() -> None:
     with pytest.raises(TypeError, match="not JSON serializable"):
         line_of({"x": {1, 2}})
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_lines_of_numbers_are_lines(name: str) -> None:
+    assert line_of_numbers(ROWS[name] | {"reason": None}) == line_of(ROWS[name] | {"reason": None})
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["alone", "tuple", "list"])
+@pytest.mark.parametrize("reason", [None, "null", ""])
+def test_numbers_of_lines_of_numbers_are_finite(number: float, place: str, reason: str | None) -> None:
+    value: Any = {"alone": number, "tuple": ((1, 0.5), (2, number)), "list": [number]}[place]
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        line_of_numbers({"reason": reason, "x": value})

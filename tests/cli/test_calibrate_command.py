@@ -13,6 +13,7 @@ import yaml
 import hrvlm
 from hrvlm import plots
 from hrvlm.certificates.embedding.attributes import Attribute
+from hrvlm.certificates.kinds.registry import read_record
 from hrvlm.certificates.kinds.semantic.calibrated_extent import ThresholdScale
 from hrvlm.certificates.kinds.semantic.calibration import ThresholdRecord
 from hrvlm.certificates.kinds.semantic.speed import PathSpeed
@@ -85,6 +86,9 @@ def test_rows_of_a_run_rest_on_the_calibration(
     assert len(rows) == 18
     assert {row["population"] for row in rows} == {"small emoji"}
     assert all({claim[0] for claim in row["calibrated"]} >= {"alone", "levels"} for row in rows)
+    for folder in ("out", "raw"):  # whatever is written has the types that it is read with
+        for line in (tmp_path / folder / "certificates.jsonl").read_bytes().splitlines():
+            assert read_record(line).to_line() == line.decode()
     for row, other in zip(rows, raw, strict=True):
         assert "calibrated" not in other
         assert (row["intervals"], row["invariance"]) == (other["intervals"], other["invariance"])

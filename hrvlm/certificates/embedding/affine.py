@@ -142,13 +142,13 @@ class AffineScorer:
     def distances(self, place: Tensor) -> Tensor:
         """Distances `(n, U)` of weights, those at places `(n,)` of `distinct`, to all; kept for other images."""
         asked = place.tolist()
-        known = {one: self._distances_of(one) for one in set(asked)}
+        known = {one: self.distances_from(one) for one in set(asked)}
         if len(known) == 1:  # that of an image along its changes
             return known[asked[0]].expand(len(asked), -1)
         return torch.stack([known[one] for one in asked])
 
-    def _distances_of(self, place: int) -> Tensor:
-        """By differences: a product form would cancel."""
+    def distances_from(self, place: int) -> Tensor:
+        """Distances `(U,)` of the weight at a place of `distinct` to all; by differences: a product would cancel."""
         found = self._distances.get(place)
         if found is None:
             one = self.distinct[place, None]

@@ -92,10 +92,13 @@ def level_reaches(levels: Sequence[Level], asked: AskedMargins) -> Reaches:
     scores, error = (cosine, sine, offset), np.zeros((1, len(first)))
     if close.any():
         error = _set_close_margins(scores, levels, close, begins)
-    same = slice(1 if (label == label[:, :1]).all() else None)  # as all changes of an image have
-    distances = torch.cat(
-        [scorer.distances(torch.from_numpy(part[same])) for scorer, part in zip(scorers, parts, strict=True)], dim=1
-    )
+    if (label == label[:, :1]).all():  # as all changes of an image have
+        distances = torch.cat(
+            [scorer.distances_from(int(part[0])) for scorer, part in zip(scorers, parts, strict=True)]
+        )[None]
+    else:
+        every = zip(scorers, map(torch.from_numpy, parts), strict=True)
+        distances = torch.cat([scorer.distances(part) for scorer, part in every], dim=1)
     extent, ended, pairs, numbers = failures(
         scores, begins, winner, repeated[winner], distances.cpu().numpy(), error, length, (*asked,),
         np.where(close, 0.0, ROUNDING),

@@ -77,7 +77,7 @@ def semantic_evidence(
         waves = known or rotation.rows(part).sinusoids(some, direction[part])
         parts = np.stack([each.cpu().numpy() for each in (waves.cosine, waves.sine, waves.offset)])
         for row, i in enumerate(range(len(partition))[part]):
-            stable = tuple((delta, float(coverage[m, i])) for m, delta in enumerate(deltas))
+            stable = tuple((float(delta), float(coverage[m, i])) for m, delta in enumerate(deltas))
             fields: dict[str, Any] = {"stable": stable, "largest_deltas": ()}
             if partition.intervals(i):
                 fields["plane"] = (float(first[i]), float(second[i]), float(angles[i]))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from hrvlm.certificates.embedding.reasons import Reason
 from hrvlm.certificates.kinds.semantic import calibrated_stretch as stretch
 from hrvlm.certificates.kinds.semantic.calibrated_stretch import CalibratedClaim, CalibratedClaims, CalibratedStretch
 from hrvlm.rows.fields import COUNT, FINITE, NAME, NOT_NEGATIVE, SHARE, one_of
-from hrvlm.rows.lines import line_of
+from hrvlm.rows.lines import line_of_numbers
 from hrvlm.rows.record import Key, Record, Row, is_right, named_so
 from hrvlm.rows.strict import RowError
 
@@ -165,20 +165,6 @@ class SemanticRecord(Record):
 
     def to_row(self) -> Row:
         """Flat mapping of JSON values with kind and schema, see `Record.to_row`; tuples become lists."""
-        row = self._row()
-        if self.calibrated:
-            row["calibrated"] = self.calibrated.lists
-        return row
-
-    def to_line(self) -> str:
-        """See `Record.to_line`; claims, which many rows share, come as text."""
-        if not self.calibrated:
-            return super().to_line()
-        row = self._row()
-        del row["calibrated"]  # the last of them
-        return f'{line_of(row)[:-1]}, "calibrated": {self.calibrated.text}}}'
-
-    def _row(self) -> Row:
         row = super().to_row()
         lists: Row = {name: [list(item) for item in row[name]] for name in _PAIRS}
         lists["plane"] = None if self.plane is None else list(self.plane)
@@ -186,16 +172,27 @@ class SemanticRecord(Record):
             lists["largest_deltas"] = [list(item) for item in self.largest_deltas]
         if self.calibrated:
             lists |= {name: list(row[name]) for name in _CALIBRATED[:2]}
+            lists["calibrated"] = self.calibrated.lists
         return row | lists
 
+    def to_line(self) -> str:
+        """See `Record.to_line`; claims, which many rows share, come as text."""
+        row = super().to_row()
+        claims = row.pop("calibrated", None)  # the last of them
+        line = line_of_numbers(row)
+        return line if claims is None else f'{line[:-1]}, "calibrated": {claims.text}}}'
+
     @classmethod
-    def of_partition(cls, partition: SemanticPartition, i: int, *, label: int, **described: Any) -> Self:
+    def of_partition(
+        cls, partition: SemanticPartition, i: int, *, label: int, exact: bool = False, **described: Any
+    ) -> Self:
         """Record of image i of a partition.
 
         Args:
             partition: result of `semantic_partition`.
             i: position of the image in it.
             label: true label.
+            exact: whether `described` have rows' types, and need no conversion.
             **described: the fields that a partition does not know (index, tree, level, prompts, ...), and what
                 `semantic_evidence` returns for the image.
         """
@@ -211,7 +208,7 @@ class SemanticRecord(Record):
             "smallest_margin": margin if math.isfinite(margin) else None,
             "reason": None if reason is None else str(reason),
         }
-        return cls(**known | described)
+        return cls.of_values(_DEFAULTS | known | described) if exact else cls(**known | described)
 
     @property
     def key(self) -> Key:
@@ -247,3 +244,6 @@ class SemanticRecord(Record):
             f"predicts {pieces}; the prediction of the image holds on {self.invariance:.4%} of the range. "
             "Deterministic, about embeddings."
         )
+
+
+_DEFAULTS = {field.name: field.default for field in fields(SemanticRecord) if field.default is not MISSING}

@@ -25,6 +25,7 @@ from hrvlm.certificates.kinds.semantic.reference_arc import fit_reference_arc, r
 from hrvlm.geometry.sphere import normalise
 from hrvlm.models import HierarchicalClassifier, LevelKey, one_thread
 from hrvlm.rows.record import NAMED_BY
+from hrvlm.rows.uncollected import uncollected
 
 
 def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[SemanticRecord]]:
@@ -44,7 +45,7 @@ def certify(context: Context, stream: Iterable[EmbeddedImage]) -> Iterator[list[
     prompts = ChangePrompts(context.classifier.model, options.attributes)
     nouns = context.classifier.forest[0].levels[0].names
     for image in stream:
-        with one_thread():
+        with one_thread(), uncollected():
             shown = [targets(change, image.index) for change in options.attributes]
             sequences = [targets.sequence(change, image.index) for change in options.attributes]
             named = prompts(nouns[image.named])
@@ -168,6 +169,7 @@ def _of_image(
                 partition,
                 i,
                 label=any_classifier.target_of(label, key),
+                exact=True,
                 index=index,
                 tree=tree.name,
                 level=key.level,
