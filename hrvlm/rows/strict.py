@@ -67,19 +67,22 @@ class Strict(Generic[T]):
         self._shared: Mapping[str, Callable[[Any], Any]] = getattr(record, "shared", {})
         self._types = {name: kind for name, kind, _ in body if name in self._shared}
         self._texts_read = lru_cache(_KEPT)(self._of_text)
-        unread = [
-            (name, msgspec.Raw, msgspec.Raw(b"[]")) if name in self._shared else (name, *more) for name, *more in named
-        ]
-        line = msgspec.defstruct(
-            record.__name__, [*head, *unread], kw_only=True, forbid_unknown_fields=True, frozen=True
-        )
-        self._decoder = msgspec.json.Decoder(line if self._shared else self.struct)
+        self._decoder = msgspec.json.Decoder(self._unread(head, named) if self._shared else self.struct)
         self.order = [field.name for field in found]
         self._values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.order)
         self._nullable = [place for place, name in enumerate(self.order) if name in self.unknown]
         self._make = maker(record)
         self._renewed: Callable[[Mapping[str, Any]], Mapping[str, Any]] = getattr(record, "renewed", lambda row: row)
         self._texts = [name for name in self.order if "str" in str(hints[name]) or "Literal" in str(hints[name])]
+
+    def _unread(self, head: list[Any], named: list[Any]) -> type[msgspec.Struct]:
+        """The struct of a line, in which shared fields are text still."""
+        unread = [
+            (name, msgspec.Raw, msgspec.Raw(b"[]")) if name in self._shared else (name, *more) for name, *more in named
+        ]
+        return msgspec.defstruct(
+            self.record.__name__, [*head, *unread], kw_only=True, forbid_unknown_fields=True, frozen=True
+        )
 
     def _type(self, name: str, hint: Any, limits: Mapping[str, Any]) -> Any:
         narrowed = strict_type(name, hint, limits)
