@@ -9,8 +9,8 @@ tuning        one run per method and learning rate with a seed of its own; one g
               lies on its edge; by clean and PGD-20 accuracy on validation pictures, under noise by certified radius
 runs          fine-tuning, seed by seed; all pictures of both test splits clean and under PGD-20 at 4/255
 certificates  certified accuracy and profiles, the same pictures and noise for all
-apgd          PGD-20, APGD-CE and APGD-T at 3 targets, 50 steps, worst case on 300 pictures by the unseen artist, for
-              first seeds without noise of unseen classes too; of methods with noise first seeds only
+apgd          PGD-20, APGD-CE and APGD-T at 3 targets, 50 steps, worst case on all pictures by the unseen artist, for
+              first seeds without noise of unseen classes too; of methods "+ noise" first seeds only
 autoattack    APGD-T at 9 targets, FAB-T and Square besides, on 100 pictures by the unseen artist; first seeds, without
               noise
 ablations     variants of the hierarchical method, one seed, as in "runs"

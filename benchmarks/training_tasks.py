@@ -16,6 +16,7 @@ from training_methods import (
     CERTIFIED_LEVELS,
     EVERYTHING,
     METHODS,
+    NOISY,
     PRETRAINED,
     SIGMA,
     START_RATES,
@@ -80,14 +81,14 @@ class Benchmark:
             own = [run for run in every if run[1] == seed]
             found += [self._run("runs", *run, state) for run in own]
             found += [self._certificate(*run, SIGMA) for run in own if run[1] == 0 or run not in bare]
-            found += [self._attack(APGD, PGD, *run) for run in own if run in bare]
+            found += [self._attack(APGD, PGD, *run) for run in own if not run[0].endswith(NOISY)]
         return [
             *found,
             *(self._certificate(*run, sigma) for run in first for sigma in self.sizes.sigmas if sigma != SIGMA),
             *(self._attack(AUTOATTACK, APGD, *run) for run in first if run in bare),
             *(self._run("ablations", name, 0, state) for name in self.methods if name in ABLATIONS),
             *(self._attack(APGD, PGD, name, 0) for name in self.methods if name in ADAPTING),
-            *(self._attack(APGD, PGD, *run) for run in first if run not in bare),
+            *(self._attack(APGD, PGD, *run) for run in first if run[0].endswith(NOISY)),
         ]
 
     def grids(self) -> Grids:

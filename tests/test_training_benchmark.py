@@ -93,11 +93,14 @@ def test_rivals_are_tested_against_the_hierarchical_method_that_validation_chose
 def test_all_of_a_seed_is_done_before_the_next(benchmark: Callable[[str], ModuleType], tmp_path: Path) -> None:
     tasks, methods, results = benchmark("tasks"), benchmark("methods"), benchmark("results")
     known = results.Results(tmp_path / "lines.jsonl", {}, tmp_path / "runs")
-    every = tasks.Benchmark(["tecoa", "clean", "gaussian"], 3, methods.FULL, False, known).tasks()
-    last = ("autoattack", "sigma=0.12", "sigma=0.5", "gaussian.seed=0.apgd")
+    every = tasks.Benchmark(["tecoa", "clean", "gaussian", "tecoa + noise"], 3, methods.FULL, False, known).tasks()
+    last = ("autoattack", "sigma=0.12", "sigma=0.5", "tecoa + noise.seed=0.apgd")
     order = [(task.name.split(".seed=")[1][0], task.part) for task in every if not task.name.endswith(last)]
     assert order == sorted(order, key=lambda pair: (pair[0], ["runs", "certificates", "apgd"].index(pair[1])))
     assert {seed for seed, _ in order} == {"0", "1", "2"}
+    attacked = [task.name for task in every if task.part == "apgd"]
+    ranked = [f"{name}.seed={seed}.apgd" for seed in range(3) for name in ("tecoa", "clean", "gaussian")]
+    assert attacked == ["pretrained.seed=0.apgd", *ranked, "tecoa + noise.seed=0.apgd"]
     assert all(task.name.endswith(last) for task in every[len(order) :])
 
 
