@@ -132,7 +132,8 @@ METHODS: dict[str, Method] = {
 }
 
 ADAPTING = {
-    f"{name}_adapted": name for name in ("hierarchical_guided", "tecoa", "pmg_aft", "agft", "image_text_contrastive")
+    f"{name}_adapted": name
+    for name in ("hierarchical_guided", "tecoa", "pmg_aft", "agft", "aos", "image_text_contrastive")
 }
 
 # This project's own parts, then the paper's tables: parts of the loss, sources of negatives, strategies of the
